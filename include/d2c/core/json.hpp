@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+/// JSON input with errors that name the file and the place. nlohmann/json is the one parser of the
+/// project; it may be used wherever JSON is read or written.
+namespace d2c::json {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+/// Whole file as text. @throws InputError if it cannot be read
+[[nodiscard]] std::string read_text(const std::filesystem::path& file);
+
+/// Parses one JSON value; duplicate object keys, trailing text and invalid UTF-8 are errors.
+/// @param line  1-based line in `file` where `text` starts; 0 = the text is the whole file
+/// @throws InputError that names file, line and byte
+[[nodiscard]] Json parse(std::string_view text, const std::filesystem::path& file,
+                         std::int64_t line = 0);
+
+/// read_text and parse.
+[[nodiscard]] Json read_file(const std::filesystem::path& file);
+
+}  // namespace d2c::json

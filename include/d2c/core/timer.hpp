@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace d2c {
+
+/// Seconds since construction, from a monotonic clock.
+class Stopwatch {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// Seconds spent per named phase on this rank.
+class PhaseTimers {
+ public:
+  /// Adds the time from construction to destruction to one phase.
+  class Scope {
+   public:
+    explicit Scope(double& total) : total_(total) {}
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() { total_ += watch_.seconds(); }
+
+   private:
+    double& total_;
+    Stopwatch watch_;
+  };
+
+  [[nodiscard]] Scope scope(const std::string& phase) { return Scope(seconds_[phase]); }
+  [[nodiscard]] const std::map<std::string, double>& seconds() const { return seconds_; }
+
+ private:
+  std::map<std::string, double> seconds_;
+};
+
+}  // namespace d2c

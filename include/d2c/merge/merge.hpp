@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "d2c/lora/factors.hpp"
+
+namespace d2c::merge {
+
+enum class MajoritySign { total, frequency };
+
+/// Parameters of all methods; a method's registry row names those it reads.
+struct Options {
+  Index merged_rank = 0;  ///< rank of the result where the method chooses it; 0 = largest member rank
+  double density = 1.0;   ///< share of entries kept by pruning methods, in (0, 1]
+  MajoritySign majority_sign = MajoritySign::total;
+  std::uint64_t seed = 0; ///< of methods that draw random numbers
+};
+
+/// One module of one adapter that takes part in a merge.
+struct Member {
+  const lora::Factors* factors = nullptr;  ///< null = the adapter lacks the module: contributes zero
+  double weight = 1.0;                     ///< dimensionless, finite
+  std::uint64_t adapter = 0;               ///< identity of the adapter, for streams of random numbers
+  std::string_view name;                   ///< of the adapter, for messages
+};
+
+/// Merges one module. Members come in ascending adapter order; at least one has factors.
+using MergeFunction = lora::Factors (*)(std::string_view module, std::span<const Member> members,
+                                        const Options& options);
+
+/// A method is a row: everything the command line, the docs and the tests need to know.
+struct Method {
+  std::string_view name;
+  std::string_view summary;     ///< one line for --help
+  std::string_view reference;   ///< equation, paper or function
+  bool uses_merged_rank = false;
+  bool uses_density = false;
+  bool uses_majority_sign = false;
+  bool uses_seed = false;
+  MergeFunction function = nullptr;
+};
+
+/// All methods, in the order shown to users.
+[[nodiscard]] std::span<const Method> methods();
+
+/// @throws UsageError that lists the known names
+[[nodiscard]] const Method& find_method(std::string_view name);
+
+/// Checks options against the ranges above and against what the method reads.
+/// @throws UsageError
+void validate(const Method& method, const Options& options);
+
+/// Merges whole adapters, module by module (union of their modules).
+/// @param adapters  one map per adapter, in ascending adapter order; not empty
+/// @param weights   one per adapter, finite
+/// @param names     of the adapters, for messages
+/// @throws InputError if shapes or ranks do not allow the method; names module and adapters
+[[nodiscard]] lora::FactorMap merge_adapters(const Method& method,
+                                             std::span<const lora::FactorMap* const> adapters,
+                                             std::span<const double> weights,
+                                             std::span<const std::string> names,
+                                             const Options& options);
+
+}  // namespace d2c::merge

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "d2c/tensor/dtype.hpp"
+#include "d2c/tensor/matrix.hpp"
+
+namespace d2c::safetensors {
+
+/// One entry of the header.
+struct TensorInfo {
+  DType dtype = DType::f32;
+  std::vector<Index> shape;   ///< empty = scalar
+  std::uint64_t begin = 0;    ///< bytes, relative to the data section
+  std::uint64_t end = 0;
+  [[nodiscard]] Index n_elements() const;
+};
+
+/// A validated safetensors file, memory-mapped read-only.
+///
+/// Format: u64 little-endian header length N <= 100,000,000; N bytes of JSON; data. The ranges of
+/// the tensors are checked to tile the data section from 0 to its end without holes or overlaps,
+/// each exactly as long as dtype and shape say. Empty and scalar tensors are legal.
+/// Source: https://github.com/huggingface/safetensors (format section of the README).
+class Reader {
+ public:
+  /// @throws InputError naming the file (and tensor) for anything that is not valid
+  explicit Reader(const std::filesystem::path& file);
+  ~Reader();
+  Reader(Reader&&) noexcept;
+  Reader& operator=(Reader&&) noexcept;
+
+  [[nodiscard]] const std::filesystem::path& file() const;
+  [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const;
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const;
+  [[nodiscard]] bool contains(const std::string& name) const;
+
+  /// @throws InputError if the tensor is absent
+  [[nodiscard]] const TensorInfo& info(const std::string& name) const;
+  /// The tensor's bytes in the mapping; valid as long as the reader lives.
+  [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
+
+  /// Converts to float. @throws InputError for an absent tensor, another rank, a type that is not
+  /// a float, or values that are not finite
+  [[nodiscard]] Matrix matrix(const std::string& name) const;               ///< 2-dim
+  [[nodiscard]] std::vector<float> vector(const std::string& name) const;   ///< 1-dim
+  /// Converts rows [first, first + count) of a 2-dim tensor into `target` (count * cols floats).
+  void read_rows(const std::string& name, Index first, Index count, std::span<float> target) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace d2c::safetensors
