@@ -2,11 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace d2c::comm {
@@ -40,15 +41,33 @@ class Communicator {
   /// The bytes of every rank, by rank, on every rank.
   [[nodiscard]] virtual std::vector<std::vector<std::byte>> all_gather(
       std::span<const std::byte> bytes) = 0;
-  /// Sends each parcel to its rank; returns what was sent to this rank, ascending by sender. At
-  /// most one parcel per pair of ranks.
-  [[nodiscard]] virtual std::vector<Parcel> exchange(std::vector<Parcel> outgoing) = 0;
+  /// Sends each outgoing parcel to its rank and fills each incoming parcel, whose rank and size the
+  /// caller knows, from its sender: no message is spent on sizes. At most one parcel per pair of
+  /// ranks and direction; a parcel to oneself is copied. Point to point: ranks without parcels need
+  /// not call.
+  virtual void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) = 0;
 
   /// Ends every rank at once with this exit code; does not return under MPI.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Communicator> make_null_communicator();
+
+/// all_gather of plain values.
+template <class T>
+[[nodiscard]] std::vector<std::vector<T>> all_gather_values(Communicator& comm,
+                                                            std::span<const T> values) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::vector<std::vector<T>> result;
+  for (const auto& bytes : comm.all_gather(std::as_bytes(values))) {
+    auto& part = result.emplace_back(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(part.data(), bytes.data(), bytes.size());
+  }
+  return result;
+}
+
+/// The text of `root` on every rank.
+[[nodiscard]] std::string broadcast_text(Communicator& comm, const std::string& text, int root);
 
 /// Runs `work` on this rank and agrees with all others on the outcome: if it threw on any rank,
 /// every rank throws the error of the lowest such rank. For phases that read users' files, so that
@@ -58,6 +77,8 @@ void agree(Communicator& comm, const std::function<void()>& work);
 /// MPI for the life of this object (initialised with MPI_THREAD_FUNNELED).
 class Environment {
  public:
+  /// @throws UsageError if SLURM started several tasks that do not find each other: each would do
+  /// the whole job by itself
   Environment(int& argc, char**& argv);
   ~Environment();
   Environment(const Environment&) = delete;

@@ -74,7 +74,7 @@ namespace detail {
 
 /// Precondition or invariant of our own code. Users' input is validated with InputError instead.
 #ifdef NDEBUG
-#define D2C_EXPECTS(condition) static_cast<void>(0)
+#define D2C_EXPECTS(condition) static_cast<void>(sizeof((condition) ? 1 : 0))
 #else
 #define D2C_EXPECTS(condition) \
   ((condition) ? static_cast<void>(0) : ::d2c::detail::contract_failed(#condition, __FILE__, __LINE__))
