@@ -17,8 +17,8 @@ namespace d2c::safetensors {
 /// One entry of the header.
 struct TensorInfo {
   DType dtype = DType::f32;
-  std::vector<Index> shape;   ///< empty = scalar
-  std::uint64_t begin = 0;    ///< bytes, relative to the data section
+  std::vector<Index> shape;  ///< empty = scalar
+  std::uint64_t begin = 0;   ///< bytes, relative to the data section
   std::uint64_t end = 0;
   [[nodiscard]] Index n_elements() const;
 };
@@ -49,8 +49,8 @@ class Reader {
 
   /// Converts to float. @throws InputError for an absent tensor, another rank, a type that is not
   /// a float, or values that are not finite
-  [[nodiscard]] Matrix matrix(const std::string& name) const;               ///< 2-dim
-  [[nodiscard]] std::vector<float> vector(const std::string& name) const;   ///< 1-dim
+  [[nodiscard]] Matrix matrix(const std::string& name) const;              ///< 2-dim
+  [[nodiscard]] std::vector<float> vector(const std::string& name) const;  ///< 1-dim
   /// Converts rows [first, first + count) of a 2-dim tensor into `target` (count * cols floats).
   void read_rows(const std::string& name, Index first, Index count, std::span<float> target) const;
 

@@ -21,8 +21,9 @@ struct TensorToWrite {
 
 /// Writes a complete safetensors file (header padded to 8 bytes, tensors in the order of the
 /// reference writer: by descending alignment, then name). Written beside `file` under a temporary
-/// name, flushed to disk, then renamed.
-/// @throws InputError if the file cannot be written
+/// name, flushed to disk, then renamed. Equal content gives equal bytes.
+/// @pre names differ, are valid UTF-8 and not "__metadata__"; dtypes are float types
+/// @throws InputError if the file cannot be written, or if a value is not finite in `dtype`
 void write(const std::filesystem::path& file, std::span<const TensorToWrite> tensors,
            const std::map<std::string, std::string>& metadata = {});
 
