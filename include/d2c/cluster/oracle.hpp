@@ -6,7 +6,8 @@
 
 namespace d2c::cluster {
 
-/// A set of tasks whose adapters are merged; ascending, without repeats. Its content is its identity.
+/// A set of tasks whose adapters are merged; ascending, without repeats. Its content is its
+/// identity.
 using TaskSet = std::vector<int>;
 
 /// One entry of the loss matrix that is asked for: task `task` under merge(sets[set]).

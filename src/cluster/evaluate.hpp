@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/partition.hpp"
+
+namespace d2c::cluster {
+
+/// Loss of every task under every cluster that is not empty.
+[[nodiscard]] LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition);
+
+/// Loss of every task under its own cluster. [n_tasks]
+[[nodiscard]] std::vector<double> member_losses(CachedOracle& oracle, const Partition& partition);
+
+/// What is known already of the loss matrix; NaN elsewhere.
+[[nodiscard]] LossMatrix known_matrix(const CachedOracle& oracle, const Partition& partition);
+
+}  // namespace d2c::cluster

@@ -1,0 +1,93 @@
+#include "d2c/cluster/objective.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::cluster {
+namespace {
+
+constexpr std::array<std::pair<ObjectiveKind, std::string_view>, 3> names{
+    {{ObjectiveKind::loss, "loss"},
+     {ObjectiveKind::gain, "gain"},
+     {ObjectiveKind::worst, "worst"}}};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+}  // namespace
+
+ObjectiveKind objective_kind(std::string_view text) {
+  for (const auto& [kind, kind_name] : names)
+    if (kind_name == text) return kind;
+  throw UsageError(
+      {fmt::format("there is no objective '{}'", text), "", "use one of: loss, gain, worst"});
+}
+
+std::string_view name(ObjectiveKind kind) { return names[static_cast<std::size_t>(kind)].second; }
+
+Objective::Objective(ObjectiveKind kind, int n_tasks, std::vector<double> weights,
+                     References references)
+    : kind_(kind),
+      weights_(std::move(weights)),
+      offset_(static_cast<std::size_t>(n_tasks)),
+      scale_(static_cast<std::size_t>(n_tasks), 1.0) {
+  const auto n = static_cast<std::size_t>(n_tasks);
+  if (weights_.empty()) weights_.assign(n, 1.0);
+  D2C_EXPECTS(weights_.size() == n);
+  for (std::size_t task = 0; task < n; ++task) {
+    if (!std::isfinite(weights_[task]) || weights_[task] < 0)
+      throw UsageError({fmt::format("the weight of task {} is {}", task, weights_[task]),
+                        "the objective is a weighted mean", "use finite weights, 0 or more"});
+    total_weight_ += weights_[task];
+  }
+  if (!(total_weight_ > 0))
+    throw UsageError({"the weights of all tasks are 0", "there is nothing to optimise",
+                      "give at least one task a weight above 0"});
+  if (kind == ObjectiveKind::loss) return;
+
+  D2C_EXPECTS(references.base.size() == n && references.own.size() == n);
+  std::vector<double> headrooms;
+  for (std::size_t task = 0; task < n; ++task) {
+    const double headroom = references.base[task] - references.own[task];
+    if (headroom >= min_headroom) {
+      scale_[task] = headroom;
+      headrooms.push_back(headroom);
+    } else {
+      helpless_.push_back(static_cast<int>(task));
+    }
+  }
+  const double common = headrooms.empty() ? 1.0 : median(headrooms);
+  for (const int task : helpless_) scale_[static_cast<std::size_t>(task)] = common;
+  offset_ = std::move(references.own);
+}
+
+double Objective::gain(int task, double loss) const {
+  if (kind_ == ObjectiveKind::loss || std::binary_search(helpless_.begin(), helpless_.end(), task))
+    return std::numeric_limits<double>::quiet_NaN();
+  return 1.0 - cost(task, loss);
+}
+
+Score Objective::score(std::span<const double> losses) const {
+  D2C_EXPECTS(losses.size() == weights_.size());
+  double sum = 0;
+  double largest = -std::numeric_limits<double>::infinity();
+  for (int task = 0; task < n_tasks(); ++task) {
+    if (weight(task) == 0) continue;
+    const double value = cost(task, losses[static_cast<std::size_t>(task)]);
+    sum += weight(task) * value;
+    largest = std::max(largest, value);
+  }
+  const double mean = sum / total_weight_;
+  return kind_ == ObjectiveKind::worst ? Score{largest, mean} : Score{mean, 0};
+}
+
+}  // namespace d2c::cluster
