@@ -14,18 +14,18 @@ enum class MajoritySign { total, frequency };
 
 /// Parameters of all methods; a method's registry row names those it reads.
 struct Options {
-  Index merged_rank = 0;  ///< rank of the result where the method chooses it; 0 = largest member rank
+  Index merged_rank = 0;  ///< of the result, where it is a choice; 0 = largest member rank
   double density = 1.0;   ///< share of entries kept by pruning methods, in (0, 1]
   MajoritySign majority_sign = MajoritySign::total;
-  std::uint64_t seed = 0; ///< of methods that draw random numbers
+  std::uint64_t seed = 0;  ///< of methods that draw random numbers
 };
 
 /// One module of one adapter that takes part in a merge.
 struct Member {
-  const lora::Factors* factors = nullptr;  ///< null = the adapter lacks the module: contributes zero
+  const lora::Factors* factors = nullptr;  ///< null = lacks the module: contributes zero
   double weight = 1.0;                     ///< dimensionless, finite
-  std::uint64_t adapter = 0;               ///< identity of the adapter, for streams of random numbers
-  std::string_view name;                   ///< of the adapter, for messages
+  std::uint64_t adapter = 0;  ///< identity of the adapter, for streams of random numbers
+  std::string_view name;      ///< of the adapter, for messages
 };
 
 /// Merges one module. Members come in ascending adapter order; at least one has factors.
@@ -35,12 +35,13 @@ using MergeFunction = lora::Factors (*)(std::string_view module, std::span<const
 /// A method is a row: everything the command line, the docs and the tests need to know.
 struct Method {
   std::string_view name;
-  std::string_view summary;     ///< one line for --help
-  std::string_view reference;   ///< equation, paper or function
+  std::string_view summary;    ///< one line for --help
+  std::string_view reference;  ///< equation, paper or function
   bool uses_merged_rank = false;
   bool uses_density = false;
   bool uses_majority_sign = false;
   bool uses_seed = false;
+  bool mixed_ranks = false;  ///< members may have different ranks
   MergeFunction function = nullptr;
 };
 
@@ -50,7 +51,8 @@ struct Method {
 /// @throws UsageError that lists the known names
 [[nodiscard]] const Method& find_method(std::string_view name);
 
-/// Checks options against the ranges above and against what the method reads.
+/// Checks options against the ranges above; an option the method does not read must have its
+/// default (but for the seed, which other parts of a run may read).
 /// @throws UsageError
 void validate(const Method& method, const Options& options);
 

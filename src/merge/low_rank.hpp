@@ -1,0 +1,25 @@
+#pragma once
+
+#include <Eigen/Core>
+
+#include "members.hpp"
+
+namespace d2c::merge {
+
+/// Columns of all members side by side: sum_i u_i B_i A_i = b diag(strength) a^T.
+struct Stack {
+  Eigen::MatrixXd b;         ///< [d_out, R]
+  Eigen::MatrixXd a;         ///< [d_in, R]
+  Eigen::VectorXd strength;  ///< [R], u_i repeated r_i times
+};
+
+[[nodiscard]] Stack stack(const Unit& unit);
+
+/// Best rank-`rank` approximation (Frobenius and spectral norm) of b diag(strength) a^T as
+/// B = U sqrt(S), A = sqrt(S) V^T with scaling 1; zero rows where its rank is lower.
+[[nodiscard]] lora::Factors truncate(const Stack& stack, Index rank);
+
+/// The same for a dense matrix [d_out, d_in].
+[[nodiscard]] lora::Factors truncate(const Eigen::MatrixXd& dense, Index rank);
+
+}  // namespace d2c::merge

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <Eigen/SVD>
+
+#include "d2c/merge/merge.hpp"
+#include "d2c/tensor/dtype.hpp"
+#include "d2c/tensor/eigen.hpp"
+
+namespace d2c::merge::test {
+
+using Dense = Eigen::MatrixXd;
+
+inline float rounded(float value, DType type) {
+  switch (type) {
+    case DType::bf16:
+      return float_from_bf16(bf16_from_float(value));
+    case DType::f16:
+      return float_from_f16(f16_from_float(value));
+    default:
+      return value;
+  }
+}
+
+/// Factors with standard normal entries, rounded to `type`.
+inline lora::Factors random_factors(std::mt19937& rng, Index d_out, Index d_in, Index rank,
+                                    double scaling, DType type = DType::f32) {
+  std::normal_distribution<float> normal;
+  lora::Factors f{Matrix(rank, d_in), Matrix(d_out, rank), scaling};
+  for (float& x : f.a.values()) x = rounded(normal(rng), type);
+  for (float& x : f.b.values()) x = rounded(normal(rng), type);
+  return f;
+}
+
+/// scaling * B A in double.
+inline Dense delta(const lora::Factors& f) {
+  return f.scaling * (as_eigen(f.b).cast<double>() * as_eigen(f.a).cast<double>());
+}
+
+/// A merge problem that owns its adapters.
+struct Problem {
+  Index d_out = 0;
+  Index d_in = 0;
+  std::vector<lora::Factors> factors;
+  std::vector<double> weights;
+
+  [[nodiscard]] std::vector<Member> members() const {
+    static const std::string names[] = {"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"};
+    std::vector<Member> list;
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+      list.push_back({&factors[i], weights[i], i, names[i % 8]});
+    }
+    return list;
+  }
+  /// sum_i w_i s_i B_i A_i
+  [[nodiscard]] Dense sum() const {
+    Dense total = Dense::Zero(d_out, d_in);
+    for (std::size_t i = 0; i < factors.size(); ++i) total += weights[i] * delta(factors[i]);
+    return total;
+  }
+  /// sum_i |w_i s_i| ||B_i|| ||A_i||: what rounding errors of the sum are relative to.
+  [[nodiscard]] double scale() const {
+    double total = 0;
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+      total += std::abs(weights[i] * factors[i].scaling) * as_eigen(factors[i].a).norm() *
+               as_eigen(factors[i].b).norm();
+    }
+    return total;
+  }
+  [[nodiscard]] lora::Factors merged(std::string_view method, const Options& options = {}) const {
+    return find_method(method).function("m", members(), options);
+  }
+};
+
+enum class Ranks { equal, mixed };
+
+/// Random shapes, ranks, scalings, signs of weights and element types.
+inline Problem random_problem(unsigned seed, Ranks ranks) {
+  std::mt19937 rng(seed);
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(rng);
+  };
+  const std::array types = {DType::f32, DType::bf16, DType::f16};
+  Problem p;
+  p.d_out = pick(3, 40);
+  p.d_in = pick(3, 40);
+  const int members = pick(1, 6);
+  const int common_rank = pick(1, 6);
+  for (int i = 0; i < members; ++i) {
+    const int rank = ranks == Ranks::equal ? common_rank : pick(1, 9);
+    const double alpha = pick(1, 32);
+    const double scaling = pick(0, 1) == 0 ? alpha / rank : alpha / std::sqrt(rank);
+    p.factors.push_back(random_factors(rng, p.d_out, p.d_in, rank, scaling,
+                                       types[static_cast<std::size_t>(pick(0, 2))]));
+    p.weights.push_back(pick(-10, 20) / 10.0);
+  }
+  return p;
+}
+
+struct Truncation {
+  Dense matrix;             ///< best approximation
+  double error = 0;         ///< its Frobenius distance
+  double relative_gap = 0;  ///< (s_k - s_{k+1}) / s_1: what makes it well conditioned
+};
+
+/// Truncated SVD of a dense matrix, in double: the reference for everything low-rank.
+inline Truncation dense_truncated_svd(const Dense& m, Index rank) {
+  const Eigen::BDCSVD<Dense> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  const Index k = std::min<Index>(rank, svd.singularValues().size());
+  const Eigen::VectorXd& s = svd.singularValues();
+  const double next = k < s.size() ? s[k] : 0.0;
+  return {
+      svd.matrixU().leftCols(k) * s.head(k).asDiagonal() * svd.matrixV().leftCols(k).transpose(),
+      s.tail(s.size() - k).norm(), s[0] > 0 ? (s[k - 1] - next) / s[0] : 0.0};
+}
+
+}  // namespace d2c::merge::test
