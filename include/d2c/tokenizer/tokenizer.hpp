@@ -25,12 +25,15 @@ class Tokenizer {
 
   /// Ids of `text` (valid UTF-8), added tokens recognised.
   /// @param special_tokens  apply the post-processor's template (BOS and the like)
+  /// @throws InputError for invalid UTF-8 (names the byte)
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, bool special_tokens) const;
   /// Ids the post-processor puts before a single sequence (usually BOS); often empty.
   [[nodiscard]] const std::vector<TokenId>& prefix() const;
+  /// Text of `ids`; ids without a token have no text.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
 
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const;
+  /// One more than the largest id, added tokens included.
   [[nodiscard]] std::size_t vocabulary_size() const;
 
  private:
