@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
-#include <vector>
 
+#include "d2c/lora/config.hpp"
 #include "d2c/lora/factors.hpp"
+#include "d2c/safetensors/sharded_reader.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 namespace d2c::lora {
@@ -13,34 +15,59 @@ namespace d2c::lora {
 /// An adapter as read from a PEFT folder.
 struct Adapter {
   std::filesystem::path folder;
-  std::string base_model;       ///< base_model_name_or_path of the config; may be empty
-  DType dtype = DType::f32;     ///< of the stored factors
+  std::string base_model;    ///< base_model_name_or_path of the config; may be empty
+  DType dtype = DType::f32;  ///< of the stored factors; F32 where they differ
   FactorMap modules;
+  AdapterConfig config;
 };
 
-/// A module of the base model that an adapter may target: a linear layer, or an embedding.
+/// A module of the base model that an adapter may target: a linear layer, or the embedding, seen as
+/// the linear map from one-hot tokens to vectors (d_in = vocabulary, d_out = hidden).
 struct TargetModule {
-  std::string name;   ///< "model.layers.0.self_attn.q_proj"
+  std::string name;  ///< "model.layers.0.self_attn.q_proj"
   Index d_out = 0;
   Index d_in = 0;
 };
 
 /// Reads adapter_config.json and adapter_model.safetensors, checks them against each other and,
 /// where `base` is not empty, against the base model's modules (name, shape, missing, surplus).
+///
+/// LoRA of the embedding (delta weight [vocabulary, hidden] = scaling * (B A)^T) keeps PEFT's
+/// orientation: A [r, vocabulary], B [hidden, r].
+///
+/// @param weights  PEFT stores the whole embedding beside the factors when it is a target. Such a
+///                 copy is accepted only if it equals these base weights.
 /// @throws InputError with file and tensor or field
 [[nodiscard]] Adapter read_adapter(const std::filesystem::path& folder,
-                                   std::span<const TargetModule> base = {});
+                                   std::span<const TargetModule> base = {},
+                                   const safetensors::ShardedReader* weights = nullptr);
+
+/// How much of a base model an adapter changes.
+struct Coverage {
+  std::size_t applied = 0;  ///< modules with factors
+  std::size_t of = 0;       ///< modules that could have some
+};
+[[nodiscard]] Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base);
+
+/// Hash of names, shapes, values and scalings: equal content gives equal values on any machine.
+[[nodiscard]] std::uint64_t fingerprint(const FactorMap& modules);
 
 /// What goes into a written PEFT folder beside the factors.
 struct WriteOptions {
   DType dtype = DType::f32;
-  std::string base_model;   ///< base_model_name_or_path
-  std::string card;         ///< README.md of the folder (Markdown); empty = none
+  std::string base_model;  ///< base_model_name_or_path
+  std::string card;        ///< README.md of the folder (Markdown); empty = none
+  /// Modules of the base model. They tell where a short name ("q_proj") means the adapter's modules
+  /// and no others; without them target_modules lists whole names.
+  std::span<const TargetModule> base = {};
 };
 
-/// Writes a PEFT folder: scalings folded so that lora_alpha = r (scaling 1), rank_pattern and
-/// alpha_pattern where ranks differ. Nothing is left in part: a temporary folder, then a rename.
-/// @throws InputError if `folder` exists already or cannot be written
+/// Writes a PEFT folder: scalings are folded into B so that lora_alpha = r (scaling 1),
+/// rank_pattern and alpha_pattern where ranks differ. Nothing is left in part: a temporary folder,
+/// then a rename.
+/// @pre modules is not empty
+/// @throws InputError if `folder` exists already or cannot be written, or if a value is not finite
+/// in options.dtype
 void write_adapter(const std::filesystem::path& folder, const FactorMap& modules,
                    const WriteOptions& options);
 

@@ -1,0 +1,274 @@
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/lora/adapter.hpp"
+#include "d2c/safetensors/reader.hpp"
+
+#include "module_kind.hpp"
+
+namespace d2c::lora {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr const char* kOtherModel = "check that the adapter was trained for this model";
+constexpr const char* kSaveAgain = "save the adapter again with PEFT";
+
+/// What the name of a tensor says: `base_model.model.<module>.<part>[.<adapter>][.weight]`.
+struct TensorKey {
+  std::string module;
+  std::string part;     ///< "lora_A", "lora_embedding_B", ...
+  std::string adapter;  ///< name of the adapter inside the key; mostly left out
+};
+
+struct Part {
+  std::string_view name;
+  std::string_view tail;  ///< ending after the optional adapter name
+  bool is_a;
+};
+constexpr std::array kParts = std::to_array<Part>({{"lora_A", ".weight", true},
+                                                   {"lora_B", ".weight", false},
+                                                   {"lora_embedding_A", "", true},
+                                                   {"lora_embedding_B", "", false}});
+
+/// Nothing if the name is not that of a LoRA factor.
+std::optional<TensorKey> parse_key(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  for (const Part& part : kParts) {
+    const std::size_t place = name.rfind(fmt::format(".{}", part.name));
+    if (place == std::string_view::npos || place == 0) continue;
+    std::string_view rest = name.substr(place + 1 + part.name.size());
+    if (!rest.ends_with(part.tail)) continue;
+    rest.remove_suffix(part.tail.size());
+    if (rest.empty())
+      return TensorKey{std::string(name.substr(0, place)), std::string(part.name), {}};
+    if (rest.front() != '.' || rest.size() == 1) continue;
+    rest.remove_prefix(1);
+    if (rest.find('.') != std::string_view::npos) continue;
+    return TensorKey{std::string(name.substr(0, place)), std::string(part.name), std::string(rest)};
+  }
+  return std::nullopt;
+}
+
+/// Tensor names of one module's factors.
+struct FactorNames {
+  std::string a;
+  std::string b;
+};
+
+class AdapterReader {
+ public:
+  AdapterReader(const fs::path& folder, std::span<const TargetModule> base,
+                const safetensors::ShardedReader* weights)
+      : folder_(folder),
+        config_(parse_adapter_config(json::read_text(folder / "adapter_config.json"),
+                                     folder / "adapter_config.json")),
+        rules_(config_),
+        tensors_(weights_file(folder)),
+        weights_(weights) {
+    for (const TargetModule& module : base) base_.emplace(module.name, &module);
+  }
+
+  [[nodiscard]] Adapter read() {
+    collect_names();
+    check_modules();
+    Adapter adapter{folder_, config_.base_model, common_dtype(), {}, config_};
+    for (const auto& [module, names] : names_) {
+      adapter.modules.emplace(module, read_factors(module, names));
+    }
+    return adapter;
+  }
+
+ private:
+  static fs::path weights_file(const fs::path& folder) {
+    std::error_code ignored;
+    if (!fs::exists(folder / "adapter_model.safetensors", ignored) &&
+        fs::exists(folder / "adapter_model.bin", ignored)) {
+      throw InputError({folder / "adapter_model.bin", {}},
+                       {"pickled weights are not read", "they can hold code",
+                        "save the adapter again with safe_serialization=True"});
+    }
+    return folder / "adapter_model.safetensors";
+  }
+
+  [[noreturn]] void refuse(std::string tensor, std::string what, std::string why,
+                           std::string fix) const {
+    throw InputError({tensors_.file(), std::move(tensor)},
+                     {std::move(what), std::move(why), std::move(fix)});
+  }
+
+  void collect_names() {
+    std::set<std::string> adapters;
+    for (const auto& [name, info] : tensors_.tensors()) {
+      const auto key = parse_key(name);
+      if (!key) {
+        check_other_tensor(name);
+        continue;
+      }
+      const bool is_embedding = key->part.starts_with("lora_embedding");
+      if (is_embedding != (kind_of(key->module) == ModuleKind::embedding)) {
+        refuse(name, fmt::format("'{}' are not the factors of this kind of module", key->part),
+               "linear layers have lora_A and lora_B, the embedding lora_embedding_A and _B",
+               kOtherModel);
+      }
+      FactorNames& names = names_[key->module];
+      std::string& place = key->part.ends_with('A') ? names.a : names.b;
+      adapters.insert(key->adapter);
+      if (!place.empty() || adapters.size() > 1) {
+        refuse(name, "the file holds several adapters",
+               fmt::format("names in the keys: '{}'", fmt::join(adapters, "', '")),
+               "save each adapter to a folder of its own");
+      }
+      place = name;
+    }
+    if (names_.empty())
+      refuse({}, "holds no LoRA factors", "there is nothing to apply", kSaveAgain);
+  }
+
+  /// A tensor that is no factor: refused, unless it is a copy of base weights.
+  void check_other_tensor(const std::string& name) const {
+    constexpr std::string_view copy_end = ".base_layer.weight";
+    std::string_view module = name;
+    if (module.starts_with(kPrefix)) module.remove_prefix(kPrefix.size());
+    for (const std::string_view end : {copy_end, std::string_view(".weight")}) {
+      if (!module.ends_with(end)) continue;
+      const std::string layer(module.substr(0, module.size() - end.size()));
+      if (kind_of(layer) == ModuleKind::linear) continue;
+      check_copy(name, layer);
+      return;
+    }
+    const bool is_dora = name.find("lora_magnitude_vector") != std::string::npos;
+    refuse(name, "the tensor is not a LoRA factor",
+           is_dora ? "it belongs to DoRA, which is not supported"
+                   : "only lora_A, lora_B, lora_embedding_A and lora_embedding_B are applied",
+           "train a plain LoRA adapter");
+  }
+
+  /// The stored embedding or output head `name` must equal the base model's, rounded to its dtype.
+  void check_copy(const std::string& name, const std::string& layer) const {
+    const auto base_name = weights_ == nullptr ? std::nullopt : base_weight_of(layer);
+    if (!base_name) {
+      refuse(name, "the adapter stores whole weights of the base model",
+             "they cannot be compared with the base model here",
+             "save the adapter again with save_embedding_layers=False");
+    }
+    const auto& copy = tensors_.info(name);
+    const auto& original = weights_->info(*base_name);
+    if (copy.shape != original.shape) {
+      refuse(name, fmt::format("has shape {}", copy.shape),
+             fmt::format("{} of the base model has {}: the vocabulary was resized", *base_name,
+                         original.shape),
+             kOtherModel);
+    }
+    const Matrix stored = tensors_.matrix(name);
+    const Matrix expected = weights_->matrix(*base_name);
+    std::vector<std::byte> bytes(tensors_.bytes(name).size());
+    convert_from_float(expected.values(), copy.dtype, bytes);
+    if (!std::ranges::equal(bytes, tensors_.bytes(name))) {
+      refuse(name, "differs from the base model", "the embedding was trained beside LoRA",
+             "train a plain LoRA adapter");
+    }
+  }
+
+  /// Tensor of the base model; tied models store only one of embedding and head.
+  [[nodiscard]] std::optional<std::string> base_weight_of(const std::string& layer) const {
+    for (const std::string& name : {layer + ".weight", std::string("model.embed_tokens.weight"),
+                                    std::string("lm_head.weight")}) {
+      if (weights_->contains(name)) return name;
+    }
+    return std::nullopt;
+  }
+
+  void check_modules() const {
+    for (const auto& [module, names] : names_) {
+      const std::string& present = names.a.empty() ? names.b : names.a;
+      if (names.a.empty() || names.b.empty()) {
+        refuse(present, "its partner is missing", "an update is the product of A and B",
+               kSaveAgain);
+      }
+      if (!base_.empty() && !base_.contains(module)) {
+        refuse(names.a, fmt::format("module {} is not in the base model", module),
+               "its update cannot be applied", kOtherModel);
+      }
+      if (!rules_.selects(module)) {
+        refuse(names.a, fmt::format("module {} is not selected by the configuration", module),
+               "tensors and target_modules must agree", kSaveAgain);
+      }
+    }
+    if (config_.targets.form == ModuleSelector::Form::none) return;
+    for (const auto& [module, target] : base_) {
+      if (rules_.selects(module) && !names_.contains(module)) {
+        refuse({}, fmt::format("has no factors for module {}", module),
+               "the configuration selects it", kSaveAgain);
+      }
+    }
+  }
+
+  [[nodiscard]] DType common_dtype() const {
+    const DType first = tensors_.info(names_.begin()->second.a).dtype;
+    const bool all_equal = std::ranges::all_of(names_, [&](const auto& entry) {
+      return tensors_.info(entry.second.a).dtype == first &&
+             tensors_.info(entry.second.b).dtype == first;
+    });
+    return all_equal ? first : DType::f32;
+  }
+
+  [[nodiscard]] Factors read_factors(const std::string& module, const FactorNames& names) const {
+    Factors factors{tensors_.matrix(names.a), tensors_.matrix(names.b), rules_.scaling(module)};
+    const Index rank = rules_.rank(module);
+    if (factors.a.rows() != rank) {
+      refuse(names.a, fmt::format("has shape {}", tensors_.info(names.a).shape),
+             fmt::format("{} says rank {}", config_.file.filename().string(), rank), kSaveAgain);
+    }
+    if (factors.b.cols() != rank) {
+      refuse(names.b, fmt::format("has shape {}", tensors_.info(names.b).shape),
+             fmt::format("A has shape {}, so that the last size must be {}",
+                         tensors_.info(names.a).shape, rank),
+             kSaveAgain);
+    }
+    if (!base_.empty()) check_shape(*base_.at(module), factors, names);
+    return factors;
+  }
+
+  void check_shape(const TargetModule& target, const Factors& factors,
+                   const FactorNames& names) const {
+    const auto check = [&](const std::string& tensor, Index size, Index expected) {
+      if (size == expected) return;
+      refuse(tensor, fmt::format("has shape {}", tensors_.info(tensor).shape),
+             fmt::format("the module maps {} to {} values in the base model", target.d_in,
+                         target.d_out),
+             kOtherModel);
+    };
+    check(names.a, factors.d_in(), target.d_in);
+    check(names.b, factors.d_out(), target.d_out);
+  }
+
+  fs::path folder_;
+  AdapterConfig config_;
+  ModuleRules rules_;
+  safetensors::Reader tensors_;
+  const safetensors::ShardedReader* weights_;
+  std::map<std::string, const TargetModule*> base_;
+  std::map<std::string, FactorNames> names_;
+};
+
+}  // namespace
+
+Adapter read_adapter(const fs::path& folder, std::span<const TargetModule> base,
+                     const safetensors::ShardedReader* weights) {
+  return AdapterReader(folder, base, weights).read();
+}
+
+}  // namespace d2c::lora
