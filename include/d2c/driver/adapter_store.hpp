@@ -1,0 +1,83 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/lora/adapter.hpp"
+
+namespace d2c::driver {
+
+/// Factors of one module of one adapter, to be sent to one rank.
+struct Shipment {
+  int adapter = 0;
+  int module = 0;  ///< index into AdapterStore::modules()
+  int to = 0;      ///< rank
+  [[nodiscard]] auto operator<=>(const Shipment&) const = default;
+};
+
+/// Factors received from other ranks, by (adapter, module).
+using ReceivedFactors = std::map<std::pair<int, int>, lora::Factors>;
+
+/// The adapters of a job, each in the memory of exactly one rank, which alone opens its files.
+/// Every rank knows the rank (size of the low-rank space) of every module of every adapter, two
+/// bytes each; the factors themselves never gather anywhere.
+class AdapterStore {
+ public:
+  /// Reads this rank's adapters. Collective.
+  /// @param folders  PEFT folders of all adapters
+  /// @param owners   owning rank of each, the same on every rank
+  /// @param modules  modules of the base model that adapters may target
+  /// @throws InputError (the same on every rank) if an adapter cannot be read
+  AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
+               std::span<const int> owners, std::span<const lora::TargetModule> modules);
+
+  [[nodiscard]] int n_adapters() const { return static_cast<int>(owners_.size()); }
+  [[nodiscard]] const std::vector<lora::TargetModule>& modules() const { return modules_; }
+  [[nodiscard]] const std::string& name(int adapter) const {
+    return names_[static_cast<std::size_t>(adapter)];
+  }
+  [[nodiscard]] int owner(int adapter) const { return owners_[static_cast<std::size_t>(adapter)]; }
+  /// Rank r of the factors; 0 = the adapter lacks the module.
+  [[nodiscard]] int rank_of(int adapter, int module) const;
+  /// Modules that the adapter changes.
+  [[nodiscard]] int n_applied(int adapter) const;
+  /// Stored type of the adapter that was read with the most precise one.
+  [[nodiscard]] DType widest_dtype() const { return widest_dtype_; }
+  /// Bytes of factors in this rank's memory.
+  [[nodiscard]] std::uint64_t local_bytes() const;
+  /// Bytes of the factors of one module of one adapter.
+  [[nodiscard]] std::uint64_t bytes_of(int adapter, int module) const;
+
+  /// The adapter, if this rank owns it.
+  [[nodiscard]] const lora::FactorMap& local(int adapter) const;
+
+  /// Sends factors to where they are wanted. Every rank passes the same list, in which an (adapter,
+  /// module, rank) stands at most once; shipments from a rank to itself cost nothing and are not
+  /// in the result. Collective; the caller bounds the bytes of one call.
+  [[nodiscard]] ReceivedFactors ship(std::span<const Shipment> shipments) const;
+
+  /// Factors from this rank's own adapters or else from `received`; null if the adapter lacks the
+  /// module. @pre the factors are in one of them
+  [[nodiscard]] const lora::Factors* find(int adapter, int module,
+                                          const ReceivedFactors& received) const;
+
+ private:
+  void exchange_shapes();
+
+  comm::Communicator& comm_;
+  std::vector<std::string> names_;
+  std::vector<int> owners_;
+  std::vector<lora::TargetModule> modules_;
+  std::map<int, lora::Adapter> local_;
+  std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
+  DType widest_dtype_ = DType::bf16;
+};
+
+}  // namespace d2c::driver

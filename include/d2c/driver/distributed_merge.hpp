@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "d2c/driver/adapter_store.hpp"
+#include "d2c/merge/merge.hpp"
+
+namespace d2c::driver {
+
+/// Adapters to be merged into one, with their weights.
+struct MergeRequest {
+  std::vector<int> adapters;    ///< ascending, distinct
+  std::vector<double> weights;  ///< one per adapter
+};
+
+/// How adapters are merged, and how much memory a rank spends on it.
+struct MergePlan {
+  const merge::Method* method = nullptr;
+  merge::Options options;
+  /// Cap on the factors that a rank receives in one round of exchange; at least one unit travels.
+  std::uint64_t exchange_bytes = std::uint64_t{256} << 20;
+};
+
+/// Largest size that one merged adapter can have, in bytes.
+[[nodiscard]] std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
+                                         const MergeRequest& request);
+
+/// Merges adapters that live on different ranks. The units of work (request, module) are spread
+/// over the ranks by cost; the members' factors travel to them in bounded rounds; the merged
+/// factors reach every rank. Members enter in ascending adapter order, so that the result does not
+/// depend on the number of ranks. Collective: every rank passes the same requests.
+/// @return  one merged adapter per request, on every rank
+[[nodiscard]] std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm,
+                                                             const AdapterStore& store,
+                                                             const MergePlan& plan,
+                                                             std::span<const MergeRequest> requests);
+
+}  // namespace d2c::driver

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "d2c/cluster/oracle.hpp"
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/driver/adapter_store.hpp"
+#include "d2c/driver/distributed_merge.hpp"
+#include "d2c/driver/task_store.hpp"
+#include "d2c/eval/evaluator.hpp"
+
+namespace d2c::driver {
+
+/// Work done by all ranks together.
+struct WorkCounts {
+  std::int64_t units = 0;            ///< (task, adapter) evaluations
+  std::int64_t merges = 0;           ///< adapters merged
+  std::int64_t tokens_computed = 0;  ///< distinct prefix tokens that went through the model
+  std::int64_t tokens_total = 0;     ///< tokens of the examples, shared prefixes counted each time
+};
+
+/// The loss oracle of a parallel job: merges sets of tasks over all ranks, evaluates each task on
+/// the rank that owns it, and shares the losses by one all-reduce per call, in which every entry has
+/// one contributor, so that the sum is exact.
+class DistributedOracle final : public cluster::LossOracle {
+ public:
+  struct Parts {
+    comm::Communicator& comm;
+    const AdapterStore& adapters;
+    const TaskStore& tasks;
+    std::span<const int> adapter_of_task;
+    eval::Evaluator& evaluator;
+    PhaseTimers& timers;
+  };
+
+  /// @param wave_bytes  cap on the merged adapters that a rank holds at a time; at least one is held
+  DistributedOracle(const Parts& parts, MergePlan plan,
+                    std::uint64_t wave_bytes = std::uint64_t{512} << 20);
+
+  [[nodiscard]] int n_tasks() const override { return parts_.tasks.n_tasks(); }
+  [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
+                                           std::span<const cluster::Query> queries) override {
+    return losses(sets, queries, Split::few_shot);
+  }
+  /// The same on either split; NaN for a task that has no such examples.
+  [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
+                                           std::span<const cluster::Query> queries, Split split);
+
+  /// Loss of every task without any adapter. [n_tasks]
+  [[nodiscard]] std::vector<double> base_losses(Split split);
+  /// Loss of every task under its own adapter as it was read. [n_tasks]
+  [[nodiscard]] std::vector<double> own_losses(Split split);
+
+  /// The merged adapter of a set, on every rank.
+  [[nodiscard]] lora::FactorMap merged(const cluster::TaskSet& set);
+
+  /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it.
+  [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
+
+  [[nodiscard]] const WorkCounts& work() const { return work_; }
+
+ private:
+  [[nodiscard]] double evaluate(int task, Split split);
+  void evaluate_wave(std::span<const lora::FactorMap> merged, int first_set,
+                     std::span<const cluster::Query> queries, Split split,
+                     std::vector<double>& values);
+  void share(std::vector<double>& values, Split split, std::span<const cluster::Query> queries);
+
+  Parts parts_;
+  MergePlan plan_;
+  std::uint64_t wave_bytes_;
+  WorkCounts work_;
+};
+
+}  // namespace d2c::driver

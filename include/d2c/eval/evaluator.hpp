@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "d2c/eval/batch.hpp"
+#include "d2c/lora/factors.hpp"
+#include "d2c/model/model.hpp"
+
+namespace d2c::eval {
+
+/// Measures teacher-forced losses of a base model with one adapter at a time.
+///
+/// The one seam behind which the hardware is used: what calls it knows batches and adapters, not
+/// how they are computed.
+class Evaluator {
+ public:
+  /// @param model  outlives this object
+  explicit Evaluator(const model::Model& model);
+  ~Evaluator();
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
+
+  /// Chooses the adapter of the following evaluations. Its factors are copied into the form that
+  /// the forward pass reads; null = the base model alone.
+  /// @throws InputError if the adapter does not fit the model
+  void use(const lora::FactorMap* adapter);
+
+  /// Mean negative log likelihood of each example's scored tokens, nats per token. [n_examples]
+  /// @param batches  of pack(); together they hold examples 0 .. n_examples - 1
+  [[nodiscard]] std::vector<double> example_losses(std::span<const Batch> batches,
+                                                   Index n_examples);
+  /// Negative log likelihood of every scored token. [n_examples][scored tokens] nats
+  [[nodiscard]] std::vector<std::vector<double>> token_losses(std::span<const Batch> batches,
+                                                              Index n_examples);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace d2c::eval

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "d2c/tensor/matrix.hpp"
+#include "d2c/tokenizer/tokenizer.hpp"
+
+namespace d2c::eval {
+
+/// One tokenised example: ids[0, prompt_len) is the prompt (BOS included), the rest the response
+/// (EOS included).
+struct Example {
+  std::vector<std::int32_t> ids;
+  Index prompt_len = 0;
+  [[nodiscard]] bool operator==(const Example&) const = default;
+};
+
+/// What turns text into the ids that the model was trained on.
+struct TextEncoding {
+  const tokenizer::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
+  std::optional<std::int32_t> eos;                  ///< ends every response
+};
+
+/// The limits that a model sets to its input.
+struct TokenLimits {
+  std::int32_t vocabulary = 0;
+  Index max_positions = 0;
+};
+
+/// The examples of one file.
+struct ExampleFile {
+  std::vector<Example> examples;
+  /// Lines whose text and input_ids disagree (the ids were used); a message each.
+  std::vector<std::string> warnings;
+};
+
+/// Reads a JSONL file of `{"prompt", "response"}` or `{"input_ids", "prompt_len"}` lines; blank lines are skipped. Prompt and response are encoded apart and joined:
+/// BOS (where the tokenizer's post-processor adds it) + prompt, response, EOS. Where a line holds
+/// both text and ids, the ids win.
+/// @throws InputError naming file and line: invalid JSON or UTF-8, missing or unknown fields, ids
+/// outside the vocabulary, an empty prompt or response, a sequence longer than the model's
+/// positions, a file without examples
+[[nodiscard]] ExampleFile read_examples(const std::filesystem::path& file,
+                                        const TextEncoding& encoding, const TokenLimits& limits);
+
+}  // namespace d2c::eval

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Everything from a bare Debian 12 to a finished job: installs packages, builds, clusters and merges
+# the 40 adapters of data/demo into 5 on two ranks. The results stay in demo-output.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install-packages.sh
+scripts/build.sh release
+. scripts/mpi-env.sh
+mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 --restarts 10 \
+  --output demo-output --overwrite

@@ -1,0 +1,164 @@
+#include "d2c/driver/adapter_store.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "d2c/comm/distribution.hpp"
+#include "d2c/core/error.hpp"
+
+namespace d2c::driver {
+namespace {
+
+void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
+  bytes.insert(bytes.end(), more.begin(), more.end());
+}
+
+/// Wire form of factors: scaling as double, then A and B; the shapes are known to both sides.
+void append_factors(std::vector<std::byte>& bytes, const lora::Factors& factors) {
+  append(bytes, std::as_bytes(std::span(&factors.scaling, 1)));
+  append(bytes, std::as_bytes(factors.a.values()));
+  append(bytes, std::as_bytes(factors.b.values()));
+}
+
+const std::byte* take(const std::byte* from, std::span<std::byte> to) {
+  if (!to.empty()) std::memcpy(to.data(), from, to.size());
+  return from + to.size();
+}
+
+/// Wide enough for both: F16 and BF16 hold different values, so their join is F32.
+DType join(DType a, DType b) {
+  if (a == b) return a;
+  return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
+}
+
+}  // namespace
+
+AdapterStore::AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
+                           std::span<const int> owners,
+                           std::span<const lora::TargetModule> modules)
+    : comm_(comm),
+      owners_(owners.begin(), owners.end()),
+      modules_(modules.begin(), modules.end()) {
+  D2C_EXPECTS(folders.size() == owners.size());
+  std::sort(modules_.begin(), modules_.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (const auto& folder : folders) names_.push_back(folder.lexically_normal().string());
+  comm::agree(comm_, [&] {
+    for (const int adapter : comm::owned_by(owners_, comm_.rank())) {
+      local_.emplace(adapter, lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_));
+    }
+  });
+  exchange_shapes();
+}
+
+void AdapterStore::exchange_shapes() {
+  std::vector<std::uint16_t> own;
+  for (const auto& [adapter, content] : local_) {
+    own.push_back(static_cast<std::uint16_t>(content.dtype));
+    for (const auto& module : modules_) {
+      const auto place = content.modules.find(module.name);
+      own.push_back(place == content.modules.end()
+                        ? std::uint16_t{0}
+                        : static_cast<std::uint16_t>(place->second.rank()));
+    }
+  }
+  const auto all = comm::all_gather_values<std::uint16_t>(comm_, own);
+
+  ranks_.resize(owners_.size() * modules_.size());
+  std::vector<std::size_t> position(all.size(), 0);
+  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+    const auto owner = static_cast<std::size_t>(owners_[adapter]);
+    const auto row = std::span(all[owner]).subspan(position[owner], modules_.size() + 1);
+    position[owner] += row.size();
+    const auto dtype = static_cast<DType>(row[0]);
+    widest_dtype_ = adapter == 0 ? dtype : join(widest_dtype_, dtype);
+    std::copy(row.begin() + 1, row.end(), ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
+  }
+}
+
+int AdapterStore::rank_of(int adapter, int module) const {
+  return ranks_[static_cast<std::size_t>(adapter) * modules_.size() + static_cast<std::size_t>(module)];
+}
+
+int AdapterStore::n_applied(int adapter) const {
+  const auto row = ranks_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(adapter) * modules_.size());
+  return static_cast<int>(modules_.size()) -
+         static_cast<int>(std::count(row, row + std::ssize(modules_), 0));
+}
+
+std::uint64_t AdapterStore::bytes_of(int adapter, int module) const {
+  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
+  return static_cast<std::uint64_t>(rank_of(adapter, module) * (shape.d_in + shape.d_out)) *
+             sizeof(float) +
+         sizeof(double);
+}
+
+std::uint64_t AdapterStore::local_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [adapter, content] : local_) {
+    for (const auto& [name, factors] : content.modules) {
+      bytes += static_cast<std::uint64_t>(factors.a.size() + factors.b.size()) * sizeof(float);
+    }
+  }
+  return bytes;
+}
+
+const lora::FactorMap& AdapterStore::local(int adapter) const {
+  const auto place = local_.find(adapter);
+  D2C_EXPECTS(place != local_.end());
+  return place->second.modules;
+}
+
+ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
+  std::map<int, comm::Parcel> outgoing;
+  std::map<int, std::size_t> incoming_bytes;
+  std::map<int, std::vector<Shipment>> expected;
+  for (const Shipment& shipment : shipments) {
+    const int from = owner(shipment.adapter);
+    if (from == shipment.to || rank_of(shipment.adapter, shipment.module) == 0) continue;
+    if (from == comm_.rank()) {
+      comm::Parcel& parcel = outgoing[shipment.to];
+      parcel.rank = shipment.to;
+      append_factors(parcel.bytes, *find(shipment.adapter, shipment.module, {}));
+    } else if (shipment.to == comm_.rank()) {
+      incoming_bytes[from] += bytes_of(shipment.adapter, shipment.module);
+      expected[from].push_back(shipment);
+    }
+  }
+
+  std::vector<comm::Parcel> to_send;
+  for (auto& [rank, parcel] : outgoing) to_send.push_back(std::move(parcel));
+  std::vector<comm::Parcel> to_receive;
+  for (const auto& [rank, bytes] : incoming_bytes) {
+    to_receive.push_back({rank, std::vector<std::byte>(bytes)});
+  }
+  comm_.exchange(to_send, to_receive);
+
+  ReceivedFactors received;
+  for (const comm::Parcel& parcel : to_receive) {
+    const std::byte* place = parcel.bytes.data();
+    for (const Shipment& shipment : expected[parcel.rank]) {
+      const lora::TargetModule& shape = modules_[static_cast<std::size_t>(shipment.module)];
+      const int r = rank_of(shipment.adapter, shipment.module);
+      lora::Factors factors{Matrix(r, shape.d_in), Matrix(shape.d_out, r), 0.0};
+      place = take(place, std::as_writable_bytes(std::span(&factors.scaling, 1)));
+      place = take(place, std::as_writable_bytes(factors.a.values()));
+      place = take(place, std::as_writable_bytes(factors.b.values()));
+      received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
+    }
+  }
+  return received;
+}
+
+const lora::Factors* AdapterStore::find(int adapter, int module,
+                                        const ReceivedFactors& received) const {
+  if (rank_of(adapter, module) == 0) return nullptr;
+  if (owner(adapter) == comm_.rank()) {
+    return &local(adapter).at(modules_[static_cast<std::size_t>(module)].name);
+  }
+  const auto place = received.find({adapter, module});
+  D2C_EXPECTS(place != received.end());
+  return &place->second;
+}
+
+}  // namespace d2c::driver
