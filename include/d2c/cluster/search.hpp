@@ -36,7 +36,7 @@ struct SearchOptions {
   /// Stop when this many entries were asked for; 0 = no limit. Checked between steps: the last step
   /// and the loss matrix of the result come on top.
   std::int64_t max_evaluations = 0;
-  std::vector<Assignment> starts;  ///< starts to try before the random ones
+  std::vector<Assignment> starts = {};  ///< starts to try before the random ones
 };
 
 /// State of a search after one iteration.
