@@ -12,10 +12,10 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 find_package(ICU 70 REQUIRED COMPONENTS uc i18n)
 
 set(HDF5_PREFER_PARALLEL OFF)
-find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C HL)
 add_library(d2c_hdf5 INTERFACE)
 target_include_directories(d2c_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
-target_link_libraries(d2c_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_link_libraries(d2c_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 
 # oneDNN's own CMake config asks for OpenCL headers, which a CPU build does not need.
 if(D2C_WITH_ONEDNN)

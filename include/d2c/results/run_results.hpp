@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// What a run leaves behind, as plain values. The HDF5 form is described in docs/results-schema.md.
+///
+/// Arrays are row-major vectors; their shape stands in brackets. Sizes: task = tasks.name.size(),
+/// cluster = n_clusters, iteration = iterations.objective.size(), and so on. An empty vector means
+/// "not there", and its dataset is then absent from the file, unless the field is marked required.
+/// Losses are nats per token; NaN in a loss or gain means that it was not measured or is undefined.
+namespace d2c::results {
+
+/// Everything needed to know where the numbers come from, and to make them again.
+struct Provenance {
+  std::string software = "d2c";
+  std::string version;
+  std::string git_commit;
+  std::string created_utc;  ///< ISO 8601, e.g. 2025-01-31T12:00:00Z
+  int mpi_ranks = 1;
+  int threads = 1;  ///< per rank
+  std::uint64_t seed = 0;
+  std::string command_line;
+  std::string config;       ///< all options after defaults, as JSON text
+  std::string config_hash;  ///< of what decides the numbers, see the writer of the config
+};
+
+/// [task]; all required.
+struct TaskTable {
+  std::vector<std::string> name;  ///< unique
+  std::vector<std::string> adapter;
+  std::vector<std::int64_t> n_examples;
+  std::vector<std::int64_t> n_tokens;  ///< response tokens whose loss is measured
+  std::vector<double> weight;          ///< of the task in the objective, dimensionless
+};
+
+/// Steps of the search in the order they were made; those of all restarts after each other.
+struct IterationTable {
+  std::vector<int> restart;         ///< [iteration] index of the restart it belongs to
+  std::vector<int> assignment;      ///< [iteration, task] cluster, 0-based
+  std::vector<double> loss;         ///< [iteration, task, cluster]
+  std::vector<double> objective;    ///< [iteration], required where there are iterations
+  std::vector<double> seconds;      ///< [iteration] wall time of the step
+  std::vector<std::int64_t> moved;  ///< [iteration] tasks that changed their cluster
+};
+
+/// One row per start of the search, [restart].
+struct RestartTable {
+  std::vector<double> objective;  ///< best of the restart, required where there are restarts
+  std::vector<std::int64_t> iterations;
+  std::vector<std::int64_t> evaluations;  ///< units (task, merged adapter) newly computed
+  std::vector<std::string> start;         ///< how it began: random, kmeans, ...
+  std::vector<std::string> stop_reason;   ///< converged, cycle, max_iterations, ...
+};
+
+/// The partition that is returned.
+struct FinalResult {
+  std::vector<int> assignment;     ///< [task], required
+  std::vector<double> loss;        ///< [task, cluster], required
+  double objective = 0.0;          ///< in the sense of RunResults::objective_kind
+  std::vector<std::int64_t> size;  ///< [cluster] tasks, required
+  std::vector<double> gain;        ///< [task] 1 = as good as the task's own adapter, 0 = base model
+  std::vector<double> regret;      ///< [task] loss in its cluster minus loss with its own adapter
+};
+
+/// Name of the baseline (base, own, one, random, ...) to the loss of every task under it, [task].
+using Baselines = std::map<std::string, std::vector<double>>;
+
+/// The returned partition measured on the test split. NaN where a task has none.
+struct HeldOut {
+  std::vector<std::int64_t> n_examples;  ///< [task]
+  std::vector<std::int64_t> n_tokens;    ///< [task]
+  std::vector<double> loss;              ///< [task, cluster], required
+  double objective = 0.0;                ///< over the tasks that have a test split
+  std::vector<double> gain;              ///< [task]
+  std::vector<double> regret;            ///< [task]
+  Baselines baselines;
+};
+
+/// Wall time over ranks, [phase]; seconds.
+struct Timing {
+  std::vector<std::string> phase;
+  std::vector<double> min;
+  std::vector<double> mean;
+  std::vector<double> max;
+  std::vector<double> imbalance;  ///< max / mean
+};
+
+/// Work of the whole run.
+struct EvaluationCounts {
+  std::int64_t evaluated = 0;        ///< units (task, merged adapter) computed by the model
+  std::int64_t cached = 0;           ///< units answered by the cache
+  std::int64_t merges = 0;           ///< adapters merged
+  std::int64_t tokens = 0;           ///< tokens passed through the model
+  std::int64_t tokens_unshared = 0;  ///< the same without sharing of common prefixes
+};
+
+/// Best objective so far against work spent, [evaluations].
+struct Curve {
+  std::vector<std::int64_t> evaluations;  ///< units computed so far, ascending
+  std::vector<double> objective;
+  std::vector<double> seconds;  ///< since the start of the search
+};
+
+/// A run. Groups that are empty or unset are absent from the file.
+struct RunResults {
+  Provenance provenance;
+  TaskTable tasks;
+  int n_clusters = 0;                   ///< K, clusters that stay empty included
+  std::string objective_kind = "loss";  ///< loss: mean of losses (lower is better); gain: see docs
+  std::string merge_method;             ///< how the members of a cluster were merged
+  IterationTable iterations;
+  RestartTable restarts;
+  FinalResult result;
+  Baselines baselines;
+  std::optional<HeldOut> heldout;
+  Timing timing;
+  EvaluationCounts evaluations;
+  Curve curve;
+};
+
+/// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.
+struct MergedFactors {
+  std::int64_t rank = 0;
+  std::int64_t d_in = 0;
+  std::int64_t d_out = 0;
+  std::vector<float> a;  ///< A [rank, d_in]
+  std::vector<float> b;  ///< B [d_out, rank]
+};
+
+}  // namespace d2c::results

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <hdf5.h>
+
+#include "d2c/core/error.hpp"
+
+/// Owning handles and checked calls over the HDF5 C API.
+namespace d2c::results::h5 {
+
+/// Keeps HDF5 from printing its error stack in this scope and thread; errors travel as InputError.
+class QuietErrors {
+ public:
+  QuietErrors();
+  ~QuietErrors();
+  QuietErrors(const QuietErrors&) = delete;
+  QuietErrors& operator=(const QuietErrors&) = delete;
+
+ private:
+  H5E_auto2_t function_ = nullptr;
+  void* data_ = nullptr;
+};
+
+/// An identifier that is closed at the end of its scope.
+template <herr_t (*close)(hid_t)>
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(hid_t id) : id_(id) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~Handle() {
+    if (id_ >= 0) close(id_);
+  }
+  [[nodiscard]] hid_t get() const { return id_; }
+  /// Closes now. @return what HDF5 says: closing a file can fail
+  herr_t reset() { return id_ < 0 ? 0 : close(std::exchange(id_, H5I_INVALID_HID)); }
+
+ private:
+  hid_t id_ = H5I_INVALID_HID;
+};
+
+using File = Handle<H5Fclose>;
+using Group = Handle<H5Gclose>;
+using Object = Handle<H5Oclose>;
+using Dataset = Handle<H5Dclose>;
+using Space = Handle<H5Sclose>;
+using Type = Handle<H5Tclose>;
+using Attribute = Handle<H5Aclose>;
+using Properties = Handle<H5Pclose>;
+
+/// Throws an InputError with HDF5's own reason.
+[[noreturn]] void fail(const Where& where, std::string_view what, std::string_view fix);
+
+/// Every call of HDF5 goes through one of these; a negative status is an error.
+template <class Status>
+Status check_write(Status status, const Where& where) {
+  if (status < 0) fail(where, "cannot be written", "free some space or write to another place");
+  return status;
+}
+template <class Status>
+Status check_read(Status status, const Where& where) {
+  if (status < 0) fail(where, "cannot be read", "the file is damaged: restore it or run again");
+  return status;
+}
+
+/// A new file for writing. Metadata carry checksums, and HDF5 1.8 or newer can read it.
+[[nodiscard]] File create_file(const std::filesystem::path& file, hsize_t user_block = 0);
+
+/// An existing file for reading. @throws InputError that says why it cannot be opened
+[[nodiscard]] File open_file(const std::filesystem::path& file);
+
+/// Flushes a written file to the disk, then renames it to its final name.
+void publish(const std::filesystem::path& temporary, const std::filesystem::path& file);
+
+/// A name beside `file` for the time it is being written; unique per process.
+[[nodiscard]] std::filesystem::path temporary_name(const std::filesystem::path& file);
+
+/// Variable-length UTF-8 text.
+[[nodiscard]] Type string_type();
+/// Truth value as h5py stores it: an enumeration FALSE, TRUE over int8.
+[[nodiscard]] Type bool_type();
+
+/// HDF5 type of T in memory.
+template <class T>
+hid_t memory_type() {
+  if constexpr (std::is_same_v<T, double>) return H5T_NATIVE_DOUBLE;
+  if constexpr (std::is_same_v<T, float>) return H5T_NATIVE_FLOAT;
+  if constexpr (std::is_same_v<T, std::int32_t>) return H5T_NATIVE_INT32;
+  if constexpr (std::is_same_v<T, std::int64_t>) return H5T_NATIVE_INT64;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return H5T_NATIVE_UINT64;
+}
+
+/// HDF5 type of T in files, the same on every machine.
+template <class T>
+hid_t file_type() {
+  if constexpr (std::is_same_v<T, double>) return H5T_IEEE_F64LE;
+  if constexpr (std::is_same_v<T, float>) return H5T_IEEE_F32LE;
+  if constexpr (std::is_same_v<T, std::int32_t>) return H5T_STD_I32LE;
+  if constexpr (std::is_same_v<T, std::int64_t>) return H5T_STD_I64LE;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return H5T_STD_U64LE;
+}
+
+/// Attributes hold one value: text, number or truth value.
+void write_attribute(hid_t object, const char* name, const std::string& value, const Where& where);
+void write_attribute(hid_t object, const char* name, bool value, const Where& where);
+template <class T>
+requires std::is_arithmetic_v<T>
+void write_attribute(hid_t object, const char* name, T value, const Where& where) {
+  const Space space(check_write(H5Screate(H5S_SCALAR), where));
+  const Attribute attribute(check_write(
+      H5Acreate2(object, name, file_type<T>(), space.get(), H5P_DEFAULT, H5P_DEFAULT), where));
+  check_write(H5Awrite(attribute.get(), memory_type<T>(), &value), where);
+}
+
+/// Creates a dataset and the groups above it. A scalar has no dims. Large arrays are stored in
+/// compressed chunks with a checksum each, the others contiguously.
+[[nodiscard]] Dataset create_dataset(hid_t file, const std::string& path, hid_t type,
+                                     const std::vector<hsize_t>& dims, std::size_t element_size,
+                                     const Where& where);
+
+}  // namespace d2c::results::h5

@@ -1,0 +1,207 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "d2c/results/run_results.hpp"
+
+namespace d2c::results {
+
+inline constexpr std::string_view schema_name = "d2c-results";
+inline constexpr std::int64_t schema_version = 1;
+
+/// What a dataset says about itself in its attributes.
+struct Meaning {
+  std::string long_name;
+  std::string units;    ///< "1" = dimensionless; empty for text
+  std::string comment;  ///< e.g. the meaning of NaN
+};
+
+enum class Presence { required, optional };
+
+namespace detail {
+
+inline const Meaning task_meaning = {"task", "", ""};
+inline const std::string nats = "nats per token";
+inline const std::string not_evaluated = "NaN: not evaluated";
+inline const std::string gain_undefined =
+    "(base - loss) / (base - own); NaN: the task's own adapter does not help, or no loss is known";
+inline const std::string regret_meaning =
+    "loss under the merged adapter of its cluster minus loss under its own adapter";
+
+inline std::string baseline_meaning(const std::string& name) {
+  if (name == "base") return "loss under the base model without adapter";
+  if (name == "own") return "loss under the task's own adapter";
+  if (name == "one") return "loss under one merge of all adapters";
+  return "loss under baseline '" + name + "'";
+}
+
+template <class Archive, class Baselines>
+void visit_baselines(Archive& archive, const std::string& group, const TaskTable& tasks,
+                     Baselines& baselines) {
+  archive.names(group, baselines);
+  if (baselines.empty()) return;
+  archive.local_scale("task", group + "/task", tasks.name, task_meaning);
+  for (auto& [name, loss] : baselines) {
+    archive.array(group + "/" + name, {"task"}, loss, {baseline_meaning(name), nats, not_evaluated},
+                  Presence::required);
+  }
+}
+
+}  // namespace detail
+
+/// The one description of schema 1. An archive is a writer (Results is const) or a reader; both
+/// offer attribute, index, scale, local_scale, array, scalar, names and optional_group.
+/// Keep docs/results-schema.md in step: a test compares them.
+template <class Archive, class Results>
+void visit_schema(Archive& archive, Results& results) {
+  using detail::nats;
+  using detail::not_evaluated;
+  using detail::task_meaning;
+  const auto required = Presence::required;
+  const auto optional = Presence::optional;
+
+  auto& provenance = results.provenance;
+  archive.attribute("/", "software", provenance.software);
+  archive.attribute("/", "version", provenance.version);
+  archive.attribute("/", "git_commit", provenance.git_commit);
+  archive.attribute("/", "created_utc", provenance.created_utc);
+  archive.attribute("/", "mpi_ranks", provenance.mpi_ranks);
+  archive.attribute("/", "threads", provenance.threads);
+  archive.attribute("/", "seed", provenance.seed);
+  archive.attribute("/", "command_line", provenance.command_line);
+  archive.attribute("/", "config", provenance.config);
+  archive.attribute("/", "config_hash", provenance.config_hash);
+  archive.attribute("/", "objective_kind", results.objective_kind);
+  archive.attribute("/", "merge_method", results.merge_method);
+  const std::string objective_units = results.objective_kind == "loss" ? nats : "1";
+
+  auto& tasks = results.tasks;
+  archive.scale("task", "task/name", tasks.name, task_meaning);
+  archive.array("task/adapter", {"task"}, tasks.adapter, {"path of the task's adapter", "", ""},
+                required);
+  archive.array("task/n_examples", {"task"}, tasks.n_examples, {"few-shot examples", "1", ""},
+                required);
+  archive.array("task/n_tokens", {"task"}, tasks.n_tokens,
+                {"tokens whose loss is measured", "1", ""}, required);
+  archive.array("task/weight", {"task"}, tasks.weight, {"weight in the objective", "1", ""},
+                required);
+
+  archive.index("cluster", "cluster", results.n_clusters, {"cluster", "1", "0-based"});
+
+  auto& iterations = results.iterations;
+  auto n_iterations = static_cast<std::int64_t>(iterations.objective.size());
+  if (archive.optional_group("iteration", n_iterations > 0)) {
+    archive.index("iteration", "iteration/iteration", n_iterations,
+                  {"iteration, all restarts after each other", "1", "0-based"});
+    archive.local_scale("task", "iteration/task", tasks.name, task_meaning);
+    archive.array("iteration/restart", {"iteration"}, iterations.restart,
+                  {"restart that the iteration belongs to", "1", "0-based"}, optional);
+    archive.array("iteration/assignment", {"iteration", "task"}, iterations.assignment,
+                  {"cluster of the task", "1", "0-based"}, optional);
+    archive.array("iteration/loss", {"iteration", "task", "cluster"}, iterations.loss,
+                  {"loss of the task under the merged adapter of the cluster", nats, not_evaluated},
+                  optional);
+    archive.array("iteration/objective", {"iteration"}, iterations.objective,
+                  {"objective of the partition", objective_units, ""}, required);
+    archive.array("iteration/seconds", {"iteration"}, iterations.seconds,
+                  {"wall time of the iteration", "s", ""}, optional);
+    archive.array("iteration/moved", {"iteration"}, iterations.moved,
+                  {"tasks that changed their cluster", "1", ""}, optional);
+  }
+
+  auto& restarts = results.restarts;
+  auto n_restarts = static_cast<std::int64_t>(restarts.objective.size());
+  if (archive.optional_group("restart", n_restarts > 0)) {
+    archive.index("restart", "restart/restart", n_restarts,
+                  {"restart of the search", "1", "0-based"});
+    archive.array("restart/objective", {"restart"}, restarts.objective,
+                  {"best objective of the restart", objective_units, ""}, required);
+    archive.array("restart/iterations", {"restart"}, restarts.iterations,
+                  {"iterations made", "1", ""}, optional);
+    archive.array("restart/evaluations", {"restart"}, restarts.evaluations,
+                  {"units (task, merged adapter) newly computed", "1", ""}, optional);
+    archive.array("restart/start", {"restart"}, restarts.start,
+                  {"how the first partition was made", "", ""}, optional);
+    archive.array("restart/stop_reason", {"restart"}, restarts.stop_reason,
+                  {"why the restart ended", "", ""}, optional);
+  }
+
+  auto& result = results.result;
+  archive.local_scale("task", "result/task", tasks.name, task_meaning);
+  archive.array("result/assignment", {"task"}, result.assignment,
+                {"cluster of the task", "1", "0-based"}, required);
+  archive.array("result/loss", {"task", "cluster"}, result.loss,
+                {"loss of the task under the merged adapter of the cluster", nats, not_evaluated},
+                required);
+  archive.scalar("result/objective", result.objective,
+                 {"objective of the partition", objective_units, ""});
+  archive.array("result/size", {"cluster"}, result.size, {"tasks in the cluster", "1", ""},
+                required);
+  archive.array("result/gain", {"task"}, result.gain,
+                {"gain under the merged adapter of its cluster; 1 = as good as its own adapter",
+                 "1", detail::gain_undefined},
+                optional);
+  archive.array("result/regret", {"task"}, result.regret,
+                {detail::regret_meaning, nats, not_evaluated}, optional);
+
+  detail::visit_baselines(archive, "baseline", tasks, results.baselines);
+
+  auto& heldout = results.heldout;
+  if (archive.optional_group("heldout", heldout)) {
+    const std::string no_test = "NaN: the task has no test split, or not evaluated";
+    archive.local_scale("task", "heldout/task", tasks.name, task_meaning);
+    archive.array("heldout/n_examples", {"task"}, heldout->n_examples, {"test examples", "1", ""},
+                  optional);
+    archive.array("heldout/n_tokens", {"task"}, heldout->n_tokens,
+                  {"tokens of the test split whose loss is measured", "1", ""}, optional);
+    archive.array("heldout/loss", {"task", "cluster"}, heldout->loss,
+                  {"loss on the test split under the merged adapter of the cluster", nats, no_test},
+                  required);
+    archive.scalar("heldout/objective", heldout->objective,
+                   {"objective of the partition on the test split", objective_units, ""});
+    archive.array("heldout/gain", {"task"}, heldout->gain,
+                  {"gain on the test split under the merged adapter of its cluster", "1",
+                   detail::gain_undefined},
+                  optional);
+    archive.array("heldout/regret", {"task"}, heldout->regret,
+                  {detail::regret_meaning + ", on the test split", nats, no_test}, optional);
+    detail::visit_baselines(archive, "heldout/baseline", tasks, heldout->baselines);
+  }
+
+  auto& timing = results.timing;
+  if (archive.optional_group("timing", !timing.phase.empty())) {
+    archive.scale("phase", "timing/phase", timing.phase, {"phase of the run", "", ""});
+    archive.array("timing/min", {"phase"}, timing.min, {"wall time, least of all ranks", "s", ""},
+                  required);
+    archive.array("timing/mean", {"phase"}, timing.mean, {"wall time, mean over ranks", "s", ""},
+                  required);
+    archive.array("timing/max", {"phase"}, timing.max, {"wall time, most of all ranks", "s", ""},
+                  required);
+    archive.array("timing/imbalance", {"phase"}, timing.imbalance,
+                  {"max / mean of the wall time; 1 = balanced", "1", ""}, required);
+  }
+
+  auto& evaluations = results.evaluations;
+  archive.scalar("evaluation/evaluated", evaluations.evaluated,
+                 {"units (task, merged adapter) computed by the model", "1", ""});
+  archive.scalar("evaluation/cached", evaluations.cached, {"units answered by the cache", "1", ""});
+  archive.scalar("evaluation/merges", evaluations.merges, {"adapters merged", "1", ""});
+  archive.scalar("evaluation/tokens", evaluations.tokens,
+                 {"tokens passed through the model", "1", ""});
+  archive.scalar("evaluation/tokens_unshared", evaluations.tokens_unshared,
+                 {"tokens without sharing of common prefixes", "1", ""});
+
+  auto& curve = results.curve;
+  if (archive.optional_group("curve", !curve.evaluations.empty())) {
+    archive.scale("evaluations", "curve/evaluations", curve.evaluations,
+                  {"units (task, merged adapter) computed so far", "1", ""});
+    archive.array("curve/objective", {"evaluations"}, curve.objective,
+                  {"best objective so far", objective_units, ""}, required);
+    archive.array("curve/seconds", {"evaluations"}, curve.seconds,
+                  {"wall time since the start of the search", "s", ""}, optional);
+  }
+}
+
+}  // namespace d2c::results

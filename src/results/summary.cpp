@@ -1,0 +1,229 @@
+#include "d2c/results/summary.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "table.hpp"
+
+namespace d2c::results {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using Align = Table::Align;
+
+/// Mean over `tasks` weighted by the tasks' weights; tasks without a value are left out.
+double mean_of(const std::vector<double>& values, const std::vector<std::size_t>& tasks,
+               const TaskTable& table) {
+  double sum = 0.0;
+  double total = 0.0;
+  for (const std::size_t t : tasks) {
+    if (t >= values.size() || !std::isfinite(values[t])) continue;
+    sum += table.weight[t] * values[t];
+    total += table.weight[t];
+  }
+  return total > 0.0 ? sum / total : nan;
+}
+
+std::vector<std::size_t> all_tasks(const RunResults& run) {
+  std::vector<std::size_t> tasks(run.tasks.name.size());
+  for (std::size_t t = 0; t < tasks.size(); ++t) tasks[t] = t;
+  return tasks;
+}
+
+/// Loss of every task under the merged adapter of its own cluster, [task].
+std::vector<double> own_cluster_loss(const RunResults& run, const std::vector<double>& loss) {
+  const auto clusters = static_cast<std::size_t>(run.n_clusters);
+  std::vector<double> chosen(run.result.assignment.size(), nan);
+  for (std::size_t t = 0; t < chosen.size(); ++t) {
+    const int cluster = run.result.assignment[t];
+    if (cluster >= 0 && cluster < run.n_clusters) {
+      chosen[t] = loss[t * clusters + static_cast<std::size_t>(cluster)];
+    }
+  }
+  return chosen;
+}
+
+const std::vector<double>& find(const Baselines& baselines, const std::string& name) {
+  static const std::vector<double> none;
+  const auto found = baselines.find(name);
+  return found == baselines.end() ? none : found->second;
+}
+
+/// Gain of a baseline on the tasks whose gain is defined, (base - loss) / (base - own), [task].
+std::vector<double> gain_of(const std::vector<double>& loss, const Baselines& baselines,
+                            const std::vector<double>& defined) {
+  const auto& base = find(baselines, "base");
+  const auto& own = find(baselines, "own");
+  std::vector<double> gain(loss.size(), nan);
+  if (base.empty() || own.empty()) return gain;
+  for (std::size_t t = 0; t < std::min(loss.size(), defined.size()); ++t) {
+    if (std::isfinite(defined[t])) gain[t] = (base[t] - loss[t]) / (base[t] - own[t]);
+  }
+  return gain;
+}
+
+std::string header(const RunResults& run) {
+  const Provenance& from = run.provenance;
+  std::string text = shorten(
+      fmt::format("{} {} ({})  {}", from.software, from.version, from.git_commit, from.created_utc),
+      line_width);
+  text += "\n" + shorten(fmt::format("{} ranks x {} threads, seed {}, config {}", from.mpi_ranks,
+                                     from.threads, from.seed, from.config_hash),
+                         line_width);
+  text += "\n" + shorten("command: " + from.command_line, line_width) + "\n\n";
+  const std::string direction = run.objective_kind == "loss" ? "nats per token" : "normalised";
+  text += shorten(fmt::format("{} tasks in {} clusters, merged by {}; objective ({}, {}): {}",
+                              run.tasks.name.size(), run.n_clusters, run.merge_method,
+                              run.objective_kind, direction, show(run.result.objective, 6)),
+                  line_width);
+  return text + "\n";
+}
+
+std::string clusters(const RunResults& run) {
+  const auto loss = own_cluster_loss(run, run.result.loss);
+  const auto& base = find(run.baselines, "base");
+  const auto& own = find(run.baselines, "own");
+  const auto means = [&](const std::vector<std::size_t>& tasks) {
+    return std::vector<std::string>{
+        show(mean_of(loss, tasks, run.tasks)), show(mean_of(base, tasks, run.tasks)),
+        show(mean_of(own, tasks, run.tasks)), show(mean_of(run.result.gain, tasks, run.tasks), 3)};
+  };
+  Table table(
+      {{"cluster"}, {"tasks"}, {"loss"}, {"base"}, {"own"}, {"gain"}, {"members", Align::left}});
+  constexpr std::size_t members_width = 48;
+  for (int k = 0; k < run.n_clusters; ++k) {
+    std::vector<std::size_t> members;
+    std::vector<std::string> names;
+    for (const std::size_t t : all_tasks(run)) {
+      if (run.result.assignment[t] != k) continue;
+      members.push_back(t);
+      names.push_back(run.tasks.name[t]);
+    }
+    const auto lines = wrap_names(names, members_width, run.n_clusters <= 12 ? 3 : 1);
+    std::vector<std::string> row = {std::to_string(k), std::to_string(members.size())};
+    for (std::string& cell : means(members)) row.push_back(std::move(cell));
+    row.push_back(lines.front());
+    table.add(std::move(row));
+    for (std::size_t i = 1; i < lines.size(); ++i) table.add({"", "", "", "", "", "", lines[i]});
+  }
+  std::vector<std::string> row = {"all", std::to_string(run.tasks.name.size())};
+  for (std::string& cell : means(all_tasks(run))) row.push_back(std::move(cell));
+  table.add(std::move(row));
+  return "\nclusters (means over tasks; loss in nats per token; gain 1 = own adapter, 0 = base)\n" +
+         table.render(48);
+}
+
+/// Tasks that the gain says nothing about are named, never dropped silently.
+std::string undefined_gains(const RunResults& run) {
+  std::vector<std::string> names;
+  for (std::size_t t = 0; t < run.result.gain.size(); ++t) {
+    if (!std::isfinite(run.result.gain[t])) names.push_back(run.tasks.name[t]);
+  }
+  if (names.empty()) return "";
+  std::string text =
+      fmt::format("  no gain for {} tasks whose own adapter does not help:\n", names.size());
+  for (const std::string& line : wrap_names(names, line_width - 4, 2)) text += "    " + line + "\n";
+  return text;
+}
+
+std::string comparison(const RunResults& run) {
+  const auto tasks = all_tasks(run);
+  Table table({{"", Align::left}, {"loss"}, {"gain"}, {"test loss"}, {"test gain"}});
+  const auto cells = [&](const std::vector<double>& loss, const Baselines& baselines,
+                         const std::vector<double>& defined) {
+    return std::pair{show(mean_of(loss, tasks, run.tasks)),
+                     show(mean_of(gain_of(loss, baselines, defined), tasks, run.tasks), 3)};
+  };
+  const auto add = [&](const std::string& name, const std::vector<double>& loss,
+                       const std::vector<double>& test_loss) {
+    auto [mean, gain] = cells(loss, run.baselines, run.result.gain);
+    std::vector<std::string> row = {shorten(name, 40), mean, gain};
+    if (run.heldout) {
+      auto [test_mean, test_gain] = cells(test_loss, run.heldout->baselines, run.heldout->gain);
+      row.push_back(test_mean);
+      row.push_back(test_gain);
+    }
+    table.add(std::move(row));
+  };
+  add("clusters", own_cluster_loss(run, run.result.loss),
+      run.heldout ? own_cluster_loss(run, run.heldout->loss) : std::vector<double>());
+  std::vector<std::string> names;
+  for (const auto& [name, loss] : run.baselines) names.push_back(name);
+  if (run.heldout) {
+    for (const auto& [name, loss] : run.heldout->baselines) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  for (const std::string& name : names) {
+    add(name, find(run.baselines, name),
+        run.heldout ? find(run.heldout->baselines, name) : std::vector<double>());
+  }
+  return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
+}
+
+template <class Values>
+std::string integer(const Values& values, std::size_t i) {
+  return i < values.size() ? std::to_string(values[i]) : "-";
+}
+
+std::string iterations(const RunResults& run) {
+  const IterationTable& rows = run.iterations;
+  if (rows.objective.empty()) return "";
+  Table table({{"iteration"}, {"restart"}, {"objective"}, {"moved"}, {"seconds"}});
+  for (std::size_t i = 0; i < rows.objective.size(); ++i) {
+    table.add({std::to_string(i), integer(rows.restart, i), show(rows.objective[i], 6),
+               integer(rows.moved, i), i < rows.seconds.size() ? show(rows.seconds[i], 2) : "-"});
+  }
+  return "\niterations\n" + table.render(24);
+}
+
+std::string restarts(const RunResults& run) {
+  const RestartTable& rows = run.restarts;
+  if (rows.objective.empty()) return "";
+  Table table({{"restart"},
+               {"objective"},
+               {"iterations"},
+               {"evaluations"},
+               {"start", Align::left},
+               {"ended by", Align::left}});
+  for (std::size_t r = 0; r < rows.objective.size(); ++r) {
+    table.add({std::to_string(r), show(rows.objective[r], 6), integer(rows.iterations, r),
+               integer(rows.evaluations, r),
+               r < rows.start.size() ? shorten(rows.start[r], 20) : "-",
+               r < rows.stop_reason.size() ? shorten(rows.stop_reason[r], 24) : "-"});
+  }
+  return "\nrestarts\n" + table.render(24);
+}
+
+std::string timing(const RunResults& run) {
+  const Timing& rows = run.timing;
+  if (rows.phase.empty()) return "";
+  Table table({{"phase", Align::left}, {"min s"}, {"mean s"}, {"max s"}, {"max / mean"}});
+  for (std::size_t p = 0; p < rows.phase.size(); ++p) {
+    table.add({shorten(rows.phase[p], 40), show(rows.min[p], 2), show(rows.mean[p], 2),
+               show(rows.max[p], 2), show(rows.imbalance[p], 2)});
+  }
+  return "\ntime over ranks\n" + table.render();
+}
+
+std::string work(const RunResults& run) {
+  const EvaluationCounts& counts = run.evaluations;
+  return fmt::format(
+      "\nwork: {} losses computed, {} from the cache; {} merges;\n"
+      "      {} tokens through the model ({} without shared prefixes)\n",
+      counts.evaluated, counts.cached, counts.merges, counts.tokens, counts.tokens_unshared);
+}
+
+}  // namespace
+
+std::string print_summary(const RunResults& results) {
+  return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
+         iterations(results) + restarts(results) + timing(results) + work(results);
+}
+
+}  // namespace d2c::results
