@@ -51,6 +51,9 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
     throw InputError({file, {}, line},
                      {fmt::format("not valid JSON at byte {}", error.byte),
                       "the content cannot be read", "repair or write the file again"});
+  } catch (const Json::out_of_range&) {  // thrown for numbers such as 1e999
+    throw InputError({file, {}, line}, {"a number is too large", "it does not fit a double",
+                                        "repair or write the file again"});
   }
 }
 

@@ -82,6 +82,7 @@ class ConfigReader {
     if (const Json* value = find("lora_alpha")) config.alpha = as_alpha(*value, "lora_alpha");
     config.use_rslora = flag("use_rslora");
     config.targets = selector("target_modules");
+    if (is_all_linear(config.targets.regex)) config.targets.form = ModuleSelector::Form::all_linear;
     config.excluded = selector("exclude_modules");
     config.layers_to_transform = layers();
     config.layers_pattern = texts("layers_pattern");
@@ -146,6 +147,11 @@ class ConfigReader {
            "convert the adapter: save_pretrained with path_initial_model_for_weight_conversion");
   }
 
+  static bool is_all_linear(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+    return text == "all-linear";
+  }
+
   static std::string shown(const Json& value) {
     std::string text = value.dump();
     if (text.size() > 60) text.replace(57, std::string::npos, "...");
@@ -189,12 +195,9 @@ class ConfigReader {
     result.names = texts(field);
     result.form = ModuleSelector::Form::names;
     if (!value->is_string()) return result;
-    std::swap(result.regex, result.names.front());
+    result.regex = result.names.front();
     result.names.clear();
-    std::string lower = result.regex;
-    std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-    result.form =
-        lower == "all-linear" ? ModuleSelector::Form::all_linear : ModuleSelector::Form::regex;
+    result.form = ModuleSelector::Form::regex;
     return result;
   }
 

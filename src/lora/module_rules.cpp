@@ -56,7 +56,7 @@ struct ModuleRules::Impl {
     if (config.targets.form == Form::regex) {
       target.emplace(config.targets.regex, config.file, "target_modules");
     }
-    if (config.excluded.form == Form::regex || config.excluded.form == Form::all_linear) {
+    if (config.excluded.form == Form::regex) {
       excluded.emplace(config.excluded.regex, config.file, "exclude_modules");
     }
     if (config.layers_to_transform.empty()) return;

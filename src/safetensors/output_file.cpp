@@ -1,4 +1,4 @@
-#include "output_file.hpp"
+#include "d2c/safetensors/output_file.hpp"
 
 #include <cerrno>
 #include <cstring>

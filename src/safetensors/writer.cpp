@@ -10,9 +10,9 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/safetensors/output_file.hpp"
 
 #include "header.hpp"
-#include "output_file.hpp"
 
 namespace d2c::safetensors {
 namespace {

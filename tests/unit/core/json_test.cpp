@@ -21,6 +21,10 @@ TEST(Json, RefusesTrailingTextAndInvalidUtf8) {
   EXPECT_THROW((void)parse("\"\xff\"", "x.json"), InputError);
 }
 
+TEST(Json, RefusesNumbersThatFitNoDouble) {
+  D2C_EXPECT_ERROR((void)parse("[1e999]", "x.json"), InputError, "x.json", "too large");
+}
+
 TEST(Json, MissingFileAndFolderAreInputErrors) {
   const test::TempFolder folder;
   D2C_EXPECT_ERROR((void)read_file(folder / "absent.json"), InputError, "absent.json",

@@ -1,0 +1,39 @@
+#include <algorithm>
+#include <bit>
+#include <string_view>
+#include <vector>
+
+#include "d2c/core/rng.hpp"
+#include "d2c/lora/adapter.hpp"
+
+namespace d2c::lora {
+namespace {
+
+template <class T>
+std::uint64_t hash_values(std::span<const T> values) {
+  return hash_name({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
+
+}  // namespace
+
+Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base) {
+  const auto applied = std::ranges::count_if(
+      base, [&](const TargetModule& target) { return modules.contains(target.name); });
+  return {static_cast<std::size_t>(applied), base.size()};
+}
+
+std::uint64_t fingerprint(const FactorMap& modules) {
+  std::vector<std::uint64_t> parts;
+  for (const auto& [name, factors] : modules) {
+    parts.push_back(hash_name(name));
+    for (const Matrix* matrix : {&factors.a, &factors.b}) {
+      parts.push_back(static_cast<std::uint64_t>(matrix->rows()));
+      parts.push_back(static_cast<std::uint64_t>(matrix->cols()));
+      parts.push_back(hash_values(matrix->values()));
+    }
+    parts.push_back(std::bit_cast<std::uint64_t>(factors.scaling));
+  }
+  return hash_values(std::span<const std::uint64_t>(parts));
+}
+
+}  // namespace d2c::lora
