@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "d2c/ops/aligned.hpp"
+#include "d2c/ops/rows.hpp"
+
+namespace d2c::ops {
+
+/// Weights W [d_out, d_in] in the form that linear() reads: panels of 16 rows of W, each panel
+/// stored column by column, the last one filled up with zeros. A view: the memory belongs to the
+/// caller, and may be shared between processes.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  /// @param panels  packed_floats(d_out, d_in) floats, best aligned to 64 bytes
+  PackedMatrix(Index d_out, Index d_in, const float* panels)
+      : d_out_(d_out), d_in_(d_in), panels_(panels) {}
+
+  [[nodiscard]] Index d_out() const { return d_out_; }
+  [[nodiscard]] Index d_in() const { return d_in_; }
+  [[nodiscard]] const float* panels() const { return panels_; }
+
+  /// Row i of W, copied to `target` [d_in].
+  void copy_row(Index i, std::span<float> target) const;
+  /// Rows [first, first + count) of W. @pre first is a multiple of 16
+  [[nodiscard]] PackedMatrix rows(Index first, Index count) const;
+
+ private:
+  Index d_out_ = 0;
+  Index d_in_ = 0;
+  const float* panels_ = nullptr;
+};
+
+/// Floats that W [d_out, d_in] takes when packed: a multiple of 16.
+[[nodiscard]] std::size_t packed_floats(Index d_out, Index d_in);
+
+/// Packs rows [first, first + rows.n) of W [d_out, rows.width] into `panels`; packing the last row
+/// also clears what fills up the last panel.
+/// @param panels  packed_floats(d_out, rows.width) floats
+void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels);
+
+/// y [T, d_out] = x [T, d_in] W^T.
+///
+/// The bits of a row of y depend on that row of x and on W alone: not on T, not on the number of
+/// threads. Sums run over d_in in blocks of fixed size, each one chain of fused multiply-adds.
+/// @pre x.width == W.d_in, y.width == W.d_out, x.n == y.n
+void linear(ConstRows x, const PackedMatrix& w, Rows y);
+/// y += x W^T.
+void add_linear(ConstRows x, const PackedMatrix& w, Rows y);
+
+/// The LoRA updates of linear layers that read the same x, for one adapter.
+class LowRankUpdate {
+ public:
+  /// One layer's update of columns [column, column + d_out) of the joint output.
+  struct Part {
+    ConstRows a;           ///< A [r, d_in]
+    ConstRows b;           ///< B [d_out, r]
+    double scaling = 1.0;  ///< alpha / r, or alpha / sqrt(r)
+    Index column = 0;
+  };
+
+  LowRankUpdate() = default;
+  /// @pre all A have the same d_in
+  explicit LowRankUpdate(std::span<const Part> parts);
+
+  [[nodiscard]] bool empty() const { return parts_.empty(); }
+  /// Sum of the ranks.
+  [[nodiscard]] Index rank() const { return a_.d_out(); }
+
+  /// u [T, rank] = x A^T, the A stacked. @pre u.width == rank()
+  void project(ConstRows x, Rows u) const;
+  /// y[:, columns of the part] += scaling u_part B^T, for each part.
+  void expand(ConstRows u, Rows y) const;
+  /// As expand, for columns [first, first + y.width) of the joint output only.
+  /// @pre first is a multiple of 16, and the update has one part, with column 0
+  void expand_columns(ConstRows u, Index first, Rows y) const;
+
+ private:
+  struct Packed {
+    Index first_rank;
+    Index column;
+    PackedMatrix b;  ///< scaling B [d_out, r]
+  };
+  AlignedFloats storage_;
+  PackedMatrix a_;  ///< [rank, d_in]
+  std::vector<Packed> parts_;
+};
+
+}  // namespace d2c::ops

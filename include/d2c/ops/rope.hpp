@@ -1,0 +1,36 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "d2c/ops/rows.hpp"
+
+namespace d2c::ops {
+
+/// Rotary position embedding in the rotate-half layout: for i < rotary_dim / 2,
+///   (x_i, x_{i + rotary_dim/2}) is rotated by the angle position * inverse_frequency_i,
+/// the rest of a head passes through.
+/// Source: Su et al., "RoFormer", 2021; layout of Hugging Face's apply_rotary_pos_emb.
+class RotaryTable {
+ public:
+  RotaryTable() = default;
+  /// @param inverse_frequencies  [rotary_dim / 2], radians per position
+  /// @param attention_factor     multiplies cos and sin (yarn); else 1
+  RotaryTable(std::vector<double> inverse_frequencies, double attention_factor);
+
+  /// Makes sure that positions [0, n) are there.
+  void extend_to(Index n);
+
+  /// Rotates heads of `head_dim` side by side in each row of x. @pre extend_to covered positions
+  /// @param positions  [x.n]
+  void rotate(Rows x, Index head_dim, std::span<const Index> positions) const;
+
+ private:
+  std::vector<double> inverse_frequencies_;
+  double attention_factor_ = 1.0;
+  Index n_positions_ = 0;
+  std::vector<float> cos_;  ///< [n_positions, rotary_dim / 2]
+  std::vector<float> sin_;
+};
+
+}  // namespace d2c::ops

@@ -1,0 +1,134 @@
+#include "d2c/ops/linear.hpp"
+
+#include <algorithm>
+
+#include "panel_kernel.hpp"
+#include "parallel.hpp"
+
+namespace d2c::ops {
+namespace {
+
+// Sizes of cache blocks. Only `k_block` is seen in the result (it splits the sums).
+constexpr Index k_block = 1024;
+constexpr Index row_block = 192;
+
+Index n_panels(Index d_out) { return (d_out + panel_width - 1) / panel_width; }
+
+void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
+  D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
+  const Index panels = n_panels(w.d_out());
+  const Index stride = w.d_in() * panel_width;
+  const Index row_blocks = (x.n + row_block - 1) / row_block;
+  // A thread takes an even number of panels: the widest kernels work on two.
+  const Index column_blocks = omp_get_max_threads() == 1 ? 1 : std::max(panels / 8, Index{1});
+  const Index block_panels = (panels + 2 * column_blocks - 1) / (2 * column_blocks) * 2;
+  parallel_for(row_blocks * column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
+    const Index row = task / column_blocks * row_block;
+    const Index panel = task % column_blocks * block_panels;
+    if (panel >= panels) return;
+    const Index column = panel * panel_width;
+    PanelProduct product;
+    product.m = std::min(row_block, x.n - row);
+    product.n = std::min(block_panels * panel_width, w.d_out() - column);
+    product.lda = x.stride;
+    product.panel_stride = stride;
+    product.c = y.row(row) + column;
+    product.ldc = y.stride;
+    for (Index k = 0; k < w.d_in(); k += k_block) {
+      product.k = std::min(k_block, w.d_in() - k);
+      product.a = x.row(row) + k;
+      product.b = w.panels() + panel * stride + k * panel_width;
+      product.store = add || k > 0 ? Store::add : Store::overwrite;
+      multiply_panels(product);
+    }
+  });
+}
+
+}  // namespace
+
+std::size_t packed_floats(Index d_out, Index d_in) {
+  return static_cast<std::size_t>(n_panels(d_out) * panel_width * d_in);
+}
+
+void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels) {
+  const Index d_in = rows.width;
+  D2C_EXPECTS(first >= 0 && first + rows.n <= d_out);
+  D2C_EXPECTS(panels.size() == packed_floats(d_out, d_in));
+  const auto column = [&](Index row) {
+    return panels.data() + row / panel_width * d_in * panel_width + row % panel_width;
+  };
+  for (Index i = 0; i < rows.n; ++i) {
+    const float* from = rows.row(i);
+    float* to = column(first + i);
+    for (Index k = 0; k < d_in; ++k) to[k * panel_width] = from[k];
+  }
+  if (first + rows.n < d_out) return;
+  for (Index i = d_out; i % panel_width != 0; ++i) {
+    float* to = column(i);
+    for (Index k = 0; k < d_in; ++k) to[k * panel_width] = 0.0F;
+  }
+}
+
+void PackedMatrix::copy_row(Index i, std::span<float> target) const {
+  D2C_EXPECTS(i >= 0 && i < d_out_ && std::ssize(target) == d_in_);
+  const float* from = panels_ + i / panel_width * d_in_ * panel_width + i % panel_width;
+  for (Index k = 0; k < d_in_; ++k) target[static_cast<std::size_t>(k)] = from[k * panel_width];
+}
+
+PackedMatrix PackedMatrix::rows(Index first, Index count) const {
+  D2C_EXPECTS(first % panel_width == 0 && first >= 0 && first + count <= d_out_);
+  return {count, d_in_, panels_ + first * d_in_};
+}
+
+void linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, false); }
+void add_linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, true); }
+
+LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
+  if (parts.empty()) return;
+  const Index d_in = parts.front().a.width;
+  Index rank = 0;
+  std::size_t floats = 0;
+  for (const Part& part : parts) {
+    D2C_EXPECTS(part.a.width == d_in && part.b.width == part.a.n);
+    rank += part.a.n;
+    floats += packed_floats(part.b.n, part.a.n);
+  }
+  const std::size_t a_floats = packed_floats(rank, d_in);
+  storage_.resize(a_floats + floats);
+  a_ = PackedMatrix(rank, d_in, storage_.data());
+
+  Index first_rank = 0;
+  std::size_t offset = a_floats;
+  std::vector<float> scaled;
+  for (const Part& part : parts) {
+    const Index r = part.a.n;
+    pack_rows(part.a, first_rank, rank, std::span(storage_).first(a_floats));
+    scaled.resize(static_cast<std::size_t>(r));
+    const auto b = std::span(storage_).subspan(offset, packed_floats(part.b.n, r));
+    for (Index i = 0; i < part.b.n; ++i) {
+      std::transform(part.b.row(i), part.b.row(i) + r, scaled.begin(), [&](float value) {
+        return static_cast<float>(part.scaling * static_cast<double>(value));
+      });
+      pack_rows({scaled.data(), 1, r, r}, i, part.b.n, b);
+    }
+    parts_.push_back({first_rank, part.column, PackedMatrix(part.b.n, r, b.data())});
+    first_rank += r;
+    offset += b.size();
+  }
+}
+
+void LowRankUpdate::project(ConstRows x, Rows u) const { linear(x, a_, u); }
+
+void LowRankUpdate::expand(ConstRows u, Rows y) const {
+  for (const Packed& part : parts_) {
+    add_linear(u.columns(part.first_rank, part.b.d_in()), part.b,
+               y.columns(part.column, part.b.d_out()));
+  }
+}
+
+void LowRankUpdate::expand_columns(ConstRows u, Index first, Rows y) const {
+  D2C_EXPECTS(parts_.size() == 1 && parts_.front().column == 0);
+  add_linear(u, parts_.front().b.rows(first, y.width), y);
+}
+
+}  // namespace d2c::ops

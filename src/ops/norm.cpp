@@ -1,0 +1,60 @@
+#include "d2c/ops/norm.hpp"
+
+#include <cmath>
+
+#include "lanes.hpp"
+#include "parallel.hpp"
+
+namespace d2c::ops {
+namespace {
+
+constexpr Index work_per_element = 4;
+
+float mean(Index n, float sum) { return sum / static_cast<float>(n); }
+
+}  // namespace
+
+void rms_norm(ConstRows x, std::span<const float> weight, float eps, Rows y) {
+  D2C_EXPECTS(x.n == y.n && x.width == y.width && std::ssize(weight) == x.width);
+  const float* w = weight.data();
+  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+    const float* from = x.row(t);
+    float* to = y.row(t);
+    const float squares = sum_in_lanes(x.width, [&](Index i) { return from[i] * from[i]; });
+    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+#pragma omp simd
+    for (Index i = 0; i < x.width; ++i) to[i] = w[i] * (from[i] * factor);
+  });
+}
+
+void layer_norm(ConstRows x, std::span<const float> weight, std::span<const float> bias, float eps,
+                Rows y) {
+  D2C_EXPECTS(x.n == y.n && x.width == y.width && std::ssize(weight) == x.width);
+  D2C_EXPECTS(bias.empty() || bias.size() == weight.size());
+  const float* w = weight.data();
+  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+    const float* from = x.row(t);
+    float* to = y.row(t);
+    const float centre = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return from[i]; }));
+    const float squares = sum_in_lanes(x.width, [&](Index i) {
+      const float difference = from[i] - centre;
+      return difference * difference;
+    });
+    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+#pragma omp simd
+    for (Index i = 0; i < x.width; ++i) to[i] = w[i] * ((from[i] - centre) * factor);
+  });
+  if (!bias.empty()) add_bias(bias, y);
+}
+
+void add_bias(std::span<const float> bias, Rows y) {
+  D2C_EXPECTS(std::ssize(bias) == y.width);
+  const float* b = bias.data();
+  parallel_for(y.n, y.n * y.width, [&](Index t) {
+    float* to = y.row(t);
+#pragma omp simd
+    for (Index i = 0; i < y.width; ++i) to[i] += b[i];
+  });
+}
+
+}  // namespace d2c::ops

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "d2c/tensor/matrix.hpp"
+
+/// The inner loops of every matrix product in this module.
+namespace d2c::ops {
+
+inline constexpr Index panel_width = 16;  ///< columns of B stored side by side
+
+/// What happens to the old values of C.
+enum class Store {
+  overwrite,  ///< C = A B
+  add,        ///< C = C + (A B)
+  extend,     ///< as add, but C is the first term of each sum: a product split over k in this way
+              ///< has the same bits as the whole
+};
+
+/// C [m, n] = A [m, k] B [k, n], with B in panels of 16 columns: B(i, j) is
+/// b[(j / 16) * panel_stride + i * 16 + j % 16]; the last panel is complete in memory.
+///
+/// Each element of C is one chain of fused multiply-adds in ascending k, whatever the other sizes:
+/// its bits do not depend on m, n, the position of the row or the width of the vectors.
+struct PanelProduct {
+  Index m = 0;
+  Index n = 0;
+  Index k = 0;
+  const float* a = nullptr;
+  Index lda = 0;
+  const float* b = nullptr;
+  Index panel_stride = 0;
+  float* c = nullptr;
+  Index ldc = 0;
+  Store store = Store::overwrite;
+};
+
+/// Runs the kernel for this CPU.
+void multiply_panels(const PanelProduct& product);
+
+using PanelKernel = void (*)(const PanelProduct&);
+
+void multiply_panels_baseline(const PanelProduct& product);  ///< the build's -march
+void multiply_panels_avx512(const PanelProduct& product);    ///< x86-64-v4
+
+}  // namespace d2c::ops

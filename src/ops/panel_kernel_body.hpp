@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstring>
+
+#include "panel_kernel.hpp"
+
+/// Body of the kernels. Included by one source file per instruction set, each compiled with its own
+/// -march: everything is in an unnamed namespace, so that no wide instruction leaks out by linking.
+namespace d2c::ops {
+namespace {
+
+/// @tparam width    floats in a vector register
+/// @tparam vectors  vector registers side by side in a tile of C; their columns fill whole panels
+/// @tparam rows     rows of a tile of C
+template <int width, int vectors, int rows>
+struct Tile {
+  using Vector [[gnu::vector_size(width * sizeof(float))]] = float;
+  static constexpr int columns = width * vectors;
+
+  static Vector load(const float* from) {
+    Vector value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  }
+  static void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+
+  /// C tile [rows, columns]; c and b point to its first element and first panel.
+  static void multiply(const PanelProduct& p, const float* a, const float* b, float* c, Index ldc) {
+    Vector sum[rows][vectors];
+    for (int i = 0; i < rows; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * width) : Vector{};
+      }
+    }
+    for (Index k = 0; k < p.k; ++k) {
+      Vector right[vectors];
+      for (int v = 0; v < vectors; ++v) {
+        const int column = v * width;
+        right[v] = load(b + (column / panel_width) * p.panel_stride + k * panel_width +
+                        column % panel_width);
+      }
+      for (int i = 0; i < rows; ++i) {
+        const float left = a[i * p.lda + k];
+        for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
+      }
+    }
+    for (int i = 0; i < rows; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        float* to = c + i * ldc + v * width;
+        store(to, p.store == Store::add ? load(to) + sum[i][v] : sum[i][v]);
+      }
+    }
+  }
+
+  /// The tile at (row, column) of C, of which only `n` columns exist.
+  static void multiply_narrow(const PanelProduct& p, const float* a, const float* b, float* c,
+                              Index n) {
+    float whole[rows][columns] = {};
+    const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
+    for (int i = 0; i < rows; ++i) std::memcpy(whole[i], c + i * p.ldc, bytes);
+    multiply(p, a, b, &whole[0][0], columns);
+    for (int i = 0; i < rows; ++i) std::memcpy(c + i * p.ldc, whole[i], bytes);
+  }
+
+  /// All tiles of one column of tiles: full tiles, then the remaining rows.
+  static void multiply_column(const PanelProduct& p, Index first_row, Index column) {
+    const float* b = p.b + column / panel_width * p.panel_stride;
+    const Index n = p.n - column;
+    Index row = first_row;
+    for (; row + rows <= p.m; row += rows) {
+      const float* a = p.a + row * p.lda;
+      float* c = p.c + row * p.ldc + column;
+      if (n >= columns) {
+        multiply(p, a, b, c, p.ldc);
+      } else {
+        multiply_narrow(p, a, b, c, n);
+      }
+    }
+    if constexpr (rows > 1) {
+      if (row < p.m) Tile<width, vectors, (rows + 1) / 2>::multiply_column(p, row, column);
+    }
+  }
+};
+
+template <int width, int vectors, int rows>
+void multiply_all(const PanelProduct& p) {
+  constexpr int columns = width * vectors;
+  constexpr int panel_vectors = panel_width / width;
+  Index column = 0;
+  for (; column + columns - panel_width < p.n; column += columns) {
+    Tile<width, vectors, rows>::multiply_column(p, 0, column);
+  }
+  for (; column < p.n; column += panel_width) {
+    Tile<width, panel_vectors, rows>::multiply_column(p, 0, column);
+  }
+}
+
+}  // namespace
+}  // namespace d2c::ops
