@@ -10,13 +10,6 @@
 namespace d2c::tokenizer {
 namespace {
 
-/// Start of the last character of valid UTF-8. @pre not empty
-std::size_t last_character(std::string_view text) {
-  std::size_t at = text.size() - 1;
-  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
-  return at;
-}
-
 bool ends_with_word(std::string_view text) {
   if (text.empty()) return false;
   std::size_t at = last_character(text);
@@ -26,25 +19,6 @@ bool ends_with_word(std::string_view text) {
 bool starts_with_word(std::string_view text) {
   std::size_t at = 0;
   return !text.empty() && is_word(next_character(text, at));
-}
-
-/// Length without the white space at the end.
-std::size_t length_without_trailing_space(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t start = last_character(text);
-    std::size_t at = start;
-    if (!is_white_space(next_character(text, at))) break;
-    text = text.substr(0, start);
-  }
-  return text.size();
-}
-
-std::size_t leading_space(std::string_view text) {
-  std::size_t length = 0;
-  for (std::size_t at = 0; at < text.size(); length = at) {
-    if (!is_white_space(next_character(text, at))) break;
-  }
-  return length;
 }
 
 }  // namespace

@@ -7,6 +7,9 @@
 
 #include "d2c/tokenizer/tokenizer.hpp"
 
+#include "byte_level.hpp"
+#include "metaspace.hpp"
+#include "replacement.hpp"
 #include "utf8.hpp"
 
 namespace d2c::tokenizer {
@@ -21,9 +24,26 @@ Decoder make_sequence(const Field& field) {
 }
 
 Decoder make_replace(const Field& field) {
-  return [from = field.at("pattern").at("String").string(),
-          to = field.at("content").string()](std::vector<std::string>& tokens) {
-    for (auto& token : tokens) replace_all(token, from, to);
+  return [replacement = read_replacement(field)](std::vector<std::string>& tokens) {
+    for (auto& token : tokens) replacement.apply(token);
+  };
+}
+
+Decoder make_byte_level(const Field& /*field*/) {
+  return [](std::vector<std::string>& tokens) {
+    std::string bytes;
+    for (const auto& token : tokens) bytes += from_byte_level(token);
+    tokens = {replace_invalid_utf8(bytes)};
+  };
+}
+
+/// The replacement becomes a space again; those of the first token were prepended.
+Decoder make_metaspace(const Field& field) {
+  return [metaspace = read_metaspace(field)](std::vector<std::string>& tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const bool prepended = i == 0 && metaspace.prepend != PrependScheme::never;
+      replace_all(tokens[i], metaspace.replacement, prepended ? "" : " ");
+    }
   };
 }
 
@@ -97,7 +117,9 @@ Decoder make_strip(const Field& field) {
 
 Decoder make_decoder(const Field& field) {
   return make_part<Decoder>(field, {{"ByteFallback", make_byte_fallback},
+                                    {"ByteLevel", make_byte_level},
                                     {"Fuse", make_fuse},
+                                    {"Metaspace", make_metaspace},
                                     {"Replace", make_replace},
                                     {"Sequence", make_sequence},
                                     {"Strip", make_strip}});

@@ -3,7 +3,9 @@
 #include <utility>
 #include <vector>
 
-#include "utf8.hpp"
+#include "byte_level.hpp"
+#include "replacement.hpp"
+#include "unicode.hpp"
 
 namespace d2c::tokenizer {
 namespace {
@@ -23,15 +25,43 @@ Normalizer make_prepend(const Field& field) {
 }
 
 Normalizer make_replace(const Field& field) {
-  return [from = field.at("pattern").at("String").string(),
-          to = field.at("content").string()](std::string& text) { replace_all(text, from, to); };
+  return [replacement = read_replacement(field)](std::string& text) { replacement.apply(text); };
+}
+
+template <NormalForm form>
+Normalizer make_form(const Field& /*field*/) {
+  return [](std::string& text) { text = normalize(text, form); };
+}
+
+Normalizer make_lowercase(const Field& /*field*/) {
+  return [](std::string& text) { text = lowercase(text); };
+}
+
+Normalizer make_strip(const Field& field) {
+  return [left = field.boolean("strip_left", true),
+          right = field.boolean("strip_right", true)](std::string& text) {
+    if (right) text.resize(length_without_trailing_space(text));
+    if (left) text.erase(0, leading_space(text));
+  };
+}
+
+Normalizer make_byte_level(const Field& /*field*/) {
+  return [](std::string& text) { text = to_byte_level(text); };
 }
 
 }  // namespace
 
 Normalizer make_normalizer(const Field& field) {
-  return make_part<Normalizer>(
-      field, {{"Prepend", make_prepend}, {"Replace", make_replace}, {"Sequence", make_sequence}});
+  return make_part<Normalizer>(field, {{"ByteLevel", make_byte_level},
+                                       {"Lowercase", make_lowercase},
+                                       {"NFC", make_form<NormalForm::nfc>},
+                                       {"NFD", make_form<NormalForm::nfd>},
+                                       {"NFKC", make_form<NormalForm::nfkc>},
+                                       {"NFKD", make_form<NormalForm::nfkd>},
+                                       {"Prepend", make_prepend},
+                                       {"Replace", make_replace},
+                                       {"Sequence", make_sequence},
+                                       {"Strip", make_strip}});
 }
 
 }  // namespace d2c::tokenizer

@@ -14,11 +14,10 @@
 #include "field.hpp"
 #include "normalizer.hpp"
 #include "post_processor.hpp"
+#include "pre_tokenizer.hpp"
 
 namespace d2c::tokenizer {
 namespace {
-
-void leave_unchanged(std::string& /*text*/) {}
 
 /// Without a decoder tokens are joined by spaces.
 void join_by_spaces(std::vector<std::string>& tokens) {
@@ -27,7 +26,12 @@ void join_by_spaces(std::vector<std::string>& tokens) {
 
 Normalizer normalizer_of(const Field& root) {
   const auto field = root.find("normalizer");
-  return field ? make_normalizer(*field) : Normalizer(leave_unchanged);
+  return field ? make_normalizer(*field) : Normalizer([](std::string& /*text*/) {});
+}
+
+PreTokenizer pre_tokenizer_of(const Field& root) {
+  const auto field = root.find("pre_tokenizer");
+  return field ? make_pre_tokenizer(*field) : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
 }
 
 Decoder decoder_of(const Field& root) {
@@ -57,15 +61,14 @@ struct Tokenizer::Impl {
         model(model_of(root)),
         added(root.find("added_tokens"), model, normalizer),
         frame(frame_of(root)),
-        decoder(decoder_of(root)) {
-    if (const auto field = root.find("pre_tokenizer"))
-      field->fail({"is not supported yet", "", ""});
-  }
+        pre_tokenizer(pre_tokenizer_of(root)),
+        decoder(decoder_of(root)) {}
 
   Normalizer normalizer;
   BpeModel model;
   AddedTokens added;
   Frame frame;
+  PreTokenizer pre_tokenizer;
   Decoder decoder;
 };
 
@@ -93,7 +96,9 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special_token
   std::vector<TokenId> ids;
   if (special_tokens) ids = impl.frame.prefix;
   BpeModel::Scratch scratch;
-  for (const Piece& piece : impl.added.split(text, impl.normalizer)) {
+  std::vector<Piece> pieces = impl.added.split(text, impl.normalizer);
+  impl.pre_tokenizer(pieces);
+  for (const Piece& piece : pieces) {
     if (piece.id) {
       ids.push_back(*piece.id);
     } else {

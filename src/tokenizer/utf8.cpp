@@ -34,6 +34,12 @@ char32_t next_character(std::string_view text, std::size_t& position) {
   return static_cast<char32_t>(checked_next(text, position));
 }
 
+std::size_t last_character(std::string_view text) {
+  std::size_t at = text.size() - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return at;
+}
+
 void append_character(std::string& text, char32_t character) {
   std::uint8_t bytes[U8_MAX_LENGTH];
   std::int32_t length = 0;

@@ -12,6 +12,9 @@ namespace d2c::tokenizer {
 /// The character that starts at `position` of valid UTF-8; moves `position` behind it.
 [[nodiscard]] char32_t next_character(std::string_view text, std::size_t& position);
 
+/// Start of the last character of valid UTF-8. @pre not empty
+[[nodiscard]] std::size_t last_character(std::string_view text);
+
 void append_character(std::string& text, char32_t character);
 
 /// `bytes` with every maximal part that is not UTF-8 replaced by U+FFFD

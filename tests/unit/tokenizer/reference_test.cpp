@@ -43,5 +43,41 @@ TEST(TokenizerReference, Fv40ExamplesArePrefixPromptResponseAndEos) {
   EXPECT_EQ(examples, 40U * 50U);
 }
 
+/// Published test vectors: text and ids, without special tokens.
+class TokenizerVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(TokenizerVectors, AgreeIdForId) {
+  const auto folder = test::shared("real/tokenizers") / GetParam();
+  D2C_SKIP_WITHOUT(folder);
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  std::size_t vectors = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+    if (file.path().extension() != ".jsonl") continue;
+    for (const json::Json& line : read_lines(file.path())) {
+      EXPECT_EQ(tokenizer.encode(line["text"].get<std::string>(), false), line["ids"].get<Ids>())
+          << file.path() << line;
+      ++vectors;
+    }
+  }
+  EXPECT_GT(vectors, 40U);
+}
+
+TEST_P(TokenizerVectors, DecodeToTheirText) {
+  const auto folder = test::shared("real/tokenizers") / GetParam();
+  D2C_SKIP_WITHOUT(folder);
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  for (const json::Json& line : read_lines(folder / "vectors.jsonl")) {
+    EXPECT_EQ(tokenizer.decode(line["ids"].get<Ids>(), false), line["text"].get<std::string>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors,
+                         testing::Values("gpt-2", "starcoder", "refact", "qwen2"),
+                         [](const auto& vocabulary) {
+                           std::string name = vocabulary.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
 }  // namespace
 }  // namespace d2c::tokenizer
