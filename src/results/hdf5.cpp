@@ -1,12 +1,6 @@
 #include "hdf5.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <limits>
-
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <unistd.h>
+#include <algorithm>
 
 namespace d2c::results::h5 {
 namespace {
@@ -25,23 +19,6 @@ std::string reason() {
     text = text.substr(0, text.find('\''));
   }
   return text.empty() ? "HDF5 gives no reason" : text;
-}
-
-[[noreturn]] void fail_system(const std::filesystem::path& file, std::string_view what) {
-  throw InputError({file, {}}, {std::string(what), std::strerror(errno),
-                                "free some space or write to another place"});
-}
-
-/// Flushes a file or a folder to the disk.
-void sync_to_disk(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY);
-  if (descriptor < 0) fail_system(path, "cannot be opened again");
-  const bool failed = ::fsync(descriptor) != 0;
-  const int error = errno;
-  ::close(descriptor);
-  // Some file systems cannot flush folders; they say so with EINVAL.
-  errno = error;
-  if (failed && error != EINVAL) fail_system(path, "cannot be flushed to disk");
 }
 
 Properties access(const Where& where) {
@@ -67,8 +44,9 @@ void fail(const Where& where, std::string_view what, std::string_view fix) {
   throw InputError(where, {std::string(what), reason(), std::string(fix)});
 }
 
-File create_file(const std::filesystem::path& file, hsize_t user_block) {
-  const Where where{file, {}};
+File create_file(const std::filesystem::path& shown_as, const std::filesystem::path& file,
+                 hsize_t user_block) {
+  const Where where{shown_as, {}};
   const Properties creation(check_write(H5Pcreate(H5P_FILE_CREATE), where));
   check_write(H5Pset_userblock(creation.get(), user_block), where);
   return File(check_write(
@@ -90,17 +68,6 @@ File open_file(const std::filesystem::path& file) {
   File opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access(where).get()));
   if (opened.get() < 0) fail(where, "cannot be opened as HDF5", "check that it is whole");
   return opened;
-}
-
-void publish(const std::filesystem::path& temporary, const std::filesystem::path& file) {
-  sync_to_disk(temporary);
-  if (std::rename(temporary.c_str(), file.c_str()) != 0) fail_system(file, "cannot be written");
-  const auto folder = file.parent_path();
-  sync_to_disk(folder.empty() ? "." : folder);
-}
-
-std::filesystem::path temporary_name(const std::filesystem::path& file) {
-  return file.string() + fmt::format(".{}.partial", ::getpid());
 }
 
 Type string_type() {

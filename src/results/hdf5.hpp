@@ -75,16 +75,13 @@ Status check_read(Status status, const Where& where) {
 }
 
 /// A new file for writing. Metadata carry checksums, and HDF5 1.8 or newer can read it.
-[[nodiscard]] File create_file(const std::filesystem::path& file, hsize_t user_block = 0);
+/// @param shown_as    name of the file in messages
+/// @param user_block  bytes kept free at the start: 0, or a power of 2 from 512
+[[nodiscard]] File create_file(const std::filesystem::path& shown_as,
+                               const std::filesystem::path& file, hsize_t user_block = 0);
 
 /// An existing file for reading. @throws InputError that says why it cannot be opened
 [[nodiscard]] File open_file(const std::filesystem::path& file);
-
-/// Flushes a written file to the disk, then renames it to its final name.
-void publish(const std::filesystem::path& temporary, const std::filesystem::path& file);
-
-/// A name beside `file` for the time it is being written; unique per process.
-[[nodiscard]] std::filesystem::path temporary_name(const std::filesystem::path& file);
 
 /// Variable-length UTF-8 text.
 [[nodiscard]] Type string_type();

@@ -1,15 +1,20 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
-#include <string_view>
-#include <type_traits>
+#include <vector>
 
 #include "d2c/results/run_results.hpp"
 
 namespace d2c::results {
 
-inline constexpr std::string_view schema_name = "d2c-results";
-inline constexpr std::int64_t schema_version = 1;
+/// Name and version of a kind of file, kept in its root attributes.
+struct Schema {
+  const char* name;
+  std::int64_t version;
+};
+inline constexpr Schema results_schema{"d2c-results", 1};
 
 /// What a dataset says about itself in its attributes.
 struct Meaning {
@@ -17,6 +22,12 @@ struct Meaning {
   std::string units;    ///< "1" = dimensionless; empty for text
   std::string comment;  ///< e.g. the meaning of NaN
 };
+
+/// Every task has one of the clusters.
+[[nodiscard]] inline bool is_assignment(const std::vector<int>& clusters, int n_clusters) {
+  return std::all_of(clusters.begin(), clusters.end(),
+                     [&](int cluster) { return cluster >= 0 && cluster < n_clusters; });
+}
 
 enum class Presence { required, optional };
 

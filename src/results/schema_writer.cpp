@@ -4,6 +4,16 @@
 
 namespace d2c::results {
 
+void SchemaWriter::header(const Schema& schema) {
+  attribute("/", "schema", std::string(schema.name));
+  attribute("/", "schema_version", schema.version);
+}
+
+void SchemaWriter::complete() {
+  attribute("/", "complete", true);
+  h5::check_write(H5Fflush(file_, H5F_SCOPE_LOCAL), where({}));
+}
+
 h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize_t>& dims,
                                 const std::vector<std::string>& values, const Meaning& meaning) {
   check_size(path, dims, values.size());

@@ -23,6 +23,11 @@ class SchemaWriter {
   SchemaWriter(hid_t file, std::filesystem::path shown_as)
       : file_(file), shown_as_(std::move(shown_as)) {}
 
+  /// First: what kind of file this is.
+  void header(const Schema& schema);
+  /// Last: marks the file as whole.
+  void complete();
+
   template <class T>
   void attribute(const char* object, const char* name, const T& value) {
     const h5::Object opened(h5::check_write(H5Oopen(file_, object, H5P_DEFAULT), where(object)));

@@ -69,19 +69,20 @@ std::vector<double> gain_of(const std::vector<double>& loss, const Baselines& ba
 
 std::string header(const RunResults& run) {
   const Provenance& from = run.provenance;
-  std::string text = shorten(
+  const char* unit = run.objective_kind == "loss" ? "nats per token" : "normalised";
+  const std::string lines[] = {
       fmt::format("{} {} ({})  {}", from.software, from.version, from.git_commit, from.created_utc),
-      line_width);
-  text += "\n" + shorten(fmt::format("{} ranks x {} threads, seed {}, config {}", from.mpi_ranks,
-                                     from.threads, from.seed, from.config_hash),
-                         line_width);
-  text += "\n" + shorten("command: " + from.command_line, line_width) + "\n\n";
-  const std::string direction = run.objective_kind == "loss" ? "nats per token" : "normalised";
-  text += shorten(fmt::format("{} tasks in {} clusters, merged by {}; objective ({}, {}): {}",
-                              run.tasks.name.size(), run.n_clusters, run.merge_method,
-                              run.objective_kind, direction, show(run.result.objective, 6)),
-                  line_width);
-  return text + "\n";
+      fmt::format("{} ranks x {} threads, seed {}, config {}", from.mpi_ranks, from.threads,
+                  from.seed, from.config_hash),
+      fmt::format("command: {}", from.command_line),
+      "",
+      fmt::format("{} tasks in {} clusters, merged by {}; objective ({}, {}): {}",
+                  run.tasks.name.size(), run.n_clusters, run.merge_method, run.objective_kind, unit,
+                  show(run.result.objective, 6)),
+  };
+  std::string text;
+  for (const std::string& line : lines) text += shorten(line, line_width) + "\n";
+  return text;
 }
 
 std::string clusters(const RunResults& run) {

@@ -1,20 +1,26 @@
 #include "d2c/results/writer.hpp"
 
 #include <string>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "schema_writer.hpp"
+#include "temporary_file.hpp"
 
 namespace d2c::results {
 
 namespace fs = std::filesystem;
 
 struct ResultsWriter::State {
+  State(const fs::path& file_, IfExists if_exists_)
+      : file(file_),
+        if_exists(if_exists_),
+        temporary(file_),
+        open(h5::create_file(file_, temporary.path())) {}
+
   fs::path file;
   IfExists if_exists;
-  fs::path temporary;
+  TemporaryFile temporary;
   h5::File open;
 };
 
@@ -47,24 +53,25 @@ void write_factor(hid_t file, const std::string& path, const Where& where, Matri
   h5::write_attribute(dataset.get(), "units", std::string("1"), where);
 }
 
+void check_assignments(const RunResults& results) {
+  for (const auto* assignment : {&results.result.assignment, &results.iterations.assignment}) {
+    if (!is_assignment(*assignment, results.n_clusters)) {
+      throw ContractError("results: an assignment names a cluster that does not exist");
+    }
+  }
+}
+
 }  // namespace
 
 ResultsWriter::ResultsWriter(fs::path file, IfExists if_exists) {
   const h5::QuietErrors quiet;
   refuse_existing(file, if_exists, "choose another output or ask for it to be replaced");
-  fs::path temporary = h5::temporary_name(file);
-  h5::File open = h5::create_file(temporary);
-  state_ = std::make_unique<State>(
-      State{std::move(file), if_exists, std::move(temporary), std::move(open)});
+  state_ = std::make_unique<State>(file, if_exists);
 }
 
 ResultsWriter::~ResultsWriter() {
   const h5::QuietErrors quiet;
-  state_->open.reset();
-  if (!state_->temporary.empty()) {
-    std::error_code ignored;
-    fs::remove(state_->temporary, ignored);
-  }
+  state_.reset();
 }
 
 void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView a, MatrixView b) {
@@ -85,23 +92,21 @@ void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView 
 
 void ResultsWriter::finish(const RunResults& results) {
   const h5::QuietErrors quiet;
+  check_assignments(results);
   D2C_EXPECTS(state_->open.get() >= 0);
   const Where where{state_->file, {}};
-  const hid_t root = state_->open.get();
-  h5::write_attribute(root, "schema", std::string(schema_name), where);
-  h5::write_attribute(root, "schema_version", schema_version, where);
   {
-    SchemaWriter archive(root, state_->file);
+    SchemaWriter archive(state_->open.get(), state_->file);
+    archive.header(results_schema);
     visit_schema(archive, results);
+    archive.complete();
   }
-  h5::write_attribute(root, "complete", true, where);
-  h5::check_write(H5Fflush(root, H5F_SCOPE_LOCAL), where);
   h5::check_write(state_->open.reset(), where);
-
-  const fs::path temporary = std::exchange(state_->temporary, {});
+  state_->temporary.sync();
+  if (fs::exists(state_->file) && state_->if_exists == IfExists::refuse) state_->temporary.keep();
   refuse_existing(state_->file, state_->if_exists,
-                  "the results of this run are in " + temporary.string());
-  h5::publish(temporary, state_->file);
+                  "the results of this run are in " + state_->temporary.path().string());
+  state_->temporary.publish();
 }
 
 void write_results(const fs::path& file, const RunResults& results, IfExists if_exists) {
