@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include "d2c/cluster/search.hpp"
@@ -6,6 +8,7 @@
 
 #include "evaluate.hpp"
 #include "recorder.hpp"
+#include "rules.hpp"
 #include "starts.hpp"
 
 namespace d2c::cluster {
@@ -14,7 +17,10 @@ namespace {
 class Alternation {
  public:
   Alternation(const Problem& problem, const SearchOptions& options)
-      : problem_(problem), options_(options), recorder_(problem, options, "d2c") {}
+      : problem_(problem),
+        options_(options),
+        recorder_(problem, options, "d2c"),
+        rules_(options.constraints, problem.oracle.n_tasks(), options.k) {}
 
   SearchResult run() {
     std::optional<StopReason> stop;
@@ -24,11 +30,12 @@ class Alternation {
       const std::uint64_t stream = hash_name("cluster.d2c") + static_cast<std::uint64_t>(restart);
       recorder_.begin_restart(stream);
       CounterRng rng(options_.seed, stream);
-      const Partition start =
+      const Partition wanted =
           restart < n_given
               ? Partition(options_.starts[static_cast<std::size_t>(restart)], options_.k)
               : random_partition(problem_.oracle.n_tasks(), options_.k, options_.empty, rng);
-      const StopReason reason = alternate(start);
+      const StopReason reason =
+          alternate(rules_.unconstrained() ? wanted : rules_.repaired(wanted, options_.empty));
       recorder_.end_restart(reason);
       stop = recorder_.must_stop();
     }
@@ -60,6 +67,7 @@ class Alternation {
   }
 
   Partition reassigned(const Partition& partition, const LossMatrix& loss) {
+    if (!rules_.unconstrained()) return rules_.fit(costs(loss), options_.empty);
     Partition next = partition;
     for (int task = 0; task < partition.n_tasks(); ++task) {
       int best = partition[task];
@@ -69,6 +77,21 @@ class Alternation {
     }
     if (options_.empty == EmptyClusters::refill) refill(next, loss);
     return next;
+  }
+
+  /// Weighted cost of every task in every cluster. An empty cluster costs as much as the worst one.
+  [[nodiscard]] LossMatrix costs(const LossMatrix& loss) const {
+    LossMatrix cost(loss.n_tasks, loss.k);
+    for (int task = 0; task < loss.n_tasks; ++task) {
+      double worst = -std::numeric_limits<double>::infinity();
+      for (int k = 0; k < loss.k; ++k)
+        if (!std::isnan(loss(task, k))) worst = std::max(worst, loss(task, k));
+      for (int k = 0; k < loss.k; ++k) {
+        const double value = std::isnan(loss(task, k)) ? worst : loss(task, k);
+        cost(task, k) = problem_.objective.weight(task) * problem_.objective.cost(task, value);
+      }
+    }
+    return cost;
   }
 
   /// Every empty cluster gets the task that gains most from its own adapter.
@@ -103,6 +126,7 @@ class Alternation {
   const Problem& problem_;
   const SearchOptions& options_;
   Recorder recorder_;
+  Rules rules_;
 };
 
 }  // namespace

@@ -49,6 +49,7 @@ Recorder::Recorder(const Problem& problem, const SearchOptions& options, std::st
     : problem_(&problem),
       search_(search),
       max_evaluations_(options.max_evaluations),
+      matrix_(options.matrix),
       start_(problem.oracle.counts()) {
   check(options, problem.oracle.n_tasks());
   D2C_EXPECTS(problem.objective.n_tasks() == problem.oracle.n_tasks());
@@ -107,7 +108,10 @@ SearchResult Recorder::finish() {
   D2C_EXPECTS(best_.n_tasks() > 0);
   const std::vector<int> labels = best_.canonical_labels();
   result_.partition = best_.relabelled(labels);
-  result_.loss = loss_matrix(problem_->oracle, result_.partition);
+  if (matrix_ == ResultMatrix::full)
+    result_.loss = loss_matrix(problem_->oracle, result_.partition);
+  else
+    result_.loss = known_matrix(problem_->oracle, result_.partition);
   result_.score = best_score_;
   result_.objective = best_score_.value;
   for (Iteration& iteration : result_.history) {

@@ -25,8 +25,8 @@ class Recorder {
   void iteration(const Partition& partition, LossMatrix loss, const Score& score, int moved);
   void end_restart(StopReason reason);
 
-  /// Why the search has to end now, if it has to. Never before there is a result; once it has to, it
-  /// stays so.
+  /// Why the search has to end now, if it has to. Never before there is a result; once it has to,
+  /// it stays so.
   [[nodiscard]] std::optional<StopReason> must_stop();
 
   [[nodiscard]] std::int64_t evaluations() const;
@@ -40,6 +40,7 @@ class Recorder {
   const Problem* problem_;
   std::string_view search_;
   std::int64_t max_evaluations_;
+  ResultMatrix matrix_;
   CachedOracle::Counts start_;
   std::vector<Iteration> history_;  // of the present restart
   Score restart_score_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/constraints.hpp"
 #include "d2c/cluster/objective.hpp"
 #include "d2c/cluster/partition.hpp"
 
@@ -27,6 +28,12 @@ enum class EmptyClusters {
   allow,   ///< it stays empty
 };
 
+/// How much of the loss matrix of the result is measured.
+enum class ResultMatrix {
+  full,     ///< every task under every cluster
+  members,  ///< every task under its own cluster
+};
+
 struct SearchOptions {
   int k = 1;  ///< clusters at most
   std::uint64_t seed = 0;
@@ -36,7 +43,9 @@ struct SearchOptions {
   /// Stop when this many entries were asked for; 0 = no limit. Checked between steps: the last step
   /// and the loss matrix of the result come on top.
   std::int64_t max_evaluations = 0;
+  Constraints constraints = {};
   std::vector<Assignment> starts = {};  ///< starts to try before the random ones
+  ResultMatrix matrix = ResultMatrix::full;
 };
 
 /// State of a search after one iteration.
@@ -95,7 +104,7 @@ struct CurvePoint {
 /// Clusters are numbered by their lowest task; empty ones come last.
 struct SearchResult {
   Partition partition;
-  LossMatrix loss;  ///< NaN in the columns of empty clusters
+  LossMatrix loss;  ///< NaN where not evaluated, and in the columns of empty clusters
   double objective = 0;
   Score score;
   int best_restart = 0;

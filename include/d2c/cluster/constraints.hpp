@@ -1,0 +1,20 @@
+#pragma once
+
+#include <utility>
+#include <vector>
+
+namespace d2c::cluster {
+
+/// What every partition must obey. Sizes hold for the clusters that are not empty.
+struct Constraints {
+  int min_size = 1;
+  int max_size = 0;                                ///< 0 = no limit
+  std::vector<std::pair<int, int>> together = {};  ///< tasks that share a cluster
+  std::vector<std::pair<int, int>> apart = {};     ///< tasks that never share a cluster
+
+  [[nodiscard]] bool none() const {
+    return min_size <= 1 && max_size == 0 && together.empty() && apart.empty();
+  }
+};
+
+}  // namespace d2c::cluster

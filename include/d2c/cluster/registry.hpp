@@ -1,0 +1,26 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "d2c/cluster/search.hpp"
+
+namespace d2c::cluster {
+
+/// A way to cluster tasks, selectable by name.
+struct SearchMethod {
+  std::string_view name;
+  std::string_view summary;    ///< one line
+  std::string_view reference;  ///< where it comes from; empty = here
+  SearchResult (*run)(const Problem& problem, const SearchOptions& options);
+  /// The similarity it cannot do without.
+  enum class Needs { nothing, similarity, trimmed_similarity } needs = Needs::nothing;
+};
+
+/// The default method comes first.
+[[nodiscard]] std::span<const SearchMethod> search_methods();
+
+/// @throws UsageError that lists the names
+[[nodiscard]] const SearchMethod& search_method(std::string_view name);
+
+}  // namespace d2c::cluster

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "d2c/cluster/search.hpp"
+
+#include "similarity.hpp"
+
+namespace d2c::cluster {
+
+/// Calls a provider and checks what it returns. @throws UsageError if there is none
+[[nodiscard]] Similarity provided(const SimilarityProvider& provider, int n_tasks);
+
+/// @name Baselines
+/// @{
+[[nodiscard]] SearchResult random_search(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] SearchResult one_search(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] SearchResult own_search(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] SearchResult kmeans_search(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] SearchResult kmeans_trimmed_search(const Problem& problem,
+                                                 const SearchOptions& options);
+[[nodiscard]] SearchResult spectral_search(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] SearchResult agglomerative_search(const Problem& problem,
+                                                const SearchOptions& options);
+/// @}
+
+/// All partitions into at most k clusters. @throws UsageError if there are too many
+[[nodiscard]] SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options);
+
+}  // namespace d2c::cluster
