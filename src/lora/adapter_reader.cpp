@@ -247,8 +247,7 @@ class AdapterReader {
     const auto check = [&](const std::string& tensor, Index size, Index expected) {
       if (size == expected) return;
       refuse(tensor, fmt::format("has shape {}", tensors_.info(tensor).shape),
-             fmt::format("the module maps {} to {} values in the base model", target.d_in,
-                         target.d_out),
+             fmt::format("the module is [{}, {}] in the base model", target.d_out, target.d_in),
              kOtherModel);
     };
     check(names.a, factors.d_in(), target.d_in);

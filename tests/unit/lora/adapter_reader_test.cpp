@@ -1,0 +1,263 @@
+#include <cmath>
+
+#include <gmock/gmock.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+#include "adapter_fixture.hpp"
+
+namespace d2c::lora {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Key;
+
+constexpr const char* kQ = "model.layers.0.self_attn.q_proj";
+constexpr const char* kV = "model.layers.0.self_attn.v_proj";
+constexpr const char* kQA = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+constexpr const char* kQB = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
+
+class ReadAdapter : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    made_.add(kQ, 6, 4, 2);
+    made_.add(kV, 3, 4, 2);
+  }
+  [[nodiscard]] Adapter read(std::span<const TargetModule> base = {}) const {
+    made_.save(folder_ / "a");
+    return read_adapter(folder_ / "a", base);
+  }
+
+  test::TempFolder folder_;
+  HandmadeAdapter made_;
+  std::vector<TargetModule> base_{{kQ, 6, 4}, {kV, 3, 4}, {"lm_head", 9, 4}};
+};
+
+TEST_F(ReadAdapter, GivesFactorsUnderTheNamesOfTheBaseModel) {
+  const Adapter adapter = read(base_);
+  EXPECT_EQ(adapter.folder, folder_ / "a");
+  EXPECT_EQ(adapter.dtype, DType::f32);
+  EXPECT_THAT(adapter.modules, ElementsAre(Key(kQ), Key(kV)));
+  const Factors& q = adapter.modules.at(kQ);
+  EXPECT_EQ(q.a, made_.tensors.at(kQA));
+  EXPECT_EQ(q.b, made_.tensors.at(kQB));
+  EXPECT_EQ(q.scaling, 2.0);
+  EXPECT_EQ(q.d_in(), 4);
+  EXPECT_EQ(q.d_out(), 6);
+  const Coverage covered = coverage(adapter.modules, base_);
+  EXPECT_EQ(covered.applied, 2U);
+  EXPECT_EQ(covered.of, 3U);
+}
+
+TEST_F(ReadAdapter, AcceptsAnAdapterNameInTheKeys) {
+  made_.tensors.clear();
+  made_.add(kQ, 6, 4, 2, "default");
+  made_.add(kV, 3, 4, 2, "default");
+  EXPECT_THAT(read(base_).modules, ElementsAre(Key(kQ), Key(kV)));
+}
+
+TEST_F(ReadAdapter, RefusesSeveralAdaptersInOneFile) {
+  made_.add(kV, 3, 4, 2, "second");
+  D2C_EXPECT_ERROR((void)read(), InputError, "adapter_model.safetensors", "several adapters",
+                   "second");
+}
+
+TEST_F(ReadAdapter, RanksMayDifferPerModule) {
+  made_.tensors.clear();
+  made_.add(kQ, 6, 4, 2);
+  made_.add(kV, 3, 4, 3);
+  made_.config = R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_rslora": true,
+      "target_modules": ["q_proj", "v_proj"], "rank_pattern": {"v_proj": 3},
+      "alpha_pattern": {"v_proj": 5}})";
+  const Adapter adapter = read(base_);
+  EXPECT_EQ(adapter.modules.at(kV).rank(), 3);
+  EXPECT_EQ(adapter.modules.at(kV).scaling, 5.0 / std::sqrt(3.0));
+  EXPECT_EQ(adapter.modules.at(kQ).scaling, 4.0 / std::sqrt(2.0));
+}
+
+TEST_F(ReadAdapter, ReadsShortFloats) {
+  for (const DType type : {DType::f16, DType::bf16}) {
+    made_.dtype = type;
+    const Adapter adapter = read();
+    EXPECT_EQ(adapter.dtype, type);
+    EXPECT_NEAR(adapter.modules.at(kQ).a(1, 2), made_.tensors.at(kQA)(1, 2),
+                std::abs(made_.tensors.at(kQA)(1, 2)) * 0x1p-8);
+    std::filesystem::remove_all(folder_ / "a");
+  }
+}
+
+TEST_F(ReadAdapter, ReadsEmbeddingAndHeadInPeftsOrientation) {
+  made_.tensors.clear();
+  made_.config = R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4,
+                     "target_modules": ["embed_tokens", "lm_head"]})";
+  made_.add("lm_head", 9, 4, 2);
+  made_.tensors["base_model.model.model.embed_tokens.lora_embedding_A"] = random_matrix(2, 9, 50);
+  made_.tensors["base_model.model.model.embed_tokens.lora_embedding_B"] = random_matrix(4, 2, 51);
+  const std::vector<TargetModule> base{{"model.embed_tokens", 4, 9}, {"lm_head", 9, 4}};
+  const Adapter adapter = read(base);
+  EXPECT_EQ(adapter.modules.at("model.embed_tokens").d_in(), 9);
+  EXPECT_EQ(adapter.modules.at("model.embed_tokens").d_out(), 4);
+  EXPECT_EQ(adapter.modules.at("lm_head").d_out(), 9);
+}
+
+TEST_F(ReadAdapter, RefusesFactorsOfTheWrongKindOfModule) {
+  made_.tensors["base_model.model.model.layers.0.self_attn.q_proj.lora_embedding_A"] =
+      random_matrix(2, 9, 50);
+  D2C_EXPECT_ERROR((void)read(), InputError, "q_proj.lora_embedding_A", "kind of module");
+}
+
+TEST_F(ReadAdapter, StoredBaseWeightsMustEqualThoseOfTheBaseModel) {
+  made_.tensors.clear();
+  made_.config = R"({"peft_type": "LORA", "r": 2, "target_modules": ["lm_head"]})";
+  made_.add("lm_head", 9, 4, 2);
+  const char* copy = "base_model.model.lm_head.base_layer.weight";
+  made_.tensors[copy] = random_matrix(9, 4, 60);
+  D2C_EXPECT_ERROR((void)read(), InputError, copy, "whole weights", "save_embedding_layers=False");
+
+  // Tied models store one tensor for both.
+  const Matrix embedding = random_matrix(9, 4, 60);
+  safetensors::write(folder_ / "model.safetensors",
+                     std::vector<safetensors::TensorToWrite>{
+                         {"model.embed_tokens.weight", DType::f32, {9, 4}, embedding.values()}});
+  const safetensors::ShardedReader weights(folder_.path());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    made_.dtype = type;
+    made_.save(folder_ / "a");
+    EXPECT_EQ(read_adapter(folder_ / "a", {}, &weights).modules.size(), 1U);
+  }
+  made_.tensors[copy](8, 3) += 1.0F;
+  made_.save(folder_ / "a");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, &weights), InputError, copy,
+                   "differs from the base model");
+  made_.tensors[copy] = random_matrix(10, 4, 60);
+  made_.save(folder_ / "a");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, &weights), InputError, copy, "[10, 4]",
+                   "[9, 4]", "resized");
+}
+
+TEST_F(ReadAdapter, RefusesModulesThatTheBaseModelLacks) {
+  made_.config =
+      R"({"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj", "qkv_proj"]})";
+  made_.add("model.layers.0.self_attn.qkv_proj", 12, 4, 2);
+  D2C_EXPECT_ERROR((void)read(base_), InputError, "qkv_proj.lora_A.weight",
+                   "module model.layers.0.self_attn.qkv_proj is not in the base model");
+  EXPECT_EQ(read().modules.size(), 3U);
+}
+
+TEST_F(ReadAdapter, RefusesModulesThatTheConfigurationDoesNotSelect) {
+  made_.add("model.layers.0.self_attn.k_proj", 3, 4, 2);
+  D2C_EXPECT_ERROR((void)read(), InputError, "k_proj.lora_A.weight", "not selected");
+}
+
+TEST_F(ReadAdapter, RefusesAnAdapterThatLacksASelectedModule) {
+  base_.push_back({"model.layers.1.self_attn.q_proj", 6, 4});
+  D2C_EXPECT_ERROR((void)read(base_), InputError, "adapter_model.safetensors",
+                   "no factors for module model.layers.1.self_attn.q_proj");
+}
+
+TEST_F(ReadAdapter, RefusesAFactorWithoutItsPartner) {
+  made_.tensors.erase(kQB);
+  D2C_EXPECT_ERROR((void)read(), InputError, kQA, "partner is missing");
+  made_.add(kQ, 6, 4, 2);
+  made_.tensors.erase(kQA);
+  D2C_EXPECT_ERROR((void)read(), InputError, kQB, "partner is missing");
+}
+
+TEST_F(ReadAdapter, RefusesShapesThatDisagreeAndNamesBoth) {
+  made_.tensors[kQA] = random_matrix(3, 4, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, kQA, "[3, 4]", "rank 2");
+  made_.tensors[kQA] = random_matrix(2, 4, 1);
+  made_.tensors[kQB] = random_matrix(6, 3, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, kQB, "[6, 3]", "[2, 4]");
+  made_.tensors[kQB] = random_matrix(5, 2, 1);
+  D2C_EXPECT_ERROR((void)read(base_), InputError, kQB, "[5, 2]", "[6, 4]");
+  made_.tensors[kQB] = random_matrix(6, 2, 1);
+  made_.tensors[kQA] = random_matrix(2, 5, 1);
+  D2C_EXPECT_ERROR((void)read(base_), InputError, kQA, "[2, 5]", "[6, 4]");
+}
+
+TEST_F(ReadAdapter, RefusesTensorsThatAreNoFactors) {
+  for (const char* name :
+       {"base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_B.bias",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.a.b.weight",
+        "base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight",
+        "base_model.model.score.modules_to_save.weight",
+        "model.layers.0.self_attn.q_proj.lora_A.weight", "base_model.model.lora_A.weight", "x"}) {
+    SCOPED_TRACE(name);
+    made_.tensors[name] = random_matrix(2, 4, 1);
+    D2C_EXPECT_ERROR((void)read(), InputError, "adapter_model.safetensors", name,
+                     "not a LoRA factor");
+    made_.tensors.erase(name);
+  }
+  made_.tensors.clear();
+  D2C_EXPECT_ERROR((void)read(), InputError, "holds no LoRA factors");
+}
+
+TEST_F(ReadAdapter, NamesAbsentFiles) {
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "none"), InputError, "none/adapter_config.json");
+  made_.save(folder_ / "a");
+  std::filesystem::remove(folder_ / "a/adapter_model.safetensors");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a"), InputError, "adapter_model.safetensors",
+                   "cannot be opened");
+  test::write_file(folder_ / "a/adapter_model.bin", "");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a"), InputError, "adapter_model.bin",
+                   "safe_serialization=True");
+}
+
+TEST_F(ReadAdapter, FingerprintSeesEveryPartOfTheContent) {
+  const FactorMap modules = read().modules;
+  const std::uint64_t original = fingerprint(modules);
+  EXPECT_EQ(fingerprint(FactorMap(modules)), original);
+  FactorMap changed = modules;
+  changed.at(kQ).a(0, 0) = -changed.at(kQ).a(0, 0);
+  EXPECT_NE(fingerprint(changed), original);
+  changed = modules;
+  changed.at(kV).scaling *= 2.0;
+  EXPECT_NE(fingerprint(changed), original);
+  changed = modules;
+  changed.erase(kV);
+  EXPECT_NE(fingerprint(changed), original);
+  changed = modules;
+  std::swap(changed.at(kQ), changed.at(kV));
+  EXPECT_NE(fingerprint(changed), original);
+}
+
+TEST(ReadAdapterReference, ReadsEveryReferenceAdapterAgainstItsBaseModel) {
+  std::size_t count = 0;
+  for (const char* place : {"golden", "real/fv40"}) {
+    D2C_SKIP_WITHOUT(test::shared(place));
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(test::shared(place))) {
+      if (entry.path().filename() != "adapter_config.json") continue;
+      const auto folder = entry.path().parent_path();
+      SCOPED_TRACE(folder);
+      const safetensors::ShardedReader weights(folder.parent_path().parent_path() / "model");
+      std::vector<TargetModule> base;
+      for (const auto& [name, info] : weights.tensors()) {
+        if (name.ends_with("_proj.weight")) {
+          base.push_back({name.substr(0, name.size() - 7), info.shape[0], info.shape[1]});
+        }
+      }
+      const Adapter adapter = read_adapter(folder, base, &weights);
+      const bool is_partial = folder.filename().string().starts_with("qv-");
+      EXPECT_EQ(adapter.modules.size(), is_partial ? base.size() * 2 / 7 : base.size());
+      ++count;
+    }
+  }
+  EXPECT_EQ(count, 70U);
+}
+
+TEST(ReadAdapterReference, ScalingsFollowPatternsAndRankStabilisation) {
+  const auto folder = test::shared("golden/llama-mha/adapters");
+  D2C_SKIP_WITHOUT(folder);
+  const FactorMap patterns = read_adapter(folder / "all-r4-patterns").modules;
+  EXPECT_EQ(patterns.at(kQ).scaling, 16.0 / 6.0);
+  EXPECT_EQ(patterns.at("model.layers.2.self_attn.k_proj").scaling, 3.0 / 4.0);
+  EXPECT_EQ(patterns.at("model.layers.1.mlp.down_proj").scaling, 16.0 / 2.0);
+  EXPECT_EQ(patterns.at(kV).scaling, 16.0 / 4.0);
+  EXPECT_EQ(read_adapter(folder / "all-r8-rslora").modules.at(kV).scaling, 16.0 / std::sqrt(8.0));
+}
+
+}  // namespace
+}  // namespace d2c::lora

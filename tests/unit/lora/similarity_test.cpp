@@ -1,0 +1,135 @@
+#include "d2c/lora/similarity.hpp"
+
+#include <cmath>
+
+#include "d2c/core/error.hpp"
+
+#include "adapter_fixture.hpp"
+
+namespace d2c::lora {
+namespace {
+
+/// delta W in float64, entry by entry.
+std::vector<double> dense(const Factors& f) {
+  std::vector<double> result;
+  for (Index i = 0; i < f.d_out(); ++i) {
+    for (Index j = 0; j < f.d_in(); ++j) {
+      double sum = 0.0;
+      for (Index k = 0; k < f.rank(); ++k) sum += double(f.b(i, k)) * double(f.a(k, j));
+      result.push_back(f.scaling * sum);
+    }
+  }
+  return result;
+}
+
+FactorMap absolute(FactorMap modules) {
+  for (auto& [name, f] : modules) {
+    for (Matrix* m : {&f.a, &f.b}) {
+      for (float& value : m->values()) value = std::abs(value);
+    }
+    f.scaling = std::abs(f.scaling);
+  }
+  return modules;
+}
+
+double dense_inner(const FactorMap& x, const FactorMap& y) {
+  double result = 0.0;
+  for (const auto& [name, factors] : x) {
+    if (!y.contains(name)) continue;
+    const auto dx = dense(factors);
+    const auto dy = dense(y.at(name));
+    for (std::size_t i = 0; i < dx.size(); ++i) result += dx[i] * dy[i];
+  }
+  return result;
+}
+
+/// Adapters with different ranks (odd ones too), scalings and modules.
+std::vector<FactorMap> example() {
+  std::vector<FactorMap> adapters(6);
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    const auto rank = static_cast<Index>(1 + 3 * i);
+    adapters[i]["m.q"] = random_factors(20, 30, rank, 10 * i, 0.5 + double(i));
+    if (i != 2) adapters[i]["m.v"] = random_factors(17, 5, rank + 1, 10 * i + 1, -1.25);
+  }
+  return adapters;
+}
+
+std::vector<const FactorMap*> pointers(std::span<const FactorMap> adapters) {
+  std::vector<const FactorMap*> result;
+  for (const FactorMap& adapter : adapters) result.push_back(&adapter);
+  return result;
+}
+
+TEST(Gram, EqualsInnerProductsOfDenseUpdates) {
+  const auto adapters = example();
+  const auto all = pointers(adapters);
+  const auto g = gram(all, all);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < all.size(); ++j) {
+      // Any order of summation is within n u of the sum of absolute products; the dense sum has
+      // n < 1000 terms after another, the traces fewer.
+      const double tolerance =
+          2.0 * 1000.0 * 0x1p-53 * dense_inner(absolute(adapters[i]), absolute(adapters[j]));
+      EXPECT_NEAR(g[i * all.size() + j], dense_inner(adapters[i], adapters[j]), tolerance)
+          << i << ", " << j;
+    }
+  }
+}
+
+TEST(Gram, AnEntryIsTheSameInEveryBlockBitForBit) {
+  const auto adapters = example();
+  const auto all = pointers(adapters);
+  const auto g = gram(all, all);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto row = gram(std::span(all).subspan(i, 1), std::span(all).subspan(1, 4));
+    for (std::size_t j = 0; j < 4; ++j) EXPECT_EQ(row[j], g[i * all.size() + j + 1]);
+  }
+}
+
+TEST(Gram, DoesNotDependOnTheFactorisation) {
+  // (B M) (M^-1 A) is the same update; M = [[2, 1], [0, 4]] has an exact inverse in binary.
+  FactorMap original;
+  original["m"] = random_factors(9, 7, 2, 3);
+  FactorMap other = original;
+  Factors& f = other.at("m");
+  for (Index j = 0; j < f.d_in(); ++j) {
+    f.a(1, j) /= 4.0F;
+    f.a(0, j) = (f.a(0, j) - f.a(1, j)) / 2.0F;
+  }
+  for (Index i = 0; i < f.d_out(); ++i) f.b(i, 1) = f.b(i, 0) + 4.0F * f.b(i, 1);
+  for (Index i = 0; i < f.d_out(); ++i) f.b(i, 0) *= 2.0F;
+  const std::vector<const FactorMap*> both{&original, &other};
+  const auto g = gram(both, both);
+  EXPECT_NEAR(cosine(g[1], g[0], g[3]), 1.0, 1e-6);
+  EXPECT_NEAR(g[1], g[0], 1e-5 * g[0]);
+}
+
+TEST(Gram, IsZeroWithoutSharedModulesAndEmptyForNoAdapters) {
+  FactorMap x;
+  FactorMap y;
+  x["m.q"] = random_factors(3, 4, 2, 1);
+  y["m.v"] = random_factors(3, 4, 2, 2);
+  EXPECT_EQ(gram(std::vector<const FactorMap*>{&x}, std::vector<const FactorMap*>{&y}),
+            std::vector<double>{0.0});
+  EXPECT_TRUE(gram({}, std::vector<const FactorMap*>{&y}).empty());
+}
+
+TEST(Gram, RefusesAdaptersOfDifferentModels) {
+  FactorMap x;
+  FactorMap y;
+  x["m.q"] = random_factors(3, 4, 2, 1);
+  y["m.q"] = random_factors(3, 5, 2, 2);
+  const std::vector<const FactorMap*> both{&x, &y};
+  D2C_EXPECT_ERROR((void)gram(both, both), InputError, "m.q", "[3, 4]", "[3, 5]");
+}
+
+TEST(Cosine, IsOneForMultiplesAndZeroForNothing) {
+  EXPECT_DOUBLE_EQ(cosine(6.0, 4.0, 9.0), 1.0);
+  EXPECT_DOUBLE_EQ(cosine(-6.0, 4.0, 9.0), -1.0);
+  EXPECT_EQ(cosine(0.0, 0.0, 9.0), 0.0);
+  EXPECT_LE(cosine(0.1 * 0.1, 0.1 * 0.1, 0.0999999999999999 * 0.1), 1.0);
+  EXPECT_DOUBLE_EQ(cosine(1e-300, 1e-300, 1e-300), 1.0);
+}
+
+}  // namespace
+}  // namespace d2c::lora
