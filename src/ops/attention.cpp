@@ -80,7 +80,8 @@ void Attention::pack(const Call& call) {
   });
 }
 
-/// One block of query rows with one key head: row i of the scratch is query i / group, head i % group.
+/// One block of query rows with one key head: row i of the scratch is query i / group, head i %
+/// group.
 class Attention::BlockAnswer {
  public:
   BlockAnswer(const Attention& attention, const Call& call, const Block& block, Index kv_head,
@@ -220,10 +221,10 @@ class Attention::BlockAnswer {
   Index lowest_;       ///< first position that any row sees
   Index n_positions_;  ///< one past the last position that any row sees
   Index score_stride_;
-  float* queries_;  ///< [rows, head_dim], scaled
-  float* results_;  ///< [rows, head_dim]
-  float* sums_;     ///< [rows]
-  float* scores_;   ///< [rows, score_stride], column = position
+  float* queries_;            ///< [rows, head_dim], scaled
+  float* results_;            ///< [rows, head_dim]
+  float* sums_;               ///< [rows]
+  float* scores_;             ///< [rows, score_stride], column = position
   std::vector<Index> chain_;  ///< segments seen, from the root to this one
 };
 

@@ -119,6 +119,18 @@ LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
 
 void LowRankUpdate::project(ConstRows x, Rows u) const { linear(x, a_, u); }
 
+void LowRankUpdate::project_one_hot(std::span<const std::int32_t> ids, Rows u) const {
+  D2C_EXPECTS(std::ssize(ids) == u.n && u.width == rank());
+  for (Index t = 0; t < u.n; ++t) {
+    const Index column = ids[static_cast<std::size_t>(t)];
+    D2C_EXPECTS(column >= 0 && column < a_.d_in());
+    for (Index r = 0; r < u.width; r += panel_width) {
+      const float* from = a_.panels() + (r * a_.d_in() + column * panel_width);
+      std::copy_n(from, std::min(panel_width, u.width - r), u.row(t) + r);
+    }
+  }
+}
+
 void LowRankUpdate::expand(ConstRows u, Rows y) const {
   for (const Packed& part : parts_) {
     add_linear(u.columns(part.first_rank, part.b.d_in()), part.b,

@@ -17,9 +17,9 @@ struct AlignedAllocator {
   explicit AlignedAllocator(const AlignedAllocator<U>&) {}
 
   T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{alignment}));
+    return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignment}));
   }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{alignment}); }
+  void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{alignment}); }
   bool operator==(const AlignedAllocator&) const = default;
 };
 

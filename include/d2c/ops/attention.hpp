@@ -11,7 +11,8 @@ namespace d2c::ops {
 
 struct AttentionShape {
   Index n_heads = 0;
-  Index n_kv_heads = 0;  ///< divides n_heads; query head h reads key head h / (n_heads / n_kv_heads)
+  Index n_kv_heads =
+      0;  ///< divides n_heads; query head h reads key head h / (n_heads / n_kv_heads)
   Index head_dim = 0;
   float scale = 1.0F;  ///< of the scores, usually 1 / sqrt(head_dim)
   Index window = 0;    ///< a token sees this many tokens, itself included; 0 = all before it

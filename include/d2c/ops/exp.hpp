@@ -27,8 +27,8 @@ namespace d2c::ops {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   const float mantissa = p * r * r + r + 1.0F;
-  const auto exponent = std::bit_cast<std::uint32_t>(shifted) -
-                        std::bit_cast<std::uint32_t>(round_to_integer) + 127U;
+  const auto exponent =
+      std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(round_to_integer) + 127U;
   const float value = mantissa * std::bit_cast<float>(exponent << 23U);
   return x < lowest ? 0.0F : value;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -72,6 +73,8 @@ class LowRankUpdate {
 
   /// u [T, rank] = x A^T, the A stacked. @pre u.width == rank()
   void project(ConstRows x, Rows u) const;
+  /// u_t = A[:, ids_t]: the projection of one-hot x. @pre u.width == rank()
+  void project_one_hot(std::span<const std::int32_t> ids, Rows u) const;
   /// y[:, columns of the part] += scaling u_part B^T, for each part.
   void expand(ConstRows u, Rows y) const;
   /// As expand, for columns [first, first + y.width) of the joint output only.

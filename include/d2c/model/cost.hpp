@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+
+#include "d2c/model/config.hpp"
+
+namespace d2c::model {
+
+/// Size of a batch, for planning.
+struct BatchSize {
+  Index n_tokens = 0;    ///< distinct tokens
+  Index n_segments = 0;  ///< at most n_tokens
+  Index n_targets = 0;
+  Index longest = 0;  ///< tokens of the longest sequence
+};
+
+/// Upper bound of a decoder's workspace in bytes.
+/// @param adapter_rank  largest sum of the ranks of modules that read the same input (q, k, v)
+[[nodiscard]] std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch,
+                                           Index adapter_rank, Index n_threads);
+
+/// Weights that every token is multiplied with: the linear layers of all decoder layers.
+[[nodiscard]] double parameters_per_token(const ModelConfig& config);
+/// Weights that every target is multiplied with: the output projection.
+[[nodiscard]] double parameters_per_target(const ModelConfig& config);
+/// Floating-point operations of one batch: 2 per weight and token, and those of attention as if
+/// every token saw `longest / 2` others.
+[[nodiscard]] double flops(const ModelConfig& config, const BatchSize& batch);
+
+}  // namespace d2c::model

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "d2c/model/model.hpp"
+#include "d2c/model/prepared_adapter.hpp"
+#include "d2c/model/token_forest.hpp"
+
+namespace d2c::model {
+
+/// The forward pass in float32, with its workspace, which grows to the largest batch seen.
+///
+/// The bits of a prediction depend on the model, the adapter and its own sequence alone: not on the
+/// rest of the batch, on how prefixes are shared or on the number of threads.
+class Decoder {
+ public:
+  /// @param model  outlives this object
+  explicit Decoder(const Model& model);
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+  Decoder& operator=(Decoder&&) noexcept;
+
+  /// Negative log likelihood of each target, in nats. [targets.size()]
+  /// @param adapter  null = the base model alone
+  /// @throws InputError for an id or label outside the vocabulary, or for a sequence that is too
+  /// long for a position scaling that depends on the length
+  [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
+                                        const PreparedAdapter* adapter = nullptr);
+
+ private:
+  class Workspace;
+  const Model* model_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+}  // namespace d2c::model

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "d2c/lora/adapter.hpp"
+#include "d2c/model/config.hpp"
+#include "d2c/model/weights.hpp"
+
+namespace d2c::model {
+
+/// A base model: immutable after loading, and usable from several decoders.
+class Model {
+ public:
+  /// Reads config.json and the safetensors files of a Hugging Face model folder.
+  /// @param storage  where the weights go; default: this process's memory
+  /// @throws InputError naming the file and what is wrong with it
+  explicit Model(const std::filesystem::path& folder,
+                 std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>());
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const Weights& weights() const { return weights_; }
+  /// The modules that an adapter may target.
+  [[nodiscard]] std::vector<lora::TargetModule> target_modules() const;
+
+ private:
+  ModelConfig config_;
+  std::shared_ptr<WeightStorage> storage_;
+  Weights weights_;
+};
+
+/// The modules that an adapter may target: the seven linear layers of each decoder layer, the
+/// embedding and the output projection.
+[[nodiscard]] std::vector<lora::TargetModule> target_modules(const ModelConfig& config);
+
+}  // namespace d2c::model

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+#include "d2c/lora/factors.hpp"
+#include "d2c/model/config.hpp"
+#include "d2c/ops/linear.hpp"
+
+namespace d2c::model {
+
+/// An adapter in the form that the forward pass reads: factors packed, scalings folded in.
+struct PreparedAdapter {
+  struct Layer {
+    ops::LowRankUpdate qkv;
+    ops::LowRankUpdate o;
+    ops::LowRankUpdate gate_up;
+    ops::LowRankUpdate down;
+  };
+  std::vector<Layer> layers;
+  ops::LowRankUpdate embedding;  ///< of the look-up only, also when embeddings are tied
+  ops::LowRankUpdate head;       ///< of the output projection only
+  Index largest_rank = 0;        ///< largest sum of ranks of one update
+
+  /// @throws InputError naming a module that the model does not have, or whose shape differs
+  PreparedAdapter(const ModelConfig& config, const lora::FactorMap& modules);
+};
+
+}  // namespace d2c::model

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "d2c/model/config.hpp"
+#include "d2c/ops/aligned.hpp"
+#include "d2c/ops/linear.hpp"
+
+namespace d2c::model {
+
+/// Memory for the weights of one model, which several processes may share.
+class WeightStorage {
+ public:
+  WeightStorage() = default;
+  WeightStorage(const WeightStorage&) = delete;
+  WeightStorage& operator=(const WeightStorage&) = delete;
+  virtual ~WeightStorage() = default;
+
+  /// Called once. @return memory aligned to 64 bytes that lives as long as this object
+  virtual std::span<std::byte> allocate(std::size_t bytes) = 0;
+  /// Whether this process writes the weights; the others may read them only after it has.
+  [[nodiscard]] virtual bool should_fill() const = 0;
+};
+
+/// Memory of this process alone.
+class HeapStorage final : public WeightStorage {
+ public:
+  std::span<std::byte> allocate(std::size_t bytes) override;
+  [[nodiscard]] bool should_fill() const override { return true; }
+
+ private:
+  ops::AlignedFloats memory_;
+};
+
+struct NormWeights {
+  std::span<const float> weight;
+  std::span<const float> bias;  ///< empty = none
+};
+
+/// One decoder layer. Layers that read the same input are one matrix, their rows one below another.
+struct LayerWeights {
+  NormWeights input_norm;
+  ops::PackedMatrix qkv;            ///< [q_size + 2 kv_size, hidden]
+  std::span<const float> qkv_bias;  ///< empty = none
+  std::span<const float> q_norm;    ///< [head_dim], [n_heads * head_dim] or empty: see HeadNorm
+  std::span<const float> k_norm;
+  ops::PackedMatrix o;  ///< [hidden, q_size]
+  std::span<const float> o_bias;
+  NormWeights mlp_norm;       ///< empty with parallel_residual
+  ops::PackedMatrix gate_up;  ///< [2 intermediate, hidden]
+  std::span<const float> gate_up_bias;
+  ops::PackedMatrix down;  ///< [hidden, intermediate]
+  std::span<const float> down_bias;
+};
+
+/// Views of a model's weights in float32, in the form that the forward pass reads.
+struct Weights {
+  ops::PackedMatrix embedding;  ///< [vocabulary, hidden]
+  std::vector<LayerWeights> layers;
+  NormWeights final_norm;
+  ops::PackedMatrix head;  ///< [vocabulary, hidden]; with tied embeddings the same memory
+};
+
+/// Bytes that load_weights allocates.
+[[nodiscard]] std::size_t weight_bytes(const ModelConfig& config);
+
+/// Reads the safetensors files of a Hugging Face model folder; F32, F16, BF16 (mixed) become F32.
+/// Tied embeddings may be stored under either name. Names and shapes are checked in every process,
+/// values where `storage` says so.
+/// @throws InputError naming file and tensor: missing, of another shape, not finite, or not known
+[[nodiscard]] Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
+                                   WeightStorage& storage);
+
+}  // namespace d2c::model

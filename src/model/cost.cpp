@@ -1,0 +1,48 @@
+#include "d2c/model/cost.hpp"
+
+#include <algorithm>
+
+#include "d2c/ops/attention.hpp"
+
+namespace d2c::model {
+
+std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, Index adapter_rank,
+                             Index n_threads) {
+  constexpr Index score_block = 192 * 2048;  // logits of cross_entropy
+  const Index per_token = 2 * config.hidden_size + 2 * config.q_size() + 2 * config.kv_size() +
+                          2 * config.intermediate_size + adapter_rank;
+  const Index per_target = config.hidden_size + adapter_rank;
+  const auto index_bytes = static_cast<std::size_t>(3 * batch.n_tokens) * sizeof(Index);
+  const ops::AttentionShape shape{
+      .n_heads = config.n_heads, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
+  const Index rotary = batch.longest * config.head_dim;
+  return sizeof(float) *
+             static_cast<std::size_t>(batch.n_tokens * per_token + batch.n_targets * per_target +
+                                      rotary + score_block) +
+         index_bytes +
+         ops::Attention::workspace_bytes(shape, batch.n_tokens, batch.n_segments, batch.longest,
+                                         n_threads);
+}
+
+double parameters_per_token(const ModelConfig& config) {
+  const Index attention = config.hidden_size * (2 * config.q_size() + 2 * config.kv_size());
+  const Index mlp = 3 * config.hidden_size * config.intermediate_size;
+  return static_cast<double>(config.n_layers) * static_cast<double>(attention + mlp);
+}
+
+double parameters_per_target(const ModelConfig& config) {
+  return static_cast<double>(config.vocab_size) * static_cast<double>(config.hidden_size);
+}
+
+double flops(const ModelConfig& config, const BatchSize& batch) {
+  const auto tokens = static_cast<double>(batch.n_tokens);
+  // Scores and weighted values: 2 q_size operations each for every pair of tokens.
+  const double attention = static_cast<double>(config.n_layers) * 4.0 *
+                           static_cast<double>(config.q_size()) * tokens *
+                           static_cast<double>(batch.longest) / 2.0;
+  return 2.0 * (parameters_per_token(config) * tokens +
+                parameters_per_target(config) * static_cast<double>(batch.n_targets)) +
+         attention;
+}
+
+}  // namespace d2c::model

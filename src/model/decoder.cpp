@@ -1,0 +1,276 @@
+#include "d2c/model/decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/ops/attention.hpp"
+#include "d2c/ops/cross_entropy.hpp"
+#include "d2c/ops/norm.hpp"
+#include "d2c/ops/rope.hpp"
+
+namespace d2c::model {
+namespace {
+
+/// A [rows, width] activation whose memory is kept from batch to batch.
+class Buffer {
+ public:
+  ops::Rows shape(Index rows, Index width) {
+    const auto floats = static_cast<std::size_t>(rows * width);
+    if (memory_.size() < floats) memory_.resize(floats);
+    return {memory_.data(), rows, width, width};
+  }
+
+ private:
+  ops::AlignedFloats memory_;
+};
+
+void check_token(std::int32_t token, Index vocab_size) {
+  if (token >= 0 && token < vocab_size) return;
+  throw InputError({{}, fmt::format("token {}", token)},
+                   {"is outside the model's vocabulary",
+                    fmt::format("ids from 0 to {} are known", vocab_size - 1),
+                    "check that tokenizer and model belong together"});
+}
+
+void check_batch(const ModelConfig& config, const TokenForest& forest,
+                 std::span<const Target> targets) {
+  for (const std::int32_t id : forest.ids) check_token(id, config.vocab_size);
+  for (const Target& target : targets) {
+    D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
+    check_token(target.label, config.vocab_size);
+  }
+  Index row = 0;
+  for (Index s = 0; s < std::ssize(forest.segments); ++s) {
+    const Segment& segment = forest.segments[static_cast<std::size_t>(s)];
+    D2C_EXPECTS(segment.begin == row && segment.end > row && segment.parent < s);
+    row = segment.end;
+    const Index end = segment.first_position + segment.length();
+    if (config.rope.longest > 0 && end > config.rope.longest) {
+      throw InputError({},
+                       {fmt::format("a sequence has {} tokens", end),
+                        fmt::format("the dynamic scaling of positions is supported up to {} tokens",
+                                    config.rope.longest),
+                        "shorten the example"});
+    }
+  }
+  D2C_EXPECTS(row == std::ssize(forest.ids));
+}
+
+}  // namespace
+
+class Decoder::Workspace {
+ public:
+  explicit Workspace(const Model& model)
+      : config_(model.config()),
+        weights_(model.weights()),
+        rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor) {}
+
+  std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
+                          const PreparedAdapter* adapter) {
+    if (targets.empty()) return {};
+    adapter_ = adapter;
+    place(forest, targets);
+    x_ = residual_.shape(std::ssize(forest.ids), config_.hidden_size);
+    embed(forest);
+    for (Index layer = 0; layer < config_.n_layers; ++layer) decoder_layer(forest, layer);
+    return score(targets);
+  }
+
+ private:
+  /// Positions of all rows, and the rows that a target needs.
+  void place(const TokenForest& forest, std::span<const Target> targets) {
+    positions_.clear();
+    for (const Segment& segment : forest.segments) {
+      for (Index i = 0; i < segment.length(); ++i) {
+        positions_.push_back(segment.first_position + i);
+      }
+    }
+    rotary_.extend_to(*std::ranges::max_element(positions_) + 1);
+    all_rows_.resize(positions_.size());
+    std::iota(all_rows_.begin(), all_rows_.end(), Index{0});
+    target_rows_.clear();
+    for (const Target& target : targets) target_rows_.push_back(target.row);
+    std::ranges::sort(target_rows_);
+    const auto surplus = std::ranges::unique(target_rows_);
+    target_rows_.erase(surplus.begin(), surplus.end());
+  }
+
+  void embed(const TokenForest& forest) {
+    for (Index t = 0; t < x_.n; ++t) {
+      weights_.embedding.copy_row(forest.ids[static_cast<std::size_t>(t)],
+                                  {x_.row(t), static_cast<std::size_t>(x_.width)});
+    }
+    if (adapter_ == nullptr || adapter_->embedding.empty()) return;
+    const ops::Rows u = projected_.shape(x_.n, adapter_->embedding.rank());
+    adapter_->embedding.project_one_hot(forest.ids, u);
+    adapter_->embedding.expand(u, x_);
+  }
+
+  /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).
+  /// From the last layer only the rows of targets are wanted: x shrinks to them.
+  void decoder_layer(const TokenForest& forest, Index index) {
+    const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(index)];
+    const PreparedAdapter::Layer* updates =
+        adapter_ == nullptr ? nullptr : &adapter_->layers[static_cast<std::size_t>(index)];
+    const bool is_last = index + 1 == config_.n_layers;
+
+    ops::Rows h = normalised_.shape(x_.n, x_.width);
+    normalise(x_, weights.input_norm, h);
+    const ops::Rows attended =
+        attention(forest, index, h, weights, updates, is_last ? target_rows_ : all_rows_);
+    if (is_last) {
+      x_ = keep_target_rows(x_);
+      h = keep_target_rows(h);
+    }
+    linear_onto(attended, weights.o, weights.o_bias, updates ? &updates->o : nullptr, x_);
+    if (!config_.parallel_residual) normalise(x_, weights.mlp_norm, h);
+    mlp(h, weights, updates);
+  }
+
+  ops::Rows attention(const TokenForest& forest, Index index, ops::ConstRows h,
+                      const LayerWeights& weights, const PreparedAdapter::Layer* updates,
+                      std::span<const Index> wanted) {
+    const ops::Rows qkv = qkv_.shape(h.n, config_.q_size() + 2 * config_.kv_size());
+    linear(h, weights.qkv, weights.qkv_bias, updates ? &updates->qkv : nullptr, qkv);
+    const ops::Rows q = qkv.columns(0, config_.q_size());
+    const ops::Rows k = qkv.columns(config_.q_size(), config_.kv_size());
+    const ops::Rows v = qkv.columns(config_.q_size() + config_.kv_size(), config_.kv_size());
+    normalise_heads(q, weights.q_norm);
+    normalise_heads(k, weights.k_norm);
+    rotary_.rotate(q, config_.head_dim, positions_);
+    rotary_.rotate(k, config_.head_dim, positions_);
+
+    const ops::AttentionShape shape{
+        .n_heads = config_.n_heads,
+        .n_kv_heads = config_.n_kv_heads,
+        .head_dim = config_.head_dim,
+        .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
+        .window = config_.windows[static_cast<std::size_t>(index)],
+    };
+    const ops::Rows attended = attended_.shape(std::ssize(wanted), config_.q_size());
+    attention_(shape, forest.segments, q, k, v, wanted, attended);
+    return attended;
+  }
+
+  /// x += (act(h Wg^T) * (h Wu^T)) Wd^T
+  void mlp(ops::ConstRows h, const LayerWeights& weights, const PreparedAdapter::Layer* updates) {
+    const ops::Rows gate_up = gate_up_.shape(h.n, 2 * config_.intermediate_size);
+    linear(h, weights.gate_up, weights.gate_up_bias, updates ? &updates->gate_up : nullptr,
+           gate_up);
+    const ops::Rows gate = gate_up.columns(0, config_.intermediate_size);
+    const ops::Rows up = gate_up.columns(config_.intermediate_size, config_.intermediate_size);
+    ops::gate_in_place(config_.activation, gate, up);
+    linear_onto(gate, weights.down, weights.down_bias, updates ? &updates->down : nullptr, x_);
+  }
+
+  std::vector<double> score(std::span<const Target> targets) {
+    const ops::Rows h = normalised_.shape(x_.n, x_.width);
+    normalise(x_, weights_.final_norm, h);
+    const ops::Rows predicted = attended_.shape(std::ssize(targets), x_.width);
+    std::vector<std::int32_t> labels;
+    for (const Target& target : targets) {
+      const auto row = std::ranges::lower_bound(target_rows_, target.row) - target_rows_.begin();
+      std::copy_n(h.row(row), h.width, predicted.row(std::ssize(labels)));
+      labels.push_back(target.label);
+    }
+    std::vector<double> result(targets.size());
+    const ops::LowRankUpdate none;
+    ops::cross_entropy(predicted, weights_.head, adapter_ ? adapter_->head : none, labels, result);
+    return result;
+  }
+
+  void normalise(ops::ConstRows x, const NormWeights& weights, ops::Rows y) const {
+    if (config_.norm == NormKind::rms) {
+      ops::rms_norm(x, weights.weight, config_.norm_eps, y);
+    } else {
+      ops::layer_norm(x, weights.weight, weights.bias, config_.norm_eps, y);
+    }
+  }
+
+  void normalise_heads(ops::Rows x, std::span<const float> weight) const {
+    const auto head_dim = static_cast<std::size_t>(config_.head_dim);
+    for (Index head = 0; head * config_.head_dim < x.width; ++head) {
+      const ops::Rows one = x.columns(head * config_.head_dim, config_.head_dim);
+      switch (config_.head_norm) {
+        case HeadNorm::none:
+          return;
+        case HeadNorm::shared_rms:
+          ops::rms_norm(one, weight, config_.norm_eps, one);
+          break;
+        case HeadNorm::separate_layer:
+          ops::layer_norm(one, weight.subspan(static_cast<std::size_t>(head) * head_dim, head_dim),
+                          {}, config_.norm_eps, one);
+          break;
+      }
+    }
+  }
+
+  /// y = x W^T + bias + update
+  void linear(ops::ConstRows x, const ops::PackedMatrix& w, std::span<const float> bias,
+              const ops::LowRankUpdate* update, ops::Rows y) {
+    ops::linear(x, w, y);
+    add_bias_and_update(x, bias, update, y);
+  }
+
+  /// y += x W^T + bias + update
+  void linear_onto(ops::ConstRows x, const ops::PackedMatrix& w, std::span<const float> bias,
+                   const ops::LowRankUpdate* update, ops::Rows y) {
+    ops::add_linear(x, w, y);
+    add_bias_and_update(x, bias, update, y);
+  }
+
+  void add_bias_and_update(ops::ConstRows x, std::span<const float> bias,
+                           const ops::LowRankUpdate* update, ops::Rows y) {
+    if (!bias.empty()) ops::add_bias(bias, y);
+    if (update == nullptr || update->empty()) return;
+    const ops::Rows u = projected_.shape(x.n, update->rank());
+    update->project(x, u);
+    update->expand(u, y);
+  }
+
+  /// Moves the rows of targets to the front.
+  [[nodiscard]] ops::Rows keep_target_rows(ops::Rows rows) const {
+    Index kept = 0;
+    for (const Index row : target_rows_) {
+      if (row != kept) std::copy_n(rows.row(row), rows.width, rows.row(kept));
+      ++kept;
+    }
+    return rows.rows(0, kept);
+  }
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  const PreparedAdapter* adapter_ = nullptr;
+  ops::RotaryTable rotary_;
+  ops::Attention attention_;
+
+  std::vector<Index> positions_;    ///< [tokens]
+  std::vector<Index> all_rows_;     ///< 0 .. tokens - 1
+  std::vector<Index> target_rows_;  ///< ascending, each once
+
+  ops::Rows x_;        ///< the residual stream, in residual_
+  Buffer residual_;    ///< [tokens, hidden]
+  Buffer normalised_;  ///< [tokens, hidden]
+  Buffer qkv_;         ///< [tokens, q_size + 2 kv_size]
+  Buffer attended_;    ///< [tokens, q_size]; at the end [targets, hidden]
+  Buffer gate_up_;     ///< [tokens, 2 intermediate]
+  Buffer projected_;   ///< [tokens, sum of ranks]
+};
+
+Decoder::Decoder(const Model& model)
+    : model_(&model), workspace_(std::make_unique<Workspace>(model)) {}
+Decoder::~Decoder() = default;
+Decoder::Decoder(Decoder&&) noexcept = default;
+Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+
+std::vector<double> Decoder::nll(const TokenForest& forest, std::span<const Target> targets,
+                                 const PreparedAdapter* adapter) {
+  check_batch(model_->config(), forest, targets);
+  return workspace_->nll(forest, targets, adapter);
+}
+
+}  // namespace d2c::model

@@ -1,0 +1,97 @@
+#include "d2c/model/prepared_adapter.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/model/model.hpp"
+
+namespace d2c::model {
+namespace {
+
+/// Fits modules of an adapter to those of the model, and notes which ones found their place.
+class Matcher {
+ public:
+  Matcher(const lora::FactorMap& modules, Index& largest_rank)
+      : modules_(modules), largest_rank_(largest_rank) {}
+
+  struct Member {
+    std::string module;
+    Index d_out;
+  };
+
+  /// The joint update of layers that read the same input of size d_in.
+  ops::LowRankUpdate update(std::initializer_list<Member> members, Index d_in) {
+    std::vector<ops::LowRankUpdate::Part> parts;
+    Index column = 0;
+    Index rank = 0;
+    for (const Member& member : members) {
+      if (const auto found = modules_.find(member.module); found != modules_.end()) {
+        const lora::Factors& factors = found->second;
+        check_shape(member.module, factors, member.d_out, d_in);
+        parts.push_back(
+            {ops::rows_of(factors.a), ops::rows_of(factors.b), factors.scaling, column});
+        placed_.insert(member.module);
+        rank += factors.rank();
+      }
+      column += member.d_out;
+    }
+    largest_rank_ = std::max(largest_rank_, rank);
+    return ops::LowRankUpdate(parts);
+  }
+
+  void refuse_the_rest() const {
+    for (const auto& [module, factors] : modules_) {
+      if (placed_.contains(module)) continue;
+      throw InputError({{}, module},
+                       {"the adapter targets a module that the model does not have",
+                        "its update would be lost", "use an adapter that was made for this model"});
+    }
+  }
+
+ private:
+  static void check_shape(const std::string& module, const lora::Factors& factors, Index d_out,
+                          Index d_in) {
+    if (factors.d_out() == d_out && factors.d_in() == d_in && factors.b.cols() == factors.rank()) {
+      return;
+    }
+    throw InputError({{}, module},
+                     {fmt::format("the adapter has A [{}, {}] and B [{}, {}]", factors.a.rows(),
+                                  factors.a.cols(), factors.b.rows(), factors.b.cols()),
+                      fmt::format("the model's layer is [{}, {}]", d_out, d_in),
+                      "use an adapter that was made for this model"});
+  }
+
+  const lora::FactorMap& modules_;
+  Index& largest_rank_;
+  std::set<std::string> placed_;
+};
+
+}  // namespace
+
+PreparedAdapter::PreparedAdapter(const ModelConfig& config, const lora::FactorMap& modules) {
+  const ModuleNames& names = config.names;
+  const Index hidden = config.hidden_size;
+  const Index intermediate = config.intermediate_size;
+  Matcher matcher(modules, largest_rank);
+  embedding = matcher.update({{names.embedding, hidden}}, config.vocab_size);
+  for (Index index = 0; index < config.n_layers; ++index) {
+    const auto in_layer = [&](const std::string& module) { return names.in_layer(index, module); };
+    Layer layer;
+    layer.qkv = matcher.update({{in_layer(names.q), config.q_size()},
+                                {in_layer(names.k), config.kv_size()},
+                                {in_layer(names.v), config.kv_size()}},
+                               hidden);
+    layer.o = matcher.update({{in_layer(names.o), hidden}}, config.q_size());
+    layer.gate_up = matcher.update(
+        {{in_layer(names.gate), intermediate}, {in_layer(names.up), intermediate}}, hidden);
+    layer.down = matcher.update({{in_layer(names.down), hidden}}, intermediate);
+    layers.push_back(std::move(layer));
+  }
+  head = matcher.update({{names.head, config.vocab_size}}, hidden);
+  matcher.refuse_the_rest();
+}
+
+}  // namespace d2c::model

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "d2c/model/weights.hpp"
+
+namespace d2c::model {
+
+/// Where one tensor of the checkpoint goes.
+struct Placement {
+  std::string tensor;
+  std::vector<Index> shape;
+  std::size_t offset = 0;  ///< floats from the start of the memory
+  Index first_row = 0;     ///< of a matrix: the tensor's first row in the packed matrix
+  Index d_out = 0;         ///< rows of the packed matrix; 0 = a vector, stored as it is
+};
+
+struct WeightLayout {
+  std::size_t n_floats = 0;
+  std::vector<Placement> placements;  ///< each tensor once
+  Weights views;                      ///< of the memory at `memory`
+};
+
+/// Places all tensors of a model one after another. The layout depends on the configuration alone.
+/// @param memory  n_floats floats, or null to learn how many
+[[nodiscard]] WeightLayout lay_out_weights(const ModelConfig& config, const float* memory);
+
+}  // namespace d2c::model

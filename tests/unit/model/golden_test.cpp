@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "d2c/core/json.hpp"
+#include "d2c/lora/adapter.hpp"
+#include "d2c/model/decoder.hpp"
+
+#include "batches.hpp"
+#include "test_support.hpp"
+
+// Losses of whole models against Hugging Face transformers and peft in float64.
+
+namespace d2c::model {
+namespace {
+
+using test::Ids;
+using test::TestBatch;
+
+/// The largest error of a set of losses, with its place.
+struct Worst {
+  double error = -1.0;
+  std::size_t example = 0;
+  std::size_t token = 0;
+
+  void see(double value, double reference, std::size_t in_example, std::size_t at_token) {
+    const double difference = std::abs(value - reference);
+    // A NaN counts as the worst.
+    if (difference <= error) return;
+    *this = {difference, in_example, at_token};
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Worst& worst) {
+  return out << worst.error << " nats at example " << worst.example << ", token " << worst.token;
+}
+
+Worst compare(const std::vector<double>& nll, const json::Json& reference) {
+  Worst worst;
+  std::size_t i = 0;
+  for (std::size_t example = 0; example < reference.size(); ++example) {
+    for (std::size_t token = 0; token < reference[example].size(); ++token) {
+      worst.see(nll.at(i++), reference[example][token].get<double>(), example, token);
+    }
+  }
+  EXPECT_EQ(i, nll.size());
+  return worst;
+}
+
+class GoldenModel : public testing::TestWithParam<std::string> {
+ protected:
+  [[nodiscard]] std::filesystem::path folder() const {
+    return test::shared("golden/" + GetParam());
+  }
+};
+
+TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
+  D2C_SKIP_WITHOUT(folder() / "golden.json");
+  constexpr double tolerance = 2e-4;
+  const json::Json golden = json::read_file(folder() / "golden.json");
+  TestBatch batch;
+  for (const json::Json& example : golden.at("examples")) {
+    test::add_sequence(batch, example.at("ids").get<Ids>(), example.at("prompt_len").get<Index>());
+  }
+  const Model model(folder() / "model");
+  Decoder decoder(model);
+
+  const Worst base = compare(decoder.nll(batch.forest, batch.targets), golden.at("base"));
+  std::cout << "base: largest error " << base << '\n';
+  EXPECT_LE(base.error, tolerance);
+  for (const auto& [name, reference] : golden.at("adapters").items()) {
+    const auto adapter =
+        lora::read_adapter(folder() / "adapters" / name, model.target_modules());
+    const PreparedAdapter prepared(model.config(), adapter.modules);
+    const Worst worst =
+        compare(decoder.nll(batch.forest, batch.targets, &prepared), reference);
+    std::cout << name << ": largest error " << worst << '\n';
+    EXPECT_LE(worst.error, tolerance) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModel,
+                         testing::Values("llama-mha", "llama3-gqa-tied", "qwen2", "stablelm2",
+                                         "mistral-sliding"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+class TrainedModel : public testing::TestWithParam<std::string> {};
+
+TEST_P(TrainedModel, LossesAreThoseOfTheReference) {
+  const auto folder = test::shared("real/models/" + GetParam());
+  D2C_SKIP_WITHOUT(folder / "golden_nll.json");
+  const json::Json golden = json::read_file(folder / "golden_nll.json");
+  TestBatch batch;
+  json::Json reference = json::Json::array();
+  for (const json::Json& example : golden.at("cases")) {
+    test::add_sequence(batch, example.at("ids").get<Ids>());
+    reference.push_back(example.at("nll"));
+  }
+  const Model model(folder);
+  Decoder decoder(model);
+  const Worst worst = compare(decoder.nll(batch.forest, batch.targets), reference);
+  std::cout << "largest error " << worst << '\n';
+  EXPECT_LE(worst.error, 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TrainedModel, testing::Values("stories260k", "tinystories-656k"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace d2c::model
