@@ -3,7 +3,6 @@
 
 namespace d2c::merge {
 
-// argmin over rank <= r of || sum_i u_i B_i A_i - B A ||_F (Eckart-Young).
 lora::Factors merge_average(std::string_view module, std::span<const Member> members,
                             const Options& options) {
   const Unit unit = check_members(module, members);

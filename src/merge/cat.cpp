@@ -5,7 +5,6 @@
 
 namespace d2c::merge {
 
-// A = [u_i A_i] stacked in rows, B = [B_i] side by side: B A = sum_i u_i B_i A_i.
 lora::Factors merge_cat(std::string_view module, std::span<const Member> members, const Options&) {
   const Unit unit = check_members(module, members);
   lora::Factors result{Matrix(unit.total_rank, unit.d_in), Matrix(unit.d_out, unit.total_rank),

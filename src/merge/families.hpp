@@ -5,11 +5,52 @@
 /// The functions behind the rows of the registry, one file per family.
 namespace d2c::merge {
 
+// average.cpp: argmin over rank <= r of || sum_i u_i B_i A_i - B A ||_F (Eckart-Young).
 lora::Factors merge_average(std::string_view module, std::span<const Member> members,
                             const Options& options);
+
+// cat.cpp: A = [u_i A_i] stacked in rows, B = [B_i] side by side, so B A = sum_i u_i B_i A_i.
 lora::Factors merge_cat(std::string_view module, std::span<const Member> members,
                         const Options& options);
-lora::Factors merge_linear(std::string_view module, std::span<const Member> members,
-                           const Options& options);
+
+enum class Pruning { none, magnitude, random };
+enum class Combination {
+  sum,      ///< sum of the weighted entries
+  disjoint  ///< TIES: mean of the weighted entries that have the elected sign
+};
+
+/// An operator of PEFT: prune each task tensor, then combine entry by entry.
+struct Operator {
+  Pruning pruning;
+  Combination combination;
+};
+
+// factorwise.cpp: A = op(A_i; sgn(u_i) sqrt|u_i|), B = op(B_i; sqrt|u_i|). The weight enters the
+// product once, its sign through A only.
+lora::Factors merge_factorwise(Operator op, std::string_view module,
+                               std::span<const Member> members, const Options& options);
+
+// deltawise.cpp: op(s_i B_i A_i; w_i) truncated to the wanted rank. Scaling enters once, through
+// the update.
+lora::Factors merge_deltawise(Operator op, std::string_view module, std::span<const Member> members,
+                              const Options& options);
+
+// core_space.cpp: operators on M_i = U^T (s_i B_i A_i) V, where U and V are the singular bases of
+// the stacked B_i and A_i (arXiv 2509.17786).
+lora::Factors merge_core_ties(std::string_view module, std::span<const Member> members,
+                              const Options& options);
+lora::Factors merge_core_tsv(std::string_view module, std::span<const Member> members,
+                             const Options& options);
+lora::Factors merge_core_iso(std::string_view module, std::span<const Member> members,
+                             const Options& options);
+
+// knots.cpp: TIES on U^T (s_i B_i A_i), where U holds the left singular vectors of the updates side
+// by side (arXiv 2410.19735).
+lora::Factors merge_knots_ties(std::string_view module, std::span<const Member> members,
+                               const Options& options);
+
+// lego.cpp: k-means over the rank-one units of all members (arXiv 2409.16167).
+lora::Factors merge_lego(std::string_view module, std::span<const Member> members,
+                         const Options& options);
 
 }  // namespace d2c::merge

@@ -17,9 +17,10 @@ struct Stack {
 
 /// Best rank-`rank` approximation (Frobenius and spectral norm) of b diag(strength) a^T as
 /// B = U sqrt(S), A = sqrt(S) V^T with scaling 1; zero rows where its rank is lower.
+/// @pre rank <= min(d_out, d_in)
 [[nodiscard]] lora::Factors truncate(const Stack& stack, Index rank);
 
 /// The same for a dense matrix [d_out, d_in].
-[[nodiscard]] lora::Factors truncate(const Eigen::MatrixXd& dense, Index rank);
+[[nodiscard]] lora::Factors truncate(const Matrix& dense, Index rank);
 
 }  // namespace d2c::merge

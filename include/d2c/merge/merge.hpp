@@ -32,6 +32,18 @@ struct Member {
 using MergeFunction = lora::Factors (*)(std::string_view module, std::span<const Member> members,
                                         const Options& options);
 
+/// What the cost of merging one module depends on.
+struct UnitShape {
+  Index d_out = 0;
+  Index d_in = 0;
+  Index members = 0;       ///< that have the module
+  Index total_rank = 0;    ///< sum of their ranks
+  Index largest_rank = 0;  ///< of a member
+};
+
+/// Floating-point operations to leading order: for balancing, good to a factor of a few.
+using CostFunction = double (*)(const UnitShape& shape);
+
 /// A method is a row: everything the command line, the docs and the tests need to know.
 struct Method {
   std::string_view name;
@@ -43,6 +55,7 @@ struct Method {
   bool uses_seed = false;
   bool mixed_ranks = false;  ///< members may have different ranks
   MergeFunction function = nullptr;
+  CostFunction cost = nullptr;
 };
 
 /// All methods, in the order shown to users.

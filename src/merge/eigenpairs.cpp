@@ -1,0 +1,86 @@
+#include "eigenpairs.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include <Eigen/Eigenvalues>
+#include <Eigen/QR>
+
+#include "d2c/core/rng.hpp"
+
+namespace d2c::merge {
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+
+// Measured on x86-64-v3: below this share of the spectrum Lanczos beats the dense solver, and a
+// basis that grows beyond the second share would cost more than it.
+constexpr Index min_size_for_lanczos = 256;
+constexpr Index min_size_per_vector = 12;
+constexpr Index max_basis_share = 4;
+constexpr Index oversampling = 8;
+constexpr double tolerance = 1e-9;
+
+Eigenpairs dense_eigenpairs(const MatrixXd& symmetric, Index count) {
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(symmetric);
+  return {solver.eigenvectors().rightCols(count).rowwise().reverse(),
+          solver.eigenvalues().tail(count).reverse()};
+}
+
+MatrixXd random_start(Index rows, Index cols) {
+  CounterRng rng(0, hash_name("block lanczos"));
+  return MatrixXd::NullaryExpr(rows, cols, [&](Index, Index) { return rng.normal(); });
+}
+
+struct ThinQr {
+  MatrixXd q;
+  MatrixXd r;
+};
+
+ThinQr thin_qr(const MatrixXd& m) {
+  const Eigen::HouseholderQR<MatrixXd> qr(m);
+  return {qr.householderQ() * MatrixXd::Identity(m.rows(), m.cols()),
+          qr.matrixQR().topRows(m.cols()).triangularView<Eigen::Upper>()};
+}
+
+// Golub & Van Loan, Matrix Computations, 4th ed., 10.3.6. After step j, T Q = Q H + Q' R E^T with E
+// the last block of columns, so the residual of the Ritz pair (Q y, theta) is || R E^T y ||.
+std::optional<Eigenpairs> block_lanczos(const SymmetricOperator& matrix, Index count) {
+  const Index n = matrix.size;
+  const Index block = count + oversampling;
+  const Index limit = n / max_basis_share;
+  MatrixXd basis(n, limit);
+  MatrixXd projected = MatrixXd::Zero(limit, limit);
+  MatrixXd q = thin_qr(random_start(n, block)).q;
+  for (Index size = block; size <= limit; size += block) {
+    basis.middleCols(size - block, block) = q;
+    const auto known = basis.leftCols(size);
+    MatrixXd image = matrix.apply(q);
+    const MatrixXd coefficients = known.transpose() * image;
+    image -= known * coefficients;
+    image -= known * (known.transpose() * image);
+    projected.block(0, size - block, size, block) = coefficients;
+    projected.block(size - block, 0, block, size) = coefficients.transpose();
+    ThinQr next = thin_qr(image);
+
+    const Eigenpairs ritz = dense_eigenpairs(projected.topLeftCorner(size, size), count);
+    const double residual = (next.r * ritz.vectors.bottomRows(block)).colwise().norm().maxCoeff();
+    if (residual <= tolerance * ritz.values[0])
+      return Eigenpairs{known * ritz.vectors, ritz.values};
+    q = std::move(next.q);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Eigenpairs leading_eigenpairs(const SymmetricOperator& matrix, Index count) {
+  if (count == 0) return {MatrixXd(matrix.size, 0), Eigen::VectorXd(0)};
+  if (matrix.size >= min_size_for_lanczos && matrix.size >= min_size_per_vector * count) {
+    if (auto found = block_lanczos(matrix, count)) return *std::move(found);
+  }
+  return dense_eigenpairs(matrix.dense(), count);
+}
+
+}  // namespace d2c::merge

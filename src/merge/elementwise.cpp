@@ -1,0 +1,105 @@
+#include "elementwise.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+namespace d2c::merge {
+namespace {
+
+std::span<float> values(EigenRowMajor& m) { return {m.data(), static_cast<std::size_t>(m.size())}; }
+
+int sign(float x) { return (x > 0) - (x < 0); }
+
+}  // namespace
+
+Pruner Pruner::by_magnitude(std::vector<float>&& magnitudes, double density) {
+  if (density >= 1) return {};
+  Pruner pruner;
+  pruner.kind_ = Pruning::magnitude;
+  const auto kept = static_cast<std::size_t>(density * static_cast<double>(magnitudes.size()));
+  if (kept == 0) {
+    pruner.threshold_ = std::numeric_limits<float>::infinity();
+    return pruner;
+  }
+  const auto last = magnitudes.begin() + static_cast<std::ptrdiff_t>(kept) - 1;
+  std::nth_element(magnitudes.begin(), last, magnitudes.end(), std::greater<>());
+  pruner.threshold_ = *last;
+  pruner.equal_left_ =
+      static_cast<std::size_t>(std::count(magnitudes.begin(), last + 1, pruner.threshold_));
+  return pruner;
+}
+
+Pruner Pruner::at_random(CounterRng rng, double density) {
+  if (density >= 1) return {};
+  Pruner pruner;
+  pruner.kind_ = Pruning::random;
+  pruner.rng_ = rng;
+  pruner.density_ = density;
+  return pruner;
+}
+
+void Pruner::prune(std::span<float> block) {
+  if (kind_ == Pruning::magnitude) {
+    for (float& x : block) {
+      const float magnitude = std::abs(x);
+      if (magnitude > threshold_) continue;
+      if (magnitude == threshold_ && equal_left_ > 0) {
+        --equal_left_;
+      } else {
+        x = 0;
+      }
+    }
+  } else if (kind_ == Pruning::random) {
+    for (float& x : block) {
+      x = rng_.uniform() < density_ ? static_cast<float>(x / density_) : 0.0F;
+    }
+  }
+}
+
+CounterRng random_stream(const Options& options, std::string_view tensor, const Member& member) {
+  // An odd multiplier spreads consecutive adapter numbers over all bits of the stream.
+  return {options.seed, hash_name(tensor) ^ (member.adapter * 0x9e3779b97f4a7c15)};
+}
+
+void combine(std::span<const std::span<const float>> tasks, std::span<const double> weights,
+             Combination combination, MajoritySign majority_sign, std::span<float> result) {
+  D2C_EXPECTS(tasks.size() == weights.size());
+  for (std::size_t entry = 0; entry < result.size(); ++entry) {
+    double sum = 0;
+    if (combination == Combination::sum) {
+      for (std::size_t i = 0; i < tasks.size(); ++i) sum += weights[i] * tasks[i][entry];
+      result[entry] = static_cast<float>(sum);
+      continue;
+    }
+    double vote = 0;
+    for (const auto& task : tasks) {
+      vote += majority_sign == MajoritySign::total ? task[entry] : sign(task[entry]);
+    }
+    const int elected = vote >= 0 ? 1 : -1;
+    int agreeing = 0;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (sign(tasks[i][entry]) != elected) continue;
+      sum += weights[i] * tasks[i][entry];
+      ++agreeing;
+    }
+    result[entry] = static_cast<float>(sum / std::max(agreeing, 1));
+  }
+}
+
+EigenRowMajor ties(std::vector<EigenRowMajor> tasks, std::span<const double> weights,
+                   const Options& options) {
+  std::vector<std::span<const float>> pruned;
+  for (EigenRowMajor& task : tasks) {
+    std::vector<float> magnitudes(values(task).begin(), values(task).end());
+    for (float& x : magnitudes) x = std::abs(x);
+    Pruner::by_magnitude(std::move(magnitudes), options.density).prune(values(task));
+    pruned.push_back(values(task));
+  }
+  EigenRowMajor merged(tasks.front().rows(), tasks.front().cols());
+  combine(pruned, weights, Combination::disjoint, options.majority_sign, values(merged));
+  return merged;
+}
+
+}  // namespace d2c::merge
