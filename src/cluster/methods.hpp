@@ -22,6 +22,9 @@ namespace d2c::cluster {
                                                 const SearchOptions& options);
 /// @}
 
+/// Good starts, then local search with measured moves, then perturbations.
+[[nodiscard]] SearchResult auto_search(const Problem& problem, const SearchOptions& options);
+
 /// All partitions into at most k clusters. @throws UsageError if there are too many
 [[nodiscard]] SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options);
 

@@ -16,6 +16,8 @@ namespace {
 using Needs = SearchMethod::Needs;
 
 constexpr std::array methods{
+    SearchMethod{"auto", "good starts, then moves, swaps and splits valued by real merges", "",
+                 auto_search},
     SearchMethod{"d2c", "alternation of merging and reassignment by loss, from random starts",
                  "D2C: data-driven clustering and merging of LoRA adapters", d2c_search},
     SearchMethod{"kmeans", "k-means on the cosine similarity of the adapters' weight changes",

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <set>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "recorder.hpp"
+#include "split.hpp"
+#include "state.hpp"
+
+namespace d2c::cluster {
+
+/// A change with the losses it leads to, not applied.
+struct Valued {
+  Change change;
+  std::vector<double> losses;
+  Score score;
+};
+
+/// Improves a partition by changes whose value is measured: the clusters are merged anew and their
+/// members evaluated. What is known of the loss matrix only orders the candidates.
+class LocalSearch {
+ public:
+  LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
+              std::span<const double> own);
+
+  /// Moves, swaps and split-merges until none is found that improves. The score never rises.
+  void improve(State& state);
+  /// The best changes that merge two clusters and split another, best first. Includes merges alone
+  /// where they improve, and splits alone where a cluster is empty.
+  [[nodiscard]] std::vector<Valued> restructurings(const State& state);
+
+ private:
+  struct Candidate {
+    double predicted;
+    int block;
+    int to;
+  };
+  using Tried = std::set<std::tuple<int, int, int>>;
+
+  [[nodiscard]] double predicted_move(const State& state, int b, int to) const;
+  [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
+  bool move_together(State& state);
+  bool move_singly(State& state);
+  bool swap(State& state);
+  bool restructure(State& state);
+  bool accept(State& state, const Valued& valued);
+
+  const Problem& problem_;
+  const Rules& rules_;
+  Recorder& recorder_;
+  Splitter splitter_;
+};
+
+}  // namespace d2c::cluster
