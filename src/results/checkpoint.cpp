@@ -1,20 +1,14 @@
 #include "d2c/results/checkpoint.hpp"
 
-#include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <numeric>
-#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/core/json.hpp"
-#include "d2c/core/rng.hpp"
 
 #include "schema_reader.hpp"
 #include "schema_writer.hpp"
+#include "seal.hpp"
 #include "temporary_file.hpp"
 
 namespace d2c::results {
@@ -23,15 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Schema checkpoint_schema{"d2c-checkpoint", 1};
-
-/// The user block of HDF5 in front of the content: a line of text with the checksum of all bytes
-/// behind it. It is verified before HDF5 sees a byte.
-constexpr std::size_t seal_bytes = 512;
-
-std::string seal(std::string_view content) {
-  return fmt::format("d2c checkpoint, FNV-1a of the bytes from {}: {:016x}\n", seal_bytes,
-                     hash_name(content));
-}
 
 /// The cache as arrays: each set of tasks stands once.
 struct FlatCache {
@@ -116,24 +101,8 @@ void visit_checkpoint(Archive& archive, State& state, FlatCache& flat) {
 
 fs::path previous_of(const fs::path& file) { return file.string() + ".previous"; }
 
-void write_seal(const fs::path& file, const fs::path& shown_as) {
-  const std::string text = json::read_text(file);
-  std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
-  out << seal(std::string_view(text).substr(seal_bytes)) << std::flush;
-  if (!out) {
-    throw InputError({shown_as, {}}, {"cannot be written", std::strerror(errno),
-                                      "free some space or write to another place"});
-  }
-}
-
 Checkpoint load(const fs::path& file) {
-  const std::string text = json::read_text(file);
-  const std::string_view content =
-      text.size() > seal_bytes ? std::string_view(text).substr(seal_bytes) : std::string_view();
-  if (content.empty() || !text.starts_with(seal(content))) {
-    throw InputError({file, {}}, {"is damaged", "its checksum does not fit its content", ""});
-  }
-  SchemaReader archive(file);
+  SchemaReader archive(file, SchemaReader::SealRule::required);
   archive.check_header(checkpoint_schema);
   Checkpoint checkpoint;
   FlatCache flat;
@@ -147,7 +116,7 @@ Checkpoint load(const fs::path& file) {
 void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
   const h5::QuietErrors quiet;
   TemporaryFile temporary(file);
-  h5::File open = h5::create_file(file, temporary.path(), seal_bytes);
+  h5::File open = h5::create_file(file, temporary.path());
   {
     FlatCache flat = flatten(checkpoint.cache);
     SchemaWriter archive(open.get(), file);
@@ -156,7 +125,7 @@ void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
     archive.complete();
   }
   h5::check_write(open.reset(), Where{file, {}});
-  write_seal(temporary.path(), file);
+  append_seal(temporary.path(), file);
   temporary.sync();
   std::error_code ignored;
   fs::rename(file, previous_of(file), ignored);

@@ -44,28 +44,30 @@ void fail(const Where& where, std::string_view what, std::string_view fix) {
   throw InputError(where, {std::string(what), reason(), std::string(fix)});
 }
 
-File create_file(const std::filesystem::path& shown_as, const std::filesystem::path& file,
-                 hsize_t user_block) {
+File create_file(const std::filesystem::path& shown_as, const std::filesystem::path& file) {
   const Where where{shown_as, {}};
-  const Properties creation(check_write(H5Pcreate(H5P_FILE_CREATE), where));
-  check_write(H5Pset_userblock(creation.get(), user_block), where);
-  return File(check_write(
-      H5Fcreate(file.c_str(), H5F_ACC_TRUNC, creation.get(), access(where).get()), where));
+  const Properties properties = access(where);
+  return File(
+      check_write(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get()), where));
+}
+
+void expect_file(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(file, ignored);
+  if (!std::filesystem::is_regular_file(status)) {
+    const bool exists = std::filesystem::exists(status);
+    throw InputError({file, {}}, {exists ? "is not a file" : "does not exist",
+                                  "an HDF5 file is needed", "check the path"});
+  }
+  if (std::filesystem::is_empty(file, ignored)) {
+    throw InputError({file, {}}, {"is empty", "the run that wrote it did not finish", "run again"});
+  }
 }
 
 File open_file(const std::filesystem::path& file) {
   const Where where{file, {}};
-  std::error_code error;
-  const auto status = std::filesystem::status(file, error);
-  if (!std::filesystem::is_regular_file(status)) {
-    const bool exists = std::filesystem::exists(status);
-    throw InputError(where, {exists ? "is not a file" : "does not exist", "an HDF5 file is needed",
-                             "check the path"});
-  }
-  if (std::filesystem::file_size(file, error) == 0 && !error) {
-    throw InputError(where, {"is empty", "the run that wrote it did not finish", "run again"});
-  }
-  File opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access(where).get()));
+  const Properties properties = access(where);
+  File opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, properties.get()));
   if (opened.get() < 0) fail(where, "cannot be opened as HDF5", "check that it is whole");
   return opened;
 }

@@ -75,10 +75,12 @@ Status check_read(Status status, const Where& where) {
 }
 
 /// A new file for writing. Metadata carry checksums, and HDF5 1.8 or newer can read it.
-/// @param shown_as    name of the file in messages
-/// @param user_block  bytes kept free at the start: 0, or a power of 2 from 512
+/// @param shown_as  name of the file in messages
 [[nodiscard]] File create_file(const std::filesystem::path& shown_as,
-                               const std::filesystem::path& file, hsize_t user_block = 0);
+                               const std::filesystem::path& file);
+
+/// @throws InputError unless this is a file, and not empty
+void expect_file(const std::filesystem::path& file);
 
 /// An existing file for reading. @throws InputError that says why it cannot be opened
 [[nodiscard]] File open_file(const std::filesystem::path& file);

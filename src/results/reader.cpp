@@ -8,6 +8,9 @@
 #include "schema_reader.hpp"
 
 namespace d2c::results {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 void check_assignment(const SchemaReader& archive, const std::string& path,
@@ -17,26 +20,36 @@ void check_assignment(const SchemaReader& archive, const std::string& path,
   }
 }
 
-std::string merged_group(int cluster) { return fmt::format("merged/{}", cluster); }
-
 }  // namespace
 
-RunResults read_results(const std::filesystem::path& file) {
+struct ResultsReader::State {
+  fs::path file;
+  SchemaReader archive;
+};
+
+ResultsReader::ResultsReader(fs::path file) {
   const h5::QuietErrors quiet;
   SchemaReader archive(file);
   archive.check_header(results_schema);
+  state_ = std::make_unique<State>(State{std::move(file), std::move(archive)});
+}
+
+ResultsReader::~ResultsReader() = default;
+
+RunResults ResultsReader::read() {
+  const h5::QuietErrors quiet;
   RunResults results;
-  visit_schema(archive, results);
-  check_assignment(archive, "result/assignment", results.result.assignment, results.n_clusters);
-  check_assignment(archive, "iteration/assignment", results.iterations.assignment,
+  visit_schema(state_->archive, results);
+  check_assignment(state_->archive, "result/assignment", results.result.assignment,
+                   results.n_clusters);
+  check_assignment(state_->archive, "iteration/assignment", results.iterations.assignment,
                    results.n_clusters);
   return results;
 }
 
-std::vector<int> merged_clusters(const std::filesystem::path& file) {
+std::vector<int> ResultsReader::merged_clusters() const {
   const h5::QuietErrors quiet;
-  const SchemaReader archive(file);
-  archive.check_header(results_schema);
+  const SchemaReader& archive = state_->archive;
   std::vector<int> clusters;
   if (!archive.exists("merged")) return clusters;
   for (const std::string& name : archive.children("merged")) {
@@ -51,14 +64,14 @@ std::vector<int> merged_clusters(const std::filesystem::path& file) {
   return clusters;
 }
 
-std::map<std::string, MergedFactors> read_merged(const std::filesystem::path& file, int cluster) {
+std::map<std::string, MergedFactors> ResultsReader::read_merged(int cluster) const {
   const h5::QuietErrors quiet;
-  const SchemaReader archive(file);
-  archive.check_header(results_schema);
-  const std::string group = merged_group(cluster);
+  const SchemaReader& archive = state_->archive;
+  const std::string group = fmt::format("merged/{}", cluster);
   if (!archive.exists(group)) {
-    throw InputError({file, group}, {"is missing", "no merged factors of this cluster were written",
-                                     "run with --merged hdf5"});
+    throw InputError(
+        {state_->file, group},
+        {"is missing", "no merged factors of this cluster were written", "run with --merged hdf5"});
   }
   std::map<std::string, MergedFactors> merged;
   for (const std::string& module : archive.children(group)) {
@@ -73,5 +86,7 @@ std::map<std::string, MergedFactors> read_merged(const std::filesystem::path& fi
   }
   return merged;
 }
+
+RunResults read_results(const fs::path& file) { return ResultsReader(file).read(); }
 
 }  // namespace d2c::results

@@ -2,12 +2,19 @@
 
 #include <fmt/format.h>
 
+#include "seal.hpp"
+
 namespace d2c::results {
 
-SchemaReader::SchemaReader(std::filesystem::path file)
-    : file_(std::move(file)), open_(h5::open_file(file_)) {
-  std::error_code ignored;
-  file_bytes_ = std::filesystem::file_size(file_, ignored);
+SchemaReader::SchemaReader(std::filesystem::path file, SealRule rule) : file_(std::move(file)) {
+  h5::expect_file(file_);
+  const Seal seal = check_seal(file_);
+  if (seal == Seal::broken || (seal == Seal::absent && rule == SealRule::required)) {
+    throw InputError({file_, {}}, {"is damaged", "its checksum does not fit its content",
+                                   "restore the file or run again"});
+  }
+  open_ = h5::open_file(file_);
+  file_bytes_ = std::filesystem::file_size(file_);
 }
 
 void SchemaReader::check_header(const Schema& schema) const {

@@ -19,8 +19,10 @@ namespace d2c::results {
 /// anything is read, so that a damaged or foreign file is an error and not a surprise.
 class SchemaReader {
  public:
-  /// Opens the file; its schema and completeness are checked by check_header.
-  explicit SchemaReader(std::filesystem::path file);
+  enum class SealRule { may_be_absent, required };
+  /// Opens the file and verifies its seal, where it has one. Schema and completeness are checked
+  /// by check_header.
+  explicit SchemaReader(std::filesystem::path file, SealRule rule = SealRule::may_be_absent);
 
   /// @throws InputError unless this is a whole file of this schema and version
   void check_header(const Schema& schema) const;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "schema_writer.hpp"
+#include "seal.hpp"
 #include "temporary_file.hpp"
 
 namespace d2c::results {
@@ -102,6 +103,7 @@ void ResultsWriter::finish(const RunResults& results) {
     archive.complete();
   }
   h5::check_write(state_->open.reset(), where);
+  append_seal(state_->temporary.path(), state_->file);
   state_->temporary.sync();
   if (fs::exists(state_->file) && state_->if_exists == IfExists::refuse) state_->temporary.keep();
   refuse_existing(state_->file, state_->if_exists,

@@ -1,0 +1,77 @@
+#include "seal.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::results {
+namespace {
+
+constexpr std::string_view seal_start = "\nd2c checksum ";
+constexpr std::size_t seal_bytes = seal_start.size() + 16 + 1;
+
+std::string seal_text(std::uint64_t checksum) {
+  return fmt::format("{}{:016x}\n", seal_start, checksum);
+}
+
+/// FNV-1a over words of 8 bytes, the last one filled with zeros, then over the size. Both steps of
+/// a word are one-to-one, so that no change of one word can go unseen.
+std::uint64_t checksum_of(std::ifstream& in, std::uint64_t bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; };
+  std::vector<char> block(1 << 20);
+  for (std::uint64_t left = bytes; left > 0 && in;) {
+    const std::uint64_t size = std::min<std::uint64_t>(left, block.size());
+    std::fill(block.begin(), block.end(), '\0');
+    in.read(block.data(), static_cast<std::streamsize>(size));
+    for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
+      std::uint64_t word;
+      std::memcpy(&word, block.data() + at, sizeof(word));
+      mix(word);
+    }
+    left -= size;
+  }
+  mix(bytes);
+  return hash;
+}
+
+[[noreturn]] void fail(const std::filesystem::path& file, const char* what, const char* fix) {
+  throw InputError({file, {}}, {what, std::strerror(errno), fix});
+}
+
+}  // namespace
+
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as) {
+  std::ifstream in(file, std::ios::binary);
+  const std::uint64_t checksum = checksum_of(in, std::filesystem::file_size(file));
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  out << seal_text(checksum) << std::flush;
+  if (!in || !out) {
+    fail(shown_as, "cannot be written", "free some space or write to another place");
+  }
+}
+
+Seal check_seal(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  if (!in) fail(file, "cannot be opened", "check its permissions");
+  const auto size = static_cast<std::uint64_t>(in.tellg());
+  if (size < seal_bytes) return Seal::absent;
+  std::string seal(seal_bytes, '\0');
+  in.seekg(static_cast<std::streamoff>(size - seal_bytes));
+  in.read(seal.data(), static_cast<std::streamsize>(seal_bytes));
+  if (!seal.starts_with(seal_start)) return Seal::absent;
+  in.seekg(0);
+  const std::uint64_t checksum = checksum_of(in, size - seal_bytes);
+  if (!in) fail(file, "cannot be read to its end", "check the file system");
+  return seal == seal_text(checksum) ? Seal::fits : Seal::broken;
+}
+
+}  // namespace d2c::results

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+
+/// A checksum of the whole file in a line of text behind the HDF5 content, where HDF5 does not
+/// look.
+///
+/// HDF5 1.10 can crash on damaged data (its heaps of text carry no checksum), so that the seal is
+/// verified before HDF5 sees the file. Other programs that change the file cut the seal off.
+namespace d2c::results {
+
+enum class Seal { fits, broken, absent };
+
+/// @param shown_as  name of the file in messages
+/// @throws InputError if the file cannot be written
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as);
+
+/// @throws InputError if the file cannot be read
+[[nodiscard]] Seal check_seal(const std::filesystem::path& file);
+
+}  // namespace d2c::results
