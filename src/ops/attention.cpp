@@ -130,6 +130,10 @@ class Attention::BlockAnswer {
   [[nodiscard]] Index end_of(Index s) const {
     return call_.segment(s).first_position + call_.segment(s).length();
   }
+  /// First position of segment s that has a score.
+  [[nodiscard]] Index first_score(Index s) const {
+    return call_.segment(s).first_position + skipped(s);
+  }
   /// Keys of segment s that lie before the block's window, in whole panels.
   [[nodiscard]] Index skipped(Index s) const {
     return std::max(lowest_ - call_.segment(s).first_position, Index{0}) / panel_width *
@@ -154,7 +158,7 @@ class Attention::BlockAnswer {
     product.panel_stride = head_dim_ * panel_width;
     product.ldc = score_stride_;
     for (const Index s : chain_) {
-      const Index first = call_.segment(s).first_position + skipped(s);
+      const Index first = first_score(s);
       product.n = std::min(end_of(s), n_positions_) - first;
       product.b = attention_.keys_.data() +
                   (kv_head_ * call_.n_keys + attention_.first_key_[static_cast<std::size_t>(s)] +
@@ -172,7 +176,7 @@ class Attention::BlockAnswer {
     const Index from = first_seen(at);
     float* row = scores_ + i * score_stride_;
     const float maximum = largest(row + from, at + 1 - from);
-    std::fill(row + lowest_ / panel_width * panel_width, row + from, 0.0F);
+    std::fill(row + first_score(chain_.front()), row + from, 0.0F);
     std::fill(row + at + 1, row + n_positions_, 0.0F);
 #pragma omp simd
     for (Index j = from; j <= at; ++j) row[j] = fast_exp(row[j] - maximum);
@@ -189,7 +193,7 @@ class Attention::BlockAnswer {
     product.ldc = head_dim_;
     for (const Index s : chain_) {
       const Segment& segment = call_.segment(s);
-      const Index first = segment.first_position + skipped(s);
+      const Index first = first_score(s);
       product.k = std::min(end_of(s), n_positions_) - first;
       product.a = scores_ + first;
       product.b = attention_.values_.data() +

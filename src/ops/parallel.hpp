@@ -6,11 +6,11 @@
 
 namespace d2c::ops {
 
-/// Calls body(i) for i in [0, n), on all OpenMP threads where `work` (floating-point operations or
+/// Calls body(i) for i in [0, n), on all OpenMP threads where `work` (multiply-adds or
 /// the like) pays for waking them. Iterations must write to different places.
 template <class Body>
 void parallel_for(Index n, Index work, Body body) {
-  constexpr Index worth_a_thread = 100'000;
+  constexpr Index worth_a_thread = 1'000'000;
   if (n < 2 || work < worth_a_thread || omp_get_max_threads() == 1) {
     for (Index i = 0; i < n; ++i) body(i);
     return;

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string_view>
+
+#include "d2c/core/rng.hpp"
+#include "d2c/tensor/matrix.hpp"
+
+namespace d2c::test {
+
+/// Standard normal values, the same for the same name.
+inline Matrix random_matrix(Index rows, Index cols, std::string_view name) {
+  CounterRng rng(1, hash_name(name));
+  Matrix result(rows, cols);
+  for (float& value : result.values()) value = static_cast<float>(rng.normal());
+  return result;
+}
+
+}  // namespace d2c::test
