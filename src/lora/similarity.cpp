@@ -5,7 +5,9 @@
 #include <cmath>
 #include <set>
 #include <string>
+#include <type_traits>
 
+#include <Eigen/Core>
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
@@ -29,49 +31,46 @@ std::vector<float> transposed(const Matrix& m) {
   return result;
 }
 
-constexpr Index kTileRows = 4;
-constexpr Index kTileCols = 8;
+constexpr int kTileRows = 4;
+constexpr int kTileCols = 8;
 
-/// target [p, q] += sum_k x[k, p] y[k, q] for a tile at most kTileRows x kTileCols. Each sum runs
-/// over k in ascending order, whatever the tile.
-template <class Rows, class Cols>
-void add_tile(const float* x, Index x_stride, const float* y, Index y_stride, Index depth,
-              Rows n_rows, Cols n_cols, double* target, Index target_stride) {
-  std::array<std::array<double, kTileCols>, kTileRows> sums{};
+/// target [p, q] = sum_k x[k, p] y[k, q] for a tile of Rows x Cols. Each sum runs over k in
+/// ascending order, whatever the tile.
+template <int Rows, int Cols>
+void multiply_tile(const float* x, Index x_stride, const float* y, Index y_stride, Index depth,
+                   double* target) {
+  using YRow = Eigen::Array<float, 1, Cols>;
+  std::array<Eigen::Array<double, 1, Cols>, Rows> sums;
+  for (auto& row : sums) row.setZero();
   for (Index k = 0; k < depth; ++k) {
-    for (Index p = 0; p < n_rows; ++p) {
-      const double factor = x[k * x_stride + p];
-      for (Index q = 0; q < n_cols; ++q) {
-        sums[static_cast<std::size_t>(p)][static_cast<std::size_t>(q)] +=
-            factor * static_cast<double>(y[k * y_stride + q]);
-      }
+    const Eigen::Array<double, 1, Cols> y_k =
+        Eigen::Map<const YRow>(y + k * y_stride).template cast<double>();
+    for (std::size_t p = 0; p < Rows; ++p) {
+      sums[p] += static_cast<double>(x[k * x_stride + static_cast<Index>(p)]) * y_k;
     }
   }
-  for (Index p = 0; p < n_rows; ++p) {
-    for (Index q = 0; q < n_cols; ++q) {
-      target[p * target_stride + q] +=
-          sums[static_cast<std::size_t>(p)][static_cast<std::size_t>(q)];
-    }
+  for (std::size_t p = 0; p < Rows; ++p) {
+    Eigen::Map<Eigen::Array<double, 1, Cols>>(target + static_cast<Index>(p) * y_stride) = sums[p];
   }
 }
 
 /// X^T Y [r_x, r_y] of X [depth, r_x], Y [depth, r_y].
 std::vector<double> inner_products(const float* x, Index r_x, const float* y, Index r_y,
                                    Index depth) {
-  using FullRows = std::integral_constant<Index, kTileRows>;
-  using FullCols = std::integral_constant<Index, kTileCols>;
   std::vector<double> result(static_cast<std::size_t>(r_x * r_y));
-  for (Index p = 0; p < r_x; p += kTileRows) {
-    for (Index q = 0; q < r_y; q += kTileCols) {
-      double* target = result.data() + p * r_y + q;
-      if (r_x - p >= kTileRows && r_y - q >= kTileCols) {
-        add_tile(x + p, r_x, y + q, r_y, depth, FullRows{}, FullCols{}, target, r_y);
-      } else {
-        add_tile(x + p, r_x, y + q, r_y, depth, std::min(kTileRows, r_x - p),
-                 std::min(kTileCols, r_y - q), target, r_y);
-      }
-    }
-  }
+  Index p = 0;
+  const auto row_block = [&]<int Rows>(std::integral_constant<int, Rows>) {
+    Index q = 0;
+    const auto tile = [&]<int Cols>(std::integral_constant<int, Cols>) {
+      multiply_tile<Rows, Cols>(x + p, r_x, y + q, r_y, depth, result.data() + p * r_y + q);
+      q += Cols;
+    };
+    while (q + kTileCols <= r_y) tile(std::integral_constant<int, kTileCols>{});
+    while (q < r_y) tile(std::integral_constant<int, 1>{});
+    p += Rows;
+  };
+  while (p + kTileRows <= r_x) row_block(std::integral_constant<int, kTileRows>{});
+  while (p < r_x) row_block(std::integral_constant<int, 1>{});
   return result;
 }
 
