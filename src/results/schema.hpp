@@ -33,11 +33,11 @@ enum class Presence { required, optional };
 
 namespace detail {
 
-inline const Meaning task_meaning = {"task", "", ""};
+inline const Meaning task_meaning = {"name of the task", "", ""};
 inline const std::string nats = "nats per token";
 inline const std::string not_evaluated = "NaN: not evaluated";
 inline const std::string gain_undefined =
-    "(base - loss) / (base - own); NaN: the task's own adapter does not help, or no loss is known";
+    "(base - loss) / (base - own); NaN: own adapter does not help, or not evaluated";
 inline const std::string regret_meaning =
     "loss under the merged adapter of its cluster minus loss under its own adapter";
 
@@ -92,10 +92,10 @@ void visit_schema(Archive& archive, Results& results) {
   archive.scale("task", "task/name", tasks.name, task_meaning);
   archive.array("task/adapter", {"task"}, tasks.adapter, {"path of the task's adapter", "", ""},
                 required);
-  archive.array("task/n_examples", {"task"}, tasks.n_examples, {"few-shot examples", "1", ""},
-                required);
+  archive.array("task/n_examples", {"task"}, tasks.n_examples,
+                {"number of few-shot examples", "1", ""}, required);
   archive.array("task/n_tokens", {"task"}, tasks.n_tokens,
-                {"tokens whose loss is measured", "1", ""}, required);
+                {"number of tokens whose loss is measured", "1", ""}, required);
   archive.array("task/weight", {"task"}, tasks.weight, {"weight in the objective", "1", ""},
                 required);
 
@@ -105,7 +105,7 @@ void visit_schema(Archive& archive, Results& results) {
   auto n_iterations = static_cast<std::int64_t>(iterations.objective.size());
   if (archive.optional_group("iteration", n_iterations > 0)) {
     archive.index("iteration", "iteration/iteration", n_iterations,
-                  {"iteration, all restarts after each other", "1", "0-based"});
+                  {"step of the search, in the order made", "1", "0-based"});
     archive.local_scale("task", "iteration/task", tasks.name, task_meaning);
     archive.array("iteration/restart", {"iteration"}, iterations.restart,
                   {"restart that the iteration belongs to", "1", "0-based"}, optional);
@@ -119,7 +119,7 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("iteration/seconds", {"iteration"}, iterations.seconds,
                   {"wall time of the iteration", "s", ""}, optional);
     archive.array("iteration/moved", {"iteration"}, iterations.moved,
-                  {"tasks that changed their cluster", "1", ""}, optional);
+                  {"number of tasks that changed their cluster", "1", ""}, optional);
   }
 
   auto& restarts = results.restarts;
@@ -130,7 +130,7 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("restart/objective", {"restart"}, restarts.objective,
                   {"best objective of the restart", objective_units, ""}, required);
     archive.array("restart/iterations", {"restart"}, restarts.iterations,
-                  {"iterations made", "1", ""}, optional);
+                  {"number of iterations", "1", ""}, optional);
     archive.array("restart/evaluations", {"restart"}, restarts.evaluations,
                   {"units (task, merged adapter) newly computed", "1", ""}, optional);
     archive.array("restart/start", {"restart"}, restarts.start,
@@ -148,10 +148,10 @@ void visit_schema(Archive& archive, Results& results) {
                 required);
   archive.scalar("result/objective", result.objective,
                  {"objective of the partition", objective_units, ""});
-  archive.array("result/size", {"cluster"}, result.size, {"tasks in the cluster", "1", ""},
-                required);
+  archive.array("result/size", {"cluster"}, result.size,
+                {"number of tasks in the cluster", "1", ""}, required);
   archive.array("result/gain", {"task"}, result.gain,
-                {"gain under the merged adapter of its cluster; 1 = as good as its own adapter",
+                {"gain under the merged adapter of its cluster, 1 = as good as its own adapter",
                  "1", detail::gain_undefined},
                 optional);
   archive.array("result/regret", {"task"}, result.regret,
@@ -163,10 +163,10 @@ void visit_schema(Archive& archive, Results& results) {
   if (archive.optional_group("heldout", heldout)) {
     const std::string no_test = "NaN: the task has no test split, or not evaluated";
     archive.local_scale("task", "heldout/task", tasks.name, task_meaning);
-    archive.array("heldout/n_examples", {"task"}, heldout->n_examples, {"test examples", "1", ""},
-                  optional);
+    archive.array("heldout/n_examples", {"task"}, heldout->n_examples,
+                  {"number of test examples", "1", ""}, optional);
     archive.array("heldout/n_tokens", {"task"}, heldout->n_tokens,
-                  {"tokens of the test split whose loss is measured", "1", ""}, optional);
+                  {"number of tokens of the test split whose loss is measured", "1", ""}, optional);
     archive.array("heldout/loss", {"task", "cluster"}, heldout->loss,
                   {"loss on the test split under the merged adapter of the cluster", nats, no_test},
                   required);
@@ -191,14 +191,14 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("timing/max", {"phase"}, timing.max, {"wall time, most of all ranks", "s", ""},
                   required);
     archive.array("timing/imbalance", {"phase"}, timing.imbalance,
-                  {"max / mean of the wall time; 1 = balanced", "1", ""}, required);
+                  {"max / mean of the wall time, 1 = balanced", "1", ""}, required);
   }
 
   auto& evaluations = results.evaluations;
   archive.scalar("evaluation/evaluated", evaluations.evaluated,
                  {"units (task, merged adapter) computed by the model", "1", ""});
   archive.scalar("evaluation/cached", evaluations.cached, {"units answered by the cache", "1", ""});
-  archive.scalar("evaluation/merges", evaluations.merges, {"adapters merged", "1", ""});
+  archive.scalar("evaluation/merges", evaluations.merges, {"number of merges", "1", ""});
   archive.scalar("evaluation/tokens", evaluations.tokens,
                  {"tokens passed through the model", "1", ""});
   archive.scalar("evaluation/tokens_unshared", evaluations.tokens_unshared,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <span>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -40,10 +40,9 @@ std::vector<double> own_cluster_loss(const RunResults& run, const std::vector<do
   const auto clusters = static_cast<std::size_t>(run.n_clusters);
   std::vector<double> chosen(run.result.assignment.size(), nan);
   for (std::size_t t = 0; t < chosen.size(); ++t) {
-    const int cluster = run.result.assignment[t];
-    if (cluster >= 0 && cluster < run.n_clusters) {
-      chosen[t] = loss[t * clusters + static_cast<std::size_t>(cluster)];
-    }
+    const auto cluster = static_cast<std::size_t>(run.result.assignment[t]);
+    const std::size_t at = t * clusters + cluster;
+    if (at < loss.size()) chosen[t] = loss[at];
   }
   return chosen;
 }
@@ -69,17 +68,20 @@ std::vector<double> gain_of(const std::vector<double>& loss, const Baselines& ba
 
 std::string header(const RunResults& run) {
   const Provenance& from = run.provenance;
-  const char* unit = run.objective_kind == "loss" ? "nats per token" : "normalised";
-  const std::string lines[] = {
+  std::vector<std::string> lines = {
       fmt::format("{} {} ({})  {}", from.software, from.version, from.git_commit, from.created_utc),
       fmt::format("{} ranks x {} threads, seed {}, config {}", from.mpi_ranks, from.threads,
                   from.seed, from.config_hash),
       fmt::format("command: {}", from.command_line),
       "",
-      fmt::format("{} tasks in {} clusters, merged by {}; objective ({}, {}): {}",
-                  run.tasks.name.size(), run.n_clusters, run.merge_method, run.objective_kind, unit,
+      fmt::format("{} tasks in {} clusters, merged by {}", run.tasks.name.size(), run.n_clusters,
+                  run.merge_method),
+      fmt::format("objective ({}, lower is better): {}", run.objective_kind,
                   show(run.result.objective, 6)),
   };
+  if (run.heldout) {
+    lines.back() += fmt::format(", on the test split {}", show(run.heldout->objective, 6));
+  }
   std::string text;
   for (const std::string& line : lines) text += shorten(line, line_width) + "\n";
   return text;
@@ -127,42 +129,49 @@ std::string undefined_gains(const RunResults& run) {
   }
   if (names.empty()) return "";
   std::string text =
-      fmt::format("  no gain for {} tasks whose own adapter does not help:\n", names.size());
+      fmt::format("  without a gain, as the own adapter does not help ({}):\n", names.size());
   for (const std::string& line : wrap_names(names, line_width - 4, 2)) text += "    " + line + "\n";
   return text;
 }
 
-std::string comparison(const RunResults& run) {
+/// One row of the comparison: means over all tasks, on the examples and on the test split.
+struct Compared {
+  std::vector<double> loss;
+  std::vector<double> gain;
+};
+
+std::vector<std::string> cells(const RunResults& run, const Compared& values) {
   const auto tasks = all_tasks(run);
-  Table table({{"", Align::left}, {"loss"}, {"gain"}, {"test loss"}, {"test gain"}});
-  const auto cells = [&](const std::vector<double>& loss, const Baselines& baselines,
-                         const std::vector<double>& defined) {
-    return std::pair{show(mean_of(loss, tasks, run.tasks)),
-                     show(mean_of(gain_of(loss, baselines, defined), tasks, run.tasks), 3)};
-  };
-  const auto add = [&](const std::string& name, const std::vector<double>& loss,
-                       const std::vector<double>& test_loss) {
-    auto [mean, gain] = cells(loss, run.baselines, run.result.gain);
-    std::vector<std::string> row = {shorten(name, 40), mean, gain};
+  return {show(mean_of(values.loss, tasks, run.tasks)),
+          show(mean_of(values.gain, tasks, run.tasks), 3)};
+}
+
+std::string comparison(const RunResults& run) {
+  std::vector<Table::Column> columns = {{"", Align::left}, {"loss"}, {"gain"}};
+  if (run.heldout) columns.insert(columns.end(), {{"test loss"}, {"test gain"}});
+  Table table(std::move(columns));
+  const auto add = [&](const std::string& name, const Compared& few_shot, const Compared& test) {
+    std::vector<std::string> row = {shorten(name, 40)};
+    for (std::string& cell : cells(run, few_shot)) row.push_back(std::move(cell));
     if (run.heldout) {
-      auto [test_mean, test_gain] = cells(test_loss, run.heldout->baselines, run.heldout->gain);
-      row.push_back(test_mean);
-      row.push_back(test_gain);
+      for (std::string& cell : cells(run, test)) row.push_back(std::move(cell));
     }
     table.add(std::move(row));
   };
-  add("clusters", own_cluster_loss(run, run.result.loss),
-      run.heldout ? own_cluster_loss(run, run.heldout->loss) : std::vector<double>());
-  std::vector<std::string> names;
-  for (const auto& [name, loss] : run.baselines) names.push_back(name);
-  if (run.heldout) {
-    for (const auto& [name, loss] : run.heldout->baselines) names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
+  const HeldOut none;
+  const HeldOut& heldout = run.heldout ? *run.heldout : none;
+  add("clusters", {own_cluster_loss(run, run.result.loss), run.result.gain},
+      {own_cluster_loss(run, heldout.loss), heldout.gain});
+  std::set<std::string> names;
+  for (const auto& [name, loss] : run.baselines) names.insert(name);
+  for (const auto& [name, loss] : heldout.baselines) names.insert(name);
+  const auto compared = [](const std::string& name, const Baselines& baselines,
+                           const std::vector<double>& gain) {
+    return Compared{find(baselines, name), gain_of(find(baselines, name), baselines, gain)};
+  };
   for (const std::string& name : names) {
-    add(name, find(run.baselines, name),
-        run.heldout ? find(run.heldout->baselines, name) : std::vector<double>());
+    add(name, compared(name, run.baselines, run.result.gain),
+        compared(name, heldout.baselines, heldout.gain));
   }
   return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
 }

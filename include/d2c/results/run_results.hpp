@@ -37,7 +37,7 @@ struct TaskTable {
   std::vector<double> weight;          ///< of the task in the objective, dimensionless
 };
 
-/// Steps of the search in the order they were made; those of all restarts after each other.
+/// Steps of the search in the order they were made.
 struct IterationTable {
   std::vector<int> restart;         ///< [iteration] index of the restart it belongs to
   std::vector<int> assignment;      ///< [iteration, task] cluster, 0-based
@@ -62,8 +62,10 @@ struct FinalResult {
   std::vector<double> loss;        ///< [task, cluster], required
   double objective = 0.0;          ///< in the sense of RunResults::objective_kind
   std::vector<std::int64_t> size;  ///< [cluster] tasks, required
-  std::vector<double> gain;        ///< [task] 1 = as good as the task's own adapter, 0 = base model
-  std::vector<double> regret;      ///< [task] loss in its cluster minus loss with its own adapter
+  /// [task] 1 = as good as the task's own adapter, 0 = base model; NaN where the own adapter does
+  /// not help
+  std::vector<double> gain;
+  std::vector<double> regret;  ///< [task] loss in its cluster minus loss with its own adapter
 };
 
 /// Name of the baseline (base, own, one, random, ...) to the loss of every task under it, [task].
@@ -109,9 +111,11 @@ struct Curve {
 struct RunResults {
   Provenance provenance;
   TaskTable tasks;
-  int n_clusters = 0;                   ///< K, clusters that stay empty included
-  std::string objective_kind = "loss";  ///< loss: mean of losses (lower is better); gain: see docs
-  std::string merge_method;             ///< how the members of a cluster were merged
+  int n_clusters = 0;  ///< K, clusters that stay empty included
+  /// loss: weighted mean loss, nats per token; gain: weighted mean of 1 - gain; worst: largest
+  /// 1 - gain. Lower is better in all of them.
+  std::string objective_kind = "loss";
+  std::string merge_method;  ///< how the members of a cluster were merged
   IterationTable iterations;
   RestartTable restarts;
   FinalResult result;

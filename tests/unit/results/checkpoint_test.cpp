@@ -1,0 +1,127 @@
+#include "d2c/results/checkpoint.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/results/reader.hpp"
+
+#include "test_support.hpp"
+
+namespace d2c::results {
+namespace {
+
+using d2c::test::TempFolder;
+using d2c::test::write_file;
+using testing::HasSubstr;
+
+Checkpoint example(const std::string& hash) {
+  return {.config_hash = hash,
+          .cache = {{{0, 2}, 0, {1.5, 1.25}},
+                    {{0, 2}, 1, {0.1, 0.2}},
+                    {{1}, 2, {3.0, 4.0}},
+                    {{0, 1, 2}, 2, {5.0, 6.0}}},
+          .counters = {{"iteration", 3}, {"rng_position", 1'000'000'000'000}},
+          .scalars = {{"best_objective", 0.1}, {"seconds", 12.5}}};
+}
+
+Checkpoint load(const std::filesystem::path& file, std::string* warning = nullptr) {
+  const auto loaded = read_checkpoint(file);
+  if (!loaded) {
+    ADD_FAILURE() << "no checkpoint";
+    return {};
+  }
+  if (warning != nullptr) *warning = loaded->warning;
+  return loaded->checkpoint;
+}
+
+TEST(Checkpoint, NoneOnDiskIsNoError) {
+  const TempFolder folder;
+  EXPECT_FALSE(read_checkpoint(folder / "run.checkpoint").has_value());
+}
+
+TEST(Checkpoint, EveryFieldSurvives) {
+  const TempFolder folder;
+  write_checkpoint(folder / "c", example("one"));
+  std::string warning;
+  EXPECT_EQ(load(folder / "c", &warning), example("one"));
+  EXPECT_EQ(warning, "");
+}
+
+TEST(Checkpoint, AnEmptyOneSurvives) {
+  const TempFolder folder;
+  const Checkpoint empty{.config_hash = "just started", .cache = {}, .counters = {}, .scalars = {}};
+  write_checkpoint(folder / "c", empty);
+  EXPECT_EQ(load(folder / "c"), empty);
+}
+
+TEST(Checkpoint, TheNewestCountsAndThePreviousIsKept) {
+  const TempFolder folder;
+  for (const char* hash : {"one", "two", "three"}) write_checkpoint(folder / "c", example(hash));
+  EXPECT_EQ(load(folder / "c").config_hash, "three");
+  EXPECT_EQ(load(folder / "c.previous").config_hash, "two");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
+}
+
+TEST(Checkpoint, ADamagedNewestFallsBackWithAWarning) {
+  const TempFolder folder;
+  write_checkpoint(folder / "c", example("one"));
+  write_checkpoint(folder / "c", example("two"));
+  const std::string whole = json::read_text(folder / "c");
+  for (std::size_t i = 0; i < 100; ++i) {
+    std::string damaged = whole;
+    const std::size_t at = (i + 1) * (whole.size() - 1) / 100;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << (i % 8)));
+    write_file(folder / "c", damaged);
+    std::string warning;
+    EXPECT_EQ(load(folder / "c", &warning), example("one"));
+    EXPECT_THAT(warning, HasSubstr("c: is damaged"));
+    EXPECT_THAT(warning, HasSubstr("c.previous"));
+    EXPECT_THAT(warning, testing::Not(HasSubstr("\n")));
+  }
+}
+
+TEST(Checkpoint, ATruncatedOrMissingNewestFallsBackWithAWarning) {
+  const TempFolder folder;
+  write_checkpoint(folder / "c", example("one"));
+  write_checkpoint(folder / "c", example("two"));
+  const std::string whole = json::read_text(folder / "c");
+  std::string warning;
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{100}, std::size_t{512}, whole.size() / 2, whole.size() - 1}) {
+    write_file(folder / "c", whole.substr(0, size));
+    EXPECT_EQ(load(folder / "c", &warning), example("one")) << size;
+    EXPECT_THAT(warning, HasSubstr("is damaged"));
+  }
+  std::filesystem::remove(folder / "c");
+  EXPECT_EQ(load(folder / "c", &warning), example("one"));
+  EXPECT_THAT(warning, HasSubstr("is missing"));
+}
+
+TEST(Checkpoint, WithoutAnyUsableOneTheRunDoesNotStartOver) {
+  const TempFolder folder;
+  write_checkpoint(folder / "c", example("one"));
+  write_file(folder / "c", "damaged");
+  D2C_EXPECT_ERROR(static_cast<void>(read_checkpoint(folder / "c")), InputError,
+                   "no checkpoint can be used", "to start over");
+  write_file(folder / "c.previous", "damaged too");
+  D2C_EXPECT_ERROR(static_cast<void>(read_checkpoint(folder / "c")), InputError,
+                   "no checkpoint can be used", "c.previous: is damaged");
+}
+
+TEST(Checkpoint, AResultsReaderDoesNotTakeItForResults) {
+  const TempFolder folder;
+  write_checkpoint(folder / "c", example("one"));
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "c")), InputError,
+                   "is not a d2c-results file");
+}
+
+TEST(Checkpoint, AFolderThatDoesNotExistIsAnError) {
+  const TempFolder folder;
+  D2C_EXPECT_ERROR(write_checkpoint(folder / "missing/c", example("one")), InputError, "missing/c",
+                   "No such file or directory");
+}
+
+}  // namespace
+}  // namespace d2c::results

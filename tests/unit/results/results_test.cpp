@@ -1,0 +1,309 @@
+#include <csignal>
+#include <cstring>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/results/reader.hpp"
+#include "d2c/results/writer.hpp"
+
+#include "example_run.hpp"
+#include "test_support.hpp"
+
+namespace d2c::results {
+namespace {
+
+using d2c::test::TempFolder;
+using d2c::test::write_file;
+using test::example_run;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+/// Equal bit for bit, so that NaN equals itself.
+template <class T>
+void expect_same(const std::vector<T>& a, const std::vector<T>& b) {
+  if constexpr (std::is_same_v<T, double>) {
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_TRUE(a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0)
+        << testing::PrintToString(a) << " and " << testing::PrintToString(b);
+  } else {
+    EXPECT_EQ(a, b);
+  }
+}
+
+void expect_same(const Baselines& a, const Baselines& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, loss] : a) {
+    ASSERT_TRUE(b.contains(name)) << name;
+    expect_same(loss, b.at(name));
+  }
+}
+
+void expect_same(const RunResults& a, const RunResults& b) {
+  const Provenance& p = a.provenance;
+  const Provenance& q = b.provenance;
+  EXPECT_EQ(p.software, q.software);
+  EXPECT_EQ(p.version, q.version);
+  EXPECT_EQ(p.git_commit, q.git_commit);
+  EXPECT_EQ(p.created_utc, q.created_utc);
+  EXPECT_EQ(p.mpi_ranks, q.mpi_ranks);
+  EXPECT_EQ(p.threads, q.threads);
+  EXPECT_EQ(p.seed, q.seed);
+  EXPECT_EQ(p.command_line, q.command_line);
+  EXPECT_EQ(p.config, q.config);
+  EXPECT_EQ(p.config_hash, q.config_hash);
+  expect_same(a.tasks.name, b.tasks.name);
+  expect_same(a.tasks.adapter, b.tasks.adapter);
+  expect_same(a.tasks.n_examples, b.tasks.n_examples);
+  expect_same(a.tasks.n_tokens, b.tasks.n_tokens);
+  expect_same(a.tasks.weight, b.tasks.weight);
+  EXPECT_EQ(a.n_clusters, b.n_clusters);
+  EXPECT_EQ(a.objective_kind, b.objective_kind);
+  EXPECT_EQ(a.merge_method, b.merge_method);
+  expect_same(a.iterations.restart, b.iterations.restart);
+  expect_same(a.iterations.assignment, b.iterations.assignment);
+  expect_same(a.iterations.loss, b.iterations.loss);
+  expect_same(a.iterations.objective, b.iterations.objective);
+  expect_same(a.iterations.seconds, b.iterations.seconds);
+  expect_same(a.iterations.moved, b.iterations.moved);
+  expect_same(a.restarts.objective, b.restarts.objective);
+  expect_same(a.restarts.iterations, b.restarts.iterations);
+  expect_same(a.restarts.evaluations, b.restarts.evaluations);
+  expect_same(a.restarts.start, b.restarts.start);
+  expect_same(a.restarts.stop_reason, b.restarts.stop_reason);
+  expect_same(a.result.assignment, b.result.assignment);
+  expect_same(a.result.loss, b.result.loss);
+  EXPECT_EQ(a.result.objective, b.result.objective);
+  expect_same(a.result.size, b.result.size);
+  expect_same(a.result.gain, b.result.gain);
+  expect_same(a.result.regret, b.result.regret);
+  expect_same(a.baselines, b.baselines);
+  ASSERT_EQ(a.heldout.has_value(), b.heldout.has_value());
+  if (a.heldout) {
+    expect_same(a.heldout->n_examples, b.heldout->n_examples);
+    expect_same(a.heldout->n_tokens, b.heldout->n_tokens);
+    expect_same(a.heldout->loss, b.heldout->loss);
+    EXPECT_EQ(a.heldout->objective, b.heldout->objective);
+    expect_same(a.heldout->gain, b.heldout->gain);
+    expect_same(a.heldout->regret, b.heldout->regret);
+    expect_same(a.heldout->baselines, b.heldout->baselines);
+  }
+  expect_same(a.timing.phase, b.timing.phase);
+  expect_same(a.timing.min, b.timing.min);
+  expect_same(a.timing.mean, b.timing.mean);
+  expect_same(a.timing.max, b.timing.max);
+  expect_same(a.timing.imbalance, b.timing.imbalance);
+  EXPECT_EQ(a.evaluations.evaluated, b.evaluations.evaluated);
+  EXPECT_EQ(a.evaluations.cached, b.evaluations.cached);
+  EXPECT_EQ(a.evaluations.merges, b.evaluations.merges);
+  EXPECT_EQ(a.evaluations.tokens, b.evaluations.tokens);
+  EXPECT_EQ(a.evaluations.tokens_unshared, b.evaluations.tokens_unshared);
+  expect_same(a.curve.evaluations, b.curve.evaluations);
+  expect_same(a.curve.objective, b.curve.objective);
+  expect_same(a.curve.seconds, b.curve.seconds);
+}
+
+/// The least a run can hold: one task, one cluster, nothing optional.
+RunResults smallest_run() {
+  RunResults run;
+  run.tasks = {
+      .name = {"only"}, .adapter = {""}, .n_examples = {1}, .n_tokens = {1}, .weight = {1.0}};
+  run.n_clusters = 1;
+  run.result.assignment = {0};
+  run.result.loss = {0.5};
+  run.result.objective = 0.5;
+  run.result.size = {1};
+  return run;
+}
+
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.push_back(entry.path().filename());
+  }
+  return names;
+}
+
+TEST(Results, EveryFieldSurvivesWritingAndReading) {
+  const TempFolder folder;
+  write_results(folder / "run.h5", example_run());
+  expect_same(read_results(folder / "run.h5"), example_run());
+}
+
+TEST(Results, WhatIsNotThereStaysAbsent) {
+  const TempFolder folder;
+  write_results(folder / "run.h5", smallest_run());
+  expect_same(read_results(folder / "run.h5"), smallest_run());
+  EXPECT_THAT(ResultsReader(folder / "run.h5").merged_clusters(), IsEmpty());
+}
+
+TEST(Results, LargeHistoryIsCompressedWithoutLoss) {
+  const TempFolder folder;
+  RunResults run = smallest_run();
+  constexpr int tasks = 400;
+  constexpr int clusters = 16;
+  constexpr int iterations = 50;
+  run.n_clusters = clusters;
+  run.tasks = {};
+  for (int t = 0; t < tasks; ++t) {
+    run.tasks.name.push_back("task " + std::to_string(t));
+    run.tasks.adapter.push_back("adapter " + std::to_string(t));
+  }
+  run.tasks.n_examples.assign(tasks, 10);
+  run.tasks.n_tokens.assign(tasks, 100);
+  run.tasks.weight.assign(tasks, 1.0);
+  run.result.assignment.assign(tasks, 3);
+  run.result.loss.assign(tasks * clusters, 1.0);
+  run.result.size.assign(clusters, 1);
+  run.iterations.objective.assign(iterations, 1.0);
+  for (int i = 0; i < iterations * tasks * clusters; ++i) {
+    run.iterations.loss.push_back(i % 3 == 0 ? test::nan : 1.0 / (1 + i));
+  }
+  write_results(folder / "run.h5", run);
+  expect_same(read_results(folder / "run.h5"), run);
+  EXPECT_LT(std::filesystem::file_size(folder / "run.h5"),
+            run.iterations.loss.size() * sizeof(double));
+}
+
+TEST(Results, MergedFactorsAreReadByCluster) {
+  const TempFolder folder;
+  test::write_example(folder / "run.h5");
+  const ResultsReader reader(folder / "run.h5");
+  EXPECT_THAT(reader.merged_clusters(), ElementsAre(0, 1));
+  EXPECT_EQ(reader.read_merged(0).size(), 2U);
+  for (const auto& [cluster, module] : test::example_modules()) {
+    const MergedFactors expected = test::example_factors(cluster, module);
+    const auto merged = reader.read_merged(cluster);
+    const MergedFactors& factors = merged.at(module);
+    EXPECT_EQ(factors.rank, expected.rank);
+    EXPECT_EQ(factors.d_in, expected.d_in);
+    EXPECT_EQ(factors.d_out, expected.d_out);
+    EXPECT_EQ(factors.a, expected.a);
+    EXPECT_EQ(factors.b, expected.b);
+  }
+  D2C_EXPECT_ERROR(static_cast<void>(reader.read_merged(7)), InputError, "run.h5", "merged/7");
+}
+
+TEST(Results, AnExistingFileIsNotOverwrittenUnasked) {
+  const TempFolder folder;
+  write_file(folder / "run.h5", "precious");
+  D2C_EXPECT_ERROR(write_results(folder / "run.h5", example_run()), InputError, "run.h5",
+                   "exists already");
+  EXPECT_EQ(json::read_text(folder / "run.h5"), "precious");
+  write_results(folder / "run.h5", example_run(), IfExists::replace);
+  expect_same(read_results(folder / "run.h5"), example_run());
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("run.h5"));
+}
+
+TEST(Results, AFileThatAppearsMeanwhileIsKeptAndTheResultsToo) {
+  const TempFolder folder;
+  {
+    ResultsWriter writer(folder / "run.h5");
+    write_file(folder / "run.h5", "precious");
+    D2C_EXPECT_ERROR(writer.finish(example_run()), InputError, "exists already", ".partial");
+  }
+  EXPECT_EQ(json::read_text(folder / "run.h5"), "precious");
+  std::filesystem::remove(folder / "run.h5");
+  const auto names = names_in(folder.path());
+  ASSERT_EQ(names.size(), 1U);
+  expect_same(read_results(folder / names.front()), example_run());
+}
+
+TEST(Results, WithoutFinishNothingIsLeftBehind) {
+  const TempFolder folder;
+  { const ResultsWriter writer(folder / "run.h5"); }
+  EXPECT_THAT(names_in(folder.path()), IsEmpty());
+}
+
+TEST(Results, AFolderThatDoesNotExistIsReportedBeforeTheWork) {
+  const TempFolder folder;
+  D2C_EXPECT_ERROR(ResultsWriter(folder / "missing/run.h5"), InputError, "missing/run.h5",
+                   "No such file or directory");
+}
+
+TEST(Results, AFullDiskIsOneErrorAndLeavesNothing) {
+  const TempFolder folder;
+  // A limit on the size of files stands in for a full disk.
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 8192;
+  setrlimit(RLIMIT_FSIZE, &small);
+  try {
+    write_results(folder / "run.h5", example_run());
+    ADD_FAILURE() << "the file fits";
+  } catch (const InputError& error) {
+    setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_THAT(error.what(), testing::HasSubstr("run.h5"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
+    EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("\n")));
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_THAT(names_in(folder.path()), IsEmpty());
+}
+
+TEST(Results, SizesThatDisagreeAreABugAndNotAFile) {
+  const TempFolder folder;
+  RunResults run = example_run();
+  run.result.loss.pop_back();
+  EXPECT_THROW(write_results(folder / "run.h5", run), ContractError);
+  run = example_run();
+  run.result.assignment[0] = 2;
+  EXPECT_THROW(write_results(folder / "run.h5", run), ContractError);
+  EXPECT_THAT(names_in(folder.path()), IsEmpty());
+}
+
+TEST(Results, ForeignFilesAreNamed) {
+  const TempFolder folder;
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "none.h5")), InputError, "none.h5",
+                   "does not exist");
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder.path())), InputError, "is not a file");
+  write_file(folder / "empty.h5", "");
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "empty.h5")), InputError, "empty.h5",
+                   "is empty");
+  write_file(folder / "text.h5", "This is no HDF5 file, whatever its name says.");
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "text.h5")), InputError, "text.h5",
+                   "file signature not found");
+}
+
+TEST(Results, EveryTruncationIsAnError) {
+  const TempFolder folder;
+  test::write_example(folder / "run.h5");
+  const std::string whole = json::read_text(folder / "run.h5");
+  // Without the line with the checksum the content is still whole.
+  const std::size_t content = whole.rfind("\nd2c checksum ");
+  ASSERT_NE(content, std::string::npos);
+  for (std::size_t size = 0; size < content; size += 1 + content / 200) {
+    write_file(folder / "cut.h5", std::string_view(whole).substr(0, size));
+    EXPECT_THROW(static_cast<void>(read_results(folder / "cut.h5")), InputError) << size;
+  }
+  write_file(folder / "cut.h5", std::string_view(whole).substr(0, content - 1));
+  D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "cut.h5")), InputError, "cut.h5",
+                   "truncated file");
+  write_file(folder / "cut.h5", std::string_view(whole).substr(0, content));
+  expect_same(read_results(folder / "cut.h5"), example_run());
+}
+
+TEST(Results, EveryChangedByteIsFound) {
+  const TempFolder folder;
+  test::write_example(folder / "run.h5");
+  const std::string whole = json::read_text(folder / "run.h5");
+  const std::size_t content = whole.rfind("\nd2c checksum ");
+  for (std::size_t i = 0; i < 300; ++i) {
+    std::string damaged = whole;
+    const std::size_t at = i * content / 300;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << (i % 8)));
+    write_file(folder / "damaged.h5", damaged);
+    D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "damaged.h5")), InputError,
+                     "damaged.h5", "is damaged");
+  }
+}
+
+}  // namespace
+}  // namespace d2c::results
