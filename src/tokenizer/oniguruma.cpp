@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::string_view kSpace = R"(\p{White_Space})";
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+/// Unlike [:word:] and \w in a set, \w by itself has the superscripts and fractions of Latin-1 too.
+constexpr std::string_view kWordEscape =
+    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 constexpr std::string_view kVerticalTab = R"(\x{0B})";
 
@@ -149,9 +152,9 @@ class Translator {
       case 'S':
         return replace(R"(\P{White_Space})");
       case 'w':
-        return replace_set(kWord);
+        return replace_set(depth_ > 0 ? kWord : kWordEscape);
       case 'W':
-        return replace_complement(kWord);
+        return replace_complement(kWordEscape);
       case 'h':
         return replace_set(kHexDigit);
       case 'H':
@@ -187,8 +190,8 @@ class Translator {
 
   void boundary(bool is_boundary) {
     if (depth_ > 0) return copy(2);  // a backspace
-    replace(is_boundary ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWord)
-                        : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWord));
+    replace(is_boundary ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWordEscape)
+                        : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWordEscape));
   }
 
   void code_point() {

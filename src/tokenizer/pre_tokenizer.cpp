@@ -110,7 +110,8 @@ PreTokenizer make_punctuation(const Field& field) {
 
 /// Words and runs of other visible characters.
 PreTokenizer make_whitespace(const Field& field) {
-  static constexpr const char* kPattern = R"([\w\p{Join_Control}]+|[^\w\p{Join_Control}\s]+)";
+  static constexpr const char* kPattern =
+      R"([[:word:]\p{Join_Control}]+|[^[:word:]\p{Join_Control}\s]+)";
   return split_by({kPattern, field}, DelimiterBehavior::Removed, true);
 }
 

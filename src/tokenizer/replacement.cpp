@@ -22,7 +22,10 @@ void Replacement::apply(std::string& text) const {
 }
 
 Replacement read_replacement(const Field& field) {
-  return {read_pattern(field.at("pattern")), field.at("content").string()};
+  const Field pattern = field.at("pattern");
+  const auto literal = pattern.find("String");
+  if (literal && literal->string().empty()) literal->fail({"must not be empty", "", ""});
+  return {read_pattern(pattern), field.at("content").string()};
 }
 
 }  // namespace d2c::tokenizer

@@ -53,6 +53,14 @@ BpeModel model_of(const Field& root) {
   return BpeModel(model);
 }
 
+void check_version(const Field& root) {
+  const auto version = root.find("version");
+  if (version && version->string() != "1.0") {
+    version->fail({"the version '" + version->string() + "' is not known",
+                   "its fields may have another meaning", "supported: 1.0"});
+  }
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -84,6 +92,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   const json::Json document = json::read_file(file);
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});
+  check_version(root);
   return Tokenizer(std::make_unique<Impl>(root));
 }
 
