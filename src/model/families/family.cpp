@@ -15,6 +15,16 @@ constexpr std::array<Family, 5> all_families{{
     {"stablelm", "StableLmForCausalLM", read_stablelm},
 }};
 
+/// Sizes beyond these are damage, and would only show as exhausted memory.
+constexpr Index most_layers = 10'000;
+constexpr Index largest_head = 65'536;
+
+void check_at_most(const ConfigReader& config, const std::string& key, Index value, Index limit) {
+  if (value <= limit) return;
+  config.fail(key, fmt::format("is {}", value), fmt::format("at most {} makes sense", limit),
+              "use the model's own config.json");
+}
+
 ops::Activation read_activation(ConfigReader& config) {
   const std::string name = config.text("hidden_act", "silu");
   const auto activation = ops::activation_from_name(name);
@@ -46,6 +56,7 @@ ModelConfig read_common(ConfigReader& config, const FamilyDefaults& defaults) {
   model.hidden_size = config.positive("hidden_size");
   model.intermediate_size = config.positive("intermediate_size");
   model.n_layers = config.positive("num_hidden_layers");
+  check_at_most(config, "num_hidden_layers", model.n_layers, most_layers);
   model.n_heads = config.positive("num_attention_heads");
   model.n_kv_heads = config.positive("num_key_value_heads",
                                      defaults.n_kv_heads > 0 ? defaults.n_kv_heads : model.n_heads);
@@ -56,6 +67,7 @@ ModelConfig read_common(ConfigReader& config, const FamilyDefaults& defaults) {
         "query heads share key heads in groups of equal size", "use the model's own config.json");
   }
   model.head_dim = read_head_dim(config, model, defaults.head_dim);
+  check_at_most(config, "head_dim", model.head_dim, largest_head);
   model.max_positions = config.positive("max_position_embeddings", defaults.max_positions);
   model.norm_eps = static_cast<float>(config.positive_number(defaults.eps_key, defaults.eps));
   model.activation = read_activation(config);

@@ -70,11 +70,9 @@ TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
   std::cout << "base: largest error " << base << '\n';
   EXPECT_LE(base.error, tolerance);
   for (const auto& [name, reference] : golden.at("adapters").items()) {
-    const auto adapter =
-        lora::read_adapter(folder() / "adapters" / name, model.target_modules());
+    const auto adapter = lora::read_adapter(folder() / "adapters" / name, model.target_modules());
     const PreparedAdapter prepared(model.config(), adapter.modules);
-    const Worst worst =
-        compare(decoder.nll(batch.forest, batch.targets, &prepared), reference);
+    const Worst worst = compare(decoder.nll(batch.forest, batch.targets, &prepared), reference);
     std::cout << name << ": largest error " << worst << '\n';
     EXPECT_LE(worst.error, tolerance) << name;
   }

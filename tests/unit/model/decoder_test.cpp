@@ -1,0 +1,294 @@
+#include "d2c/model/decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "d2c/core/rng.hpp"
+
+#include "batches.hpp"
+#include "test_support.hpp"
+#include "tiny_model.hpp"
+
+namespace d2c::model {
+namespace {
+
+using json::Json;
+using test::add_segment;
+using test::add_sequence;
+using test::Ids;
+using test::TestBatch;
+using test::TinyModel;
+
+Ids random_ids(Index n, std::uint64_t seed) {
+  CounterRng rng(3, seed);
+  Ids ids;
+  for (Index i = 0; i < n; ++i) ids.push_back(static_cast<std::int32_t>(rng.below(50)));
+  return ids;
+}
+
+/// A model read from a folder that is gone afterwards.
+Model load(const TinyModel& tiny, DType dtype = DType::f32) {
+  const test::TempFolder folder;
+  test::write_model(folder.path(), tiny, dtype);
+  return Model(folder.path());
+}
+
+std::vector<double> nll_of(Decoder& decoder, const Ids& ids,
+                           const PreparedAdapter* adapter = nullptr) {
+  TestBatch batch;
+  add_sequence(batch, ids);
+  return decoder.nll(batch.forest, batch.targets, adapter);
+}
+
+// Losses near 4 after two layers of sums of 20 to 28 terms: float32 leaves about 1e-6; the
+// tolerance has room for unlucky cancellation, and is far below the effect of any feature.
+constexpr double tolerance = 2e-5;
+
+struct Feature {
+  std::string name;
+  Json config;
+};
+
+std::ostream& operator<<(std::ostream& out, const Feature& feature) { return out << feature.name; }
+
+std::vector<Feature> features() {
+  const auto llama_rope = [](const Json& scaling) { return Json{{"rope_scaling", scaling}}; };
+  const auto with = [](const std::string& type, Json config) {
+    config["model_type"] = type;
+    return config;
+  };
+  return {
+      {"llama", Json::object()},
+      {"llama_multi_head", {{"num_key_value_heads", 4}}},
+      {"llama_tied", {{"tie_word_embeddings", true}}},
+      {"llama_biases", {{"attention_bias", true}, {"mlp_bias", true}}},
+      {"llama_head_dim_from_hidden", {{"head_dim", nullptr}, {"hidden_size", 24}}},
+      {"llama_gelu", {{"hidden_act", "gelu"}}},
+      {"llama_gelu_tanh", {{"hidden_act", "gelu_pytorch_tanh"}}},
+      {"llama_relu", {{"hidden_act", "relu"}}},
+      {"rope_linear", llama_rope({{"type", "linear"}, {"factor", 4.0}})},
+      {"rope_dynamic", llama_rope({{"type", "dynamic"}, {"factor", 4.0}})},
+      {"rope_llama3", llama_rope({{"rope_type", "llama3"},
+                                  {"factor", 8.0},
+                                  {"low_freq_factor", 1.0},
+                                  {"high_freq_factor", 4.0},
+                                  {"original_max_position_embeddings", 32}})},
+      {"rope_yarn", llama_rope({{"rope_type", "yarn"},
+                                {"factor", 4.0},
+                                {"beta_fast", 4},
+                                {"original_max_position_embeddings", 32}})},
+      {"rope_yarn_mscale", llama_rope({{"rope_type", "yarn"},
+                                       {"factor", 4.0},
+                                       {"beta_fast", 4},
+                                       {"mscale", 0.7},
+                                       {"mscale_all_dim", 0.5},
+                                       {"truncate", false}})},
+      {"rope_yarn_attention_factor",
+       llama_rope({{"rope_type", "yarn"}, {"factor", 4.0}, {"attention_factor", 0.8}})},
+      {"rope_parameters",
+       {{"rope_theta", nullptr},
+        {"rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 50.0}}}}},
+      {"mistral_window", with("mistral", {{"sliding_window", 7}})},
+      {"mistral_no_window", with("mistral", {{"sliding_window", Json()}})},
+      {"qwen2", with("qwen2", {{"use_sliding_window", false}, {"sliding_window", 5}})},
+      {"qwen2_window",
+       with("qwen2",
+            {{"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 1}})},
+      {"qwen2_layer_types",
+       with("qwen2", {{"use_sliding_window", true},
+                      {"sliding_window", 5},
+                      {"layer_types", {"sliding_attention", "full_attention"}}})},
+      {"qwen3", with("qwen3", Json::object())},
+      {"qwen3_bias_tied", with("qwen3", {{"attention_bias", true}, {"tie_word_embeddings", true}})},
+      {"stablelm", with("stablelm", {{"partial_rotary_factor", 0.25}})},
+      {"stablelm_bias_half_rotary",
+       with("stablelm", {{"use_qkv_bias", true}, {"partial_rotary_factor", 0.5}})},
+      {"stablelm_parallel_residual", with("stablelm", {{"use_parallel_residual", true}})},
+      {"stablelm_qk_layernorm", with("stablelm", {{"qk_layernorm", true}})},
+      {"stablelm_rope_parameters",
+       with("stablelm",
+            {{"rope_theta", nullptr},
+             {"rope_parameters",
+              {{"rope_type", "default"}, {"rope_theta", 70.0}, {"partial_rotary_factor", 0.75}}}})},
+  };
+}
+
+class DecoderFeature : public testing::TestWithParam<Feature> {
+ protected:
+  // json::merge_patch removes keys that are null: a null is wanted in one case.
+  static TinyModel tiny() {
+    TinyModel model = test::tiny_model(GetParam().config);
+    if (GetParam().name == "mistral_no_window") model.config["sliding_window"] = nullptr;
+    return model;
+  }
+};
+
+TEST_P(DecoderFeature, LossesAreThoseOfTheScalarTwin) {
+  const TinyModel model_files = tiny();
+  const Model model = load(model_files);
+  Decoder decoder(model);
+  const Ids ids = random_ids(40, 1);
+  EXPECT_THAT(nll_of(decoder, ids), testing::Pointwise(testing::DoubleNear(tolerance),
+                                                       test::reference_nll(model_files, ids)));
+}
+
+TEST_P(DecoderFeature, AnAdapterEqualsItsUpdateAddedToTheWeights) {
+  const TinyModel model_files = tiny();
+  const Model model = load(model_files);
+  Decoder decoder(model);
+  const Ids ids = random_ids(30, 2);
+  const lora::FactorMap adapter = test::tiny_adapter(model_files, 3);
+  const PreparedAdapter prepared(model.config(), adapter);
+  EXPECT_THAT(nll_of(decoder, ids, &prepared),
+              testing::Pointwise(testing::DoubleNear(tolerance),
+                                 test::reference_nll(model_files, ids, adapter)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, DecoderFeature, testing::ValuesIn(features()),
+                         [](const auto& test) { return test.param.name; });
+
+/// One model with a window, so that batches meet every path of attention.
+class DecoderBatch : public testing::Test {
+ protected:
+  const TinyModel tiny_ = test::tiny_model({{"model_type", "mistral"}, {"sliding_window", 21}});
+  const Model model_ = load(tiny_);
+  const PreparedAdapter adapter_{model_.config(), test::tiny_adapter(tiny_, 5)};
+  Decoder decoder_{model_};
+};
+
+TEST_F(DecoderBatch, LossesOfASequenceAreBitIdenticalInAnyBatch) {
+  TestBatch batch;
+  std::vector<double> alone;
+  for (const Index length : {9, 2, 64, 33, 17}) {
+    const Ids ids = random_ids(length, static_cast<std::uint64_t>(length));
+    add_sequence(batch, ids);
+    const auto losses = nll_of(decoder_, ids, &adapter_);
+    alone.insert(alone.end(), losses.begin(), losses.end());
+  }
+  EXPECT_EQ(decoder_.nll(batch.forest, batch.targets, &adapter_), alone);
+}
+
+TEST_F(DecoderBatch, LossesOfSharedPrefixesAreBitIdenticalToThoseOfWholeSequences) {
+  const Ids prefix = random_ids(19, 1);
+  const Ids middle = random_ids(7, 2);
+  const std::vector<Ids> endings{random_ids(12, 3), random_ids(1, 4), random_ids(30, 5)};
+
+  TestBatch shared;
+  const Index root = add_segment(shared.forest, prefix);
+  const Index branch = add_segment(shared.forest, middle, root);
+  std::vector<double> whole;
+  for (std::size_t i = 0; i < endings.size(); ++i) {
+    Ids ids = prefix;
+    if (i != 1) ids.insert(ids.end(), middle.begin(), middle.end());
+    const Index parent = i != 1 ? branch : root;
+    const Index parent_last = shared.forest.segments[static_cast<std::size_t>(parent)].end - 1;
+    const Index segment = add_segment(shared.forest, endings[i], parent);
+    shared.targets.push_back({parent_last, endings[i].front()});
+    const Index begin = shared.forest.segments[static_cast<std::size_t>(segment)].begin;
+    for (std::size_t t = 1; t < endings[i].size(); ++t) {
+      shared.targets.push_back({begin + static_cast<Index>(t) - 1, endings[i][t]});
+    }
+    const auto first_label = static_cast<std::ptrdiff_t>(ids.size()) - 1;
+    ids.insert(ids.end(), endings[i].begin(), endings[i].end());
+    const auto losses = nll_of(decoder_, ids, &adapter_);
+    whole.insert(whole.end(), losses.begin() + first_label, losses.end());
+  }
+  EXPECT_EQ(decoder_.nll(shared.forest, shared.targets, &adapter_), whole);
+}
+
+TEST_F(DecoderBatch, TargetsMayComeInAnyOrderAndShareARow) {
+  const Ids ids = random_ids(20, 1);
+  TestBatch batch;
+  add_sequence(batch, ids);
+  const auto in_order = decoder_.nll(batch.forest, batch.targets);
+  std::vector<Target> mixed{
+      batch.targets[12], batch.targets[3], batch.targets[12], {batch.targets[3].row, 0}};
+  const auto losses = decoder_.nll(batch.forest, mixed);
+  EXPECT_EQ(losses[0], in_order[12]);
+  EXPECT_EQ(losses[1], in_order[3]);
+  EXPECT_EQ(losses[2], in_order[12]);
+  double probabilities = 0.0;
+  for (std::int32_t label = 0; label < 50; ++label) {
+    const std::vector<Target> one{{5, label}};
+    probabilities += std::exp(-decoder_.nll(batch.forest, one)[0]);
+  }
+  EXPECT_NEAR(probabilities, 1.0, 1e-5);
+}
+
+TEST_F(DecoderBatch, NothingIsLeftOverFromTheBatchBefore) {
+  const Ids ids = random_ids(15, 1);
+  const auto before = nll_of(decoder_, ids);
+  (void)nll_of(decoder_, random_ids(60, 2), &adapter_);
+  EXPECT_EQ(nll_of(decoder_, ids), before);
+}
+
+TEST_F(DecoderBatch, NoTargetsGiveNoLosses) {
+  TestBatch batch;
+  add_segment(batch.forest, random_ids(5, 1));
+  EXPECT_TRUE(decoder_.nll(batch.forest, {}).empty());
+}
+
+TEST_F(DecoderBatch, AnUpdateOfZeroChangesNothing) {
+  lora::FactorMap adapter = test::tiny_adapter(tiny_, 4);
+  for (auto& [module, factors] : adapter) std::ranges::fill(factors.b.values(), 0.0F);
+  const PreparedAdapter prepared(model_.config(), adapter);
+  const Ids ids = random_ids(15, 1);
+  EXPECT_EQ(nll_of(decoder_, ids, &prepared), nll_of(decoder_, ids));
+}
+
+TEST_F(DecoderBatch, AdapterOfSomeModulesLeavesTheOthersAlone) {
+  lora::FactorMap adapter = test::tiny_adapter(tiny_, 4);
+  std::erase_if(adapter, [](const auto& entry) {
+    return !entry.first.ends_with("k_proj") && entry.first != "model.layers.1.mlp.up_proj";
+  });
+  const PreparedAdapter prepared(model_.config(), adapter);
+  const Ids ids = random_ids(25, 1);
+  EXPECT_THAT(
+      nll_of(decoder_, ids, &prepared),
+      testing::Pointwise(testing::DoubleNear(tolerance), test::reference_nll(tiny_, ids, adapter)));
+}
+
+TEST_F(DecoderBatch, IdsOutsideTheVocabularyAreRefused) {
+  TestBatch batch;
+  add_sequence(batch, {1, 2, 50, 3});
+  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token 50",
+                   "vocabulary", "0 to 49");
+  batch.forest.ids[2] = 0;
+  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token 50");
+  batch.targets[1].label = -1;
+  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token -1");
+}
+
+TEST(Decoder, DynamicScalingRefusesSequencesWhoseFrequenciesDependOnTheirLength) {
+  const Model model =
+      load(test::tiny_model({{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}}));
+  Decoder decoder(model);
+  EXPECT_EQ(nll_of(decoder, random_ids(65, 1)).size(), 64U);
+  D2C_EXPECT_ERROR((void)nll_of(decoder, random_ids(66, 1)), InputError, "65 tokens", "dynamic",
+                   "64");
+}
+
+TEST(Decoder, ReadsHalfPrecisionExactly) {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    TinyModel tiny = test::tiny_model(Json::object());
+    for (auto& [name, tensor] : tiny.tensors) {
+      for (float& value : tensor.values()) {
+        value = dtype == DType::bf16 ? float_from_bf16(bf16_from_float(value))
+                                     : float_from_f16(f16_from_float(value));
+      }
+    }
+    const Model model = load(tiny, dtype);
+    Decoder decoder(model);
+    const Model wide = load(tiny);
+    Decoder wide_decoder(wide);
+    const Ids ids = random_ids(12, 1);
+    EXPECT_EQ(nll_of(decoder, ids), nll_of(wide_decoder, ids));
+  }
+}
+
+}  // namespace
+}  // namespace d2c::model

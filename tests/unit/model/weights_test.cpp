@@ -1,0 +1,204 @@
+#include "d2c/model/weights.hpp"
+
+#include <limits>
+#include <memory>
+
+#include <gmock/gmock.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/model/cost.hpp"
+#include "d2c/model/decoder.hpp"
+#include "d2c/model/model.hpp"
+
+#include "test_support.hpp"
+#include "tiny_model.hpp"
+
+namespace d2c::model {
+namespace {
+
+using json::Json;
+using test::TinyModel;
+
+Model load(const TinyModel& tiny) {
+  const test::TempFolder folder;
+  test::write_model(folder.path(), tiny);
+  return Model(folder.path());
+}
+
+std::vector<double> some_losses(const Model& model) {
+  test::TestBatch batch;
+  test::add_sequence(batch, {1, 7, 3, 9, 4});
+  return Decoder(model).nll(batch.forest, batch.targets);
+}
+
+void rename(TinyModel& model, const std::string& from, const std::string& to) {
+  auto node = model.tensors.extract(from);
+  node.key() = to;
+  model.tensors.insert(std::move(node));
+}
+
+TEST(Weights, MissingTensorsAreNamedWithTheirShape) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  tiny.tensors.erase("model.layers.1.mlp.up_proj.weight");
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.safetensors",
+                   "model.layers.1.mlp.up_proj.weight", "missing", "[28, 20]");
+}
+
+TEST(Weights, WrongShapesAreNamedWithBothShapes) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  tiny.tensors.at("model.layers.0.self_attn.k_proj.weight") = Matrix(32, 20);
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.layers.0.self_attn.k_proj.weight",
+                   "[32, 20]", "[16, 20]");
+  tiny = test::tiny_model(Json::object());
+  tiny.config["vocab_size"] = 51;
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.embed_tokens.weight", "[50, 20]",
+                   "[51, 20]");
+}
+
+TEST(Weights, ValuesThatAreNotFiniteAreRefused) {
+  for (const auto* name : {"model.layers.0.mlp.down_proj.weight", "model.norm.weight"}) {
+    TinyModel tiny = test::tiny_model(Json::object());
+    test::TempFolder folder;
+    // A half-precision value too large for float16 cannot be written; a NaN in the file can.
+    test::write_model(folder.path(), tiny);
+    std::string file = json::read_text(folder / "model.safetensors");
+    const Matrix& values = tiny.tensors.at(name);
+    const std::string bytes(reinterpret_cast<const char*>(values.data()), 8);
+    const std::size_t place = file.find(bytes);
+    ASSERT_NE(place, std::string::npos);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    file.replace(place, 4, reinterpret_cast<const char*>(&nan), 4);
+    test::write_file(folder / "model.safetensors", file);
+    D2C_EXPECT_ERROR((void)Model(folder.path()), InputError, name, "nan");
+  }
+}
+
+TEST(Weights, TensorsThatTheModelDoesNotHaveAreRefused) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  tiny.tensors.emplace("model.layers.0.self_attn.q_proj.bias", Matrix(1, 32));
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.layers.0.self_attn.q_proj.bias",
+                   "not part of a llama model", "[32]");
+}
+
+TEST(Weights, StoredRotaryFrequenciesAreHarmless) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  const auto expected = some_losses(load(tiny));
+  tiny.tensors.emplace("model.layers.0.self_attn.rotary_emb.inv_freq", Matrix(1, 4));
+  EXPECT_EQ(some_losses(load(tiny)), expected);
+}
+
+TEST(Weights, TiedEmbeddingsMayHaveEitherNameOrBoth) {
+  TinyModel tiny = test::tiny_model({{"tie_word_embeddings", true}});
+  const auto expected = some_losses(load(tiny));
+  TinyModel both = tiny;
+  both.tensors.emplace("lm_head.weight", tiny.tensors.at("model.embed_tokens.weight"));
+  EXPECT_EQ(some_losses(load(both)), expected);
+  rename(tiny, "model.embed_tokens.weight", "lm_head.weight");
+  EXPECT_EQ(some_losses(load(tiny)), expected);
+
+  both.tensors.at("lm_head.weight")(0, 0) += 1.0F;
+  D2C_EXPECT_ERROR((void)load(both), InputError, "lm_head.weight",
+                   "differs from model.embed_tokens.weight", "tie_word_embeddings");
+  tiny.tensors.erase("lm_head.weight");
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.embed_tokens.weight", "missing");
+}
+
+TEST(Weights, AnUntiedModelNeedsItsProjection) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  tiny.tensors.erase("lm_head.weight");
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "lm_head.weight", "missing");
+}
+
+/// Memory that a first process has filled.
+class FilledStorage final : public WeightStorage {
+ public:
+  explicit FilledStorage(std::span<std::byte> memory) : memory_(memory) {}
+  std::span<std::byte> allocate(std::size_t bytes) override {
+    EXPECT_EQ(bytes, memory_.size());
+    return memory_;
+  }
+  [[nodiscard]] bool should_fill() const override { return false; }
+
+ private:
+  std::span<std::byte> memory_;
+};
+
+/// Remembers the memory it gave.
+class RememberingStorage final : public WeightStorage {
+ public:
+  std::span<std::byte> allocate(std::size_t bytes) override {
+    return memory = heap_.allocate(bytes);
+  }
+  [[nodiscard]] bool should_fill() const override { return true; }
+  std::span<std::byte> memory;
+
+ private:
+  HeapStorage heap_;
+};
+
+TEST(Weights, AProcessThatDoesNotFillSeesWhatAnotherHasFilled) {
+  const test::TempFolder folder;
+  test::write_model(folder.path(), test::tiny_model(Json::object()));
+  const auto first = std::make_shared<RememberingStorage>();
+  const Model filled(folder.path(), first);
+  const Model viewing(folder.path(), std::make_shared<FilledStorage>(first->memory));
+  EXPECT_EQ(some_losses(viewing), some_losses(filled));
+  EXPECT_EQ(first->memory.size(), weight_bytes(filled.config()));
+}
+
+TEST(TargetModules, AreTheLinearLayersTheEmbeddingAndTheProjection) {
+  const Model model = load(test::tiny_model(Json::object()));
+  const auto modules = model.target_modules();
+  EXPECT_EQ(modules.size(), 2U * 7U + 2U);
+  const auto shape = [&](const std::string& name) {
+    const auto found = std::ranges::find(modules, name, &lora::TargetModule::name);
+    return found == modules.end() ? std::pair<Index, Index>{}
+                                  : std::pair{found->d_out, found->d_in};
+  };
+  EXPECT_EQ(shape("model.layers.1.self_attn.k_proj"), (std::pair<Index, Index>{16, 20}));
+  EXPECT_EQ(shape("model.layers.0.self_attn.o_proj"), (std::pair<Index, Index>{20, 32}));
+  EXPECT_EQ(shape("model.layers.0.mlp.down_proj"), (std::pair<Index, Index>{20, 28}));
+  EXPECT_EQ(shape("model.embed_tokens"), (std::pair<Index, Index>{20, 50}));
+  EXPECT_EQ(shape("lm_head"), (std::pair<Index, Index>{50, 20}));
+}
+
+TEST(PreparedAdapter, ModulesThatTheModelDoesNotHaveAreRefused) {
+  const TinyModel tiny = test::tiny_model(Json::object());
+  const Model model = load(tiny);
+  lora::FactorMap adapter = test::tiny_adapter(tiny, 2);
+  auto node = adapter.extract("model.layers.1.mlp.up_proj");
+  node.key() = "model.layers.2.mlp.up_proj";
+  adapter.insert(std::move(node));
+  D2C_EXPECT_ERROR((void)PreparedAdapter(model.config(), adapter), InputError,
+                   "model.layers.2.mlp.up_proj", "does not have");
+}
+
+TEST(PreparedAdapter, ShapesMustFitTheModel) {
+  const TinyModel tiny = test::tiny_model(Json::object());
+  const Model model = load(tiny);
+  lora::FactorMap adapter = test::tiny_adapter(tiny, 2);
+  adapter.at("model.layers.1.mlp.up_proj").b = Matrix(20, 2);
+  D2C_EXPECT_ERROR((void)PreparedAdapter(model.config(), adapter), InputError,
+                   "model.layers.1.mlp.up_proj", "A [2, 20] and B [20, 2]", "[28, 20]");
+}
+
+TEST(Cost, CountsTheWeightsOfTheLinearLayers) {
+  const Model model = load(test::tiny_model(Json::object()));
+  const double per_layer = 20 * (32 + 16 + 16) + 32 * 20 + 3 * 20 * 28;
+  EXPECT_EQ(parameters_per_token(model.config()), 2 * per_layer);
+  EXPECT_EQ(parameters_per_target(model.config()), 50 * 20);
+}
+
+TEST(Cost, GrowsWithEveryDimensionOfTheBatch) {
+  const Model model = load(test::tiny_model(Json::object()));
+  const BatchSize small{100, 10, 20, 30};
+  for (const BatchSize& large :
+       {BatchSize{200, 10, 20, 30}, {100, 10, 40, 30}, {100, 10, 20, 60}}) {
+    EXPECT_GT(activation_bytes(model.config(), large, 8, 1),
+              activation_bytes(model.config(), small, 8, 1));
+    EXPECT_GT(flops(model.config(), large), flops(model.config(), small));
+  }
+}
+
+}  // namespace
+}  // namespace d2c::model
