@@ -116,7 +116,7 @@ Checkpoint load(const fs::path& file) {
 void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
   const h5::QuietErrors quiet;
   TemporaryFile temporary(file);
-  h5::File open = h5::create_file(file, temporary.path());
+  h5::OutputFile open(file, temporary.path());
   {
     FlatCache flat = flatten(checkpoint.cache);
     SchemaWriter archive(open.get(), file);
@@ -124,7 +124,7 @@ void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
     visit_checkpoint(archive, checkpoint, flat);
     archive.complete();
   }
-  h5::check_write(open.reset(), Where{file, {}});
+  open.close();
   append_seal(temporary.path(), file);
   temporary.sync();
   std::error_code ignored;

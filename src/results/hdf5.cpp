@@ -34,6 +34,10 @@ Properties access(const Where& where) {
 }  // namespace
 
 QuietErrors::QuietErrors() {
+  // HDF5 1.10 crashes in its exit handler if closing a file failed before, as it does on a full
+  // disk. Files are closed by their handles; the handler has nothing to do.
+  static const herr_t without_exit_handler = H5dont_atexit();
+  static_cast<void>(without_exit_handler);
   H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
@@ -44,11 +48,18 @@ void fail(const Where& where, std::string_view what, std::string_view fix) {
   throw InputError(where, {std::string(what), reason(), std::string(fix)});
 }
 
-File create_file(const std::filesystem::path& shown_as, const std::filesystem::path& file) {
-  const Where where{shown_as, {}};
+OutputFile::OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file)
+    : shown_as_(std::move(shown_as)) {
+  const Where where{shown_as_, {}};
   const Properties properties = access(where);
-  return File(
+  file_ = File(
       check_write(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get()), where));
+}
+
+void OutputFile::close() {
+  const Where where{shown_as_, {}};
+  check_write(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), where);
+  check_write(file_.reset(), where);
 }
 
 void expect_file(const std::filesystem::path& file) {

@@ -75,9 +75,17 @@ Status check_read(Status status, const Where& where) {
 }
 
 /// A new file for writing. Metadata carry checksums, and HDF5 1.8 or newer can read it.
-/// @param shown_as  name of the file in messages
-[[nodiscard]] File create_file(const std::filesystem::path& shown_as,
-                               const std::filesystem::path& file);
+class OutputFile {
+ public:
+  /// @param shown_as  name of the file in messages
+  OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file);
+  [[nodiscard]] hid_t get() const { return file_.get(); }
+  void close();
+
+ private:
+  std::filesystem::path shown_as_;
+  File file_;
+};
 
 /// @throws InputError unless this is a file, and not empty
 void expect_file(const std::filesystem::path& file);

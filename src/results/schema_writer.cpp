@@ -9,10 +9,7 @@ void SchemaWriter::header(const Schema& schema) {
   attribute("/", "schema_version", schema.version);
 }
 
-void SchemaWriter::complete() {
-  attribute("/", "complete", true);
-  h5::check_write(H5Fflush(file_, H5F_SCOPE_LOCAL), where({}));
-}
+void SchemaWriter::complete() { attribute("/", "complete", true); }
 
 h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize_t>& dims,
                                 const std::vector<std::string>& values, const Meaning& meaning) {

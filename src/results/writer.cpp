@@ -14,15 +14,12 @@ namespace fs = std::filesystem;
 
 struct ResultsWriter::State {
   State(const fs::path& file_, IfExists if_exists_)
-      : file(file_),
-        if_exists(if_exists_),
-        temporary(file_),
-        open(h5::create_file(file_, temporary.path())) {}
+      : file(file_), if_exists(if_exists_), temporary(file_), open(file_, temporary.path()) {}
 
   fs::path file;
   IfExists if_exists;
   TemporaryFile temporary;
-  h5::File open;
+  h5::OutputFile open;
 };
 
 namespace {
@@ -95,14 +92,13 @@ void ResultsWriter::finish(const RunResults& results) {
   const h5::QuietErrors quiet;
   check_assignments(results);
   D2C_EXPECTS(state_->open.get() >= 0);
-  const Where where{state_->file, {}};
   {
     SchemaWriter archive(state_->open.get(), state_->file);
     archive.header(results_schema);
     visit_schema(archive, results);
     archive.complete();
   }
-  h5::check_write(state_->open.reset(), where);
+  state_->open.close();
   append_seal(state_->temporary.path(), state_->file);
   state_->temporary.sync();
   if (fs::exists(state_->file) && state_->if_exists == IfExists::refuse) state_->temporary.keep();

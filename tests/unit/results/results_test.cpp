@@ -225,27 +225,58 @@ TEST(Results, AFolderThatDoesNotExistIsReportedBeforeTheWork) {
                    "No such file or directory");
 }
 
+/// A limit on the size of files of this process; stands in for a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit small = before_;
+    small.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &small);
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
 TEST(Results, AFullDiskIsOneErrorAndLeavesNothing) {
   const TempFolder folder;
-  // A limit on the size of files stands in for a full disk.
-  rlimit before{};
-  getrlimit(RLIMIT_FSIZE, &before);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit small = before;
-  small.rlim_cur = 8192;
-  setrlimit(RLIMIT_FSIZE, &small);
+  std::string message;
   try {
-    write_results(folder / "run.h5", example_run());
-    ADD_FAILURE() << "the file fits";
+    const FileSizeLimit limit(8192);
+    test::write_example(folder / "run.h5");
   } catch (const InputError& error) {
-    setrlimit(RLIMIT_FSIZE, &before);
-    EXPECT_THAT(error.what(), testing::HasSubstr("run.h5"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
-    EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("\n")));
+    message = error.what();
   }
-  setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, old_handler);
+  EXPECT_THAT(message, testing::HasSubstr("run.h5"));
+  EXPECT_THAT(message, testing::HasSubstr("File too large"));
+  EXPECT_THAT(message, testing::Not(testing::HasSubstr("\n")));
   EXPECT_THAT(names_in(folder.path()), IsEmpty());
+
+  test::write_example(folder / "run.h5");
+  expect_same(read_results(folder / "run.h5"), example_run());
+}
+
+TEST(ResultsDeathTest, AFullDiskNeverEndsInACrash) {
+  const TempFolder folder;
+  const auto run = [&](rlim_t bytes) {
+    const FileSizeLimit limit(bytes);
+    try {
+      test::write_example(folder / "run.h5");
+    } catch (const InputError&) {
+      std::exit(3);  // with all handlers of the exit, as the program does
+    }
+    std::exit(0);
+  };
+  for (rlim_t bytes = 0; bytes < 40'000; bytes += 4'999) {
+    EXPECT_EXIT(run(bytes), testing::ExitedWithCode(3), "") << bytes;
+  }
 }
 
 TEST(Results, SizesThatDisagreeAreABugAndNotAFile) {
