@@ -1,6 +1,5 @@
 #include "command_line.hpp"
 
-#include <algorithm>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -11,18 +10,21 @@
 namespace d2c::cli {
 namespace {
 
-constexpr unsigned kWidth = 100;
-
 po::options_description all_options(const CommandLine& line) {
   po::options_description all;
   for (const auto& group : line.groups) all.add(group);
+  if (line.positional_repeats) {
+    all.add_options()(line.positional.c_str(), po::value<std::vector<std::string>>());
+  } else if (!line.positional.empty()) {
+    all.add_options()(line.positional.c_str(), po::value<std::string>()->required());
+  }
   return all;
 }
 
 po::positional_options_description positional(const CommandLine& line) {
   po::positional_options_description result;
-  for (const auto& name : line.positional) {
-    result.add(name.c_str(), line.last_repeats && name == line.positional.back() ? -1 : 1);
+  if (!line.positional.empty()) {
+    result.add(line.positional.c_str(), line.positional_repeats ? -1 : 1);
   }
   return result;
 }
@@ -32,16 +34,7 @@ po::positional_options_description positional(const CommandLine& line) {
 std::string CommandLine::help() const {
   std::ostringstream out;
   out << "Usage: " << usage << "\n\n" << description << "\n";
-  for (const auto& group : groups) {
-    // Plain arguments are explained by the usage line.
-    po::options_description shown(group.caption(), kWidth, kWidth / 2);
-    for (const auto& option : group.options()) {
-      if (std::find(positional.begin(), positional.end(), option->long_name()) == positional.end()) {
-        shown.add(option);
-      }
-    }
-    if (!shown.options().empty()) out << "\n" << shown;
-  }
+  for (const auto& group : groups) out << "\n" << group;
   return out.str();
 }
 

@@ -9,13 +9,16 @@ namespace d2c::cli {
 
 namespace po = boost::program_options;
 
+inline constexpr unsigned kHelpWidth = 100;  ///< columns
+
 /// What a subcommand takes, for parsing and for --help.
 struct CommandLine {
   std::string usage;        ///< "d2c run MANIFEST -K 5 --output DIR [options]"
   std::string description;  ///< what it does, in a paragraph
   std::vector<po::options_description> groups;
-  std::vector<std::string> positional;  ///< option names filled by plain arguments, in order
-  bool last_repeats = false;            ///< the last of `positional` takes all that remain
+  /// The option that plain arguments fill; the usage line explains it. Empty = none are taken.
+  std::string positional;
+  bool positional_repeats = false;
 
   [[nodiscard]] std::string help() const;
 };

@@ -98,7 +98,7 @@ class MpiCommunicator final : public Communicator {
     MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
   }
 
-  [[noreturn]] void abort(int exit_code) override {
+  void abort(int exit_code) override {
     MPI_Abort(comm_, exit_code);
     std::_Exit(exit_code);
   }

@@ -63,6 +63,11 @@ void AdapterStore::exchange_shapes() {
     }
   }
   const auto all = comm::all_gather_values<std::uint16_t>(comm_, own);
+  if (!owners_.empty()) {
+    const auto first = local_.find(0);
+    base_model_ = comm::broadcast_text(comm_, first == local_.end() ? "" : first->second.base_model,
+                                       owners_.front());
+  }
 
   ranks_.resize(owners_.size() * modules_.size());
   std::vector<std::size_t> position(all.size(), 0);

@@ -63,6 +63,13 @@ std::size_t end_of_round(std::span<const Unit> units, std::size_t begin, int n_r
   return end;
 }
 
+void round_to(DType type, std::span<float> values) {
+  if (type == DType::f32 || type == DType::f64) return;
+  std::vector<std::byte> bytes(values.size() * size_of(type));
+  convert_from_float(values, type, bytes);
+  convert_to_float(bytes, type, values);
+}
+
 lora::Factors merge_unit(const AdapterStore& store, const MergePlan& plan,
                          const MergeRequest& request, const Unit& unit,
                          const ReceivedFactors& received) {
@@ -72,8 +79,11 @@ lora::Factors merge_unit(const AdapterStore& store, const MergePlan& plan,
     members.push_back({store.find(adapter, unit.module, received), request.weights[i],
                        static_cast<std::uint64_t>(adapter), store.name(adapter)});
   }
-  return plan.method->function(store.modules()[static_cast<std::size_t>(unit.module)].name, members,
-                               plan.options);
+  lora::Factors merged = plan.method->function(
+      store.modules()[static_cast<std::size_t>(unit.module)].name, members, plan.options);
+  round_to(plan.stored_dtype, merged.a.values());
+  round_to(plan.stored_dtype, merged.b.values());
+  return merged;
 }
 
 void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {

@@ -178,7 +178,6 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
 }
 
 lora::FactorMap DistributedOracle::merged(const TaskSet& set) {
-  const auto timer = parts_.timers.scope("merge");
   const MergeRequest request = request_for(set);
   return merge_distributed(parts_.comm, parts_.adapters, plan_, std::span(&request, 1)).front();
 }

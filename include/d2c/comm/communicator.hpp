@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "d2c/core/error.hpp"
+
 namespace d2c::comm {
 
 /// Bytes on their way to or from one rank.
@@ -48,7 +50,7 @@ class Communicator {
   virtual void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) = 0;
 
   /// Ends every rank at once with this exit code; does not return under MPI.
-  [[noreturn]] virtual void abort(int exit_code) = 0;
+  virtual void abort(int exit_code) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Communicator> make_null_communicator();
@@ -69,8 +71,15 @@ template <class T>
 /// The text of `root` on every rank.
 [[nodiscard]] std::string broadcast_text(Communicator& comm, const std::string& text, int root);
 
+/// What agree() throws: the same on every rank.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Runs `work` on this rank and agrees with all others on the outcome: if it threw on any rank,
-/// every rank throws the error of the lowest such rank. For phases that read users' files, so that
+/// every rank throws an AgreedError with
+/// the message and code of the lowest such rank. For phases that read users' files, so that
 /// bad input gives one message and the same exit code everywhere. Collective.
 void agree(Communicator& comm, const std::function<void()>& work);
 

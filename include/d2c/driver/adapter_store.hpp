@@ -50,6 +50,8 @@ class AdapterStore {
   [[nodiscard]] int n_applied(int adapter) const;
   /// Stored type of the adapter that was read with the most precise one.
   [[nodiscard]] DType widest_dtype() const { return widest_dtype_; }
+  /// base_model_name_or_path of the first adapter; may be empty.
+  [[nodiscard]] const std::string& base_model() const { return base_model_; }
   /// Bytes of factors in this rank's memory.
   [[nodiscard]] std::uint64_t local_bytes() const;
   /// Bytes of the factors of one module of one adapter.
@@ -78,6 +80,7 @@ class AdapterStore {
   std::map<int, lora::Adapter> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
   DType widest_dtype_ = DType::bf16;
+  std::string base_model_;
 };
 
 }  // namespace d2c::driver

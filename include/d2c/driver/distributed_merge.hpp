@@ -19,6 +19,8 @@ struct MergeRequest {
 struct MergePlan {
   const merge::Method* method = nullptr;
   merge::Options options;
+  /// Merged factors are rounded to this type, so that what is evaluated is what gets written.
+  DType stored_dtype = DType::f32;
   /// Cap on the factors that a rank receives in one round of exchange; at least one unit travels.
   std::uint64_t exchange_bytes = std::uint64_t{256} << 20;
 };

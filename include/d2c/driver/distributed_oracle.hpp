@@ -61,6 +61,8 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it.
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
 
+  /// Type that merged factors are rounded to.
+  [[nodiscard]] DType stored_dtype() const { return plan_.stored_dtype; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
 
  private:

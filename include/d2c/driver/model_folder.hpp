@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "d2c/eval/examples.hpp"
+#include "d2c/model/model.hpp"
+#include "d2c/tokenizer/tokenizer.hpp"
+
+namespace d2c::driver {
+
+/// What a Hugging Face model folder gives to a job.
+struct ModelFolder {
+  model::Model model;
+  std::optional<tokenizer::Tokenizer> tokenizer;  ///< unset: the folder has no tokenizer.json
+  std::optional<std::int32_t> eos;                ///< unset: neither config nor tokenizer name it
+
+  [[nodiscard]] eval::TextEncoding encoding() const {
+    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos};
+  }
+  [[nodiscard]] eval::TokenLimits limits() const;
+};
+
+/// Token that ends a response: `eos_token` of tokenizer_config.json where the tokenizer knows it,
+/// else `eos_token_id` of config.json (the first, if it is a list).
+/// @throws InputError if the folder's files cannot be read
+[[nodiscard]] std::optional<std::int32_t> end_of_sequence(
+    const std::filesystem::path& folder, const std::optional<tokenizer::Tokenizer>& tokenizer);
+
+/// @throws InputError naming the file and what is wrong with it
+[[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder);
+
+}  // namespace d2c::driver

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "d2c/cluster/objective.hpp"
+#include "d2c/eval/batch.hpp"
+#include "d2c/merge/merge.hpp"
+#include "d2c/tensor/dtype.hpp"
+
+namespace d2c::driver {
+
+/// Where the merged adapters go.
+enum class MergedOutput { peft, hdf5, both };
+
+/// Everything that decides what a job does. The defaults are here; the command line fills it in,
+/// validate() checks it, to_json() records it in the results.
+struct RunOptions {
+  std::filesystem::path manifest;  ///< file, or folder by convention
+  std::filesystem::path output;    ///< folder; made if absent
+  bool overwrite = false;          ///< replace an earlier job's results in `output`
+
+  int k = 0;  ///< clusters at most; must be given
+  std::string search = "d2c";
+  std::uint64_t seed = 0;
+  int restarts = 10;
+  int max_iterations = 50;
+  bool allow_empty = false;
+  std::int64_t max_evaluations = 0;  ///< 0 = no limit
+  cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
+
+  std::string merge_method = "average";
+  merge::Options merge;
+
+  eval::LossOn loss_on = eval::LossOn::response;
+  Index batch_tokens = 2048;  ///< distinct tokens per forward pass
+
+  MergedOutput merged_output = MergedOutput::peft;
+  std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
+
+  int threads = 1;  ///< per rank
+  std::uint64_t exchange_mib = 256;  ///< cap on factors in flight, per rank
+  std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per rank
+};
+
+/// Checks what can be checked without reading input. @throws UsageError naming the option
+void validate(const RunOptions& options);
+/// The same for a job that writes nothing.
+void validate_search(const RunOptions& options);
+/// Checks K against the number of tasks. @throws UsageError
+void validate(const RunOptions& options, int n_tasks);
+
+/// All options as JSON, in a fixed order.
+[[nodiscard]] std::string to_json(const RunOptions& options);
+
+/// Hash (16 hex digits) of the options and inputs that decide the numbers: not of output places,
+/// threads or memory caps.
+[[nodiscard]] std::string config_hash(const RunOptions& options, const std::string& manifest_json);
+
+}  // namespace d2c::driver

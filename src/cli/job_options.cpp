@@ -1,0 +1,123 @@
+#include "job_options.hpp"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "choice.hpp"
+#include "d2c/core/error.hpp"
+
+namespace d2c::cli {
+namespace {
+
+std::string method_list() {
+  std::string names;
+  for (const merge::Method& method : merge::methods()) {
+    names += (names.empty() ? "" : ", ") + std::string(method.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+int default_threads() {
+  for (const char* name : {"OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"}) {
+    const char* text = std::getenv(name);
+    if (text != nullptr && std::atoi(text) > 0) return std::atoi(text);
+  }
+  return 1;
+}
+
+void add_merge_options(po::options_description& group, const std::string& default_method) {
+  const merge::Options defaults;
+  group.add_options()
+      ("method", po::value<std::string>()->default_value(default_method),
+       ("how adapters are merged: " + method_list() + "; `d2c merge --list-methods` explains them").c_str())
+      ("merged-rank", po::value<Index>()->default_value(0),
+       "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its members")
+      ("density", po::value<double>()->default_value(defaults.density),
+       "share of the entries that pruning methods keep, in (0, 1]")
+      ("majority-sign-method", po::value<std::string>()->default_value("total"),
+       "how TIES methods elect a sign: total (of the sum) or frequency (of the signs)")
+      ("merged-dtype", po::value<std::string>()->default_value("source"),
+       "number format of merged adapters: source (as the adapters), f32, f16 or bf16");
+}
+
+merge::Options merge_options(const po::variables_map& values) {
+  merge::Options options;
+  options.merged_rank = values["merged-rank"].as<Index>();
+  options.density = values["density"].as<double>();
+  options.majority_sign = choice<merge::MajoritySign>(
+      values, "majority-sign-method",
+      {{"total", merge::MajoritySign::total}, {"frequency", merge::MajoritySign::frequency}});
+  if (values.count("seed") != 0) options.seed = values["seed"].as<std::uint64_t>();
+  return options;
+}
+
+std::optional<DType> merged_dtype(const po::variables_map& values) {
+  return choice<std::optional<DType>>(
+      values, "merged-dtype",
+      {{"source", std::nullopt}, {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}});
+}
+
+std::vector<po::options_description> job_option_groups() {
+  const driver::RunOptions defaults;
+  po::options_description search("Clusters", kHelpWidth);
+  search.add_options()
+      (",K", po::value<int>()->value_name("K"), "number of merged adapters: the room that the device has")
+      ("seed", po::value<std::uint64_t>()->default_value(defaults.seed), "of all random choices")
+      ("restarts", po::value<int>()->default_value(defaults.restarts),
+       "random starts; the best result of all is returned")
+      ("max-iterations", po::value<int>()->default_value(defaults.max_iterations), "per start")
+      ("max-evaluations", po::value<std::int64_t>()->default_value(defaults.max_evaluations),
+       "stop after this many (task, merged adapter) evaluations; 0 = no limit")
+      ("allow-empty", po::bool_switch(), "leave a cluster empty that loses its last task")
+      ("objective", po::value<std::string>()->default_value("loss"),
+       "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its own "
+       "adapter to the base model) or worst (the worst task on that scale)")
+      ("loss-on", po::value<std::string>()->default_value("response"),
+       "tokens that count: response or all");
+
+  po::options_description merging("Merging", kHelpWidth);
+  add_merge_options(merging, defaults.merge_method);
+
+  po::options_description machine("Machine", kHelpWidth);
+  machine.add_options()
+      ("threads", po::value<int>()->default_value(default_threads()),
+       "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default")
+      ("batch-tokens", po::value<Index>()->default_value(defaults.batch_tokens),
+       "tokens per forward pass at most; bounds the memory of activations")
+      ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
+       "factors on their way to a rank at a time, MiB")
+      ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
+       "merged adapters on a rank at a time, MiB");
+  return {search, merging, machine};
+}
+
+driver::RunOptions job_options(const po::variables_map& values) {
+  driver::RunOptions options;
+  options.manifest = values["manifest"].as<std::string>();
+  if (values.count("-K") == 0) {
+    throw UsageError({"-K is missing", "it is the number of merged adapters",
+                      "give the number of adapters that the device has room for"});
+  }
+  options.k = values["-K"].as<int>();
+  options.seed = values["seed"].as<std::uint64_t>();
+  options.restarts = values["restarts"].as<int>();
+  options.max_iterations = values["max-iterations"].as<int>();
+  options.max_evaluations = values["max-evaluations"].as<std::int64_t>();
+  options.allow_empty = values["allow-empty"].as<bool>();
+  options.objective = cluster::objective_kind(values["objective"].as<std::string>());
+  options.loss_on = choice<eval::LossOn>(
+      values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
+  options.merge_method = values["method"].as<std::string>();
+  options.merge = merge_options(values);
+  options.merged_dtype = merged_dtype(values);
+  options.threads = values["threads"].as<int>();
+  options.batch_tokens = values["batch-tokens"].as<Index>();
+  options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
+  options.merged_mib = values["merged-mib"].as<std::uint64_t>();
+  return options;
+}
+
+}  // namespace d2c::cli

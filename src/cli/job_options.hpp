@@ -1,0 +1,22 @@
+#pragma once
+
+#include "command_line.hpp"
+#include "d2c/driver/run_options.hpp"
+
+namespace d2c::cli {
+
+/// The options that `run` and `plan` share.
+[[nodiscard]] std::vector<po::options_description> job_option_groups();
+/// @throws UsageError naming the option
+[[nodiscard]] driver::RunOptions job_options(const po::variables_map& values);
+
+/// The options of merging, shared with `merge`.
+void add_merge_options(po::options_description& group, const std::string& default_method);
+[[nodiscard]] merge::Options merge_options(const po::variables_map& values);
+/// "source" gives nothing. @throws UsageError
+[[nodiscard]] std::optional<DType> merged_dtype(const po::variables_map& values);
+
+/// Threads per rank unless told otherwise: OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1.
+[[nodiscard]] int default_threads();
+
+}  // namespace d2c::cli

@@ -1,0 +1,92 @@
+#include "d2c/cli/main.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <exception>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/driver/version.hpp"
+
+namespace d2c::cli {
+namespace {
+
+constexpr std::array kCommands{
+    Command{"run", "cluster and merge adapters: the job, also under mpirun or srun", run_command},
+    Command{"plan", "check every input of a job and tell what it will take", plan_command},
+    Command{"evaluate", "loss of a model or adapter on a file of examples", evaluate_command},
+    Command{"merge", "merge adapters into one, without clustering", merge_command},
+    Command{"inspect", "show a results file", inspect_command},
+    Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
+};
+
+std::string overview() {
+  std::string text =
+      "d2c clusters and merges LoRA adapters: room for K adapters serves T tasks.\n\n"
+      "Usage: d2c COMMAND [arguments]\n\nCommands:\n";
+  for (const Command& command : commands()) {
+    text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  }
+  text += "\n`d2c COMMAND --help` explains a command. Start with:\n"
+          "  d2c plan data/demo/manifest.json -K 5\n"
+          "  mpirun -n 2 d2c run data/demo/manifest.json -K 5 --output results\n\n"
+          "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 stopped at a checkpoint, 1 anything "
+          "else.\n";
+  return text;
+}
+
+int dispatch(int argc, char** argv) {
+  const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    if (speaks_for_all()) fmt::print(args.empty() ? stderr : stdout, "{}", overview());
+    return static_cast<int>(args.empty() ? ExitCode::usage : ExitCode::ok);
+  }
+  if (args[0] == "--version") {
+    if (speaks_for_all()) fmt::print("d2c {} ({})\n", driver::version(), driver::git_commit());
+    return 0;
+  }
+  const auto rows = commands();
+  const auto place = std::find_if(rows.begin(), rows.end(),
+                                  [&](const Command& command) { return command.name == args[0]; });
+  if (place == rows.end()) {
+    throw UsageError({fmt::format("'{}' is not a command", args[0]), "", "see `d2c --help`"});
+  }
+  Invocation invocation{{args.begin() + 1, args.end()}, "d2c"};
+  for (const std::string& arg : args) invocation.command_line += " " + arg;
+  return place->function(invocation);
+}
+
+int report(ExitCode code, const std::string& line) {
+  if (speaks_for_all()) fmt::print(stderr, "d2c: {}\n", line);
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+bool speaks_for_all() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+    const char* rank = std::getenv(name);
+    if (rank != nullptr) return std::string_view(rank) == "0";
+  }
+  return true;
+}
+
+int main(int argc, char** argv) {
+  try {
+    return dispatch(argc, argv);
+  } catch (const Error& error) {
+    return report(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(ExitCode::failure, "out of memory");
+  } catch (const std::exception& error) {
+    return report(ExitCode::failure, error.what());
+  }
+}
+
+}  // namespace d2c::cli

@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+
+#include "choice.hpp"
+#include "commands.hpp"
+#include "d2c/driver/run.hpp"
+#include "d2c/ops/threads.hpp"
+#include "d2c/results/summary.hpp"
+#include "job_options.hpp"
+#include "parallel_command.hpp"
+
+namespace d2c::cli {
+namespace {
+
+CommandLine command_line() {
+  CommandLine line;
+  line.usage = "d2c run MANIFEST -K 5 --output DIR [options]";
+  line.description =
+      "Clusters the tasks of MANIFEST (a JSON file, or a folder with model, adapters/NAME and\n"
+      "examples/NAME.jsonl) into K groups and merges the adapters of each group, so that K adapters\n"
+      "serve all tasks as well as possible. Under mpirun or srun the ranks share the work; the result\n"
+      "is the same for any number of ranks.\n\n"
+      "Writes DIR/results.h5 (every loss, HDF5) and DIR/merged/cluster_NN (PEFT folders).";
+  line.groups = job_option_groups();
+  po::options_description output("Output", kHelpWidth);
+  output.add_options()
+      ("output,o", po::value<std::string>()->required(), "folder for the results; made if absent")
+      ("overwrite", po::bool_switch(), "replace the results of an earlier job in that folder")
+      ("merged", po::value<std::string>()->default_value("peft"),
+       "where merged adapters go: peft (folders), hdf5 (results.h5) or both")
+      ("quiet,q", po::bool_switch(), "no progress lines, no end report")
+      ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
+      ("help,h", "show this text");
+  line.groups.push_back(output);
+  line.positional = "manifest";
+  return line;
+}
+
+driver::RunOptions options_of(const po::variables_map& values) {
+  driver::RunOptions options = job_options(values);
+  options.output = values["output"].as<std::string>();
+  options.overwrite = values["overwrite"].as<bool>();
+  options.merged_output = choice<driver::MergedOutput>(
+      values, "merged",
+      {{"peft", driver::MergedOutput::peft}, {"hdf5", driver::MergedOutput::hdf5},
+       {"both", driver::MergedOutput::both}});
+  driver::validate(options);
+  return options;
+}
+
+}  // namespace
+
+int run_command(const Invocation& invocation) {
+  const CommandLine line = command_line();
+  const po::variables_map values = parse(line, invocation.args);
+  if (values.count("help") != 0) {
+    if (speaks_for_all()) fmt::print("{}", line.help());
+    return 0;
+  }
+  const driver::RunOptions options = options_of(values);
+  const bool quiet = values["quiet"].as<bool>();
+  ops::set_threads(options.threads);
+  return with_mpi([&](comm::Communicator& comm) {
+    driver::RunContext context;
+    context.command_line = invocation.command_line;
+    if (!quiet) context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+    const results::RunResults results = driver::run(comm, options, context);
+    if (comm.is_root() && !quiet) {
+      fmt::print("{}\nResults: {}\n", results::print_summary(results),
+                 (options.output / "results.h5").string());
+    }
+    return 0;
+  });
+}
+
+}  // namespace d2c::cli

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/driver/adapter_store.hpp"
+#include "d2c/driver/manifest.hpp"
+#include "d2c/driver/model_folder.hpp"
+#include "d2c/driver/run_options.hpp"
+#include "d2c/driver/task_store.hpp"
+
+namespace d2c::driver {
+
+/// The input of a job, loaded and spread over the ranks.
+struct Job {
+  Manifest manifest;
+  std::string manifest_json;
+  std::unique_ptr<ModelFolder> model;
+  std::vector<int> adapter_of_task;
+  std::unique_ptr<TaskStore> tasks;
+  std::unique_ptr<AdapterStore> adapters;
+};
+
+/// Collective. @throws InputError or UsageError, the same on every rank
+[[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers);
+
+}  // namespace d2c::driver

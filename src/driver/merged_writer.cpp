@@ -1,0 +1,114 @@
+#include "merged_writer.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/driver/version.hpp"
+#include "d2c/lora/adapter.hpp"
+
+namespace d2c::driver {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string model_card(const RunOptions& options, const Job& job,
+                       const results::RunResults& results, int cluster,
+                       const MergeRequest& request) {
+  std::string card = fmt::format(
+      "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
+      "# Merged adapter of cluster {}\n\n"
+      "Made by d2c {} (method `{}`) from {} adapter{}. Base model: `{}`.\n\n"
+      "| task | adapter | weight | loss here | own adapter | base model |\n|---|---|---|---|---|---|\n",
+      job.adapters->base_model(), cluster, version(), options.merge_method, request.adapters.size(),
+      request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
+  const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
+  for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
+    if (results.result.assignment[task] != cluster) continue;
+    const auto place = std::ranges::find(request.adapters, job.adapter_of_task[task]);
+    const auto member = static_cast<std::size_t>(place - request.adapters.begin());
+    card += fmt::format("| {} | {} | {:.4g} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
+                        fs::path(results.tasks.adapter[task]).filename().string(),
+                        request.weights[member],
+                        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
+                        results.baselines.at("own")[task], results.baselines.at("base")[task]);
+  }
+  card += "\nLosses: mean negative log likelihood of the response tokens of the few-shot examples, "
+          "nats per token.\n";
+  return card;
+}
+
+results::MatrixView view(const Matrix& matrix) {
+  return {matrix.rows(), matrix.cols(), matrix.values()};
+}
+
+}  // namespace
+
+std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
+
+MergedFolders::MergedFolders(fs::path output, bool overwrite)
+    : output_(std::move(output)), overwrite_(overwrite) {}
+
+void MergedFolders::prepare() const {
+  if (!overwrite_) {
+    for (const char* name : {"results.h5", "merged"}) {
+      if (fs::exists(output_ / name)) {
+        throw InputError({output_ / name, {}},
+                         {"exists already", "results of an earlier job are not overwritten unasked",
+                          "choose another --output or add --overwrite"});
+      }
+    }
+  }
+  std::error_code error;
+  fs::remove_all(partial(), error);
+  fs::create_directories(partial(), error);
+  if (error) {
+    throw InputError({output_, {}}, {"cannot be made: " + error.message(),
+                                 "the results need a place", "choose another --output"});
+  }
+}
+
+void MergedFolders::publish() const {
+  const fs::path final_place = output_ / "merged";
+  const fs::path old = output_ / "merged.old";
+  std::error_code error;
+  fs::remove_all(old, error);
+  if (fs::exists(final_place)) fs::rename(final_place, old, error);
+  if (!error) fs::rename(partial(), final_place, error);
+  if (error) {
+    throw InputError({final_place, {}}, {"cannot be put in place: " + error.message(), "",
+                                     fmt::format("the adapters are in {}", partial().string())});
+  }
+  fs::remove_all(old, error);
+}
+
+void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
+                  DistributedOracle& oracle, const results::RunResults& results,
+                  const MergedFolders& folders, results::ResultsWriter* writer) {
+  for (int cluster = 0; cluster < results.n_clusters; ++cluster) {
+    cluster::TaskSet members;
+    for (std::size_t task = 0; task < results.result.assignment.size(); ++task) {
+      if (results.result.assignment[task] == cluster) members.push_back(static_cast<int>(task));
+    }
+    if (members.empty()) continue;
+    const lora::FactorMap merged = oracle.merged(members);
+    comm::agree(comm, [&] {
+      if (options.merged_output != MergedOutput::hdf5 && cluster % comm.size() == comm.rank()) {
+        lora::WriteOptions write;
+        write.dtype = oracle.stored_dtype();
+        write.base_model = job.adapters->base_model();
+        write.card = model_card(options, job, results, cluster, oracle.request_for(members));
+        write.base = job.adapters->modules();
+        lora::write_adapter(folders.partial() / cluster_folder(cluster), merged, write);
+      }
+      if (options.merged_output != MergedOutput::peft && writer != nullptr) {
+        for (const auto& [module, factors] : merged) {
+          writer->add_merged(cluster, module, view(factors.a), view(factors.b));
+        }
+      }
+    });
+  }
+}
+
+}  // namespace d2c::driver

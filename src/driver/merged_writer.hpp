@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "d2c/driver/distributed_oracle.hpp"
+#include "d2c/driver/run_options.hpp"
+#include "d2c/results/run_results.hpp"
+#include "d2c/results/writer.hpp"
+#include "job.hpp"
+
+namespace d2c::driver {
+
+/// Name of a cluster's folder below output/merged.
+[[nodiscard]] std::string cluster_folder(int cluster);
+
+/// The folders of an output while they are being made: everything goes to `merged.partial`, and
+/// takes the place of `merged` only when it is complete.
+class MergedFolders {
+ public:
+  MergedFolders(std::filesystem::path output, bool overwrite);
+  /// @throws InputError if there are results that must not be overwritten, or no folder can be made
+  void prepare() const;
+  [[nodiscard]] std::filesystem::path partial() const { return output_ / "merged.partial"; }
+  void publish() const;
+
+ private:
+  std::filesystem::path output_;
+  bool overwrite_;
+};
+
+/// Merges each cluster once more and writes it: a PEFT folder (by the ranks in turn) and, where
+/// wanted, into the results file (by rank 0). Collective.
+void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
+                  DistributedOracle& oracle, const results::RunResults& results,
+                  const MergedFolders& folders, results::ResultsWriter* writer);
+
+}  // namespace d2c::driver

@@ -1,0 +1,130 @@
+#include "d2c/driver/plan.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "d2c/comm/distribution.hpp"
+#include "d2c/model/cost.hpp"
+#include "d2c/driver/distributed_merge.hpp"
+#include "job.hpp"
+
+namespace d2c::driver {
+namespace {
+
+/// The largest batch that any task of this rank is packed into, and its cost.
+model::BatchSize size_of(const eval::Batch& batch) {
+  model::BatchSize size;
+  size.n_tokens = std::ssize(batch.forest.ids);
+  size.n_segments = std::ssize(batch.forest.segments);
+  size.n_targets = std::ssize(batch.targets);
+  for (const model::Segment& segment : batch.forest.segments) {
+    size.longest = std::max(size.longest, segment.first_position + segment.end - segment.begin);
+  }
+  return size;
+}
+
+/// Sum of the ranks that merged modules reading one input can have: q, k and v, at worst.
+Index joint_rank(const AdapterStore& adapters, const MergePlan& plan, const MergeRequest& all) {
+  Index largest = plan.options.merged_rank;
+  Index sum = 0;
+  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+    Index of_module = 0;
+    for (const int adapter : all.adapters) {
+      largest = std::max<Index>(largest, adapters.rank_of(adapter, module));
+      of_module += adapters.rank_of(adapter, module);
+    }
+    sum = std::max(sum, of_module);
+  }
+  return 3 * (plan.method->name == "cat" ? sum : largest);
+}
+
+std::string mib(std::uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
+  comm::agree(comm, [&] { validate_search(options); });
+  PhaseTimers timers;
+  const Job job = load_job(comm, options, timers);
+  const auto& config = job.model->model.config();
+
+  Plan plan;
+  plan.n_tasks = job.tasks->n_tasks();
+  plan.n_adapters = job.adapters->n_adapters();
+  plan.k = options.k;
+  plan.n_ranks = comm.size();
+  plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
+  std::vector<double> costs;
+  double flop = 0.0;
+  for (int task = 0; task < plan.n_tasks; ++task) {
+    const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
+    plan.few_shot_tokens += facts.n_tokens;
+    plan.few_shot_computed += facts.n_computed;
+    plan.few_shot_targets += facts.n_targets;
+    plan.n_held_out += job.tasks->facts(task, Split::held_out).n_examples > 0 ? 1 : 0;
+    costs.push_back(static_cast<double>(facts.n_computed));
+  }
+  plan.imbalance = comm::imbalance(costs, job.tasks->owners(), comm.size());
+
+  MergePlan merging;
+  merging.method = &merge::find_method(options.merge_method);
+  merging.options = options.merge;
+  MergeRequest all;
+  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);
+  const Index rank = joint_rank(*job.adapters, merging, all);
+
+  double activation = 0.0;
+  for (int task = 0; task < plan.n_tasks; ++task) {
+    if (job.tasks->owner(task) != comm.rank()) continue;
+    for (const Split split : {Split::few_shot, Split::held_out}) {
+      if (job.tasks->facts(task, split).n_examples == 0) continue;
+      for (const eval::Batch& batch : job.tasks->local(task, split).batches) {
+        const model::BatchSize size = size_of(batch);
+        activation = std::max(activation, static_cast<double>(model::activation_bytes(
+                                              config, size, rank, options.threads)));
+        if (split == Split::few_shot) flop += model::flops(config, size);
+      }
+    }
+  }
+  comm.maximum({&activation, 1});
+  plan.activation_bytes = static_cast<std::uint64_t>(activation);
+  double adapter_bytes = static_cast<double>(job.adapters->local_bytes());
+  comm.maximum({&adapter_bytes, 1});
+  plan.adapter_bytes = static_cast<std::uint64_t>(adapter_bytes);
+  const auto flops_of_ranks = comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
+  for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
+
+  plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(config) +
+                                              model::parameters_per_target(config));
+  plan.weight_bytes = model::weight_bytes(config);
+  const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
+  plan.merged_bytes = std::max(one_merged, std::min(one_merged * static_cast<std::uint64_t>(plan.k),
+                                                    options.merged_mib << 20));
+  plan.exchange_bytes = comm.size() == 1 ? 0 : options.exchange_mib << 20;
+  return plan;
+}
+
+std::string print_plan(const Plan& plan) {
+  const double sharing =
+      static_cast<double>(plan.few_shot_tokens) / static_cast<double>(plan.few_shot_computed);
+  std::string text = fmt::format("Input is valid: {} tasks ({} with held-out examples), {} adapters, K = {}\n",
+                                 plan.n_tasks, plan.n_held_out, plan.n_adapters, plan.k);
+  text += fmt::format("tokens               {} in few-shot examples, {} scored, {} computed (prefixes shared {:.2f} times)\n",
+                      plan.few_shot_tokens, plan.few_shot_targets, plan.few_shot_computed, sharing);
+  text += fmt::format("model                {} parameters per scored token\n", plan.parameters);
+  text += fmt::format("work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
+                      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
+  text += fmt::format("ranks                {} (task imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
+  text += fmt::format("memory per rank      {} = weights {} + adapters {} + merged {} + exchange up to {} + activations {}\n",
+                      mib(plan.bytes_per_rank()), mib(plan.weight_bytes), mib(plan.adapter_bytes),
+                      mib(plan.merged_bytes), mib(plan.exchange_bytes), mib(plan.activation_bytes));
+  if (plan.imbalance > 1.1) {
+    text += "advice               fewer ranks would be used better: tasks are not divided between ranks\n";
+  }
+  return text;
+}
+
+}  // namespace d2c::driver

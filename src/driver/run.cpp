@@ -1,0 +1,327 @@
+#include "d2c/driver/run.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "d2c/cluster/search.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/core/rng.hpp"
+#include "d2c/driver/version.hpp"
+#include "d2c/results/writer.hpp"
+#include "job.hpp"
+#include "merged_writer.hpp"
+#include "phase_report.hpp"
+
+namespace d2c::driver {
+namespace {
+
+using Losses = std::vector<double>;
+
+/// Logs each iteration of the search on rank 0, and notes when it came.
+class ProgressLog final : public cluster::Observer {
+ public:
+  ProgressLog(const comm::Communicator& comm, const RunContext& context)
+      : comm_(comm), context_(context) {}
+
+  void on_iteration(const cluster::Progress& progress) override {
+    if (!comm_.is_root() || !context_.log) return;
+    context_.log(fmt::format(
+        "{:8.1f} s  restart {:>3}  iteration {:>3}  objective {:.4f}  best {:.4f}  moved {:>4}  "
+        "evaluations {}",
+        watch_.seconds(), progress.restart + 1, progress.iteration + 1, progress.objective,
+        progress.best, progress.moved, progress.evaluations));
+  }
+
+ private:
+  const comm::Communicator& comm_;
+  const RunContext& context_;
+  Stopwatch watch_;
+};
+
+std::string utc_now() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+}
+
+std::vector<double> task_weights(const Manifest& manifest) {
+  std::vector<double> weights;
+  for (const TaskSpec& task : manifest.tasks) weights.push_back(task.weight);
+  return weights;
+}
+
+/// A partition that knows nothing: every task in a cluster drawn at random.
+cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
+  CounterRng rng(seed, hash_name("baseline/random"));
+  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
+  for (int& cluster : assignment) cluster = static_cast<int>(rng.below(static_cast<std::uint64_t>(k)));
+  return {assignment, k};
+}
+
+/// Loss of every task under the merged adapter of its own cluster. [task]
+Losses losses_of(DistributedOracle& oracle, const cluster::Partition& partition, Split split) {
+  std::vector<cluster::TaskSet> sets;
+  std::vector<int> set_of_cluster;
+  for (auto& members : partition.clusters()) {
+    set_of_cluster.push_back(static_cast<int>(sets.size()));
+    if (!members.empty()) sets.push_back(std::move(members));
+  }
+  std::vector<cluster::Query> queries;
+  for (int task = 0; task < partition.n_tasks(); ++task) {
+    queries.push_back({set_of_cluster[static_cast<std::size_t>(partition[task])], task});
+  }
+  return oracle.losses(sets, queries, split);
+}
+
+/// Loss of every task under every cluster's merged adapter; NaN for empty clusters. [task, cluster]
+Losses loss_matrix(DistributedOracle& oracle, const cluster::Partition& partition, Split split) {
+  std::vector<cluster::TaskSet> sets;
+  std::vector<cluster::Query> queries;
+  std::vector<std::size_t> entry;
+  const auto clusters = partition.clusters();
+  for (std::size_t k = 0; k < clusters.size(); ++k) {
+    if (clusters[k].empty()) continue;
+    for (int task = 0; task < partition.n_tasks(); ++task) {
+      queries.push_back({static_cast<int>(sets.size()), task});
+      entry.push_back(static_cast<std::size_t>(task) * clusters.size() + k);
+    }
+    sets.push_back(clusters[k]);
+  }
+  Losses matrix(static_cast<std::size_t>(partition.n_tasks()) * clusters.size(),
+                std::numeric_limits<double>::quiet_NaN());
+  const Losses values = oracle.losses(sets, queries, split);
+  for (std::size_t q = 0; q < values.size(); ++q) matrix[entry[q]] = values[q];
+  return matrix;
+}
+
+/// The losses that every user compares with, on one split.
+results::Baselines measure_baselines(DistributedOracle& oracle, const RunOptions& options,
+                                     Split split) {
+  const int n_tasks = oracle.n_tasks();
+  const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(n_tasks), 0), 1);
+  return {{"base", oracle.base_losses(split)},
+          {"own", oracle.own_losses(split)},
+          {"one", losses_of(oracle, one, split)},
+          {"random", losses_of(oracle, random_partition(n_tasks, options.k, options.seed), split)}};
+}
+
+struct Comparison {
+  std::vector<double> gain;    ///< [task]
+  std::vector<double> regret;  ///< [task]
+};
+
+Comparison compare(const results::Baselines& baselines, const Losses& loss) {
+  const int n_tasks = static_cast<int>(loss.size());
+  const cluster::Objective gains(cluster::ObjectiveKind::gain, n_tasks, {},
+                                 {baselines.at("base"), baselines.at("own")});
+  Comparison result;
+  for (int task = 0; task < n_tasks; ++task) {
+    const auto t = static_cast<std::size_t>(task);
+    result.gain.push_back(gains.gain(task, loss[t]));
+    result.regret.push_back(loss[t] - baselines.at("own")[t]);
+  }
+  return result;
+}
+
+Losses at_assignment(const Losses& matrix, const cluster::Partition& partition) {
+  Losses losses;
+  const auto k = static_cast<std::size_t>(partition.k());
+  for (int task = 0; task < partition.n_tasks(); ++task) {
+    losses.push_back(matrix[static_cast<std::size_t>(task) * k + static_cast<std::size_t>(partition[task])]);
+  }
+  return losses;
+}
+
+/// Weighted mean over the tasks whose loss is known.
+double mean_known(const Losses& losses, std::span<const double> weights) {
+  double sum = 0;
+  double total = 0;
+  for (std::size_t t = 0; t < losses.size(); ++t) {
+    if (std::isnan(losses[t])) continue;
+    sum += weights[t] * losses[t];
+    total += weights[t];
+  }
+  return sum / total;
+}
+
+results::HeldOut measure_held_out(DistributedOracle& oracle, const RunOptions& options,
+                                  const Job& job, const cluster::Partition& partition) {
+  results::HeldOut held_out;
+  for (int task = 0; task < oracle.n_tasks(); ++task) {
+    const TaskFacts& facts = job.tasks->facts(task, Split::held_out);
+    held_out.n_examples.push_back(facts.n_examples);
+    held_out.n_tokens.push_back(facts.n_targets);
+  }
+  held_out.loss = loss_matrix(oracle, partition, Split::held_out);
+  held_out.baselines = measure_baselines(oracle, options, Split::held_out);
+  const Losses own_cluster = at_assignment(held_out.loss, partition);
+  held_out.objective = mean_known(own_cluster, task_weights(job.manifest));
+  Comparison comparison = compare(held_out.baselines, own_cluster);
+  held_out.gain = std::move(comparison.gain);
+  held_out.regret = std::move(comparison.regret);
+  return held_out;
+}
+
+void describe_tasks(const Job& job, results::RunResults& out) {
+  for (int task = 0; task < job.tasks->n_tasks(); ++task) {
+    const TaskSpec& spec = job.manifest.tasks[static_cast<std::size_t>(task)];
+    const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
+    out.tasks.name.push_back(spec.name);
+    out.tasks.adapter.push_back(spec.adapter.lexically_normal().string());
+    out.tasks.n_examples.push_back(facts.n_examples);
+    out.tasks.n_tokens.push_back(facts.n_targets);
+    out.tasks.weight.push_back(spec.weight);
+  }
+}
+
+void describe_search(const cluster::SearchResult& search, results::RunResults& out) {
+  for (const cluster::Iteration& iteration : search.history) {
+    out.iterations.restart.push_back(search.best_restart);
+    out.iterations.assignment.insert(out.iterations.assignment.end(), iteration.assignment.begin(),
+                                     iteration.assignment.end());
+    out.iterations.loss.insert(out.iterations.loss.end(), iteration.loss.values.begin(),
+                               iteration.loss.values.end());
+    out.iterations.objective.push_back(iteration.objective);
+    out.iterations.moved.push_back(iteration.moved);
+  }
+  for (const cluster::RestartSummary& restart : search.restarts) {
+    out.restarts.objective.push_back(restart.objective);
+    out.restarts.iterations.push_back(restart.iterations);
+    out.restarts.stop_reason.emplace_back(cluster::name(restart.stop));
+  }
+  for (const cluster::CurvePoint& point : search.curve) {
+    out.curve.evaluations.push_back(point.evaluations);
+    out.curve.objective.push_back(point.objective);
+  }
+  out.evaluations.cached = search.counts.cached;
+}
+
+void describe_result(const cluster::SearchResult& search, results::RunResults& out) {
+  out.result.assignment = search.partition.assignment();
+  out.result.loss = search.loss.values;
+  out.result.objective = search.objective;
+  for (const int size : search.partition.sizes()) out.result.size.push_back(size);
+  Comparison comparison = compare(out.baselines, search.loss.of(search.partition));
+  out.result.gain = std::move(comparison.gain);
+  out.result.regret = std::move(comparison.regret);
+}
+
+results::Provenance provenance(const comm::Communicator& comm, const RunOptions& options,
+                               const RunContext& context, const Job& job) {
+  results::Provenance p;
+  p.version = version();
+  p.git_commit = git_commit();
+  p.created_utc = utc_now();
+  p.mpi_ranks = comm.size();
+  p.threads = options.threads;
+  p.seed = options.seed;
+  p.command_line = context.command_line;
+  p.config = to_json(options);
+  p.config_hash = config_hash(options, job.manifest_json);
+  return p;
+}
+
+MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
+  MergePlan plan;
+  plan.method = &merge::find_method(options.merge_method);
+  plan.options = options.merge;
+  plan.stored_dtype = options.merged_dtype.value_or(adapters.widest_dtype());
+  plan.exchange_bytes = options.exchange_mib << 20;
+  return plan;
+}
+
+cluster::SearchOptions search_options(const RunOptions& options) {
+  cluster::SearchOptions search;
+  search.k = options.k;
+  search.seed = options.seed;
+  search.restarts = options.restarts;
+  search.max_iterations = options.max_iterations;
+  search.empty = options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
+  search.max_evaluations = options.max_evaluations;
+  return search;
+}
+
+void log_input(const comm::Communicator& comm, const RunContext& context, const Job& job) {
+  if (!comm.is_root() || !context.log) return;
+  for (const std::string& warning : job.tasks->warnings()) context.log("warning: " + warning);
+  const int n_modules = static_cast<int>(job.adapters->modules().size());
+  int fewest = n_modules;
+  int most = 0;
+  for (int adapter = 0; adapter < job.adapters->n_adapters(); ++adapter) {
+    fewest = std::min(fewest, job.adapters->n_applied(adapter));
+    most = std::max(most, job.adapters->n_applied(adapter));
+  }
+  context.log(fmt::format("{} tasks, {} adapters, applied to {} of {} modules", job.tasks->n_tasks(),
+                          job.adapters->n_adapters(),
+                          fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most),
+                          n_modules));
+}
+
+}  // namespace
+
+results::RunResults run(comm::Communicator& comm, const RunOptions& options,
+                        const RunContext& context) {
+  const MergedFolders folders(options.output, options.overwrite);
+  std::unique_ptr<results::ResultsWriter> writer;
+  comm::agree(comm, [&] {
+    validate(options);
+    if (!comm.is_root()) return;
+    folders.prepare();
+    writer = std::make_unique<results::ResultsWriter>(
+        options.output / "results.h5",
+        options.overwrite ? results::IfExists::replace : results::IfExists::refuse);
+  });
+
+  PhaseTimers timers;
+  const Stopwatch total;
+  const Job job = load_job(comm, options, timers);
+  log_input(comm, context, job);
+
+  eval::Evaluator evaluator(job.model->model);
+  DistributedOracle oracle({comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
+                           merge_plan(options, *job.adapters), options.merged_mib << 20);
+
+  results::RunResults out;
+  out.provenance = provenance(comm, options, context, job);
+  out.n_clusters = options.k;
+  out.objective_kind = cluster::name(options.objective);
+  out.merge_method = options.merge_method;
+  describe_tasks(job, out);
+  out.baselines = measure_baselines(oracle, options, Split::few_shot);
+
+  const cluster::Objective objective(options.objective, oracle.n_tasks(), task_weights(job.manifest),
+                                     {out.baselines.at("base"), out.baselines.at("own")});
+  cluster::CachedOracle cache(oracle);
+  ProgressLog progress(comm, context);
+  cluster::Problem problem{.oracle = cache, .objective = objective};
+  problem.observer = &progress;
+  const cluster::SearchResult search = cluster::d2c_search(problem, search_options(options));
+  describe_search(search, out);
+  describe_result(search, out);
+  if (job.tasks->any_held_out()) {
+    out.heldout = measure_held_out(oracle, options, job, search.partition);
+  }
+
+  {
+    const auto timer = timers.scope("write");
+    write_merged(comm, options, job, oracle, out, folders, writer.get());
+  }
+  const WorkCounts& work = oracle.work();
+  out.evaluations.evaluated = work.units;
+  out.evaluations.merges = work.merges;
+  out.evaluations.tokens = work.tokens_computed;
+  out.evaluations.tokens_unshared = work.tokens_total;
+  out.timing = phase_report(comm, timers, total.seconds());
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    if (options.merged_output != MergedOutput::hdf5) folders.publish();
+    else std::filesystem::remove_all(folders.partial());
+    writer->finish(out);
+  });
+  return out;
+}
+
+}  // namespace d2c::driver

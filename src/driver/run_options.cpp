@@ -1,0 +1,85 @@
+#include "d2c/driver/run_options.hpp"
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/core/rng.hpp"
+
+namespace d2c::driver {
+namespace {
+
+void require(bool holds, const char* what, const char* why, const char* fix) {
+  if (!holds) throw UsageError({what, why, fix});
+}
+
+json::OrderedJson numeric_options(const RunOptions& options) {
+  json::OrderedJson value;
+  value["k"] = options.k;
+  value["search"] = options.search;
+  value["seed"] = options.seed;
+  value["restarts"] = options.restarts;
+  value["max_iterations"] = options.max_iterations;
+  value["allow_empty"] = options.allow_empty;
+  value["max_evaluations"] = options.max_evaluations;
+  value["objective"] = cluster::name(options.objective);
+  value["merge_method"] = options.merge_method;
+  value["merged_rank"] = options.merge.merged_rank;
+  value["density"] = options.merge.density;
+  value["majority_sign_method"] =
+      options.merge.majority_sign == merge::MajoritySign::total ? "total" : "frequency";
+  value["loss_on"] = options.loss_on == eval::LossOn::response ? "response" : "all";
+  value["batch_tokens"] = options.batch_tokens;
+  return value;
+}
+
+}  // namespace
+
+void validate(const RunOptions& options) {
+  require(!options.output.empty(), "--output is missing", "the results need a place",
+          "give a folder");
+  validate_search(options);
+}
+
+void validate_search(const RunOptions& options) {
+  require(options.k >= 1, "-K must be at least 1", "it is the number of merged adapters",
+          "give the number of adapters that the device has room for");
+  require(options.restarts >= 1, "--restarts must be at least 1", "", "give the number of starts");
+  require(options.max_iterations >= 1, "--max-iterations must be at least 1", "", "");
+  require(options.max_evaluations >= 0, "--max-evaluations must not be negative", "",
+          "give 0 for no limit");
+  require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");
+  require(options.threads >= 1, "--threads must be at least 1", "", "");
+  require(options.exchange_mib >= 1, "--exchange-mib must be at least 1", "", "");
+  require(options.merged_mib >= 1, "--merged-mib must be at least 1", "", "");
+  merge::validate(merge::find_method(options.merge_method), options.merge);
+}
+
+void validate(const RunOptions& options, int n_tasks) {
+  if (options.k > n_tasks) {
+    throw UsageError({fmt::format("-K is {}, more than the {} tasks of the manifest", options.k, n_tasks),
+                      "a cluster needs at least one task", fmt::format("give 1 to {}", n_tasks)});
+  }
+}
+
+std::string to_json(const RunOptions& options) {
+  json::OrderedJson value;
+  value["manifest"] = options.manifest.string();
+  value["output"] = options.output.string();
+  value["overwrite"] = options.overwrite;
+  value.update(numeric_options(options));
+  value["merged"] = options.merged_output == MergedOutput::peft   ? "peft"
+                    : options.merged_output == MergedOutput::hdf5 ? "hdf5"
+                                                                  : "both";
+  value["merged_dtype"] = options.merged_dtype ? name_of(*options.merged_dtype) : "source";
+  value["threads"] = options.threads;
+  value["exchange_mib"] = options.exchange_mib;
+  value["merged_mib"] = options.merged_mib;
+  return value.dump(1);
+}
+
+std::string config_hash(const RunOptions& options, const std::string& manifest_json) {
+  return fmt::format("{:016x}", hash_name(numeric_options(options).dump() + manifest_json));
+}
+
+}  // namespace d2c::driver

@@ -1,0 +1,52 @@
+#include "d2c/eval/evaluator.hpp"
+
+#include <numeric>
+#include <optional>
+
+#include "d2c/core/error.hpp"
+#include "d2c/model/decoder.hpp"
+
+namespace d2c::eval {
+
+struct Evaluator::State {
+  explicit State(const model::Model& m) : model(m), decoder(m) {}
+
+  const model::Model& model;
+  model::Decoder decoder;
+  std::optional<model::PreparedAdapter> adapter;
+};
+
+Evaluator::Evaluator(const model::Model& model) : state_(std::make_unique<State>(model)) {}
+Evaluator::~Evaluator() = default;
+
+void Evaluator::use(const lora::FactorMap* adapter) {
+  state_->adapter.reset();
+  if (adapter != nullptr) state_->adapter.emplace(state_->model.config(), *adapter);
+}
+
+std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> batches,
+                                                         Index n_examples) {
+  std::vector<std::vector<double>> losses(static_cast<std::size_t>(n_examples));
+  for (const Batch& batch : batches) {
+    const std::vector<double> nll =
+        state_->decoder.nll(batch.forest, batch.targets,
+                            state_->adapter.has_value() ? &*state_->adapter : nullptr);
+    for (std::size_t e = 0; e < batch.examples.size(); ++e) {
+      D2C_EXPECTS(batch.examples[e] < n_examples);
+      losses[static_cast<std::size_t>(batch.examples[e])].assign(
+          nll.begin() + batch.target_begin[e], nll.begin() + batch.target_begin[e + 1]);
+    }
+  }
+  return losses;
+}
+
+std::vector<double> Evaluator::example_losses(std::span<const Batch> batches, Index n_examples) {
+  std::vector<double> means;
+  for (const auto& nll : token_losses(batches, n_examples)) {
+    D2C_EXPECTS(!nll.empty());
+    means.push_back(std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size()));
+  }
+  return means;
+}
+
+}  // namespace d2c::eval

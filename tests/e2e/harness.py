@@ -1,0 +1,104 @@
+"""What the end-to-end tests share: running d2c as a user would, and reading what it wrote.
+
+Places come from the environment (set by CTest): D2C_BINARY, D2C_SOURCE, D2C_SHARED.
+"""
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+BINARY = os.environ["D2C_BINARY"]
+SOURCE = pathlib.Path(os.environ["D2C_SOURCE"])
+SHARED = pathlib.Path(os.environ["D2C_SHARED"])
+DEMO = SOURCE / "data" / "demo"
+
+try:
+    import h5py
+    import numpy
+except ImportError:  # the tests that need them are skipped by name
+    h5py = numpy = None
+
+
+def environment():
+    env = dict(os.environ)
+    env.pop("SLURM_NTASKS", None)
+    env["OMP_NUM_THREADS"] = "1"
+    if os.getuid() == 0:
+        env["OMPI_ALLOW_RUN_AS_ROOT"] = env["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+    return env
+
+
+def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None):
+    """Runs d2c; ranks = 0 runs it without mpirun."""
+    command = [BINARY, *map(str, arguments)]
+    if ranks:
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] + command
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout,
+                          env={**environment(), **(env or {})})
+
+
+def messages(completed):
+    """The lines that d2c itself wrote on standard error."""
+    return [line for line in completed.stderr.splitlines() if line.startswith("d2c: ")]
+
+
+class Case(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-e2e-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def succeed(self, *arguments, **options):
+        completed = d2c(*arguments, **options)
+        self.assertEqual(completed.returncode, 0, completed.stderr)
+        return completed
+
+    def fail_with(self, code, words, *arguments, **options):
+        """Expects the exit code and exactly one message that holds all the words."""
+        completed = d2c(*arguments, timeout=60, **options)
+        self.assertEqual(completed.returncode, code, completed.stderr)
+        lines = messages(completed)
+        self.assertEqual(len(lines), 1, completed.stderr)
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def need(self, path):
+        if not path.exists():
+            self.skipTest(f"reference data is absent: {path}")
+
+    def need_h5py(self):
+        if h5py is None:
+            self.skipTest("python3-h5py is not installed")
+
+
+def demo_manifest(n_tasks=None):
+    """The demo's manifest with absolute paths, cut to its first tasks."""
+    manifest = json.loads((DEMO / "manifest.json").read_text())
+    manifest["model"] = str(DEMO / manifest["model"])
+    for task in manifest["tasks"]:
+        for field in ("adapter", "examples", "test"):
+            task[field] = str(DEMO / task[field])
+    manifest["tasks"] = manifest["tasks"][:n_tasks]
+    return manifest
+
+
+def write_manifest(path, manifest):
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def read_safetensors(path):
+    """Header (dict) and data (bytearray) of a safetensors file."""
+    raw = path.read_bytes()
+    (size,) = struct.unpack("<Q", raw[:8])
+    return json.loads(raw[8:8 + size]), bytearray(raw[8 + size:])
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(data))

@@ -1,0 +1,218 @@
+"""Bad input ends on all ranks with one clear line and the right exit code."""
+import json
+import pathlib
+import shutil
+import struct
+import unittest
+
+from harness import (Case, DEMO, d2c, demo_manifest, read_safetensors, write_manifest,
+                     write_safetensors)
+
+
+class BadInput(Case):
+    def setUp(self):
+        super().setUp()
+        self.need(DEMO / "manifest.json")
+        self.manifest = demo_manifest(4)
+
+    def run_fails(self, code, words, *extra, k=2):
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        output = self.folder / "out"
+        self.fail_with(code, words, "run", path, "-K", k, "--output", output, *extra, ranks=3)
+        self.assertFalse((output / "results.h5").exists())
+
+    def copy_adapter(self, task=2):
+        """A private copy of a task's adapter that a test may spoil."""
+        copy = self.folder / "adapter"
+        shutil.copytree(self.manifest["tasks"][task]["adapter"], copy)
+        for file in copy.iterdir():
+            file.chmod(0o644)
+        self.manifest["tasks"][task]["adapter"] = str(copy)
+        return copy
+
+    def copy_model(self):
+        copy = self.folder / "model"
+        shutil.copytree(self.manifest["model"], copy)
+        for file in copy.iterdir():
+            file.chmod(0o644)
+        self.manifest["model"] = str(copy)
+        return copy
+
+    def examples(self, text, task=1):
+        path = self.folder / "examples.jsonl"
+        path.write_text(text)
+        self.manifest["tasks"][task]["examples"] = str(path)
+
+    # Command line
+    def test_unknown_option(self):
+        self.run_fails(2, ["--bogus"], "--bogus")
+
+    def test_abbreviated_option(self):
+        self.run_fails(2, ["--restart"], "--restart", "3")
+
+    def test_k_zero(self):
+        self.run_fails(2, ["-K", "at least 1"], k=0)
+
+    def test_k_larger_than_the_number_of_tasks(self):
+        self.run_fails(2, ["-K is 5", "4 tasks"], k=5)
+
+    def test_unknown_method(self):
+        self.run_fails(2, ["nonsense", "average"], "--method", "nonsense")
+
+    def test_unknown_command(self):
+        self.fail_with(2, ["frobnicate", "--help"], "frobnicate")
+
+    def test_missing_output(self):
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        self.fail_with(2, ["output"], "run", path, "-K", 2)
+
+    # Manifest
+    def test_missing_manifest(self):
+        self.fail_with(3, ["absent.json", "cannot be opened"], "run", self.folder / "absent.json",
+                       "-K", 1, "--output", self.folder / "out", ranks=2)
+
+    def test_manifest_with_unknown_field(self):
+        self.manifest["tasks"][0]["adaptor"] = "x"
+        self.run_fails(3, ["tasks[0].adaptor", "not a field"])
+
+    def test_manifest_with_repeated_name(self):
+        self.manifest["tasks"][3]["name"] = self.manifest["tasks"][0]["name"]
+        self.run_fails(3, ["tasks[3].name", "tasks[0]"])
+
+    def test_manifest_without_tasks(self):
+        self.manifest["tasks"] = []
+        self.run_fails(3, ["tasks", "empty"])
+
+    def test_manifest_that_is_not_json(self):
+        path = self.folder / "broken.json"
+        path.write_text('{"model": ')
+        self.fail_with(3, ["broken.json", "not valid JSON"], "run", path, "-K", 1, "--output",
+                       self.folder / "out")
+
+    # Examples
+    def test_missing_examples(self):
+        self.manifest["tasks"][1]["examples"] = str(self.folder / "absent.jsonl")
+        self.run_fails(3, ["absent.jsonl", "cannot be opened"])
+
+    def test_empty_task(self):
+        self.examples("\n\n")
+        self.run_fails(3, ["examples.jsonl", "no example"])
+
+    def test_line_that_is_not_json(self):
+        self.examples('{"prompt": "a", "response": "b"}\n{"prompt": \n')
+        self.run_fails(3, ["examples.jsonl:2", "not valid JSON"])
+
+    def test_line_without_response(self):
+        self.examples('{"prompt": "a"}\n')
+        self.run_fails(3, ["examples.jsonl:1", "response", "missing"])
+
+    def test_empty_response(self):
+        self.examples('{"prompt": "a", "response": ""}\n')
+        self.run_fails(3, ["examples.jsonl:1", "response", "empty"])
+
+    def test_id_outside_the_vocabulary(self):
+        self.examples('{"input_ids": [1, 99999999, 2], "prompt_len": 1}\n')
+        self.run_fails(3, ["examples.jsonl:1", "input_ids", "99999999"])
+
+    def test_prompt_len_without_response(self):
+        self.examples('{"input_ids": [1, 2, 3], "prompt_len": 3}\n')
+        self.run_fails(3, ["examples.jsonl:1", "no response token"])
+
+    def test_too_long_example(self):
+        ids = [1] * 100000
+        self.examples(json.dumps({"input_ids": ids, "prompt_len": 5}) + "\n")
+        self.run_fails(3, ["examples.jsonl:1", "100000 tokens", "positions"])
+
+    def test_invalid_utf8(self):
+        path = self.folder / "examples.jsonl"
+        path.write_bytes(b'{"prompt": "a", "response": "b"}\n{"prompt": "\xff", "response": "b"}\n')
+        self.manifest["tasks"][1]["examples"] = str(path)
+        self.run_fails(3, ["examples.jsonl:2", "UTF-8", "byte 13"])
+
+    # Adapters
+    def test_missing_adapter(self):
+        self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")
+        self.run_fails(3, ["absent"])
+
+    def test_truncated_adapter(self):
+        file = self.copy_adapter() / "adapter_model.safetensors"
+        file.write_bytes(file.read_bytes()[:-10])
+        self.run_fails(3, ["adapter_model.safetensors"])
+
+    def test_adapter_with_wrong_shape(self):
+        file = self.copy_adapter() / "adapter_model.safetensors"
+        header, data = read_safetensors(file)
+        name = next(n for n in header if "lora_A" in n)
+        rows, cols = header[name]["shape"]
+        header[name]["shape"] = [cols, rows]
+        write_safetensors(file, header, data)
+        self.run_fails(3, ["adapter_model.safetensors", name])
+
+    def test_adapter_with_nan(self):
+        file = self.copy_adapter() / "adapter_model.safetensors"
+        header, data = read_safetensors(file)
+        name = next(n for n in header if "lora_A" in n)
+        begin, end = header[name]["data_offsets"]
+        data[begin:end] = b"\xff" * (end - begin)
+        write_safetensors(file, header, data)
+        self.run_fails(3, ["adapter_model.safetensors", name, "finite"])
+
+    def test_adapter_for_another_model(self):
+        file = self.copy_adapter() / "adapter_model.safetensors"
+        header, data = read_safetensors(file)
+        renamed = {n.replace("layers.0.", "layers.77."): v for n, v in header.items()}
+        write_safetensors(file, renamed, data)
+        self.run_fails(3, ["layers.77."])
+
+    def test_dora_adapter(self):
+        file = self.copy_adapter() / "adapter_config.json"
+        config = json.loads(file.read_text())
+        config["use_dora"] = True
+        file.write_text(json.dumps(config))
+        self.run_fails(3, ["adapter_config.json", "use_dora"])
+
+    # Model
+    def test_missing_model(self):
+        self.manifest["model"] = str(self.folder / "absent")
+        self.run_fails(3, ["absent"])
+
+    def test_truncated_model(self):
+        file = self.copy_model() / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-100])
+        self.run_fails(3, ["model.safetensors"])
+
+    def test_unsupported_activation(self):
+        file = self.copy_model() / "config.json"
+        config = json.loads(file.read_text())
+        config["hidden_act"] = "bogus"
+        file.write_text(json.dumps(config))
+        self.run_fails(3, ["config.json", "hidden_act", "bogus"])
+
+    def test_unsupported_family(self):
+        file = self.copy_model() / "config.json"
+        config = json.loads(file.read_text())
+        config["model_type"] = "mamba"
+        file.write_text(json.dumps(config))
+        self.run_fails(3, ["config.json", "mamba"])
+
+    def test_output_that_cannot_be_made(self):
+        blocker = self.folder / "file"
+        blocker.write_text("")
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        self.fail_with(3, [str(blocker)], "run", path, "-K", 2, "--output", blocker / "out", ranks=2)
+
+    # Results
+    def test_inspect_of_a_foreign_file(self):
+        foreign = self.folder / "foreign.h5"
+        foreign.write_text("not hdf5")
+        self.fail_with(3, ["foreign.h5"], "inspect", foreign)
+
+    # Launch
+    def test_ranks_that_do_not_find_each_other(self):
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        self.fail_with(2, ["SLURM_NTASKS", "srun --mpi=pmix"], "run", path, "-K", 2, "--output",
+                       self.folder / "out", env={"SLURM_NTASKS": "4"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

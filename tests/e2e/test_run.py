@@ -1,0 +1,138 @@
+"""The job on the bundled data: what it writes, and that the number of ranks does not matter."""
+import json
+import unittest
+
+from harness import (Case, DEMO, d2c, demo_manifest, h5py, messages, numpy, write_manifest)
+
+
+class Run(Case):
+    def setUp(self):
+        super().setUp()
+        self.need(DEMO / "manifest.json")
+        self.need_h5py()
+
+    def run_demo(self, name, *extra, ranks=0, manifest=DEMO / "manifest.json", k=5):
+        output = self.folder / name
+        self.succeed("run", manifest, "-K", k, "--restarts", 2, "--output", output, "--quiet", *extra,
+                     ranks=ranks)
+        return output
+
+    def numbers(self, output):
+        with h5py.File(output / "results.h5") as file:
+            names = ["result/assignment", "result/loss", "iteration/assignment", "iteration/loss",
+                     "iteration/objective", "heldout/loss", "baseline/base", "baseline/own",
+                     "baseline/one", "baseline/random"]
+            return {name: file[name][...] for name in names}
+
+    def assert_same_bits(self, first, second):
+        for name, values in self.numbers(first).items():
+            other = self.numbers(second)[name]
+            self.assertEqual(values.tobytes(), other.tobytes(), name)
+        for path in sorted((first / "merged").rglob("*.safetensors")):
+            self.assertEqual(path.read_bytes(),
+                             (second / path.relative_to(first)).read_bytes(), path)
+
+    def test_results_do_not_depend_on_the_number_of_ranks(self):
+        alone = self.run_demo("alone")
+        for ranks in (1, 2, 3, 8):
+            self.assert_same_bits(alone, self.run_demo(f"ranks{ranks}", ranks=ranks))
+
+    def test_results_do_not_depend_on_memory_caps(self):
+        free = self.run_demo("free", ranks=2)
+        tight = self.run_demo("tight", "--exchange-mib", 1, "--merged-mib", 1, ranks=2)
+        self.assert_same_bits(free, tight)
+
+    def test_more_ranks_than_tasks(self):
+        manifest = write_manifest(self.folder / "small.json", demo_manifest(2))
+        alone = self.run_demo("alone", manifest=manifest, k=2)
+        self.assert_same_bits(alone, self.run_demo("ranks5", manifest=manifest, k=2, ranks=5))
+
+    def test_every_k_from_one_to_the_number_of_tasks(self):
+        manifest = write_manifest(self.folder / "small.json", demo_manifest(3))
+        for k in (1, 2, 3):
+            output = self.run_demo(f"k{k}", manifest=manifest, k=k)
+            with h5py.File(output / "results.h5") as file:
+                self.assertEqual(file["result/size"].shape, (k,))
+                self.assertEqual(sum(file["result/size"]), 3)
+
+    def test_search_beats_random_and_one_for_all_on_held_out_examples(self):
+        output = self.folder / "out"
+        self.succeed("run", DEMO / "manifest.json", "-K", 5, "--restarts", 10, "--output", output,
+                     "--quiet")
+        with h5py.File(output / "results.h5") as file:
+            gain = numpy.nanmean(file["heldout/gain"][...])
+            base, own = file["heldout/baseline/base"][...], file["heldout/baseline/own"][...]
+            for name in ("random", "one"):
+                other = numpy.mean((base - file[f"heldout/baseline/{name}"][...]) / (base - own))
+                self.assertGreater(gain, other + 0.05, name)
+
+    def test_arrays_have_named_dimensions(self):
+        with h5py.File(self.run_demo("out") / "results.h5") as file:
+            self.assertTrue(file.attrs["complete"])
+            self.assertEqual(file.attrs["schema_version"], 1)
+            loss = file["result/loss"]
+            self.assertEqual([dim.label for dim in loss.dims], ["task", "cluster"])
+            names = [name.decode() for name in loss.dims[0][0][...]]
+            self.assertEqual(names, [task["name"] for task in demo_manifest()["tasks"]])
+            self.assertEqual([dim.label for dim in file["iteration/loss"].dims],
+                             ["iteration", "task", "cluster"])
+            self.assertIn("units", loss.attrs)
+
+    def test_result_is_consistent(self):
+        with h5py.File(self.run_demo("out") / "results.h5") as file:
+            assignment = file["result/assignment"][...]
+            loss = file["result/loss"][...]
+            own_cluster = loss[numpy.arange(len(assignment)), assignment]
+            self.assertAlmostEqual(file["result"].attrs.get("objective", file["result/objective"][()]
+                                   if "objective" in file["result"] else None), own_cluster.mean(),
+                                   places=12)
+            self.assertLessEqual(own_cluster.mean(), min(file["iteration/objective"][...]) + 1e-12)
+            numpy.testing.assert_array_equal(numpy.bincount(assignment, minlength=5),
+                                             file["result/size"][...])
+
+    def test_merged_adapter_read_back_gives_the_losses_of_the_results(self):
+        for dtype in ("source", "f32"):
+            output = self.run_demo(dtype, "--merged-dtype", dtype)
+            with h5py.File(output / "results.h5") as file:
+                loss = file["result/loss"][...]
+                names = [name.decode() for name in file["task/name"][...]]
+            for cluster, task in ((0, 0), (1, 17), (4, 39)):
+                result = self.folder / "evaluation.json"
+                self.succeed("evaluate", "--model", DEMO / "model", "--adapter",
+                             output / "merged" / f"cluster_{cluster:02}", "--examples",
+                             DEMO / "examples" / f"{names[task]}.jsonl", "--json", result)
+                self.assertEqual(json.loads(result.read_text())["mean"], loss[task, cluster])
+
+    def test_refuses_to_overwrite_and_replaces_when_asked(self):
+        output = self.run_demo("out")
+        before = (output / "results.h5").read_bytes()
+        self.fail_with(3, ["exists already", "--overwrite"], "run", DEMO / "manifest.json", "-K", 5,
+                       "--output", output, ranks=2)
+        self.assertEqual(before, (output / "results.h5").read_bytes())
+        self.run_demo("out", "--overwrite", k=3)
+        self.assertEqual(len(list((output / "merged").iterdir())), 3)
+
+    def test_report_names_clusters_and_gains(self):
+        completed = self.succeed("run", DEMO / "manifest.json", "-K", 5, "--restarts", 1, "--output",
+                                 self.folder / "out", ranks=2)
+        shown = self.succeed("inspect", self.folder / "out" / "results.h5").stdout
+        self.assertIn(shown.strip().splitlines()[0], completed.stdout)
+        for task in demo_manifest()["tasks"]:
+            self.assertIn(task["name"], shown)
+
+    def test_shared_adapters_weigh_as_many_tasks_as_name_them(self):
+        manifest = demo_manifest(3)
+        manifest["tasks"][1]["adapter"] = manifest["tasks"][0]["adapter"]
+        path = write_manifest(self.folder / "shared.json", manifest)
+        self.succeed("run", path, "-K", 1, "--restarts", 1, "--merged-dtype", "f32", "--output",
+                     self.folder / "run", "--quiet")
+        first, third = manifest["tasks"][0]["adapter"], manifest["tasks"][2]["adapter"]
+        self.succeed("merge", first, third, "--weights", f"{2/3!r},{1/3!r}", "--merged-dtype", "f32",
+                     "--output", self.folder / "merge")
+        self.assertEqual(
+            (self.folder / "run/merged/cluster_00/adapter_model.safetensors").read_bytes(),
+            (self.folder / "merge/adapter_model.safetensors").read_bytes())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

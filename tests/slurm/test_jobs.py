@@ -1,0 +1,136 @@
+"""Submits the job templates to a real SLURM that is started here on loopback (root only)."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from harness import BINARY, DEMO, SOURCE, environment  # noqa: E402
+
+JOBS = SOURCE / "jobs"
+TOOLS = ("slurmctld", "slurmd", "sbatch", "scontrol")
+
+CONFIGURATION = """\
+ClusterName=loop
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/none
+CredType=cred/none
+AuthInfo=cred_expire=5
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmctldPort={port}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
+MpiDefault=pmix
+ReturnToService=2
+KillWait=5
+InactiveLimit=0
+JobRequeue=1
+"""
+
+
+class Slurm:
+    """A cluster of one controller and some nodes, all on this host."""
+
+    def __init__(self, nodes, cpus):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-slurm-"))
+        host = socket.gethostname().split(".")[0]
+        port = 20000 + os.getpid() % 20000
+        text = CONFIGURATION.format(host=host, port=port, folder=self.folder)
+        (self.folder / "state").mkdir()
+        for i in range(1, nodes + 1):
+            (self.folder / "spool" / f"n{i}").mkdir(parents=True)
+            text += (f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port + i} "
+                     f"CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} "
+                     "ThreadsPerCore=1 RealMemory=2000 State=UNKNOWN\n")
+        text += "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
+        config = self.folder / "slurm.conf"
+        config.write_text(text)
+        self.env = {**environment(), "SLURM_CONF": str(config)}
+        self.call("slurmctld", "-f", config)
+        for i in range(1, nodes + 1):
+            self.call("slurmd", "-f", config, "-N", f"n{i}")
+        deadline = time.monotonic() + 30
+        while self.call("sinfo", "-h", "-o", "%D", "-t", "idle").strip() != str(nodes):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the nodes do not come up: " + self.call("sinfo"))
+            time.sleep(0.2)
+
+    def call(self, *command, **env):
+        return subprocess.run([*map(str, command)], env={**self.env, **env}, check=True, text=True,
+                              capture_output=True, timeout=60, cwd=self.folder).stdout
+
+    def run_job(self, script, *options, timeout=240, **env):
+        """Submits a script; returns its final state and its log."""
+        job = self.call("sbatch", "--parsable", *options, script, **env).strip()
+        deadline = time.monotonic() + timeout
+        while True:
+            shown = self.call("scontrol", "show", "job", job)
+            fields = dict(f.split("=", 1) for f in shown.split() if "=" in f)
+            if fields["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"):
+                log = pathlib.Path(fields["StdOut"])
+                return fields["JobState"], log.read_text() if log.exists() else "", fields["ExitCode"]
+            if time.monotonic() > deadline:
+                raise RuntimeError("the job does not end: " + shown)
+            time.sleep(0.3)
+
+    def stop(self):
+        subprocess.run(["scontrol", "shutdown"], env=self.env, capture_output=True, timeout=30)
+        time.sleep(0.5)
+        for file in self.folder.glob("*.pid"):
+            subprocess.run(["kill", file.read_text().strip()], capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@unittest.skipUnless(os.getuid() == 0, "SLURM needs root to start")
+@unittest.skipUnless(all(shutil.which(tool) for tool in TOOLS), "SLURM is not installed")
+class Jobs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.slurm = Slurm(nodes=1, cpus=2)
+        cls.addClassCleanup(cls.slurm.stop)
+
+    def submit(self, **env):
+        return self.slurm.run_job(JOBS / "one-node.sbatch", D2C=BINARY, K="5",
+                                  OUTPUT=str(self.slurm.folder / env.pop("name")),
+                                  **{"MANIFEST": str(DEMO / "manifest.json"), **env})
+
+    def test_one_node_with_srun_and_with_mpirun(self):
+        for launcher in ("srun", "mpirun"):
+            state, log, _ = self.submit(name=launcher, LAUNCHER=launcher)
+            self.assertEqual(state, "COMPLETED", log)
+            self.assertIn("Input is valid: 40 tasks", log)
+            self.assertTrue((self.slurm.folder / launcher / "results.h5").exists(), log)
+            self.assertEqual(len(list((self.slurm.folder / launcher / "merged").iterdir())), 5)
+
+    def test_bad_input_fails_the_job_before_it_runs(self):
+        manifest = self.slurm.folder / "broken.json"
+        manifest.write_text(json.dumps({"model": "absent", "tasks": []}))
+        state, log, code = self.submit(name="broken", MANIFEST=str(manifest))
+        self.assertEqual(state, "FAILED", log)
+        self.assertEqual(code.split(":")[0], "3", log)
+        self.assertIn("broken.json", log)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,118 @@
+#include "d2c/eval/examples.hpp"
+
+#include "d2c/core/error.hpp"
+
+#include "test_support.hpp"
+
+namespace d2c::eval {
+namespace {
+
+constexpr TokenLimits kLimits{.vocabulary = 100, .max_positions = 8};
+
+/// A tokenizer of single characters, ids 1 (BOS) and up.
+tokenizer::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
+  test::write_file(folder / "tokenizer.json", R"({
+    "version": "1.0", "truncation": null, "padding": null,
+    "added_tokens": [{"id": 1, "content": "<s>", "single_word": false, "lstrip": false,
+                      "rstrip": false, "normalized": false, "special": true}],
+    "normalizer": null, "pre_tokenizer": null, "decoder": null,
+    "post_processor": {"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+      "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+    "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+              "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+              "vocab": {"<s>": 1, "a": 2, "b": 3, "c": 4}, "merges": []}})");
+  return tokenizer::Tokenizer::load(folder / "tokenizer.json");
+}
+
+ExampleFile read(const test::TempFolder& folder, std::string_view text,
+                 const TextEncoding& encoding = {}) {
+  test::write_file(folder / "x.jsonl", text);
+  return read_examples(folder / "x.jsonl", encoding, kLimits);
+}
+
+TEST(ReadExamples, TakesIdsAsTheyAre) {
+  const test::TempFolder folder;
+  const auto file = read(folder, "{\"input_ids\": [5, 6, 7], \"prompt_len\": 2}\r\n\n");
+  EXPECT_EQ(file.examples, (std::vector<Example>{{{5, 6, 7}, 2}}));
+}
+
+TEST(ReadExamples, JoinsBosPromptResponseAndEos) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file = read(folder, R"({"prompt": "ab", "response": "c"})", {&tokenizer, 9});
+  EXPECT_EQ(file.examples, (std::vector<Example>{{{1, 2, 3, 4, 9}, 3}}));
+  EXPECT_TRUE(file.warnings.empty());
+}
+
+TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file =
+      read(folder,
+           R"({"prompt": "ab", "response": "c", "input_ids": [1, 2, 3, 4, 9], "prompt_len": 3})"
+           "\n"
+           R"({"prompt": "ab", "response": "c", "input_ids": [1, 2, 4, 9], "prompt_len": 2})",
+           {&tokenizer, 9});
+  EXPECT_EQ(file.examples[1], (Example{{1, 2, 4, 9}, 2}));
+  ASSERT_EQ(file.warnings.size(), 1U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl:2"), std::string::npos);
+}
+
+TEST(ReadExamples, NamesFileLineAndFieldOfWhatIsWrong) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const TextEncoding encoding{&tokenizer, 9};
+  const auto expect = [&](std::string_view text, std::initializer_list<std::string_view> words) {
+    SCOPED_TRACE(text);
+    try {
+      (void)read(folder, text, encoding);
+      ADD_FAILURE() << "no error";
+    } catch (const InputError& error) {
+      for (const auto word : words) {
+        EXPECT_NE(std::string_view(error.what()).find(word), std::string_view::npos)
+            << error.what();
+      }
+    }
+  };
+  expect("", {"x.jsonl", "no example"});
+  expect("[1]", {"x.jsonl:1", "not a JSON object"});
+  expect("\n{\"a\": 1}", {"x.jsonl:2", "no example"});
+  expect(R"({"prompt": "a"})", {"response", "missing"});
+  expect(R"({"prompt": 3, "response": "a"})", {"prompt", "not a text"});
+  expect(R"({"prompt": "a", "response": ""})", {"response", "empty"});
+  expect(R"({"input_ids": 3, "prompt_len": 1})", {"input_ids", "not a list"});
+  expect(R"({"input_ids": [1, 100], "prompt_len": 1})", {"input_ids", "entry 1", "100"});
+  expect(R"({"input_ids": [1, -1], "prompt_len": 1})", {"input_ids", "-1"});
+  expect(R"({"input_ids": [1, 2.5], "prompt_len": 1})", {"input_ids", "2.5"});
+  expect(R"({"input_ids": [1, 18446744073709551615], "prompt_len": 1})", {"input_ids", "entry 1"});
+  expect(R"({"input_ids": [1, 2]})", {"prompt_len", "missing"});
+  expect(R"({"input_ids": [1, 2], "prompt_len": 0})", {"no prompt token"});
+  expect(R"({"input_ids": [1, 2], "prompt_len": 2})", {"no response token"});
+  expect(R"({"input_ids": [1, 2, 3, 4, 5, 6, 7, 8, 9], "prompt_len": 1})",
+         {"9 tokens", "8 positions"});
+  expect("{\"prompt\": \"\xff\", \"response\": \"b\"}", {"x.jsonl:1", "UTF-8", "byte 13"});
+}
+
+TEST(ReadExamples, TextNeedsATokenizerAndAnEndToken) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  D2C_EXPECT_ERROR((void)read(folder, R"({"prompt": "a", "response": "b"})"), InputError,
+                   "tokenizer.json");
+  D2C_EXPECT_ERROR((void)read(folder, R"({"prompt": "a", "response": "b"})", {&tokenizer, {}}),
+                   InputError, "end-of-sequence");
+}
+
+TEST(ReadExamples, GivesTheIdsOfRealExamples) {
+  const auto root = test::shared("real/fv40");
+  D2C_SKIP_WITHOUT(root);
+  const auto tokenizer = tokenizer::Tokenizer::load(root / "model");
+  for (const auto& entry : std::filesystem::directory_iterator(root / "examples")) {
+    const auto file = read_examples(entry.path(), {&tokenizer, 2}, {2048, 512});
+    EXPECT_EQ(file.examples.size(), 10U) << entry.path();
+    EXPECT_TRUE(file.warnings.empty()) << file.warnings.front();
+  }
+}
+
+}  // namespace
+}  // namespace d2c::eval
