@@ -100,15 +100,15 @@ class Auto {
 
   /// Leaves the local optimum by the changes that cost least, then by random ones.
   void perturb(State& state) {
+    // With few tasks a perturbation costs next to nothing.
+    const int patience = std::max(options_.perturbations, 256 / rules_.n_blocks());
     int failures = 0;
-    while (failures < options_.restarts && !recorder_.must_stop()) {
+    while (failures < patience && !recorder_.must_stop()) {
       const std::vector<Valued> changes = local_.restructurings(state);
       bool improved = false;
-      for (std::size_t i = 0; !improved && failures < options_.restarts && !recorder_.must_stop();
-           ++i) {
-        State next = i < changes.size() && 2 * failures < options_.restarts
-                         ? changed(state, changes[i])
-                         : shaken(state);
+      for (std::size_t i = 0; !improved && failures < patience && !recorder_.must_stop(); ++i) {
+        State next = i < changes.size() && 2 * failures < patience ? changed(state, changes[i])
+                                                                   : shaken(state);
         local_.improve(next);
         improved = next.score() < state.score();
         note(next, 0);
@@ -127,10 +127,10 @@ class Auto {
     return next;
   }
 
-  /// Some random blocks in random clusters.
+  /// Some random blocks in random clusters; one time in four, half of all.
   State shaken(const State& state) {
     Partition next = state.partition();
-    const int n = std::max(2, rules_.n_blocks() / 4);
+    const int n = std::max(2, rules_.n_blocks() / (rng_.below(4) == 0 ? 1 : 4));
     for (int i = 0; i < n; ++i) {
       const int b = static_cast<int>(rng_.below(static_cast<std::uint64_t>(rules_.n_blocks())));
       const int to = static_cast<int>(rng_.below(static_cast<std::uint64_t>(options_.k)));
@@ -155,7 +155,11 @@ class Auto {
 }  // namespace
 
 SearchResult auto_search(const Problem& problem, const SearchOptions& options) {
-  return Auto(problem, options).run();
+  // So few tasks that trying everything costs no more than a search.
+  constexpr int few = 7;
+  const Rules rules(options.constraints, problem.oracle.n_tasks(), std::max(options.k, 1));
+  const bool is_small = rules.n_blocks() <= few && options.max_evaluations == 0;
+  return is_small ? exhaustive_search(problem, options) : Auto(problem, options).run();
 }
 
 }  // namespace d2c::cluster

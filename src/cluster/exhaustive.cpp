@@ -59,6 +59,7 @@ class Exhaustive {
                         "use 'auto', or fewer tasks"});
     recorder_.begin_restart();
     StopReason reason = StopReason::complete;
+    value_starts();
     Assignment labels(static_cast<std::size_t>(rules_.n_blocks()));
     bool more = true;
     while (more) {
@@ -92,6 +93,15 @@ class Exhaustive {
       for (const int task : rules_.block(b))
         assignment[static_cast<std::size_t>(task)] = labels[static_cast<std::size_t>(b)];
     return {std::move(assignment), options_.k};
+  }
+
+  void value_starts() {
+    std::vector<Partition> starts;
+    for (const Assignment& start : options_.starts) {
+      starts.push_back(rules_.repaired(Partition(start, options_.k), EmptyClusters::allow));
+      note(starts.back());
+    }
+    if (!starts.empty()) value(starts);
   }
 
   void note(const Partition& partition) {

@@ -18,7 +18,9 @@ TaskSet united(const TaskSet& a, const TaskSet& b) {
 
 LocalSearch::LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
                          std::span<const double> own)
-    : problem_(problem), rules_(rules), recorder_(recorder), splitter_(problem, rules, own) {}
+    : problem_(problem), rules_(rules), recorder_(recorder), splitter_(problem, rules, own) {
+  for (int b = 0; b < rules.n_blocks(); ++b) movable_.push_back(b);
+}
 
 void LocalSearch::improve(State& state) {
   while (!recorder_.must_stop()) {
@@ -28,6 +30,16 @@ void LocalSearch::improve(State& state) {
     if (swap(state)) continue;
     if (!restructure(state)) return;
   }
+}
+
+void LocalSearch::improve(State& state, std::span<const int> blocks) {
+  movable_.assign(blocks.begin(), blocks.end());
+  std::vector<std::pair<int, int>> entries;
+  for (const int b : movable_)
+    for (int k = 0; k < state.partition().k(); ++k) entries.emplace_back(b, k);
+  do {
+    state.refresh(entries);
+  } while (!recorder_.must_stop() && (move_together(state) || move_singly(state)));
 }
 
 bool LocalSearch::accept(State& state, const Valued& valued) {
@@ -53,7 +65,7 @@ double LocalSearch::predicted_move(const State& state, int b, int to) const {
 std::vector<LocalSearch::Candidate> LocalSearch::moves(const State& state,
                                                        const Tried& tried) const {
   std::vector<Candidate> result;
-  for (int b = 0; b < rules_.n_blocks(); ++b) {
+  for (const int b : movable_) {
     const int from = state.cluster_of_block(b);
     Candidate best{std::numeric_limits<double>::infinity(), b, -1};
     bool saw_empty = false;
@@ -105,20 +117,23 @@ bool LocalSearch::move_together(State& state) {
 }
 
 bool LocalSearch::move_singly(State& state) {
-  const int patience = 16 + rules_.n_blocks() / 4;
+  const int patience = 16 + static_cast<int>(movable_.size()) / 4;
   Tried tried;
   bool improved = false;
   for (int failures = 0; failures < patience && !recorder_.must_stop();) {
     const std::vector<Candidate> candidates = moves(state, tried);
     std::vector<char> busy(at(state.partition().k()));
     std::vector<Candidate> round;
+    bool refused = false;
     std::vector<std::pair<int, int>> entries;
     for (const Candidate& candidate : candidates) {
+      if (candidate.predicted > errors_.limit()) break;
       if (!round.empty() && round.front().predicted < 0 && candidate.predicted >= 0) break;
       const int from = state.cluster_of_block(candidate.block);
       if (busy[at(from)] || busy[at(candidate.to)]) continue;
       if (!state.allows(state.move(candidate.block, candidate.to))) {
         tried.insert({candidate.block, state.version(from), state.version(candidate.to)});
+        refused = true;
         continue;
       }
       busy[at(from)] = busy[at(candidate.to)] = 1;
@@ -126,22 +141,25 @@ bool LocalSearch::move_singly(State& state) {
       entries.emplace_back(candidate.block, candidate.to);
     }
     if (round.empty()) {
-      if (candidates.empty()) break;
+      if (!refused) break;
       continue;
     }
     // One entry tells whether a stale prediction still holds, before whole clusters are measured.
     state.refresh(entries);
     std::vector<Change> changes;
+    std::vector<double> predictions;
     for (const Candidate& candidate : round) {
       const double predicted = predicted_move(state, candidate.block, candidate.to);
       if (candidate.predicted < 0 && predicted >= 0) continue;
       const int from = state.cluster_of_block(candidate.block);
       tried.insert({candidate.block, state.version(from), state.version(candidate.to)});
       changes.push_back(state.move(candidate.block, candidate.to));
+      predictions.push_back(predicted);
     }
     if (changes.empty()) continue;
     const auto losses = state.measure(changes);
     for (std::size_t i = 0; i < changes.size(); ++i) {
+      errors_.add(state.cost_change(changes[i], losses[i]) - predictions[i]);
       if (accept(state, {changes[i], losses[i], state.score_after(changes[i], losses[i])})) {
         improved = true;
         failures = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <set>
 #include <span>
 #include <tuple>
@@ -27,6 +29,8 @@ class LocalSearch {
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
+  /// The same by moves of the given blocks only.
+  void improve(State& state, std::span<const int> blocks);
   /// The best changes that merge two clusters and split another, best first. Includes merges alone
   /// where they improve, and splits alone where a cluster is empty.
   [[nodiscard]] std::vector<Valued> restructurings(const State& state);
@@ -36,6 +40,20 @@ class LocalSearch {
     double predicted;
     int block;
     int to;
+  };
+  /// How far predictions of single moves were off.
+  struct Errors {
+    int n = 0;
+    double squares = 0;
+    void add(double error) {
+      ++n;
+      squares += error * error;
+    }
+    /// No move predicted to cost more than this is worth measuring.
+    [[nodiscard]] double limit() const {
+      constexpr int enough = 32;
+      return n < enough ? std::numeric_limits<double>::infinity() : 2 * std::sqrt(squares / n);
+    }
   };
   using Tried = std::set<std::tuple<int, int, int>>;
 
@@ -51,6 +69,8 @@ class LocalSearch {
   const Rules& rules_;
   Recorder& recorder_;
   Splitter splitter_;
+  Errors errors_;
+  std::vector<int> movable_;  // blocks
 };
 
 }  // namespace d2c::cluster

@@ -25,6 +25,11 @@ namespace d2c::cluster {
 /// Good starts, then local search with measured moves, then perturbations.
 [[nodiscard]] SearchResult auto_search(const Problem& problem, const SearchOptions& options);
 
+/// Ward-like agglomeration: the increase of the cost by a merge is measured. The nearest clusters
+/// by similarity are candidates; without a similarity n_tasks^2 losses are measured to get one.
+[[nodiscard]] SearchResult agglomerative_loss_search(const Problem& problem,
+                                                     const SearchOptions& options);
+
 /// All partitions into at most k clusters. @throws UsageError if there are too many
 [[nodiscard]] SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options);
 

@@ -10,9 +10,8 @@
 #include "evaluate.hpp"
 
 namespace d2c::cluster {
-namespace {
 
-void check(const SearchOptions& options, int n_tasks) {
+void check_options(const SearchOptions& options, int n_tasks) {
   if (options.k < 1)
     throw UsageError({fmt::format("{} clusters are asked for", options.k),
                       "every task needs a cluster", "ask for 1 or more"});
@@ -37,8 +36,6 @@ void check(const SearchOptions& options, int n_tasks) {
   }
 }
 
-}  // namespace
-
 std::string_view name(StopReason reason) {
   static constexpr std::array<std::string_view, 6> names{
       "fixed_point", "repeated", "max_iterations", "max_evaluations", "stopped", "complete"};
@@ -51,7 +48,7 @@ Recorder::Recorder(const Problem& problem, const SearchOptions& options, std::st
       max_evaluations_(options.max_evaluations),
       matrix_(options.matrix),
       start_(problem.oracle.counts()) {
-  check(options, problem.oracle.n_tasks());
+  check_options(options, problem.oracle.n_tasks());
   D2C_EXPECTS(problem.objective.n_tasks() == problem.oracle.n_tasks());
 }
 

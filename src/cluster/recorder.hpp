@@ -9,6 +9,9 @@
 
 namespace d2c::cluster {
 
+/// @throws UsageError if the options do not fit the number of tasks
+void check_options(const SearchOptions& options, int n_tasks);
+
 /// Keeps what a search has seen: the best partition of all, the history of the restart it came
 /// from, the curve. Tells the observer, and the search when to end.
 class Recorder {

@@ -29,6 +29,8 @@ constexpr std::array methods{
                  "Ng, Jordan, Weiss, NIPS 2001", spectral_search, Needs::similarity},
     SearchMethod{"agglomerative", "average linkage on the cosine similarity",
                  "Sokal, Michener, 1958", agglomerative_search, Needs::similarity},
+    SearchMethod{"agglomerative_loss", "merges the pair of clusters that raises the loss least",
+                 "after Ward, 1963", agglomerative_loss_search},
     SearchMethod{"random", "one random partition", "", random_search},
     SearchMethod{"one", "all tasks in one cluster", "", one_search},
     SearchMethod{"own", "every task its own adapter", "", own_search},

@@ -149,6 +149,17 @@ Score State::score_after(const Change& change, std::span<const double> losses) c
   return problem_->objective.score(all);
 }
 
+double State::cost_change(const Change& change, std::span<const double> losses) const {
+  const Objective& objective = problem_->objective;
+  double total = 0;
+  std::size_t i = 0;
+  for (const TaskSet& set : change.sets)
+    for (const int task : set)
+      total += objective.weight(task) *
+               (objective.cost(task, losses[i++]) - objective.cost(task, member_loss_[at(task)]));
+  return total;
+}
+
 void State::apply(const Change& change, std::span<const double> losses) {
   std::size_t i = 0;
   for (std::size_t c = 0; c < change.clusters.size(); ++c) {

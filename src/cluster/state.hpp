@@ -59,6 +59,8 @@ class State {
   [[nodiscard]] std::vector<std::vector<double>> measure(std::span<const Change> changes) const;
   /// Score of the whole partition after a change.
   [[nodiscard]] Score score_after(const Change& change, std::span<const double> losses) const;
+  /// Change of the total weighted cost.
+  [[nodiscard]] double cost_change(const Change& change, std::span<const double> losses) const;
   void apply(const Change& change, std::span<const double> losses);
 
   /// The loss matrix as far as it is known, without stale entries.

@@ -39,6 +39,7 @@ struct SearchOptions {
   std::uint64_t seed = 0;
   int restarts = 10;        ///< independent random starts
   int max_iterations = 50;  ///< per restart
+  int perturbations = 5;    ///< of `auto`: it ends when so many in a row led to nothing better
   EmptyClusters empty = EmptyClusters::refill;
   /// Stop when this many entries were asked for; 0 = no limit. Checked between steps: the last step
   /// and the loss matrix of the result come on top.
