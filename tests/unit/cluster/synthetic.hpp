@@ -106,16 +106,4 @@ inline Points random_points(int n_tasks, int centres, int d, double spread, std:
   return points;
 }
 
-/// Two tasks have the same number iff they are in the same true group of `random_points`.
-inline std::vector<int> lowest_of_cluster(const std::vector<int>& assignment) {
-  std::vector<int> lowest;
-  for (const int cluster : assignment)
-    for (std::size_t other = 0;; ++other)
-      if (assignment[other] == cluster) {
-        lowest.push_back(static_cast<int>(other));
-        break;
-      }
-  return lowest;
-}
-
 }  // namespace d2c::cluster

@@ -1,0 +1,100 @@
+#include "d2c/cluster/sweep.hpp"
+
+#include <cmath>
+
+#include "d2c/cluster/registry.hpp"
+#include "d2c/core/error.hpp"
+
+#include "synthetic.hpp"
+#include "test_support.hpp"
+
+namespace d2c::cluster {
+namespace {
+
+Sweep sweep(const Points& points, const SearchOptions& options) {
+  FunctionOracle inner = points.oracle();
+  CachedOracle oracle(inner);
+  const Objective objective(ObjectiveKind::loss, points.n_tasks());
+  return sweep_k({oracle, objective}, options);
+}
+
+/// Four groups of equal size at the corners of a square.
+Points square(double spread) {
+  Points points{{}, std::vector<double>(20, 1.0)};
+  CounterRng rng(3, 1);
+  for (int task = 0; task < 20; ++task)
+    points.x.push_back(
+        {task % 2 * 4.0 + spread * rng.normal(), task / 2 % 2 * 4.0 + spread * rng.normal()});
+  return points;
+}
+
+TEST(Sweep, MoreClustersAreNeverWorseAndTheKneeIsTheTrueNumber) {
+  const Sweep result = sweep(square(0.1), {.k = 8});
+  ASSERT_EQ(result.results.size(), 8U);
+  const std::vector<double> objectives = result.objectives();
+  for (std::size_t i = 1; i < objectives.size(); ++i) EXPECT_LE(objectives[i], objectives[i - 1]);
+  EXPECT_EQ(result.knee, 4);
+  EXPECT_EQ(result.results[3].partition.sizes(), (std::vector<int>{5, 5, 5, 5}));
+}
+
+TEST(Sweep, EveryPointIsAtLeastAsGoodAsASearchForItsKAlone) {
+  const Points points = random_points(9, 4, 2, 0.6, 11);
+  const Sweep result = sweep(points, {.k = 9});
+  for (int k = 1; k <= 9; ++k) {
+    FunctionOracle inner = points.oracle();
+    CachedOracle oracle(inner);
+    const Objective objective(ObjectiveKind::loss, 9);
+    const SearchResult best = search_method("exhaustive").run({oracle, objective}, {.k = k});
+    const SearchResult& found = result.results[static_cast<std::size_t>(k) - 1];
+    EXPECT_EQ(found.partition.k(), k);
+    EXPECT_NEAR(found.objective, best.objective, 1e-9) << k;
+  }
+}
+
+TEST(Sweep, CostsLessThanItsSearchesAlone) {
+  const Points points = random_points(40, 6, 3, 0.4, 2);
+  std::int64_t alone = 0;
+  for (int k = 1; k <= 8; ++k) {
+    FunctionOracle inner = points.oracle();
+    CachedOracle oracle(inner);
+    const Objective objective(ObjectiveKind::loss, 40);
+    alone += search_method("auto").run({oracle, objective}, {.k = k}).counts.evaluations;
+  }
+  EXPECT_LT(sweep(points, {.k = 8}).counts.evaluations, alone);
+}
+
+TEST(Sweep, StartsAtTheFewestClustersThatTheConstraintsAllow) {
+  const Sweep result = sweep(square(0.5), {.k = 6, .constraints = {.max_size = 7}});
+  EXPECT_EQ(result.first_k, 3);
+  EXPECT_EQ(result.results.size(), 4U);
+  D2C_EXPECT_ERROR((void)sweep(square(0.5), {.k = 2, .constraints = {.max_size = 7}}), UsageError,
+                   "2 clusters of at most 7");
+}
+
+TEST(Sweep, EndsEarlyWithWhatItHasWhenStopped) {
+  const Points points = square(0.5);
+  FunctionOracle inner = points.oracle();
+  CachedOracle oracle(inner);
+  const Objective objective(ObjectiveKind::loss, 20);
+  Problem problem{oracle, objective};
+  bool stop = false;
+  int asked = 0;
+  problem.stop = [&] { return stop = stop || ++asked > 40; };
+  const Sweep result = sweep_k(problem, {.k = 8});
+  EXPECT_GE(result.results.size(), 1U);
+  EXPECT_LT(result.results.size(), 8U);
+}
+
+TEST(Sweep, RefusesAnOptionThatDoesNotFit) {
+  D2C_EXPECT_ERROR((void)sweep(square(0.5), {.k = 21}), UsageError, "21 clusters", "20 tasks");
+}
+
+TEST(Knee, IsThePointFarthestBelowTheLine) {
+  EXPECT_EQ(knee_of(std::vector<double>{10, 5, 2, 1.8, 1.6, 1.5}), 2U);
+  EXPECT_EQ(knee_of(std::vector<double>{3, 2, 1}), 0U);
+  EXPECT_EQ(knee_of(std::vector<double>{2, 2, 2}), 0U);
+  EXPECT_EQ(knee_of(std::vector<double>{2, 1}), 0U);
+}
+
+}  // namespace
+}  // namespace d2c::cluster
