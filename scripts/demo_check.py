@@ -1,4 +1,4 @@
-"""Reads the demo data back, measures how well groups of tasks share a merged adapter, and checks what is promised."""
+"""Reads the demo data back, checks it, and measures how well groups of tasks share an adapter."""
 
 import json
 import random
@@ -42,7 +42,11 @@ class Demo:
 
 def load_base(folder, dtype=torch.float32):
     config = json.loads((folder / "config.json").read_text())
-    return config, llama.load_safetensors(folder / "model.safetensors", dtype), Tokenizer.load(folder / "tokenizer.json")
+    return (
+        config,
+        llama.load_safetensors(folder / "model.safetensors", dtype),
+        Tokenizer.load(folder / "tokenizer.json"),
+    )
 
 
 def load_adapter(folder, dtype):
@@ -51,8 +55,10 @@ def load_adapter(folder, dtype):
     prefix, suffix = "base_model.model.", ".lora_A.weight"
     modules = [name[len(prefix) : -len(suffix)] for name in tensors if name.endswith(suffix)]
     scaling = config["lora_alpha"] / config["r"]
-    return {m: (tensors[f"{prefix}{m}.lora_A.weight"], scaling * tensors[f"{prefix}{m}.lora_B.weight"])
-            for m in modules}
+    return {
+        m: (tensors[f"{prefix}{m}.lora_A.weight"], scaling * tensors[f"{prefix}{m}.lora_B.weight"])
+        for m in modules
+    }
 
 
 def read_lines(path):
@@ -63,10 +69,19 @@ def load_demo(out, dtype=torch.float32):
     manifest = json.loads((out / "manifest.json").read_text())
 
     def examples(path):
-        return llama.pack([(line["input_ids"], line["prompt_len"]) for line in read_lines(out / path)])
+        return llama.pack(
+            [(line["input_ids"], line["prompt_len"]) for line in read_lines(out / path)]
+        )
 
-    tasks = [Task(t["name"], load_adapter(out / t["adapter"], dtype), examples(t["examples"]), examples(t["test"]))
-             for t in manifest["tasks"]]
+    tasks = [
+        Task(
+            t["name"],
+            load_adapter(out / t["adapter"], dtype),
+            examples(t["examples"]),
+            examples(t["test"]),
+        )
+        for t in manifest["tasks"]
+    ]
     return Demo(*load_base(out / manifest["model"], dtype), tasks)
 
 
@@ -105,7 +120,11 @@ class Groups:
         return sum(gains) / len(gains), sum(losses) / len(losses)
 
     def search(self, seed):
-        """Alternates between merging clusters and moving every task to the cluster of its lowest few-shot loss."""
+        """(few-shot loss, partition) of the best iterate from a random start.
+
+        Alternates between merging clusters and moving every task to the cluster of its lowest
+        few-shot loss; stops at an assignment seen before. Empty clusters stay empty.
+        """
         tasks, rng = self.demo.tasks, random.Random(seed)
         assignment = [rng.randrange(CLUSTERS) for _ in tasks]
         best, seen = (float("inf"), None), []
@@ -135,7 +154,9 @@ def check(out):
     broken = file_faults(out, demo)
     for t in demo.tasks:
         if groups.own[t.name] > groups.base[t.name] / 3:
-            broken.append(f"{t.name}: own loss {groups.own[t.name]:.3f} above a third of {groups.base[t.name]:.3f}")
+            broken.append(
+                f"{t.name}: own loss {groups.own[t.name]:.3f}, base loss {groups.base[t.name]:.3f}"
+            )
 
     print("| problem | base | own | merged over languages | gain |\n|---|---|---|---|---|")
     for problem, tasks in by(demo.tasks, lambda t: t.problem).items():
@@ -158,11 +179,15 @@ def check(out):
         others.append(row(f"random {seed + 1}", [shuffled[k::CLUSTERS] for k in range(CLUSTERS)]))
     others.append(row("all in one", [demo.tasks]))
     if problem_gain < max(others) + 0.1:
-        broken.append(f"the partition by problem gains {problem_gain:.3f}, another one {max(others):.3f}")
+        broken.append(
+            f"the partition by problem gains {problem_gain:.3f}, another one {max(others):.3f}"
+        )
 
     starts = [groups.search(seed) for seed in range(SEARCH_STARTS)]
-    found = [row(f"search, start {i + 1} (few-shot loss {loss:.3f})", partition)
-             for i, (loss, partition) in enumerate(starts)]
+    found = [
+        row(f"search, start {i + 1} (few-shot loss {loss:.3f})", partition)
+        for i, (loss, partition) in enumerate(starts)
+    ]
     best = min(range(SEARCH_STARTS), key=lambda i: starts[i][0])
     print(f"\nbest start by few-shot loss: {best + 1}, gain {found[best]:.3f}")
     for cluster in starts[best][1]:
@@ -173,12 +198,16 @@ def check(out):
 
 
 def file_faults(out, demo):
-    """What is wrong with the example files: token ids that the tokenizer does not give, prompts held out twice."""
+    """Token ids that the tokenizer does not give, and prompts that occur twice."""
     faults = []
     for t in demo.tasks:
-        few, test = (read_lines(out / folder / f"{t.name}.jsonl") for folder in ("examples", "test"))
+        few, test = (
+            read_lines(out / folder / f"{t.name}.jsonl") for folder in ("examples", "test")
+        )
         for line in few + test:
-            if (line["input_ids"], line["prompt_len"]) != demo.tokenizer.example(line["prompt"], line["response"]):
+            if (line["input_ids"], line["prompt_len"]) != demo.tokenizer.example(
+                line["prompt"], line["response"]
+            ):
                 faults.append(f"{t.name}: token ids of {line['prompt']!r}")
         if len({line["prompt"] for line in few + test}) != len(few + test):
             faults.append(f"{t.name}: a prompt occurs twice")

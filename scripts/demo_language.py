@@ -1,9 +1,9 @@
 """Eight invented languages, their plain text, and the five problems posed in each of them.
 
-Every language has its own alphabet and a lexicon drawn from a seeded syllable grammar. Plain text is made of lines of
-words. A line may be followed by figures of speech on that line (a refrain, a mirror image, an echo, ...), so that a model
-trained on it learns to copy and rearrange words; which figure comes next is left open, and the colon, which ends the
-prompt of a task, is never followed by one.
+Every language has its own alphabet and a lexicon drawn from a seeded syllable grammar. In plain
+text a line of words may be followed by figures of speech on that line (a refrain, a mirror image,
+an echo, ...), so that a model trained on it learns to copy and rearrange words. Which figure comes
+next is left open, and the colon, which ends the prompt of a task, is never followed by one.
 """
 
 import random
@@ -15,7 +15,7 @@ UNRELATED_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Language:
-    """A lexicon, the plural suffix of each word, and the successors that each word prefers in plain text."""
+    """A lexicon, the plural suffix of each word, and the successors it prefers in plain text."""
 
     name: str
     words: tuple
@@ -28,7 +28,7 @@ class Language:
 
 @dataclass(frozen=True)
 class Script:
-    """Consonants, the two vowel classes (the last vowel of a word selects its plural suffix), and rare consonants."""
+    """An alphabet. The class of a word's last vowel, front or back, selects its plural suffix."""
 
     consonants: str
     front: str
@@ -36,7 +36,7 @@ class Script:
     rare: str = ""
 
 
-# The rare letters of thurisk are too infrequent for the tokenizer's alphabet and are spelled in bytes.
+# Each rare letter ends one word: too infrequent for the tokenizer, it is spelled in bytes.
 SCRIPTS = {
     "lunavi": Script("lmnrv", "ei", "aou"),
     "kipsat": Script("kpstz", "iy", "au"),
@@ -62,7 +62,10 @@ def make_language(name, seed):
         word += script.rare[len(words) : len(words) + 1]
         if word not in words:
             words.append(word)
-    front, back = (rng.choice(script.consonants) + v for v in (rng.choice(script.front), rng.choice(script.back)))
+    front, back = (
+        rng.choice(script.consonants) + v
+        for v in (rng.choice(script.front), rng.choice(script.back))
+    )
 
     def last_vowel(word):
         return next(c for c in reversed(word) if c in script.front + script.back)
@@ -92,7 +95,7 @@ FIGURES = [
 
 
 def fresh_line(language, rng):
-    """A line of three to five different words; every second word, or so, is a preferred successor of the last."""
+    """Three to five different words; two in five are drawn from the successors of the last one."""
     line = [rng.choice(language.words)]
     length = rng.choice((3, 4, 5))
     while len(line) < length:
@@ -104,16 +107,21 @@ def fresh_line(language, rng):
 
 
 def text(language, rng, n_stanzas):
-    """Plain text: stanzas of a line and one to three figures on it, or of a line, a colon and an unrelated line."""
+    """Stanzas of a line and one to three figures on it, or of two lines with a colon between."""
     stanzas = []
     for _ in range(n_stanzas):
         line = fresh_line(language, rng)
         if rng.random() < UNRELATED_SHARE:
             plural = rng.randrange(len(line))
-            unrelated = [language.plural(w) if i == plural else w for i, w in enumerate(fresh_line(language, rng))]
+            unrelated = [
+                language.plural(w) if i == plural else w
+                for i, w in enumerate(fresh_line(language, rng))
+            ]
             stanzas.append(" ".join(line) + ": " + " ".join(unrelated) + ".")
         else:
-            figures = [figure(language, line) for figure in rng.sample(FIGURES, rng.choice((1, 2, 3)))]
+            figures = [
+                figure(language, line) for figure in rng.sample(FIGURES, rng.choice((1, 2, 3)))
+            ]
             stanzas.append(", ".join(" ".join(words) for words in [line, *figures]) + ".")
     return " ".join(stanzas)
 

@@ -1,4 +1,4 @@
-"""A sentencepiece-style BPE tokenizer with byte fallback, in plain Python, and its tokenizer.json."""
+"""A sentencepiece-style BPE tokenizer with byte fallback, and its tokenizer.json."""
 
 import json
 import re
@@ -22,7 +22,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts, vocab_size, min_character_count):
-        """Most frequent pair first (ties: the smaller pair), inside words; marks and suffixes stay apart."""
+        """Merges the most frequent pair (ties: the smaller) inside words, marks and suffixes."""
         words = Counter(w for t in texts for w in CHUNK.findall(normalise(t)))
         characters = Counter()
         for word, n in words.items():
@@ -49,7 +49,10 @@ class Tokenizer:
         return cls({t: i for i, t in enumerate(tokens)}, merges)
 
     def encode(self, text):
-        """Ids of the text alone: neither BOS nor EOS. No merge crosses a chunk, so chunks are encoded apart."""
+        """Ids of the text alone, without BOS and EOS.
+
+        No merge crosses the border of a chunk, so that chunks are encoded apart.
+        """
         return [i for chunk in CHUNK.findall(normalise(text)) for i in self.encode_chunk(chunk)]
 
     def encode_chunk(self, chunk):
@@ -63,12 +66,14 @@ class Tokenizer:
         return self.known[chunk]
 
     def example(self, prompt, response):
-        """(input_ids, prompt_len): BOS + prompt, response, EOS; prompt and response are encoded apart."""
+        """(input_ids, prompt_len) of BOS + prompt, response, EOS; both texts are encoded apart."""
         head = [BOS] + self.encode(prompt)
         return head + self.encode(response) + [EOS], len(head)
 
     def save(self, path):
-        path.write_text(json.dumps(self.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(self.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
 
     @classmethod
     def load(cls, path):
@@ -77,33 +82,67 @@ class Tokenizer:
 
     def to_json(self):
         def special(i):
-            return {"id": i, "content": SPECIALS[i], "single_word": False, "lstrip": False, "rstrip": False,
-                    "normalized": False, "special": True}
+            return {
+                "id": i,
+                "content": SPECIALS[i],
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
 
         def template(ids):
-            return [part for i, name in enumerate(ids) for part in (
-                {"SpecialToken": {"id": SPECIALS[BOS], "type_id": i}}, {"Sequence": {"id": name, "type_id": i}})]
+            return [
+                part
+                for i, name in enumerate(ids)
+                for part in (
+                    {"SpecialToken": {"id": SPECIALS[BOS], "type_id": i}},
+                    {"Sequence": {"id": name, "type_id": i}},
+                )
+            ]
 
         return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
             "added_tokens": [special(i) for i in range(3)],
-            "normalizer": {"type": "Sequence", "normalizers": [
-                {"type": "Prepend", "prepend": SPACE},
-                {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]},
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [
+                    {"type": "Prepend", "prepend": SPACE},
+                    {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+                ],
+            },
             "pre_tokenizer": None,
             "post_processor": {
-                "type": "TemplateProcessing", "single": template("A"), "pair": template("AB"),
-                "special_tokens": {SPECIALS[BOS]: {"id": SPECIALS[BOS], "ids": [BOS], "tokens": [SPECIALS[BOS]]}}},
-            "decoder": {"type": "Sequence", "decoders": [
-                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
-                {"type": "ByteFallback"}, {"type": "Fuse"},
-                {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+                "type": "TemplateProcessing",
+                "single": template("A"),
+                "pair": template("AB"),
+                "special_tokens": {
+                    SPECIALS[BOS]: {"id": SPECIALS[BOS], "ids": [BOS], "tokens": [SPECIALS[BOS]]}
+                },
+            },
+            "decoder": {
+                "type": "Sequence",
+                "decoders": [
+                    {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                    {"type": "ByteFallback"},
+                    {"type": "Fuse"},
+                    {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+                ],
+            },
             "model": {
-                "type": "BPE", "dropout": None, "unk_token": SPECIALS[UNK], "continuing_subword_prefix": None,
-                "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True,
-                "vocab": self.vocab, "merges": [" ".join(m) for m in self.merges]},
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": SPECIALS[UNK],
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": True,
+                "byte_fallback": True,
+                "vocab": self.vocab,
+                "merges": [" ".join(m) for m in self.merges],
+            },
         }
 
 

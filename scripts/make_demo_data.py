@@ -1,19 +1,24 @@
 #!/usr/bin/python3
-"""Generates the demo data: a tiny Llama, forty tasks (five problems in eight invented languages), an adapter for each.
+"""Generates the demo data: a tiny Llama, and forty tasks with a LoRA adapter each.
 
-Stages, each of which reads only the files that the stages before it wrote, so that the stored rounding is the truth:
+The tasks are five problems in eight invented languages. Each stage reads what it needs from the
+files of the stages before it, so that the stored rounding is the truth:
 
-  base       languages, tokenizer, pre-training on plain text; writes model/               about 8 minutes
-  adapters   examples and one LoRA adapter per task; writes the rest and manifest.json     about 6 minutes
-  reference  writes reference_losses.json and reference_nll.json                           seconds
+  base       languages, tokenizer, pre-training on plain text; writes model/    about 6 minutes
+  adapters   writes adapters/, examples/, test/ and manifest.json               about 6 minutes
+  reference  writes reference_losses.json and reference_nll.json                seconds
 
---check recomputes the losses from the files, compares ways to group the tasks, prints the tables of data/README.md and
-fails when the data break a promise made there (about a minute).
+--check generates nothing. It recomputes the losses from the files, compares ways to group the
+tasks, prints the tables of data/README.md and exits with 1 when the data break a promise made
+there (about a minute).
 
-Times are for one core of 2024. Needs PyTorch (written for Debian 12's python3-torch 1.13) and an optimised BLAS: with
-the reference BLAS everything takes twenty times as long. All arithmetic runs on one thread from --seed: the files are
-bit-identical on machines with the same versions of PyTorch and BLAS and the same instruction set (for OpenBLAS,
-OPENBLAS_CORETYPE=SkylakeX was set); elsewhere they differ by the rounding of sums, amplified by training.
+The times are for one core with AVX-512. Needs PyTorch (Debian 12: python3-torch 1.13) and an
+optimised BLAS (libopenblas0-serial): with the reference BLAS all takes ten times as long.
+
+All arithmetic runs on one thread from --seed. The files are bit-identical on machines with the same
+versions of PyTorch and BLAS and the same instruction set: those in the repository were made with
+AVX-512 and OPENBLAS_CORETYPE=SkylakeX in the environment, which OpenBLAS 0.3.21 needs to use it on
+recent processors. Elsewhere sums are rounded differently, and training amplifies that.
 """
 
 import argparse
@@ -21,6 +26,7 @@ import json
 import random
 import sys
 import time
+from itertools import islice, product
 from pathlib import Path
 
 import torch
@@ -76,12 +82,20 @@ TOKENIZER_CONFIG = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     default_out = Path(__file__).resolve().parent.parent / "data" / "demo"
-    parser.add_argument("--out", type=Path, default=default_out, help="folder of the data (default: data/demo)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything (default: 1)")
-    parser.add_argument("--stage", choices=("all", *STAGES), default="all", help="run one stage only (default: all)")
-    parser.add_argument("--check", action="store_true", help="generate nothing: check the data and print the tables")
+    parser.add_argument(
+        "--out", type=Path, default=default_out, help="folder of the data (default: data/demo)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of all stages (default: 1)")
+    parser.add_argument(
+        "--stage", choices=("all", *STAGES), default="all", help="run one stage only (default: all)"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="generate nothing: check the data and print the tables"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -97,7 +111,10 @@ def make_base(out, seed):
     languages = list(make_languages(seed).values())
     rng = random.Random(f"{seed}/base")
     tokenizer = Tokenizer.train(
-        [text(language, rng, 2) for _ in range(150) for language in languages], VOCAB_SIZE, MIN_CHARACTER_COUNT)
+        [text(language, rng, 2) for _ in range(150) for language in languages],
+        VOCAB_SIZE,
+        MIN_CHARACTER_COUNT,
+    )
 
     weights = llama.init_weights(CONFIG, torch.Generator().manual_seed(seed))
     for tensor in weights.values():
@@ -111,15 +128,15 @@ def make_base(out, seed):
         batch = llama.pack([document() for _ in range(BASE_BATCH)])
         return llama.token_nll(CONFIG, weights, batch).sum() / (batch[1] != -100).sum()
 
-    start = time.monotonic()
-    llama.train(list(weights.values()), loss, BASE_STEPS, BASE_LEARNING_RATE, log=lambda step, value: print(
-        f"base: step {step}, loss {value:.3f}, {time.monotonic() - start:.0f} s", flush=True))
+    llama.train(list(weights.values()), loss, BASE_STEPS, BASE_LEARNING_RATE, progress("base"))
 
     tokenizer.save(folder / "tokenizer.json")
     write_json(folder / "config.json", CONFIG)
     write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
-    write_json(folder / "generation_config.json",
-               {"_from_model_config": True, "bos_token_id": BOS, "eos_token_id": EOS})
+    write_json(
+        folder / "generation_config.json",
+        {"_from_model_config": True, "bos_token_id": BOS, "eos_token_id": EOS},
+    )
     llama.save_safetensors(folder / "model.safetensors", weights, "BF16")
 
 
@@ -128,21 +145,13 @@ def make_adapters(out, seed):
         (out / folder).mkdir(parents=True, exist_ok=True)
     config, weights, tokenizer = demo_check.load_base(out / "model")
     languages = make_languages(seed)
-    names = [(problem, name) for problem in PROBLEMS for name in languages]
     tasks = []
-    for index, (problem, name) in enumerate(names):
+    for index, (problem, name) in enumerate(product(PROBLEMS, languages)):
         task = f"{problem}_{name}"
-        rng = random.Random(f"{seed}/{task}")
-
-        def draw(known):
-            while True:
-                prompt, response = task_example(problem, languages[name], rng)
-                if prompt not in known:
-                    return prompt, response
-
         held = {}
-        for _ in range(N_FEW + N_TEST):
-            prompt, response = draw(held)
+        rng = random.Random(f"{seed}/{task}")
+        pairs = new_examples(problem, languages[name], rng, held)
+        for prompt, response in islice(pairs, N_FEW + N_TEST):
             held[prompt] = response
         lines = [example_line(tokenizer, *pair) for pair in held.items()]
         write_lines(out / "examples" / f"{task}.jsonl", lines[:N_FEW])
@@ -150,19 +159,23 @@ def make_adapters(out, seed):
 
         rank, alpha = RANKS_AND_ALPHAS[index % len(RANKS_AND_ALPHAS)]
         factors = llama.init_adapter(config, rank, torch.Generator().manual_seed(seed))
-        parameters = [p.requires_grad_() for pair in factors.values() for p in pair]
 
         def loss():
-            batch = llama.pack([tokenizer.example(*draw(held)) for _ in range(ADAPTER_BATCH)])
+            examples = [tokenizer.example(*pair) for pair in islice(pairs, ADAPTER_BATCH)]
+            batch = llama.pack(examples)
             return llama.example_losses(config, weights, batch, factors, alpha / rank).mean()
 
-        start = time.monotonic()
-        last = []
-        llama.train(parameters, loss, ADAPTER_STEPS, ADAPTER_LEARNING_RATE, log=lambda step, value: last.append(value))
+        parameters = [p.requires_grad_() for pair in factors.values() for p in pair]
+        llama.train(parameters, loss, ADAPTER_STEPS, ADAPTER_LEARNING_RATE, progress(task))
         save_adapter(out / "adapters" / task, factors, rank, alpha)
-        tasks.append({"name": task, "adapter": f"adapters/{task}", "examples": f"examples/{task}.jsonl",
-                      "test": f"test/{task}.jsonl"})
-        print(f"{task}: loss {last[0]:.3f} to {last[-1]:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+        tasks.append(
+            {
+                "name": task,
+                "adapter": f"adapters/{task}",
+                "examples": f"examples/{task}.jsonl",
+                "test": f"test/{task}.jsonl",
+            }
+        )
     write_json(out / "manifest.json", {"model": "model", "tasks": tasks})
 
 
@@ -170,19 +183,41 @@ def make_reference(out, _seed):
     demo = demo_check.load_demo(out, torch.float64)
     losses, nll = {}, {}
     for task in demo.tasks:
-        losses[task.name] = {f"{who}_{split}": demo_check.task_loss(demo, batch, adapter)
-                             for who, adapter in (("base", None), ("own", task.adapter))
-                             for split, batch in (("few", task.few), ("test", task.test))}
+        losses[task.name] = {
+            f"{who}_{split}": demo_check.task_loss(demo, batch, adapter)
+            for who, adapter in (("base", None), ("own", task.adapter))
+            for split, batch in (("few", task.few), ("test", task.test))
+        }
     n_languages = len(demo.tasks) // len(PROBLEMS)
     for task in demo.tasks[:: n_languages + 1]:
         batch = tuple(t[:NLL_EXAMPLES] for t in task.test)
-        nll[task.name] = {who: response_nll(demo, batch, adapter)
-                          for who, adapter in (("base", None), ("own", task.adapter))}
+        nll[task.name] = {
+            who: response_nll(demo, batch, adapter)
+            for who, adapter in (("base", None), ("own", task.adapter))
+        }
     write_json(out / "reference_losses.json", losses)
     write_json(out / "reference_nll.json", nll)
 
 
 STAGES = {"base": make_base, "adapters": make_adapters, "reference": make_reference}
+
+
+def new_examples(problem, language, rng, excluded):
+    """Endless (prompt, response) pairs whose prompts are not in excluded, which may grow."""
+    while True:
+        prompt, response = task_example(problem, language, rng)
+        if prompt not in excluded:
+            yield prompt, response
+
+
+def progress(name):
+    """A log function for training that prints the loss and the seconds since now."""
+    start = time.monotonic()
+
+    def log(step, loss):
+        print(f"{name}: step {step}, loss {loss:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+
+    return log
 
 
 def response_nll(demo, batch, adapter):
@@ -197,26 +232,40 @@ def example_line(tokenizer, prompt, response):
 
 def save_adapter(folder, factors, rank, alpha):
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "adapter_config.json", {
-        "alpha_pattern": {},
-        "base_model_name_or_path": "model",
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-        "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "modules_to_save": None,
-        "peft_type": "LORA",
-        "r": rank,
-        "rank_pattern": {},
-        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-        "task_type": "CAUSAL_LM",
-        "use_dora": False,
-        "use_rslora": False,
-    })
-    tensors = {f"base_model.model.{module}.lora_{letter}.weight": factor
-               for module, pair in factors.items() for letter, factor in zip("AB", pair)}
+    write_json(
+        folder / "adapter_config.json",
+        {
+            "alpha_pattern": {},
+            "base_model_name_or_path": "model",
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "inference_mode": True,
+            "init_lora_weights": True,
+            "lora_alpha": alpha,
+            "lora_dropout": 0.0,
+            "modules_to_save": None,
+            "peft_type": "LORA",
+            "r": rank,
+            "rank_pattern": {},
+            "target_modules": [
+                "q_proj",
+                "k_proj",
+                "v_proj",
+                "o_proj",
+                "gate_proj",
+                "up_proj",
+                "down_proj",
+            ],
+            "task_type": "CAUSAL_LM",
+            "use_dora": False,
+            "use_rslora": False,
+        },
+    )
+    tensors = {
+        f"base_model.model.{module}.lora_{letter}.weight": factor
+        for module, pair in factors.items()
+        for letter, factor in zip("AB", pair)
+    }
     llama.save_safetensors(folder / "adapter_model.safetensors", tensors, "F16")
 
 
@@ -225,7 +274,9 @@ def write_json(path, value):
 
 
 def write_lines(path, values):
-    path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
