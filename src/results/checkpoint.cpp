@@ -1,5 +1,6 @@
 #include "d2c/results/checkpoint.hpp"
 
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,77 +19,72 @@ namespace fs = std::filesystem;
 
 constexpr Schema checkpoint_schema{"d2c-checkpoint", 1};
 
-/// The cache as arrays: each set of tasks stands once.
+/// The cache as arrays: the rows of all sets after each other.
 struct FlatCache {
-  std::vector<std::int64_t> set_size;  ///< [set]
-  std::vector<int> member;             ///< [member] tasks of all sets after each other
-  std::vector<std::int64_t> set;       ///< [entry]
-  std::vector<int> task;               ///< [entry]
-  std::int64_t n_folds = 0;
-  std::vector<double> loss;  ///< [entry, fold]
+  std::vector<std::int64_t> n_members;  ///< [set]
+  std::vector<std::int64_t> n_entries;  ///< [set]
+  std::vector<int> member;              ///< [member] tasks of the sets
+  std::vector<int> task;                ///< [entry]
+  std::vector<double> loss;             ///< [entry, fold]
 };
 
-FlatCache flatten(const std::vector<CachedLoss>& cache) {
+template <class T>
+void append(std::vector<T>& all, const std::vector<T>& part) {
+  all.insert(all.end(), part.begin(), part.end());
+}
+
+FlatCache flatten(const Checkpoint& checkpoint) {
   FlatCache flat;
-  if (!cache.empty()) flat.n_folds = static_cast<std::int64_t>(cache.front().losses.size());
-  std::map<std::vector<int>, std::int64_t> sets;
-  for (const CachedLoss& entry : cache) {
-    const auto [found, is_new] =
-        sets.emplace(entry.tasks, static_cast<std::int64_t>(flat.set_size.size()));
-    if (is_new) {
-      flat.set_size.push_back(static_cast<std::int64_t>(entry.tasks.size()));
-      flat.member.insert(flat.member.end(), entry.tasks.begin(), entry.tasks.end());
-    }
-    if (!std::cmp_equal(entry.losses.size(), flat.n_folds)) {
-      throw ContractError("checkpoint: entries have different numbers of folds");
-    }
-    flat.set.push_back(found->second);
-    flat.task.push_back(entry.task);
-    flat.loss.insert(flat.loss.end(), entry.losses.begin(), entry.losses.end());
+  for (const CachedSet& row : checkpoint.cache) {
+    flat.n_members.push_back(static_cast<std::int64_t>(row.set.size()));
+    flat.n_entries.push_back(static_cast<std::int64_t>(row.tasks.size()));
+    append(flat.member, row.set);
+    append(flat.task, row.tasks);
+    append(flat.loss, row.losses);
   }
   return flat;
 }
 
-std::vector<CachedLoss> unflatten(const SchemaReader& archive, const FlatCache& flat) {
-  std::vector<std::vector<int>> sets;
-  auto next = flat.member.begin();
-  for (const std::int64_t size : flat.set_size) {
-    if (size < 0 || size > flat.member.end() - next) archive.refuse("cache/set_size", "is wrong");
-    sets.emplace_back(next, next + size);
-    next += size;
+/// Takes `count` values off the front of `values`; nothing where there are fewer.
+template <class T>
+std::optional<std::vector<T>> take(std::span<const T>& values, std::int64_t count) {
+  if (count < 0 || std::cmp_greater(count, values.size())) return std::nullopt;
+  const auto front = values.first(static_cast<std::size_t>(count));
+  values = values.subspan(front.size());
+  return std::vector<T>(front.begin(), front.end());
+}
+
+std::vector<CachedSet> unflatten(const SchemaReader& archive, const FlatCache& flat, int n_folds) {
+  std::span<const int> members = flat.member;
+  std::span<const int> tasks = flat.task;
+  std::span<const double> losses = flat.loss;
+  std::vector<CachedSet> cache;
+  for (std::size_t s = 0; s < flat.n_members.size(); ++s) {
+    auto set = take(members, flat.n_members[s]);
+    auto known = take(tasks, flat.n_entries[s]);
+    if (!set || !known) archive.refuse("cache", "has counts that do not fit");
+    auto values = take(losses, flat.n_entries[s] * n_folds);
+    if (!values) archive.refuse("cache", "has counts that do not fit");
+    cache.push_back({std::move(*set), std::move(*known), std::move(*values)});
   }
-  if (next != flat.member.end()) archive.refuse("cache/set_size", "is wrong");
-  std::vector<CachedLoss> cache;
-  auto loss = flat.loss.begin();
-  for (std::size_t i = 0; i < flat.set.size(); ++i) {
-    if (flat.set[i] < 0 || !std::cmp_less(flat.set[i], sets.size())) {
-      archive.refuse("cache/entry_set", "names a set that does not exist");
-    }
-    cache.push_back({sets[static_cast<std::size_t>(flat.set[i])], flat.task[i],
-                     std::vector<double>(loss, loss + flat.n_folds)});
-    loss += flat.n_folds;
-  }
+  if (!members.empty() || !tasks.empty()) archive.refuse("cache", "has counts that do not fit");
   return cache;
 }
 
-template <class Archive, class State>
-void visit_checkpoint(Archive& archive, State& state, FlatCache& flat) {
-  const auto required = Presence::required;
+template <class Archive, class State, class Cache>
+void visit_checkpoint(Archive& archive, State& state, Cache& flat) {
   archive.attribute("/", "config_hash", state.config_hash);
-  auto n_sets = static_cast<std::int64_t>(flat.set_size.size());
-  auto n_members = static_cast<std::int64_t>(flat.member.size());
-  auto n_entries = static_cast<std::int64_t>(flat.task.size());
-  archive.index("set", "cache/set", n_sets, {"set of tasks whose adapters were merged", "1", ""});
-  archive.index("member", "cache/member", n_members, {"members of all sets", "1", ""});
-  archive.index("entry", "cache/entry", n_entries, {"entry of the cache", "1", ""});
-  archive.index("fold", "cache/fold", flat.n_folds, {"fold of the examples", "1", ""});
-  archive.array("cache/set_size", {"set"}, flat.set_size, {"members of the set", "1", ""},
-                required);
-  archive.array("cache/member_task", {"member"}, flat.member, {"task", "1", ""}, required);
-  archive.array("cache/entry_set", {"entry"}, flat.set, {"set", "1", ""}, required);
-  archive.array("cache/entry_task", {"entry"}, flat.task, {"task", "1", ""}, required);
+  archive.scale("set", "cache/n_members", flat.n_members, {"number of members", "1", ""});
+  archive.scale("member", "cache/member_task", flat.member,
+                {"task, the sets after each other", "1", "0-based"});
+  archive.scale("entry", "cache/entry_task", flat.task,
+                {"task, the sets after each other", "1", "0-based"});
+  archive.index("fold", "cache/fold", state.n_folds, {"fold of the examples", "1", "0-based"});
+  archive.array("cache/n_entries", {"set"}, flat.n_entries, {"number of entries", "1", ""},
+                Presence::required);
   archive.array("cache/loss", {"entry", "fold"}, flat.loss,
-                {"loss of the task under the merge of the set", "nats per token", ""}, required);
+                {"loss of the task under the merge of the set", "nats per token", ""},
+                Presence::required);
   archive.names("counter", state.counters);
   for (auto& [name, value] : state.counters) {
     archive.scalar("counter/" + name, value, {name, "1", ""});
@@ -107,7 +103,7 @@ Checkpoint load(const fs::path& file) {
   Checkpoint checkpoint;
   FlatCache flat;
   visit_checkpoint(archive, checkpoint, flat);
-  checkpoint.cache = unflatten(archive, flat);
+  checkpoint.cache = unflatten(archive, flat, checkpoint.n_folds);
   return checkpoint;
 }
 
@@ -118,7 +114,7 @@ void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
   TemporaryFile temporary(file);
   h5::OutputFile open(file, temporary.path());
   {
-    FlatCache flat = flatten(checkpoint.cache);
+    const FlatCache flat = flatten(checkpoint);
     SchemaWriter archive(open.get(), file);
     archive.header(checkpoint_schema);
     visit_checkpoint(archive, checkpoint, flat);

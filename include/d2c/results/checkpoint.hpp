@@ -9,20 +9,21 @@
 
 namespace d2c::results {
 
-/// Losses already measured: the content cache of the search, so that a resumed run computes only
-/// what is missing.
-struct CachedLoss {
-  std::vector<int> tasks;      ///< whose adapters were merged; ascending, without repeats
-  int task = 0;                ///< whose loss it is
-  std::vector<double> losses;  ///< nats per token, [fold]; the same number of folds in every entry
+/// Losses already measured under one merged set: the content cache of the search, so that a resumed
+/// run computes only what is missing.
+struct CachedSet {
+  std::vector<int> set;        ///< tasks whose adapters were merged; ascending, without repeats
+  std::vector<int> tasks;      ///< whose losses are known; ascending, without repeats
+  std::vector<double> losses;  ///< nats per token, [tasks.size(), n_folds]
 
-  [[nodiscard]] bool operator==(const CachedLoss&) const = default;
+  [[nodiscard]] bool operator==(const CachedSet&) const = default;
 };
 
 /// State from which the same command goes on.
 struct Checkpoint {
   std::string config_hash;  ///< the run it belongs to; the caller compares it with its own
-  std::vector<CachedLoss> cache;
+  int n_folds = 1;
+  std::vector<CachedSet> cache;
   std::map<std::string, std::int64_t> counters;  ///< progress: iteration, rng_position, ...
   std::map<std::string, double> scalars;         ///< progress: best_objective, seconds_used, ...
 

@@ -18,10 +18,11 @@ using testing::HasSubstr;
 
 Checkpoint example(const std::string& hash) {
   return {.config_hash = hash,
-          .cache = {{{0, 2}, 0, {1.5, 1.25}},
-                    {{0, 2}, 1, {0.1, 0.2}},
-                    {{1}, 2, {3.0, 4.0}},
-                    {{0, 1, 2}, 2, {5.0, 6.0}}},
+          .n_folds = 2,
+          .cache = {{{0, 2}, {0, 1}, {1.5, 1.25, 0.1, 0.2}},
+                    {{1}, {2}, {3.0, 4.0}},
+                    {{0, 1, 2}, {}, {}},
+                    {{2}, {0, 1, 2}, {5.0, 6.0, 7.0, 8.0, 9.0, 10.0}}},
           .counters = {{"iteration", 3}, {"rng_position", 1'000'000'000'000}},
           .scalars = {{"best_objective", 0.1}, {"seconds", 12.5}}};
 }
@@ -51,7 +52,8 @@ TEST(Checkpoint, EveryFieldSurvives) {
 
 TEST(Checkpoint, AnEmptyOneSurvives) {
   const TempFolder folder;
-  const Checkpoint empty{.config_hash = "just started", .cache = {}, .counters = {}, .scalars = {}};
+  const Checkpoint empty{
+      .config_hash = "just started", .n_folds = 1, .cache = {}, .counters = {}, .scalars = {}};
   write_checkpoint(folder / "c", empty);
   EXPECT_EQ(load(folder / "c"), empty);
 }
