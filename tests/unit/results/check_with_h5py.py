@@ -1,6 +1,6 @@
 """Checks the example results file with h5py, and docs/results-schema.md against it.
 
-usage: check_with_h5py.py WRITE_EXAMPLE_PROGRAM RESULTS_SCHEMA_MD
+usage: check_with_h5py.py EXAMPLE_RESULTS_PROGRAM RESULTS_SCHEMA_MD
 Exit code 77: h5py is missing, nothing was checked.
 """
 
@@ -44,7 +44,7 @@ class Results(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         path = os.path.join(cls.folder.name, "run.h5")
-        subprocess.run([cls.program, path], check=True)
+        subprocess.run([cls.program, "write", path], check=True)
         cls.run_file = h5py.File(path, "r")
         cls.datasets = {}
         cls.run_file.visititems(cls.collect)
@@ -149,6 +149,72 @@ class Results(unittest.TestCase):
             if line.startswith("| `"):
                 listed += re.findall(r"`(\w+)`", line.split("|")[1])
         self.assertEqual(sorted(listed), sorted(self.run_file.attrs))
+
+    def read_after(self, change):
+        """What the reader says after h5py changed the file: exit status and text."""
+        path = os.path.join(self.folder.name, "changed.h5")
+        if os.path.exists(path):
+            os.remove(path)
+        subprocess.run([self.program, "write", path], check=True)
+        with h5py.File(path, "r+") as run:
+            change(run)
+        done = subprocess.run([self.program, "read", path], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_notes_of_the_user_do_not_disturb_reading(self):
+        def change(run):
+            run.attrs["note"] = "checked"
+            run["my/own"] = [1, 2, 3]
+
+        status, text = self.read_after(change)
+        self.assertEqual(status, 0, text)
+        self.assertIn("3 tasks in 2 clusters", text)
+
+    def test_what_the_schema_does_not_allow_is_named(self):
+        def replace(run, path, value):
+            del run[path]
+            run[path] = value
+
+        def delete_attribute(run, name):
+            del run.attrs[name]
+
+        def delete(run, path):
+            del run[path]
+
+        cases = [
+            (lambda run: run.attrs.modify("schema_version", 2), ["schema_version", "is 2", "newer"]),
+            (lambda run: run.attrs.modify("complete", False), ["complete", "did not finish"]),
+            (lambda run: delete_attribute(run, "complete"), ["complete", "did not finish"]),
+            (lambda run: delete_attribute(run, "schema"), ["is not a d2c-results file"]),
+            (lambda run: delete_attribute(run, "seed"), ["seed", "is missing"]),
+            (lambda run: run.attrs.create("threads", 2**40), ["threads", "out of range"]),
+            (lambda run: run.attrs.create("threads", "two"), ["threads", "type"]),
+            (lambda run: run.attrs.create("threads", [1, 2]), ["threads", "is not one value"]),
+            (lambda run: delete(run, "result/loss"), ["result/loss", "is missing"]),
+            (lambda run: delete(run, "task"), ["task/name", "is missing"]),
+            (lambda run: replace(run, "result/gain", [1.0, 2.0]), ["result/gain", "length"]),
+            (lambda run: replace(run, "result/gain", ["a", "b", "c"]), ["result/gain", "type"]),
+            (lambda run: replace(run, "result/objective", [1.0]), ["result/objective", "scalar"]),
+            (lambda run: replace(run, "result/assignment", [0, 1, 2]), ["result/assignment", "cluster"]),
+            (lambda run: replace(run, "cluster", [1, 2]), ["cluster", "does not count from 0"]),
+            (lambda run: replace(run, "task/adapter", [1, 2, 3]), ["task/adapter", "text"]),
+        ]
+        for change, parts in cases:
+            status, text = self.read_after(change)
+            with self.subTest(parts):
+                self.assertEqual(status, 3, text)
+                self.assertEqual(text.count("\n"), 1, text)
+                for part in ["changed.h5", *parts]:
+                    self.assertIn(part, text)
+
+    def test_a_huge_dataset_that_holds_nothing_is_refused(self):
+        def change(run):
+            del run["iteration"]
+            run.create_dataset("iteration/iteration", shape=(2**40,), dtype="i8", chunks=(1024,))
+
+        status, text = self.read_after(change)
+        self.assertEqual(status, 3, text)
+        self.assertIn("more values than the file can hold", text)
 
 
 if __name__ == "__main__":
