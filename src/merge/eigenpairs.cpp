@@ -62,13 +62,15 @@ std::optional<Eigenpairs> block_lanczos(const SymmetricOperator& matrix, Index c
     image -= known * (known.transpose() * image);
     projected.block(0, size - block, size, block) = coefficients;
     projected.block(size - block, 0, block, size) = coefficients.transpose();
-    ThinQr next = thin_qr(image);
+    const ThinQr next = thin_qr(image);
 
     const Eigenpairs ritz = dense_eigenpairs(projected.topLeftCorner(size, size), count);
     const double residual = (next.r * ritz.vectors.bottomRows(block)).colwise().norm().maxCoeff();
     if (residual <= tolerance * ritz.values[0])
       return Eigenpairs{known * ritz.vectors, ritz.values};
-    q = std::move(next.q);
+    // Where the image has lower rank than the block, the columns that QR makes up to fill it are
+    // not yet orthogonal to the basis.
+    q = thin_qr(next.q - known * (known.transpose() * next.q)).q;
   }
   return std::nullopt;
 }

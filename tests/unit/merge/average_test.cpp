@@ -4,49 +4,35 @@
 namespace d2c::merge::test {
 namespace {
 
-constexpr double eps = 0x1p-24;  // float unit roundoff: results are stored as float
-
-class RandomAverage : public ::testing::TestWithParam<unsigned> {};
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomAverage, ::testing::Range(0u, 60u));
-
-TEST_P(RandomAverage, IsAsCloseToTheSumAsTheDenseTruncatedSvd) {
-  const Problem p = random_problem(GetParam(), Ranks::mixed);
-  for (const Index rank : {Index{1}, Index{3}, Index{8}}) {
-    const Truncation best = dense_truncated_svd(p.sum(), rank);
-    const double error = (delta(p.merged("average", {.merged_rank = rank})) - p.sum()).norm();
-    EXPECT_NEAR(error, best.error, 8 * eps * p.scale()) << "rank " << rank;
-  }
+TEST(Average, IsAsCloseToTheSumAsTheDenseTruncatedSvd) {
+  on_random_problems(Ranks::mixed, [](const Problem& p) {
+    for (const Index rank : {Index{1}, Index{3}, Index{8}}) {
+      const Truncation best = dense_truncated_svd(p.sum(), rank);
+      const double error = (delta(p.merged("average", {.merged_rank = rank})) - p.sum()).norm();
+      EXPECT_NEAR(error, best.error, 8 * eps * p.scale()) << "rank " << rank;
+    }
+  });
 }
 
-TEST_P(RandomAverage, EqualsTheDenseTruncatedSvdWhereThatIsWellConditioned) {
-  const Problem p = random_problem(GetParam(), Ranks::mixed);
-  const Truncation best = dense_truncated_svd(p.sum(), 3);
-  if (best.relative_gap < 1e-3) return;
-  const Dense merged = delta(p.merged("average", {.merged_rank = 3}));
-  EXPECT_LT((merged - best.matrix).norm(), 16 * eps * p.scale() / best.relative_gap);
+TEST(Average, EqualsTheDenseTruncatedSvdWhereThatIsWellConditioned) {
+  on_random_problems(Ranks::mixed, [](const Problem& p) {
+    const Truncation best = dense_truncated_svd(p.sum(), 3);
+    if (best.relative_gap < 1e-3) return;
+    const Dense merged = delta(p.merged("average", {.merged_rank = 3}));
+    EXPECT_LT((merged - best.matrix).norm(), 16 * eps * p.scale() / best.relative_gap);
+  });
 }
 
-TEST_P(RandomAverage, FactorsAreBalanced) {
-  const Problem p = random_problem(GetParam(), Ranks::mixed);
-  const lora::Factors merged = p.merged("average", {.merged_rank = 4});
-  const Dense inner_a =
-      as_eigen(merged.a).cast<double>() * as_eigen(merged.a).cast<double>().transpose();
-  const Dense inner_b =
-      as_eigen(merged.b).cast<double>().transpose() * as_eigen(merged.b).cast<double>();
-  EXPECT_LT((inner_a - inner_b).norm(), 1e-5 * p.scale());
-  EXPECT_LT((inner_a - Dense(inner_a.diagonal().asDiagonal())).norm(), 1e-5 * p.scale());
-}
-
-TEST_P(RandomAverage, RankIsMinOfWantedAndShapeAndScalingIsOne) {
-  const Problem p = random_problem(GetParam(), Ranks::mixed);
-  for (const Index wanted : {1, 5, 100}) {
-    const lora::Factors merged = p.merged("average", {.merged_rank = wanted});
-    EXPECT_EQ(merged.rank(), std::min({wanted, p.d_in, p.d_out}));
-    EXPECT_EQ(merged.b.cols(), merged.rank());
-    EXPECT_EQ(merged.d_in(), p.d_in);
-    EXPECT_EQ(merged.d_out(), p.d_out);
-    EXPECT_EQ(merged.scaling, 1.0);
-  }
+TEST(Average, FactorsAreBalanced) {
+  on_random_problems(Ranks::mixed, [](const Problem& p) {
+    const lora::Factors merged = p.merged("average", {.merged_rank = 4});
+    const Dense inner_a =
+        as_eigen(merged.a).cast<double>() * as_eigen(merged.a).cast<double>().transpose();
+    const Dense inner_b =
+        as_eigen(merged.b).cast<double>().transpose() * as_eigen(merged.b).cast<double>();
+    EXPECT_LT((inner_a - inner_b).norm(), 1e-5 * p.scale());
+    EXPECT_LT((inner_a - Dense(inner_a.diagonal().asDiagonal())).norm(), 1e-5 * p.scale());
+  });
 }
 
 TEST(Average, OfMoreUnitsThanRowsTakesTheDenseRouteToTheSameResult) {
@@ -67,14 +53,6 @@ TEST(Average, OfAnAdapterAndItsNegativeIsZero) {
   p.factors.push_back(random_factors(rng, 20, 30, 4, 2));
   p.factors.push_back(p.factors[0]);
   EXPECT_LT(delta(p.merged("average")).norm(), eps * p.scale());
-}
-
-TEST(Average, OfZeroAdaptersIsZeroOfTheSameShape) {
-  Problem p{.d_out = 6, .d_in = 5, .factors = {}, .weights = {0.5, 0.5}};
-  p.factors.assign(2, lora::Factors{Matrix(3, 5), Matrix(6, 3), 1.0});
-  const lora::Factors merged = p.merged("average");
-  EXPECT_EQ(merged.a, Matrix(3, 5));
-  EXPECT_EQ(merged.b, Matrix(6, 3));
 }
 
 TEST(Average, SurvivesUnitsOfVeryDifferentSize) {

@@ -8,82 +8,133 @@
 namespace d2c::merge::test {
 namespace {
 
-constexpr double eps = 0x1p-24;
-
-class RandomMerge : public ::testing::TestWithParam<unsigned> {};
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomMerge, ::testing::Range(0u, 40u));
-
-Ranks ranks_of(const Method& method) { return method.mixed_ranks ? Ranks::mixed : Ranks::equal; }
-
-TEST_P(RandomMerge, OfOneAdapterWithWeightOneIsThatAdapter) {
+TEST(Merge, OfOneAdapterWithWeightOneIsThatAdapter) {
   for (const Method& method : methods()) {
-    Problem p = random_problem(GetParam(), ranks_of(method));
-    p.factors.resize(1);
-    p.weights = {1.0};
-    EXPECT_LT((delta(p.merged(method.name)) - delta(p.factors[0])).norm(), 8 * eps * p.scale())
-        << method.name;
+    if (method.name == "core_iso") continue;  // evens out the singular values
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](Problem p) {
+      p.factors.resize(1);
+      p.weights = {1.0};
+      // A rank above d_in or d_out is cut to it, which merges units of one adapter.
+      if (method.name == "lego" && p.factors[0].rank() > std::min(p.d_in, p.d_out)) return;
+      EXPECT_LT((delta(p.merged(method.name)) - delta(p.factors[0])).norm(), 8 * eps * p.scale());
+    });
   }
 }
 
-TEST_P(RandomMerge, CatEqualsTheSum) {
-  const Problem p = random_problem(GetParam(), Ranks::mixed);
-  EXPECT_LT((delta(p.merged("cat")) - p.sum()).norm(), 4 * eps * p.scale());
+TEST(Merge, CatEqualsTheSum) {
+  on_random_problems(Ranks::mixed, [](const Problem& p) {
+    EXPECT_LT((delta(p.merged("cat")) - p.sum()).norm(), 4 * eps * p.scale());
+  });
 }
 
-TEST_P(RandomMerge, WeightsOneAndZeroSelect) {
-  for (const std::string_view method : {"average", "cat", "linear", "svd"}) {
-    Problem p = random_problem(GetParam(), ranks_of(find_method(method)));
-    p.weights.assign(p.factors.size(), 0.0);
-    p.weights[0] = 1.0;
-    EXPECT_LT((delta(p.merged(method)) - delta(p.factors[0])).norm(), 8 * eps * p.scale())
-        << method;
+TEST(Merge, WeightsOneAndZeroSelect) {
+  for (const std::string_view method : {"average", "cat", "linear", "svd", "magnitude_prune",
+                                        "magnitude_prune_svd", "dare_linear", "dare_linear_svd"}) {
+    SCOPED_TRACE(method);
+    on_random_problems(ranks_of(find_method(method)), [&](Problem p) {
+      p.weights.assign(p.factors.size(), 0.0);
+      p.weights[0] = 1.0;
+      EXPECT_LT((delta(p.merged(method)) - delta(p.factors[0])).norm(), 8 * eps * p.scale());
+    });
   }
 }
 
-TEST_P(RandomMerge, DoesNotDependOnTheOrderOfMembers) {
-  for (const std::string_view method : {"average", "cat", "linear"}) {
-    Problem p = random_problem(GetParam(), ranks_of(find_method(method)));
-    if (method == "average" && dense_truncated_svd(p.sum(), 4).relative_gap < 1e-2) continue;
-    const Options options{.merged_rank = method == "average" ? 4 : 0};
-    const Dense forward = delta(p.merged(method, options));
-    std::ranges::reverse(p.factors);
-    std::ranges::reverse(p.weights);
-    EXPECT_LT((delta(p.merged(method, options)) - forward).norm(), 1e-4 * p.scale()) << method;
-  }
-}
-
-TEST_P(RandomMerge, LinearHasPeftsCrossTerms) {
-  const Problem p = random_problem(GetParam(), Ranks::equal);
-  Dense a = Dense::Zero(p.factors[0].rank(), p.d_in);
-  Dense b = Dense::Zero(p.d_out, p.factors[0].rank());
-  for (std::size_t i = 0; i < p.factors.size(); ++i) {
-    const double u = p.weights[i] * p.factors[i].scaling;
-    a += (u < 0 ? -1 : 1) * std::sqrt(std::abs(u)) * as_eigen(p.factors[i].a).cast<double>();
-    b += std::sqrt(std::abs(u)) * as_eigen(p.factors[i].b).cast<double>();
-  }
-  EXPECT_LT((delta(p.merged("linear")) - b * a).norm(), 4 * eps * a.norm() * b.norm());
-}
-
-TEST_P(RandomMerge, IsBitIdenticalWhenRepeated) {
+TEST(Merge, DoesNotDependOnTheOrderOfMembers) {
   for (const Method& method : methods()) {
-    const Problem p = random_problem(GetParam(), ranks_of(method));
-    const lora::Factors once = p.merged(method.name);
-    const lora::Factors again = p.merged(method.name);
-    EXPECT_EQ(once.a, again.a) << method.name;
-    EXPECT_EQ(once.b, again.b) << method.name;
+    if (method.name == "lego") continue;  // seeding picks units by number
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](const Problem& p) {
+      // At full rank nothing is cut, so that close singular values cannot change places.
+      const Options options{.merged_rank = method.uses_merged_rank ? 100 : 0,
+                            .density = method.uses_density ? 0.6 : 1.0};
+      std::vector<Member> members = p.members();
+      const Dense forward = delta(method.function("m", members, options));
+      std::ranges::reverse(members);
+      const Dense backward = delta(method.function("m", members, options));
+      EXPECT_LT((forward - backward).norm(), 1e-4 * forward.norm() + 64 * eps * p.scale());
+    });
   }
 }
 
-TEST_P(RandomMerge, AMemberThatLacksTheModuleContributesZero) {
+TEST(Merge, LinearHasPeftsCrossTerms) {
+  on_random_problems(Ranks::equal, [](const Problem& p) {
+    Dense a = Dense::Zero(p.factors[0].rank(), p.d_in);
+    Dense b = Dense::Zero(p.d_out, p.factors[0].rank());
+    for (std::size_t i = 0; i < p.factors.size(); ++i) {
+      const double u = p.weights[i] * p.factors[i].scaling;
+      a += (u < 0 ? -1 : 1) * std::sqrt(std::abs(u)) * as_eigen(p.factors[i].a).cast<double>();
+      b += std::sqrt(std::abs(u)) * as_eigen(p.factors[i].b).cast<double>();
+    }
+    EXPECT_LT((delta(p.merged("linear")) - b * a).norm(), 4 * eps * a.norm() * b.norm());
+  });
+}
+
+TEST(Merge, IsBitIdenticalWhenRepeated) {
   for (const Method& method : methods()) {
-    const Problem p = random_problem(GetParam(), ranks_of(method));
-    const lora::Factors without = p.merged(method.name);
-    std::vector<Member> members = p.members();
-    members.insert(members.begin() + static_cast<std::ptrdiff_t>(members.size() / 2),
-                   Member{nullptr, 3.0, 77, "lacks"});
-    const lora::Factors with = method.function("m", members, {});
-    EXPECT_EQ(with.a, without.a) << method.name;
-    EXPECT_EQ(with.b, without.b) << method.name;
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](const Problem& p) {
+      const lora::Factors once = p.merged(method.name);
+      const lora::Factors again = p.merged(method.name);
+      EXPECT_EQ(once.a, again.a);
+      EXPECT_EQ(once.b, again.b);
+    });
+  }
+}
+
+TEST(Merge, AMemberThatLacksTheModuleContributesZero) {
+  for (const Method& method : methods()) {
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](const Problem& p) {
+      const lora::Factors without = p.merged(method.name);
+      std::vector<Member> members = p.members();
+      members.insert(members.begin() + static_cast<std::ptrdiff_t>(members.size() / 2),
+                     Member{nullptr, 3.0, 77, "lacks"});
+      const lora::Factors with = method.function("m", members, {});
+      EXPECT_EQ(with.a, without.a);
+      EXPECT_EQ(with.b, without.b);
+    });
+  }
+}
+
+TEST(Merge, RankIsTheWantedOneUpToTheShapeAndScalingIsOne) {
+  for (const Method& method : methods()) {
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](const Problem& p) {
+      for (const Index wanted : {1, 5, 100}) {
+        const Options options{.merged_rank = method.uses_merged_rank ? wanted : 0};
+        const lora::Factors merged = p.merged(method.name, options);
+        if (method.uses_merged_rank) {
+          EXPECT_EQ(merged.rank(), std::min({wanted, p.d_in, p.d_out}));
+        }
+        EXPECT_EQ(merged.b.cols(), merged.rank());
+        EXPECT_EQ(merged.d_in(), p.d_in);
+        EXPECT_EQ(merged.d_out(), p.d_out);
+        EXPECT_EQ(merged.scaling, 1.0);
+      }
+    });
+  }
+}
+
+TEST(Merge, OfZeroAdaptersIsZero) {
+  for (const Method& method : methods()) {
+    SCOPED_TRACE(method.name);
+    Problem p{.d_out = 6, .d_in = 5, .factors = {}, .weights = {0.5, 0.5}};
+    p.factors.assign(2, lora::Factors{Matrix(3, 5), Matrix(6, 3), 1.0});
+    const Options options{.density = method.uses_density ? 0.5 : 1.0};
+    EXPECT_EQ(delta(p.merged(method.name, options)), Dense::Zero(6, 5));
+  }
+}
+
+TEST(Merge, OfAZeroAndAnotherAdapterIsFinite) {
+  std::mt19937 rng(2);
+  for (const Method& method : methods()) {
+    SCOPED_TRACE(method.name);
+    const Problem p{.d_out = 6,
+                    .d_in = 5,
+                    .factors = {{Matrix(2, 5), Matrix(6, 2), 1.0}, random_factors(rng, 6, 5, 2, 1)},
+                    .weights = {0.0, 0.5}};
+    EXPECT_TRUE(delta(p.merged(method.name)).allFinite());
   }
 }
 

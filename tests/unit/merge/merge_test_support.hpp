@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 #include <string>
 #include <vector>
 
-#include <Eigen/SVD>
+#include <Eigen/Core>
+#include <gtest/gtest.h>
 
 #include "d2c/merge/merge.hpp"
 #include "d2c/tensor/dtype.hpp"
@@ -101,21 +104,34 @@ inline Problem random_problem(unsigned seed, Ranks ranks) {
   return p;
 }
 
+/// Runs a check on many random problems and names the seed of one that fails.
+template <typename Check>
+void on_random_problems(Ranks ranks, Check check) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    SCOPED_TRACE(seed);
+    check(random_problem(seed, ranks));
+  }
+}
+
+inline Ranks ranks_of(const Method& method) {
+  return method.mixed_ranks ? Ranks::mixed : Ranks::equal;
+}
+
+constexpr double eps = 0x1p-24;  ///< float unit roundoff: results are stored as float
+
+/// Thin SVD of a dense matrix, in double: the reference of the low-rank methods.
+struct Svd {
+  Dense u;
+  Eigen::VectorXd s;  ///< descending
+  Dense v;
+};
+Svd dense_svd(const Dense& m);
+
 struct Truncation {
   Dense matrix;             ///< best approximation
   double error = 0;         ///< its Frobenius distance
   double relative_gap = 0;  ///< (s_k - s_{k+1}) / s_1: what makes it well conditioned
 };
-
-/// Truncated SVD of a dense matrix, in double: the reference for everything low-rank.
-inline Truncation dense_truncated_svd(const Dense& m, Index rank) {
-  const Eigen::BDCSVD<Dense> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  const Index k = std::min<Index>(rank, svd.singularValues().size());
-  const Eigen::VectorXd& s = svd.singularValues();
-  const double next = k < s.size() ? s[k] : 0.0;
-  return {
-      svd.matrixU().leftCols(k) * s.head(k).asDiagonal() * svd.matrixV().leftCols(k).transpose(),
-      s.tail(s.size() - k).norm(), s[0] > 0 ? (s[k - 1] - next) / s[0] : 0.0};
-}
+Truncation dense_truncated_svd(const Dense& m, Index rank);
 
 }  // namespace d2c::merge::test
