@@ -73,12 +73,19 @@ std::vector<double> CachedOracle::own_losses() {
 }
 
 std::vector<double> CachedOracle::mean_of_chosen(std::span<const double> losses) const {
+  return means(losses, Folds::chosen);
+}
+
+std::vector<double> CachedOracle::mean_of_others(std::span<const double> losses) const {
+  return means(losses, Folds::others);
+}
+
+std::vector<double> CachedOracle::means(std::span<const double> losses, Folds folds) const {
   D2C_EXPECTS(losses.size() == weights_.size());
-  std::vector<double> means;
+  std::vector<double> result;
   for (int task = 0; task < n_tasks(); ++task)
-    means.push_back(
-        reduce(task, &losses[static_cast<std::size_t>(task) * chosen_.size()], Folds::chosen));
-  return means;
+    result.push_back(reduce(task, &losses[static_cast<std::size_t>(task) * chosen_.size()], folds));
+  return result;
 }
 
 std::optional<double> CachedOracle::known(const TaskSet& set, int task) const {

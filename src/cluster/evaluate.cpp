@@ -1,6 +1,9 @@
 #include "evaluate.hpp"
 
+#include <cmath>
 #include <limits>
+
+#include "d2c/cluster/search.hpp"
 
 namespace d2c::cluster {
 namespace {
@@ -45,6 +48,20 @@ std::vector<double> member_losses(CachedOracle& oracle, const Partition& partiti
   for (int task = 0; task < partition.n_tasks(); ++task)
     queries.push_back({clusters.set_of[static_cast<std::size_t>(partition[task])], task});
   return oracle.losses(clusters.sets, queries);
+}
+
+LossMatrix verify(CachedOracle& oracle, const SearchResult& result) {
+  const NonEmpty clusters(result.partition);
+  std::vector<Query> queries;
+  for (int task = 0; task < result.partition.n_tasks(); ++task)
+    for (std::size_t set = 0; set < clusters.sets.size(); ++set)
+      if (!std::isnan(result.loss(task, clusters.cluster[set])))
+        queries.push_back({static_cast<int>(set), task});
+  const std::vector<double> values = oracle.verify_losses(clusters.sets, queries);
+  LossMatrix matrix(result.partition.n_tasks(), result.partition.k());
+  for (std::size_t i = 0; i < queries.size(); ++i)
+    matrix(queries[i].task, clusters.cluster[static_cast<std::size_t>(queries[i].set)]) = values[i];
+  return matrix;
 }
 
 LossMatrix known_matrix(const CachedOracle& oracle, const Partition& partition) {

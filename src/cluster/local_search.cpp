@@ -171,35 +171,43 @@ bool LocalSearch::move_singly(State& state) {
   return improved;
 }
 
-/// Exchanges of two blocks, ordered by the losses known.
-bool LocalSearch::swap(State& state) {
-  const int patience = 16 + rules_.n_blocks() / 8;
-  struct Pair {
-    double predicted;
-    int a;
-    int b;
+/// The exchanges of two blocks that promise most by the losses known, best first.
+std::vector<LocalSearch::Exchange> LocalSearch::exchanges(const State& state,
+                                                          std::size_t most) const {
+  const int n = rules_.n_blocks();
+  LossMatrix excess(n, state.partition().k());
+  for (int b = 0; b < n; ++b)
+    for (int k = 0; k < state.partition().k(); ++k) excess(b, k) = state.block_excess(b, k);
+  const auto better = [](const Exchange& x, const Exchange& y) {
+    return std::tie(x.predicted, x.a, x.b) < std::tie(y.predicted, y.a, y.b);
   };
-  std::vector<Pair> pairs;
-  for (int a = 0; a < rules_.n_blocks(); ++a) {
+  std::vector<Exchange> best;
+  double limit = std::numeric_limits<double>::infinity();
+  for (int a = 0; a < n; ++a) {
     const int from = state.cluster_of_block(a);
-    std::vector<Pair> best(at(state.partition().k()),
-                           {std::numeric_limits<double>::infinity(), a, -1});
-    for (int b = 0; b < rules_.n_blocks(); ++b) {
+    for (int b = a + 1; b < n; ++b) {
       const int to = state.cluster_of_block(b);
       if (to == from || (state.size(from) == 1 && state.size(to) == 1)) continue;
-      const double predicted = state.block_excess(a, to) - state.block_excess(a, from) +
-                               state.block_excess(b, from) - state.block_excess(b, to);
-      if (predicted < best[at(to)].predicted) best[at(to)] = {predicted, a, b};
+      const double predicted = excess(a, to) - excess(a, from) + excess(b, from) - excess(b, to);
+      if (!(predicted < limit)) continue;
+      best.push_back({predicted, a, b});
+      if (best.size() < 2 * most) continue;
+      const auto last = best.begin() + static_cast<std::ptrdiff_t>(most) - 1;
+      std::nth_element(best.begin(), last, best.end(), better);
+      limit = last->predicted;
+      best.resize(most);
     }
-    for (const Pair& pair : best)
-      if (pair.b > a) pairs.push_back(pair);
   }
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const Pair& x, const Pair& y) { return x.predicted < y.predicted; });
+  std::sort(best.begin(), best.end(), better);
+  return best;
+}
+
+bool LocalSearch::swap(State& state) {
+  const int patience = 16 + rules_.n_blocks() / 8;
   int failures = 0;
-  for (const Pair& pair : pairs) {
+  for (const Exchange& exchange : exchanges(state, 4 * static_cast<std::size_t>(patience))) {
     if (failures >= patience || recorder_.must_stop()) break;
-    const Change change = state.swap(pair.a, pair.b);
+    const Change change = state.swap(exchange.a, exchange.b);
     if (!state.allows(change)) continue;
     const std::vector<double> losses = state.measure(std::span(&change, 1))[0];
     if (accept(state, {change, losses, state.score_after(change, losses)})) return true;

@@ -55,10 +55,16 @@ class LocalSearch {
       return n < enough ? std::numeric_limits<double>::infinity() : 2 * std::sqrt(squares / n);
     }
   };
+  struct Exchange {
+    double predicted;
+    int a;  // block
+    int b;
+  };
   using Tried = std::set<std::tuple<int, int, int>>;
 
   [[nodiscard]] double predicted_move(const State& state, int b, int to) const;
   [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
+  [[nodiscard]] std::vector<Exchange> exchanges(const State& state, std::size_t most) const;
   bool move_together(State& state);
   bool move_singly(State& state);
   bool swap(State& state);

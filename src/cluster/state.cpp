@@ -126,6 +126,7 @@ std::vector<std::vector<double>> State::measure(std::span<const Change> changes)
   std::vector<Query> queries;
   for (const Change& change : changes)
     for (const TaskSet& set : change.sets) {
+      if (set.empty()) continue;
       for (const int task : set) queries.push_back({static_cast<int>(sets.size()), task});
       sets.push_back(set);
     }

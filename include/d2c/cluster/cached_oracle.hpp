@@ -58,6 +58,8 @@ class CachedOracle {
   /// @param losses  [n_tasks, n_folds]
   /// @return        [n_tasks]
   [[nodiscard]] std::vector<double> mean_of_chosen(std::span<const double> losses) const;
+  /// The same over the folds that were not chosen.
+  [[nodiscard]] std::vector<double> mean_of_others(std::span<const double> losses) const;
 
   /// The loss if it was asked for before. Asks nobody and counts nothing.
   [[nodiscard]] std::optional<double> known(const TaskSet& set, int task) const;
@@ -87,6 +89,7 @@ class CachedOracle {
   void measure(std::span<const TaskSet> sets, std::span<const Missing> missing);
   [[nodiscard]] std::vector<double> read(std::span<const TaskSet> sets,
                                          std::span<const Query> queries, Folds folds);
+  [[nodiscard]] std::vector<double> means(std::span<const double> losses, Folds folds) const;
   [[nodiscard]] double reduce(int task, const double* fold_losses, Folds folds) const;
 
   LossOracle* inner_;

@@ -78,7 +78,8 @@ struct Problem {
   SimilarityProvider similarity = {};
   SimilarityProvider trimmed_similarity = {};  ///< of adapters reduced to their largest entries
   Observer* observer = nullptr;
-  /// Asked between steps; true ends the search with the best so far. Must agree on all ranks.
+  /// Asked between steps, on every rank equally often, so it may be collective; true ends the
+  /// search with the best so far. Must agree on all ranks.
   std::function<bool()> stop = {};
 };
 
@@ -115,6 +116,11 @@ struct SearchResult {
   std::vector<CurvePoint> curve;  ///< one point per improvement
   CachedOracle::Counts counts;    ///< of this search
 };
+
+/// What a result is worth on the folds that the search did not see.
+/// Costs no evaluation where `result.loss` is measured.
+/// @return  NaN where `result.loss` is not measured, or a task has no example in these folds
+[[nodiscard]] LossMatrix verify(CachedOracle& oracle, const SearchResult& result);
 
 /// The alternation of D2C: merge every cluster, then move every task to the cluster with the lowest
 /// loss (the lowest number wins ties), from random starts. The best iterate is returned.

@@ -216,8 +216,13 @@ TEST(Auto, OptimisesTheChosenFoldsOnly) {
   const SearchResult result = search_method("auto").run({oracle, objective}, {.k = 2});
   EXPECT_EQ(result.objective, 0);
   EXPECT_EQ(result.partition.assignment(), (Assignment{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}));
-  const std::vector<TaskSet> sets{result.partition.members(0)};
-  EXPECT_EQ(oracle.verify_losses(sets, std::vector<Query>{{0, 0}})[0], 1);
+  const std::int64_t before = inner.measured();
+  const LossMatrix unseen = verify(oracle, result);
+  for (int task = 0; task < 12; ++task) {
+    EXPECT_EQ(unseen(task, result.partition[task]), 1);
+    EXPECT_EQ(unseen(task, 1 - result.partition[task]), 0);
+  }
+  EXPECT_EQ(inner.measured(), before);
 }
 
 }  // namespace
