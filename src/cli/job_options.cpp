@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "choice.hpp"
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c::cli {
@@ -16,6 +17,14 @@ std::string method_list() {
     names += (names.empty() ? "" : ", ") + std::string(method.name);
   }
   return names;
+}
+
+std::string search_list() {
+  std::string rows;
+  for (const cluster::SearchMethod& search : cluster::search_methods()) {
+    rows += fmt::format("{}{} ({})", rows.empty() ? "" : ", ", search.name, search.summary);
+  }
+  return rows;
 }
 
 }  // namespace
@@ -65,9 +74,13 @@ std::vector<po::options_description> job_option_groups() {
   po::options_description search("Clusters", kHelpWidth);
   search.add_options()
       (",K", po::value<int>()->value_name("K"), "number of merged adapters: the room that the device has")
+      ("search", po::value<std::string>()->default_value(defaults.search),
+       ("how clusters are found: " + search_list()).c_str())
       ("seed", po::value<std::uint64_t>()->default_value(defaults.seed), "of all random choices")
       ("restarts", po::value<int>()->default_value(defaults.restarts),
-       "random starts; the best result of all is returned")
+       "random starts of the searches that have some; the best result of all is returned")
+      ("perturbations", po::value<int>()->default_value(defaults.perturbations),
+       "of the search auto: it ends when so many in a row led to nothing better")
       ("max-iterations", po::value<int>()->default_value(defaults.max_iterations), "per start")
       ("max-evaluations", po::value<std::int64_t>()->default_value(defaults.max_evaluations),
        "stop after this many (task, merged adapter) evaluations; 0 = no limit")
@@ -102,6 +115,8 @@ driver::RunOptions job_options(const po::variables_map& values) {
                       "give the number of adapters that the device has room for"});
   }
   options.k = values["-K"].as<int>();
+  options.search = values["search"].as<std::string>();
+  options.perturbations = values["perturbations"].as<int>();
   options.seed = values["seed"].as<std::uint64_t>();
   options.restarts = values["restarts"].as<int>();
   options.max_iterations = values["max-iterations"].as<int>();

@@ -114,6 +114,46 @@ const lora::FactorMap& AdapterStore::local(int adapter) const {
   return place->second.modules;
 }
 
+std::uint64_t AdapterStore::bytes_of(int adapter) const {
+  std::uint64_t bytes = 0;
+  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+    if (rank_of(adapter, module) > 0) bytes += bytes_of(adapter, module);
+  }
+  return bytes;
+}
+
+const std::byte* AdapterStore::read_factors(const std::byte* from, int adapter, int module,
+                                            lora::Factors& factors) const {
+  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
+  const int r = rank_of(adapter, module);
+  factors = {Matrix(r, shape.d_in), Matrix(shape.d_out, r), 0.0};
+  from = take(from, std::as_writable_bytes(std::span(&factors.scaling, 1)));
+  from = take(from, std::as_writable_bytes(factors.a.values()));
+  return take(from, std::as_writable_bytes(factors.b.values()));
+}
+
+std::vector<lora::FactorMap> AdapterStore::gather(std::span<const int> adapters) const {
+  std::vector<std::byte> own;
+  for (const int adapter : adapters) {
+    if (owner(adapter) != comm_.rank()) continue;
+    for (const auto& [name, factors] : local(adapter)) append_factors(own, factors);
+  }
+  const auto all = comm_.all_gather(own);
+
+  std::vector<const std::byte*> place;
+  for (const auto& part : all) place.push_back(part.data());
+  std::vector<lora::FactorMap> gathered;
+  for (const int adapter : adapters) {
+    lora::FactorMap& map = gathered.emplace_back();
+    const std::byte*& from = place[static_cast<std::size_t>(owner(adapter))];
+    for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+      if (rank_of(adapter, module) == 0) continue;
+      from = read_factors(from, adapter, module, map[modules_[static_cast<std::size_t>(module)].name]);
+    }
+  }
+  return gathered;
+}
+
 ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
   std::map<int, comm::Parcel> outgoing;
   std::map<int, std::size_t> incoming_bytes;
@@ -143,12 +183,8 @@ ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
   for (const comm::Parcel& parcel : to_receive) {
     const std::byte* place = parcel.bytes.data();
     for (const Shipment& shipment : expected[parcel.rank]) {
-      const lora::TargetModule& shape = modules_[static_cast<std::size_t>(shipment.module)];
-      const int r = rank_of(shipment.adapter, shipment.module);
-      lora::Factors factors{Matrix(r, shape.d_in), Matrix(shape.d_out, r), 0.0};
-      place = take(place, std::as_writable_bytes(std::span(&factors.scaling, 1)));
-      place = take(place, std::as_writable_bytes(factors.a.values()));
-      place = take(place, std::as_writable_bytes(factors.b.values()));
+      lora::Factors factors;
+      place = read_factors(place, shipment.adapter, shipment.module, factors);
       received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
     }
   }

@@ -3,11 +3,13 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <utility>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "d2c/cluster/search.hpp"
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/driver/version.hpp"
@@ -15,6 +17,7 @@
 #include "job.hpp"
 #include "merged_writer.hpp"
 #include "phase_report.hpp"
+#include "similarity.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -28,18 +31,28 @@ class ProgressLog final : public cluster::Observer {
       : comm_(comm), context_(context) {}
 
   void on_iteration(const cluster::Progress& progress) override {
+    seconds_[{progress.restart, progress.iteration}] = watch_.seconds() - last_;
+    last_ = watch_.seconds();
     if (!comm_.is_root() || !context_.log) return;
     context_.log(fmt::format(
-        "{:8.1f} s  restart {:>3}  iteration {:>3}  objective {:.4f}  best {:.4f}  moved {:>4}  "
+        "{:8.1f} s  start {:>3}  iteration {:>3}  objective {:.4f}  best {:.4f}  moved {:>4}  "
         "evaluations {}",
         watch_.seconds(), progress.restart + 1, progress.iteration + 1, progress.objective,
         progress.best, progress.moved, progress.evaluations));
+  }
+
+  /// Seconds that an iteration took, what led to it included.
+  [[nodiscard]] double seconds(int restart, int iteration) const {
+    const auto place = seconds_.find({restart, iteration});
+    return place == seconds_.end() ? 0.0 : place->second;
   }
 
  private:
   const comm::Communicator& comm_;
   const RunContext& context_;
   Stopwatch watch_;
+  double last_ = 0.0;
+  std::map<std::pair<int, int>, double> seconds_;
 };
 
 std::string utc_now() {
@@ -177,8 +190,11 @@ void describe_tasks(const Job& job, results::RunResults& out) {
   }
 }
 
-void describe_search(const cluster::SearchResult& search, results::RunResults& out) {
+void describe_search(const cluster::SearchResult& search, const ProgressLog& progress,
+                     results::RunResults& out) {
   for (const cluster::Iteration& iteration : search.history) {
+    out.iterations.seconds.push_back(
+        progress.seconds(search.best_restart, static_cast<int>(out.iterations.seconds.size())));
     out.iterations.restart.push_back(search.best_restart);
     out.iterations.assignment.insert(out.iterations.assignment.end(), iteration.assignment.begin(),
                                      iteration.assignment.end());
@@ -239,6 +255,7 @@ cluster::SearchOptions search_options(const RunOptions& options) {
   search.seed = options.seed;
   search.restarts = options.restarts;
   search.max_iterations = options.max_iterations;
+  search.perturbations = options.perturbations;
   search.empty = options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
   search.max_evaluations = options.max_evaluations;
   return search;
@@ -298,8 +315,13 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
   ProgressLog progress(comm, context);
   cluster::Problem problem{.oracle = cache, .objective = objective};
   problem.observer = &progress;
-  const cluster::SearchResult search = cluster::d2c_search(problem, search_options(options));
-  describe_search(search, out);
+  problem.similarity = [&] {
+    const auto timer = timers.scope("similarity");
+    return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
+  };
+  const cluster::SearchResult search =
+      cluster::search_method(options.search).run(problem, search_options(options));
+  describe_search(search, progress, out);
   describe_result(search, out);
   if (job.tasks->any_held_out()) {
     out.heldout = measure_held_out(oracle, options, job, search.partition);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/core/rng.hpp"
@@ -20,6 +21,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["seed"] = options.seed;
   value["restarts"] = options.restarts;
   value["max_iterations"] = options.max_iterations;
+  value["perturbations"] = options.perturbations;
   value["allow_empty"] = options.allow_empty;
   value["max_evaluations"] = options.max_evaluations;
   value["objective"] = cluster::name(options.objective);
@@ -46,6 +48,8 @@ void validate_search(const RunOptions& options) {
           "give the number of adapters that the device has room for");
   require(options.restarts >= 1, "--restarts must be at least 1", "", "give the number of starts");
   require(options.max_iterations >= 1, "--max-iterations must be at least 1", "", "");
+  require(options.perturbations >= 0, "--perturbations must not be negative", "", "");
+  static_cast<void>(cluster::search_method(options.search));
   require(options.max_evaluations >= 0, "--max-evaluations must not be negative", "",
           "give 0 for no limit");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");

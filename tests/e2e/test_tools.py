@@ -1,5 +1,6 @@
 """plan, evaluate, merge, inspect and tokenize as a user would call them."""
 import json
+import pathlib
 import unittest
 
 from harness import Case, DEMO, SHARED, d2c, demo_manifest
@@ -122,7 +123,8 @@ class Tokenize(Case):
     def test_agrees_with_the_ids_of_the_examples(self):
         self.need(DEMO / "manifest.json")
         for task in demo_manifest()["tasks"][::9]:
-            lines = [json.loads(l) for l in open(task["examples"]) if l.strip()]
+            text = pathlib.Path(task["examples"]).read_text()
+            lines = [json.loads(line) for line in text.splitlines()]
             prompts = "".join(json.dumps({"text": l["prompt"]}) + "\n" for l in lines)
             output = self.succeed("tokenize", "--tokenizer", DEMO / "model", "--special",
                                   stdin=prompts).stdout

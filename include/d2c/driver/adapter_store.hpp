@@ -65,6 +65,12 @@ class AdapterStore {
   /// in the result. Collective; the caller bounds the bytes of one call.
   [[nodiscard]] ReceivedFactors ship(std::span<const Shipment> shipments) const;
 
+  /// Whole adapters on every rank, in the order asked for. Collective; the caller bounds the bytes
+  /// of one call.
+  [[nodiscard]] std::vector<lora::FactorMap> gather(std::span<const int> adapters) const;
+  /// Bytes of all factors of an adapter.
+  [[nodiscard]] std::uint64_t bytes_of(int adapter) const;
+
   /// Factors from this rank's own adapters or else from `received`; null if the adapter lacks the
   /// module. @pre the factors are in one of them
   [[nodiscard]] const lora::Factors* find(int adapter, int module,
@@ -72,6 +78,9 @@ class AdapterStore {
 
  private:
   void exchange_shapes();
+  /// Unpacks one module from its wire form. @return what follows it
+  const std::byte* read_factors(const std::byte* from, int adapter, int module,
+                                lora::Factors& factors) const;
 
   comm::Communicator& comm_;
   std::vector<std::string> names_;

@@ -27,6 +27,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
   int restarts = 10;
   int max_iterations = 50;
+  int perturbations = 5;             ///< of the search `auto`: it ends when so many in a row led to nothing
   bool allow_empty = false;
   std::int64_t max_evaluations = 0;  ///< 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;

@@ -142,16 +142,17 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
   if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
   const Index n = 45;
   for (const Index m : {1, 6, 7, 12, 25}) {
-    const Matrix a = random_matrix(m, 70, "a");
+    const Matrix a = random_matrix(m, block_stride, "a");
     const Packed b = pack(random_matrix(n, 70, "b"));
     for (const Store store : {Store::overwrite, Store::add, Store::extend}) {
       Matrix narrow = random_matrix(m, n, "c");
       Matrix wide = narrow;
       PanelProduct product{
-          m, n, 70, a.data(), 70, b.view.panels(), 70 * panel_width, narrow.data(), n, store};
-      multiply_panels_baseline(product);
+          m, n,    70, a.data(), block_stride, b.view.panels(), 70 * panel_width, narrow.data(),
+          n, store};
+      multiply_block_baseline(product);
       product.c = wide.data();
-      multiply_panels_avx512(product);
+      multiply_block_avx512(product);
       EXPECT_EQ(narrow, wide);
     }
   }
@@ -161,30 +162,32 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
 }
 
 TEST(PanelKernel, ASumSplitByExtendHasTheBitsOfTheWhole) {
-  const Matrix a = random_matrix(13, 70, "a");
-  const Packed b = pack(random_matrix(21, 70, "b"));
-  Matrix whole(13, 21);
-  Matrix split(13, 21);
-  PanelProduct product{13,
-                       21,
-                       70,
-                       a.data(),
-                       70,
-                       b.view.panels(),
-                       70 * panel_width,
-                       whole.data(),
-                       21,
-                       Store::overwrite};
-  multiply_panels(product);
-  product.c = split.data();
-  product.k = 33;
-  multiply_panels(product);
-  product.k = 37;
-  product.a += 33;
-  product.b += 33 * panel_width;
-  product.store = Store::extend;
-  multiply_panels(product);
-  EXPECT_EQ(split, whole);
+  for (const Index k : {70, 1500}) {
+    const Matrix a = random_matrix(13, k, "a");
+    const Packed b = pack(random_matrix(21, k, "b"));
+    Matrix whole(13, 21);
+    Matrix split(13, 21);
+    PanelProduct product{13,
+                         21,
+                         k,
+                         a.data(),
+                         k,
+                         b.view.panels(),
+                         k * panel_width,
+                         whole.data(),
+                         21,
+                         Store::overwrite};
+    multiply_panels(product);
+    product.c = split.data();
+    product.k = 33;
+    multiply_panels(product);
+    product.k = k - 33;
+    product.a += 33;
+    product.b += 33 * panel_width;
+    product.store = Store::extend;
+    multiply_panels(product);
+    EXPECT_EQ(split, whole);
+  }
 }
 
 class LowRank : public testing::Test {

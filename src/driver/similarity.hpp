@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "d2c/driver/adapter_store.hpp"
+
+namespace d2c::driver {
+
+/// Cosine of the weight updates of every pair of tasks' adapters. Batches of adapters visit every
+/// rank, which compares them with its own; each pair is computed once, by one rank. Collective.
+/// @param batch_bytes  cap on the factors that visit at a time; at least one adapter does
+/// @return             [n_tasks, n_tasks], symmetric, the same on every rank
+[[nodiscard]] std::vector<double> task_similarity(comm::Communicator& comm,
+                                                  const AdapterStore& adapters,
+                                                  std::span<const int> adapter_of_task,
+                                                  std::uint64_t batch_bytes);
+
+}  // namespace d2c::driver
