@@ -12,14 +12,17 @@ std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, 
   const Index per_token = 2 * config.hidden_size + 2 * config.q_size() + 2 * config.kv_size() +
                           2 * config.intermediate_size + adapter_rank;
   const Index per_target = config.hidden_size + adapter_rank;
-  const auto index_bytes = static_cast<std::size_t>(3 * batch.n_tokens) * sizeof(Index);
+  const auto index_bytes =
+      static_cast<std::size_t>(6 * batch.n_tokens + batch.n_segments) * sizeof(Index);
+  const std::size_t scratch_bytes =
+      static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
   const ops::AttentionShape shape{
       .n_heads = config.n_heads, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
   const Index rotary = batch.longest * config.head_dim;
   return sizeof(float) *
              static_cast<std::size_t>(batch.n_tokens * per_token + batch.n_targets * per_target +
                                       rotary + score_block) +
-         index_bytes +
+         index_bytes + scratch_bytes +
          ops::Attention::workspace_bytes(shape, batch.n_tokens, batch.n_segments, batch.longest,
                                          n_threads);
 }

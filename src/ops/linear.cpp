@@ -8,34 +8,31 @@
 namespace d2c::ops {
 namespace {
 
-// Sizes of cache blocks. Only `k_block` is seen in the result (it splits the sums).
-constexpr Index k_block = 1024;
-constexpr Index row_block = 192;
-
 Index n_panels(Index d_out) { return (d_out + panel_width - 1) / panel_width; }
 
 void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
   const Index panels = n_panels(w.d_out());
   const Index stride = w.d_in() * panel_width;
-  const Index row_blocks = (x.n + row_block - 1) / row_block;
+  const Index row_blocks = (x.n + block_rows - 1) / block_rows;
   // A thread takes an even number of panels: the widest kernels work on two.
   const Index column_blocks = omp_get_max_threads() == 1 ? 1 : std::max(panels / 8, Index{1});
   const Index block_panels = (panels + 2 * column_blocks - 1) / (2 * column_blocks) * 2;
   parallel_for(row_blocks * column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
-    const Index row = task / column_blocks * row_block;
+    const Index row = task / column_blocks * block_rows;
     const Index panel = task % column_blocks * block_panels;
     if (panel >= panels) return;
     const Index column = panel * panel_width;
     PanelProduct product;
-    product.m = std::min(row_block, x.n - row);
+    product.m = std::min(block_rows, x.n - row);
     product.n = std::min(block_panels * panel_width, w.d_out() - column);
     product.lda = x.stride;
     product.panel_stride = stride;
     product.c = y.row(row) + column;
     product.ldc = y.stride;
-    for (Index k = 0; k < w.d_in(); k += k_block) {
-      product.k = std::min(k_block, w.d_in() - k);
+    // Sums of blocks are added to each other: smaller rounding errors than those of one long chain.
+    for (Index k = 0; k < w.d_in(); k += block_depth) {
+      product.k = std::min(block_depth, w.d_in() - k);
       product.a = x.row(row) + k;
       product.b = w.panels() + panel * stride + k * panel_width;
       product.store = add || k > 0 ? Store::add : Store::overwrite;
@@ -82,6 +79,10 @@ PackedMatrix PackedMatrix::rows(Index first, Index count) const {
 
 void linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, false); }
 void add_linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, true); }
+
+std::size_t linear_scratch_bytes() {
+  return static_cast<std::size_t>(block_rows * block_stride) * sizeof(float);
+}
 
 LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
   if (parts.empty()) return;

@@ -1,5 +1,9 @@
 #include "panel_kernel.hpp"
 
+#include <algorithm>
+
+#include "d2c/ops/aligned.hpp"
+
 namespace d2c::ops {
 namespace {
 
@@ -9,17 +13,36 @@ PanelKernel best_kernel() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
-    return multiply_panels_avx512;
+    return multiply_block_avx512;
   }
 #endif
-  return multiply_panels_baseline;
+  return multiply_block_baseline;
 }
 
 }  // namespace
 
 void multiply_panels(const PanelProduct& product) {
   static const PanelKernel kernel = best_kernel();
-  kernel(product);
+  thread_local AlignedFloats rows(static_cast<std::size_t>(block_rows * block_stride));
+
+  PanelProduct block = product;
+  block.a = rows.data();
+  block.lda = block_stride;
+  for (Index row = 0; row < product.m; row += block_rows) {
+    block.m = std::min(block_rows, product.m - row);
+    block.c = product.c + row * product.ldc;
+    block.store = product.store;
+    for (Index k = 0; k < product.k; k += block_depth) {
+      block.k = std::min(block_depth, product.k - k);
+      block.b = product.b + k * panel_width;
+      for (Index i = 0; i < block.m; ++i) {
+        std::copy_n(product.a + (row + i) * product.lda + k, block.k,
+                    rows.data() + i * block_stride);
+      }
+      kernel(block);
+      if (product.store == Store::overwrite) block.store = Store::extend;
+    }
+  }
 }
 
 }  // namespace d2c::ops

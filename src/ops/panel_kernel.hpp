@@ -33,12 +33,17 @@ struct PanelProduct {
   Store store = Store::overwrite;
 };
 
-/// Runs the kernel for this CPU.
+/// Computes a product of any size, in blocks that stay in the caches.
 void multiply_panels(const PanelProduct& product);
 
+/// A kernel computes one block: k <= block_depth, lda = block_stride. The constant stride saves
+/// address arithmetic; it is an odd number of cache lines, so that rows do not evict each other.
 using PanelKernel = void (*)(const PanelProduct&);
+inline constexpr Index block_depth = 512;
+inline constexpr Index block_stride = block_depth + panel_width;
+inline constexpr Index block_rows = 264;  ///< 560 KB of A: stays in the second-level cache
 
-void multiply_panels_baseline(const PanelProduct& product);  ///< the build's -march
-void multiply_panels_avx512(const PanelProduct& product);    ///< x86-64-v4
+void multiply_block_baseline(const PanelProduct& product);  ///< the build's -march
+void multiply_block_avx512(const PanelProduct& product);    ///< x86-64-v4
 
 }  // namespace d2c::ops

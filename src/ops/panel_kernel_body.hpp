@@ -25,7 +25,10 @@ struct Tile {
   static void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
 
   /// C tile [rows, columns]; c and b point to its first element and first panel.
-  static void multiply(const PanelProduct& p, const float* a, const float* b, float* c, Index ldc) {
+  /// @param ahead  a panel that is needed soon and fetched along the way, or null
+  template <bool fetch_ahead>
+  static void multiply(const PanelProduct& p, const float* a, const float* b, float* c, Index ldc,
+                       [[maybe_unused]] const float* ahead = nullptr) {
     Vector sum[rows][vectors];
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; ++v) {
@@ -33,6 +36,7 @@ struct Tile {
       }
     }
     for (Index k = 0; k < p.k; ++k) {
+      if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
       Vector right[vectors];
       for (int v = 0; v < vectors; ++v) {
         const int column = v * width;
@@ -40,7 +44,7 @@ struct Tile {
                         column % panel_width);
       }
       for (int i = 0; i < rows; ++i) {
-        const float left = a[i * p.lda + k];
+        const float left = a[i * block_stride + k];
         for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
       }
     }
@@ -58,7 +62,7 @@ struct Tile {
     float whole[rows][columns] = {};
     const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
     for (int i = 0; i < rows; ++i) std::memcpy(whole[i], c + i * p.ldc, bytes);
-    multiply(p, a, b, &whole[0][0], columns);
+    multiply<false>(p, a, b, &whole[0][0], columns);
     for (int i = 0; i < rows; ++i) std::memcpy(c + i * p.ldc, whole[i], bytes);
   }
 
@@ -66,12 +70,17 @@ struct Tile {
   static void multiply_column(const PanelProduct& p, Index first_row, Index column) {
     const float* b = p.b + column / panel_width * p.panel_stride;
     const Index n = p.n - column;
+    constexpr Index panels = columns / panel_width;
     Index row = first_row;
     for (; row + rows <= p.m; row += rows) {
-      const float* a = p.a + row * p.lda;
+      const float* a = p.a + row * block_stride;
       float* c = p.c + row * p.ldc + column;
-      if (n >= columns) {
-        multiply(p, a, b, c, p.ldc);
+      // The first tiles fetch the panels of the next column.
+      const Index ahead = row / rows + panels;
+      if (n >= columns && ahead < 2 * panels && column + ahead * panel_width < p.n) {
+        multiply<true>(p, a, b, c, p.ldc, b + ahead * p.panel_stride);
+      } else if (n >= columns) {
+        multiply<false>(p, a, b, c, p.ldc);
       } else {
         multiply_narrow(p, a, b, c, n);
       }

@@ -52,6 +52,9 @@ void linear(ConstRows x, const PackedMatrix& w, Rows y);
 /// y += x W^T.
 void add_linear(ConstRows x, const PackedMatrix& w, Rows y);
 
+/// Bytes that linear() and attention keep per thread for blocks of x.
+[[nodiscard]] std::size_t linear_scratch_bytes();
+
 /// The LoRA updates of linear layers that read the same x, for one adapter.
 class LowRankUpdate {
  public:
