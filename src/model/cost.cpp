@@ -1,8 +1,7 @@
 #include "d2c/model/cost.hpp"
 
-#include <algorithm>
-
 #include "d2c/ops/attention.hpp"
+#include "d2c/ops/linear.hpp"
 
 namespace d2c::model {
 
