@@ -20,7 +20,7 @@ std::string read_text(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) {
     throw InputError({file, {}}, {fmt::format("cannot be opened: {}", std::strerror(errno)),
-                              "it is needed as input", "check the path and its permissions"});
+                                  "it is needed as input", "check the path and its permissions"});
   }
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   if (in.bad()) {
@@ -33,7 +33,13 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
   // nlohmann/json keeps the last of duplicate keys silently; a config with two values for one key
   // has no single meaning, so it is refused.
   std::vector<std::set<std::string>> keys;
-  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& value) {
+  // Values are copied and printed by recursion, so their depth is bounded.
+  constexpr int kDeepest = 512;
+  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth > kDeepest) {
+      throw InputError({file, {}, line}, {fmt::format("nested deeper than {} levels", kDeepest), "",
+                                          "write the value with less nesting"});
+    }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {
@@ -46,7 +52,7 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
     return true;
   };
   try {
-    return Json::parse(text, refuse_duplicates);
+    return Json::parse(text, check);
   } catch (const Json::parse_error& error) {
     throw InputError({file, {}, line},
                      {fmt::format("not valid JSON at byte {}", error.byte),

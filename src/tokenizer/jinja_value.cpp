@@ -66,10 +66,19 @@ Value arithmetic(std::string_view op, const Value& a, const Value& b) {
   if (!a.is_number_integer() || !b.is_number_integer()) refuse_operands(op, a, b);
   const auto x = a.get<std::int64_t>();
   const auto y = b.get<std::int64_t>();
-  if (op == "+") return x + y;
-  if (op == "-") return x - y;
-  if (op == "*") return x * y;
-  return divide(op, x, y);
+  std::int64_t result = 0;
+  bool overflows = false;
+  if (op == "+") {
+    overflows = __builtin_add_overflow(x, y, &result);
+  } else if (op == "-") {
+    overflows = __builtin_sub_overflow(x, y, &result);
+  } else if (op == "*") {
+    overflows = __builtin_mul_overflow(x, y, &result);
+  } else {
+    return divide(op, x, y);
+  }
+  if (overflows) throw Refusal("a number is too large");
+  return result;
 }
 
 bool is_in(const Value& item, const Value& container) {

@@ -25,6 +25,11 @@ TEST(Json, RefusesNumbersThatFitNoDouble) {
   D2C_EXPECT_ERROR((void)parse("[1e999]", "x.json"), InputError, "x.json", "too large");
 }
 
+TEST(Json, RefusesNestingThatRecursionCouldNotHold) {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  D2C_EXPECT_ERROR((void)parse(deep, "x.json"), InputError, "x.json", "nested deeper than");
+}
+
 TEST(Json, MissingFileAndFolderAreInputErrors) {
   const test::TempFolder folder;
   D2C_EXPECT_ERROR((void)read_file(folder / "absent.json"), InputError, "absent.json",

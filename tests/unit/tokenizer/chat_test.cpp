@@ -98,6 +98,7 @@ TEST(ChatTemplate, UnsupportedConstructsAreRefusedByNameAndLine) {
   D2C_EXPECT_ERROR((void)render("{{ 'a'.zfill(3) }}"), InputError, "the method 'zfill'");
   D2C_EXPECT_ERROR((void)render("\n{{ strftime_now('%Y') }}"), InputError, "line 2",
                    "the function 'strftime_now'");
+  D2C_EXPECT_ERROR((void)render("{{ 999999999999999999 * 99 }}"), InputError, "too large");
   D2C_EXPECT_ERROR((void)render("{{ raise_exception('no system role') }}"), InputError,
                    "refuses the conversation: no system role");
 }
