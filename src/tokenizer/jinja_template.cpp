@@ -342,10 +342,10 @@ class Parser {
     if (steps.empty()) return first;
     return [=](Context& context) -> Value {
       Value left = first(context);
-      for (const auto& [op, negated, right] : steps) {
-        Value value = right(context);
-        const bool holds = located(line, [&] { return is_true(binary(op, left, value)); });
-        if (holds == negated) return false;
+      for (const Step& step : steps) {
+        Value value = step.right(context);
+        const bool holds = located(line, [&] { return is_true(binary(step.op, left, value)); });
+        if (holds == step.negated) return false;
         left = std::move(value);
       }
       return true;
@@ -587,8 +587,8 @@ class Parser {
     }
     return [=](Context& context) {
       Value object = Value::object();
-      for (const auto& [key, value] : items) {
-        object[located(line, [&] { return to_text(key(context)); })] = value(context);
+      for (const auto& item : items) {
+        object[located(line, [&] { return to_text(item.first(context)); })] = item.second(context);
       }
       return object;
     };
