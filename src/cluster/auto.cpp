@@ -84,8 +84,8 @@ class Auto {
 
   /// Weighted cost above the own adapter of every block under the merge of a set.
   std::vector<double> excess_under(const TaskSet& set) {
-    std::vector<Query> queries;
-    for (int task = 0; task < problem_.oracle.n_tasks(); ++task) queries.push_back({0, task});
+    std::vector<Query> queries(own_.size());
+    for (std::size_t i = 0; i < queries.size(); ++i) queries[i].task = static_cast<int>(i);
     const std::vector<double> losses = problem_.oracle.losses(std::span(&set, 1), queries);
     std::vector<double> excess;
     for (int b = 0; b < rules_.n_blocks(); ++b) {

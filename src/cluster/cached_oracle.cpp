@@ -82,9 +82,9 @@ std::vector<double> CachedOracle::mean_of_others(std::span<const double> losses)
 
 std::vector<double> CachedOracle::means(std::span<const double> losses, Folds folds) const {
   D2C_EXPECTS(losses.size() == weights_.size());
-  std::vector<double> result;
-  for (int task = 0; task < n_tasks(); ++task)
-    result.push_back(reduce(task, &losses[static_cast<std::size_t>(task) * chosen_.size()], folds));
+  std::vector<double> result(losses.size() / chosen_.size());
+  for (std::size_t i = 0; i < result.size(); ++i)
+    result[i] = reduce(static_cast<int>(i), &losses[i * chosen_.size()], folds);
   return result;
 }
 

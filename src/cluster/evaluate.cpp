@@ -45,6 +45,7 @@ LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition) {
 std::vector<double> member_losses(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   std::vector<Query> queries;
+  queries.reserve(partition.assignment().size());
   for (int task = 0; task < partition.n_tasks(); ++task)
     queries.push_back({clusters.set_of[static_cast<std::size_t>(partition[task])], task});
   return oracle.losses(clusters.sets, queries);

@@ -253,6 +253,7 @@ std::vector<Valued> LocalSearch::restructurings(const State& state) {
   if (pairs.size() > most_pairs) pairs.resize(most_pairs);
 
   std::vector<TaskSet> sets;
+  sets.reserve(filled.size() + pairs.size());
   for (const int c : filled) sets.push_back(state.members(c));
   for (const Pair& pair : pairs)
     sets.push_back(united(state.members(pair.a), state.members(pair.b)));

@@ -55,8 +55,9 @@ Partition Partition::relabelled(const std::vector<int>& labels) const {
 }
 
 std::vector<double> LossMatrix::of(const Partition& partition) const {
-  std::vector<double> losses;
-  for (int task = 0; task < n_tasks; ++task) losses.push_back((*this)(task, partition[task]));
+  std::vector<double> losses(static_cast<std::size_t>(n_tasks));
+  for (int task = 0; task < n_tasks; ++task)
+    losses[static_cast<std::size_t>(task)] = (*this)(task, partition[task]);
   return losses;
 }
 

@@ -80,6 +80,7 @@ std::vector<Split> Splitter::split(std::span<const TaskSet> sets) {
 void Splitter::measure(std::vector<Cut>& cuts) {
   CachedOracle& oracle = problem_.oracle;
   std::vector<TaskSet> merged;
+  merged.reserve(cuts.size());
   for (const Cut& cut : cuts) merged.push_back(cut.set);
   const std::vector<TaskSet> members = merged;
 

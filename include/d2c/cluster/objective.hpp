@@ -1,9 +1,9 @@
 #pragma once
 
-#include <compare>
 #include <limits>
 #include <span>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace d2c::cluster {
@@ -22,7 +22,9 @@ enum class ObjectiveKind {
 struct Score {
   double value = std::numeric_limits<double>::infinity();
   double tie = 0;  ///< weighted mean cost where `value` is a maximum, else 0
-  friend auto operator<=>(const Score&, const Score&) = default;
+  friend bool operator<(const Score& a, const Score& b) {
+    return std::tie(a.value, a.tie) < std::tie(b.value, b.tie);
+  }
 };
 
 /// The losses that a gain is measured against, nats per token, [n_tasks] each.

@@ -185,7 +185,7 @@ TEST(Auto, RepeatsItselfExactlyAndFromSavedLosses) {
 
 TEST(Auto, StopsWithinItsBudgetAndWhenToldTo) {
   const Points points = random_points(50, 8, 4, 0.7, 6);
-  constexpr int step = 50 * 8;
+  constexpr std::int64_t step = 50 * 8;
   for (const std::int64_t budget : {1, 600, 2000}) {
     const SearchResult result = run("auto", points, {.k = 8, .max_evaluations = budget});
     EXPECT_LE(result.counts.evaluations, budget + 50 + 2 * step + step) << budget;

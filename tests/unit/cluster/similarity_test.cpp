@@ -72,7 +72,8 @@ TEST(Spectral, SeparatesChainsByTheirLinks) {
   for (int a = 0; a < 12; ++a)
     for (int b = 0; b < 12; ++b)
       if (a / 6 == b / 6 && std::abs(a - b) <= 1)
-        s.values[static_cast<std::size_t>(12 * a + b)] = a == b ? 1.0 : 0.8;
+        s.values[12 * static_cast<std::size_t>(a) + static_cast<std::size_t>(b)] =
+            a == b ? 1.0 : 0.8;
   CounterRng rng(1, 1);
   EXPECT_EQ(spectral(s, 2, rng).canonical().assignment(),
             (Assignment{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}));
