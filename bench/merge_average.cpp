@@ -3,7 +3,7 @@
 //   bench_merge_average [--benchmark_filter=...]
 //
 // The counter `difference` is the relative Frobenius distance to the truncated dense SVD. The dense
-// SVD of 2048 x 8192 takes minutes.
+// SVD of 2048 x 8192 takes most of a minute.
 
 #include <random>
 #include <vector>

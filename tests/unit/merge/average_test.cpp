@@ -47,6 +47,24 @@ TEST(Average, OfMoreUnitsThanRowsTakesTheDenseRouteToTheSameResult) {
             16 * eps * p.scale() / best.relative_gap);
 }
 
+// Enough units for the truncated eigensolver.
+TEST(Average, OfManyAdaptersEqualsTheDenseTruncatedSvd) {
+  std::mt19937 rng(9);
+  Problem p{.d_out = 200, .d_in = 190, .factors = {}, .weights = {}};
+  const lora::Factors common = random_factors(rng, 200, 190, 4, 1.0);
+  for (int i = 0; i < 40; ++i) {
+    p.factors.push_back(random_factors(rng, 200, 190, 4, 1.0));
+    as_eigen(p.factors.back().a) += as_eigen(common.a);
+    as_eigen(p.factors.back().b) += as_eigen(common.b);
+    p.weights.push_back(1.0 / 40);
+  }
+  for (const Index rank : {4, 6}) {
+    const Truncation best = dense_truncated_svd(p.sum(), rank);
+    EXPECT_LT((delta(p.merged("average", {.merged_rank = rank})) - best.matrix).norm(),
+              16 * eps * p.scale() / best.relative_gap);
+  }
+}
+
 TEST(Average, OfAnAdapterAndItsNegativeIsZero) {
   std::mt19937 rng(4);
   Problem p{.d_out = 20, .d_in = 30, .factors = {}, .weights = {1, -1}};

@@ -44,6 +44,10 @@ TEST(LeadingEigenpairs, OfASmallMatrix) {
   expect_leading_eigenpairs(VectorXd::LinSpaced(20, 0, 1), 20);
 }
 
+TEST(LeadingEigenpairs, AreAllOfThemIfWanted) {
+  expect_leading_eigenpairs(VectorXd::LinSpaced(150, 0, 1), 150);
+}
+
 TEST(LeadingEigenpairs, OfALargeMatrixWithDecayingSpectrum) {
   expect_leading_eigenpairs(
       VectorXd::NullaryExpr(400, [](Eigen::Index i) { return std::pow(0.9, i); }), 8);
