@@ -16,16 +16,3 @@ find_package(HDF5 1.10 REQUIRED COMPONENTS C HL)
 add_library(d2c_hdf5 INTERFACE)
 target_include_directories(d2c_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(d2c_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
-
-# oneDNN's own CMake config asks for OpenCL headers, which a CPU build does not need.
-if(D2C_WITH_ONEDNN)
-  find_path(DNNL_INCLUDE_DIR dnnl.hpp)
-  find_library(DNNL_LIBRARY dnnl)
-  if(NOT DNNL_INCLUDE_DIR OR NOT DNNL_LIBRARY)
-    message(FATAL_ERROR "oneDNN not found: install libdnnl-dev, or configure with -DD2C_WITH_ONEDNN=OFF "
-                        "to use Eigen for the forward pass")
-  endif()
-  add_library(d2c_dnnl INTERFACE)
-  target_include_directories(d2c_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
-  target_link_libraries(d2c_dnnl INTERFACE ${DNNL_LIBRARY})
-endif()

@@ -6,8 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "command_line.hpp"
 #include "d2c/core/error.hpp"
+
+#include "command_line.hpp"
 
 namespace d2c::cli {
 
@@ -21,7 +22,8 @@ T choice(const po::variables_map& values, const std::string& option,
     if (word == given) return value;
     known += (known.empty() ? "" : ", ") + word;
   }
-  throw UsageError({fmt::format("--{} does not take '{}'", option, given), "", "known are: " + known});
+  throw UsageError(
+      {fmt::format("--{} does not take '{}'", option, given), "", "known are: " + known});
 }
 
 }  // namespace d2c::cli

@@ -55,7 +55,9 @@ po::variables_map parse(const CommandLine& line, const std::vector<std::string>&
     }
     if (values.count("help") == 0) po::notify(values);
   } catch (const po::error& error) {
-    throw UsageError({error.what(), "", fmt::format("see `{} --help`", line.usage.substr(0, line.usage.find(' ', 4)))});
+    throw UsageError(
+        {error.what(), "",
+         fmt::format("see `{} --help`", line.usage.substr(0, line.usage.find(' ', 4)))});
   }
   return values;
 }

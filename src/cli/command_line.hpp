@@ -26,6 +26,7 @@ struct CommandLine {
 /// Parses strictly: no abbreviated options, no unknown ones, none given twice. With --config FILE,
 /// lines `option = value` of that INI file stand for options that the command line does not give.
 /// @throws UsageError naming the option
-[[nodiscard]] po::variables_map parse(const CommandLine& line, const std::vector<std::string>& args);
+[[nodiscard]] po::variables_map parse(const CommandLine& line,
+                                      const std::vector<std::string>& args);
 
 }  // namespace d2c::cli

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "choice.hpp"
-#include "commands.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/driver/evaluate.hpp"
 #include "d2c/ops/threads.hpp"
+
+#include "choice.hpp"
+#include "commands.hpp"
 #include "job_options.hpp"
 
 namespace d2c::cli {
@@ -16,9 +17,11 @@ CommandLine command_line() {
   CommandLine line;
   line.usage = "d2c evaluate --model DIR [--adapter DIR] --examples FILE.jsonl [options]";
   line.description =
-      "Teacher-forced loss (mean negative log likelihood, nats per token) of a base model, or of the\n"
+      "Teacher-forced loss (mean negative log likelihood, nats per token) of a base model, or of "
+      "the\n"
       "model with one LoRA adapter, on a file of examples.";
   po::options_description options("Options", kHelpWidth);
+  // clang-format off
   options.add_options()
       ("model", po::value<std::string>()->required(), "Hugging Face model folder")
       ("adapter", po::value<std::string>()->default_value(""), "PEFT folder; without it the base model")
@@ -31,6 +34,7 @@ CommandLine command_line() {
       ("threads", po::value<int>()->default_value(default_threads()), "")
       ("batch-tokens", po::value<Index>()->default_value(2048), "tokens per forward pass at most")
       ("help,h", "show this text");
+  // clang-format on
   line.groups.push_back(options);
   return line;
 }
@@ -45,7 +49,7 @@ void write_json(const std::string& target, const std::string& text) {
   out.close();
   if (!out) {
     throw InputError({target, {}}, {"cannot be written", "the losses have no place",
-                                "check the folder and the space on the disk"});
+                                    "check the folder and the space on the disk"});
   }
 }
 
@@ -78,7 +82,8 @@ int evaluate_command(const Invocation& invocation) {
   const driver::Evaluation evaluation = driver::evaluate(
       values["model"].as<std::string>(), values["adapter"].as<std::string>(),
       values["examples"].as<std::string>(), loss_on, values["batch-tokens"].as<Index>());
-  for (const std::string& warning : evaluation.warnings) fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& warning : evaluation.warnings)
+    fmt::print(stderr, "warning: {}\n", warning);
 
   const bool per_token = values["per-token"].as<bool>();
   const std::string json = values.count("json") != 0 ? values["json"].as<std::string>() : "";

@@ -1,9 +1,10 @@
 #include <fmt/format.h>
 
-#include "command_line.hpp"
-#include "commands.hpp"
 #include "d2c/results/reader.hpp"
 #include "d2c/results/summary.hpp"
+
+#include "command_line.hpp"
+#include "commands.hpp"
 
 namespace d2c::cli {
 

@@ -4,9 +4,10 @@
 
 #include <fmt/format.h>
 
-#include "choice.hpp"
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
+
+#include "choice.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -39,6 +40,7 @@ int default_threads() {
 
 void add_merge_options(po::options_description& group, const std::string& default_method) {
   const merge::Options defaults;
+  // clang-format off
   group.add_options()
       ("method", po::value<std::string>()->default_value(default_method),
        ("how adapters are merged: " + method_list() + "; `d2c merge --list-methods` explains them").c_str())
@@ -50,6 +52,7 @@ void add_merge_options(po::options_description& group, const std::string& defaul
        "how TIES methods elect a sign: total (of the sum) or frequency (of the signs)")
       ("merged-dtype", po::value<std::string>()->default_value("source"),
        "number format of merged adapters: source (as the adapters), f32, f16 or bf16");
+  // clang-format on
 }
 
 merge::Options merge_options(const po::variables_map& values) {
@@ -72,6 +75,7 @@ std::optional<DType> merged_dtype(const po::variables_map& values) {
 std::vector<po::options_description> job_option_groups() {
   const driver::RunOptions defaults;
   po::options_description search("Clusters", kHelpWidth);
+  // clang-format off
   search.add_options()
       (",K", po::value<int>()->value_name("K"), "number of merged adapters: the room that the device has")
       ("search", po::value<std::string>()->default_value(defaults.search),
@@ -90,11 +94,13 @@ std::vector<po::options_description> job_option_groups() {
        "adapter to the base model) or worst (the worst task on that scale)")
       ("loss-on", po::value<std::string>()->default_value("response"),
        "tokens that count: response or all");
+  // clang-format on
 
   po::options_description merging("Merging", kHelpWidth);
   add_merge_options(merging, defaults.merge_method);
 
   po::options_description machine("Machine", kHelpWidth);
+  // clang-format off
   machine.add_options()
       ("threads", po::value<int>()->default_value(default_threads()),
        "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default")
@@ -104,6 +110,7 @@ std::vector<po::options_description> job_option_groups() {
        "factors on their way to a rank at a time, MiB")
       ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
        "merged adapters on a rank at a time, MiB");
+  // clang-format on
   return {search, merging, machine};
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
-#include "command_line.hpp"
 #include "d2c/driver/run_options.hpp"
+
+#include "command_line.hpp"
 
 namespace d2c::cli {
 

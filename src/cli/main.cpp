@@ -8,9 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "commands.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/driver/version.hpp"
+
+#include "commands.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -31,11 +32,12 @@ std::string overview() {
   for (const Command& command : commands()) {
     text += fmt::format("  {:<10} {}\n", command.name, command.summary);
   }
-  text += "\n`d2c COMMAND --help` explains a command. Start with:\n"
-          "  d2c plan data/demo/manifest.json -K 5\n"
-          "  mpirun -n 2 d2c run data/demo/manifest.json -K 5 --output results\n\n"
-          "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 stopped at a checkpoint, 1 anything "
-          "else.\n";
+  text +=
+      "\n`d2c COMMAND --help` explains a command. Start with:\n"
+      "  d2c plan data/demo/manifest.json -K 5\n"
+      "  mpirun -n 2 d2c run data/demo/manifest.json -K 5 --output results\n\n"
+      "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 stopped at a checkpoint, 1 anything "
+      "else.\n";
   return text;
 }
 

@@ -3,9 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "commands.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/driver/merge_folders.hpp"
+
+#include "commands.hpp"
 #include "job_options.hpp"
 
 namespace d2c::cli {
@@ -14,8 +15,10 @@ namespace {
 CommandLine command_line() {
   CommandLine line;
   line.usage = "d2c merge ADAPTER... --output DIR [--method M] [--weights w1,w2,...] [options]";
-  line.description = "Merges LoRA adapters (PEFT folders) into one, without clustering or base model.";
+  line.description =
+      "Merges LoRA adapters (PEFT folders) into one, without clustering or base model.";
   po::options_description options("Options", kHelpWidth);
+  // clang-format off
   options.add_options()
       ("output,o", po::value<std::string>(), "PEFT folder to be made; must not exist")
       ("weights", po::value<std::string>()->default_value(""),
@@ -23,6 +26,7 @@ CommandLine command_line() {
       ("seed", po::value<std::uint64_t>()->default_value(0), "of methods that draw random numbers")
       ("list-methods", po::bool_switch(), "explain the methods and end")
       ("help,h", "show this text");
+  // clang-format on
   add_merge_options(options, "average");
   line.groups.push_back(options);
   line.positional = "adapters";
@@ -37,8 +41,9 @@ std::vector<double> parse_weights(const std::string& text) {
     double weight = 0;
     const auto [rest, error] = std::from_chars(text.data() + begin, text.data() + end, weight);
     if (error != std::errc() || rest != text.data() + end) {
-      throw UsageError({fmt::format("--weights: '{}' is not a number", text.substr(begin, end - begin)),
-                        "", "write numbers separated by commas, e.g. 0.5,0.3,0.2"});
+      throw UsageError(
+          {fmt::format("--weights: '{}' is not a number", text.substr(begin, end - begin)), "",
+           "write numbers separated by commas, e.g. 0.5,0.3,0.2"});
     }
     weights.push_back(weight);
     begin = end + 1;
@@ -72,7 +77,8 @@ int merge_command(const Invocation& invocation) {
     return 0;
   }
   if (values.count("adapters") == 0) {
-    throw UsageError({"no adapter is given", "there is nothing to merge", "name one PEFT folder or more"});
+    throw UsageError(
+        {"no adapter is given", "there is nothing to merge", "name one PEFT folder or more"});
   }
   if (values.count("output") == 0) {
     throw UsageError({"--output is missing", "the merged adapter needs a place", "give a folder"});

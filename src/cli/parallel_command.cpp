@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "commands.hpp"
 #include "d2c/core/error.hpp"
+
+#include "commands.hpp"
 
 namespace d2c::cli {
 namespace {

@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
-#include "commands.hpp"
 #include "d2c/driver/plan.hpp"
+
+#include "commands.hpp"
 #include "job_options.hpp"
 #include "parallel_command.hpp"
 
@@ -16,9 +17,11 @@ int plan_command(const Invocation& invocation) {
       "mpirun the figures are for that number of ranks.";
   line.groups = job_option_groups();
   po::options_description other("Other", kHelpWidth);
+  // clang-format off
   other.add_options()
       ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
       ("help,h", "show this text");
+  // clang-format on
   line.groups.push_back(other);
   line.positional = "manifest";
 

@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 
-#include "choice.hpp"
-#include "commands.hpp"
 #include "d2c/driver/run.hpp"
 #include "d2c/ops/threads.hpp"
 #include "d2c/results/summary.hpp"
+
+#include "choice.hpp"
+#include "commands.hpp"
 #include "job_options.hpp"
 #include "parallel_command.hpp"
 
@@ -16,12 +17,15 @@ CommandLine command_line() {
   line.usage = "d2c run MANIFEST -K 5 --output DIR [options]";
   line.description =
       "Clusters the tasks of MANIFEST (a JSON file, or a folder with model, adapters/NAME and\n"
-      "examples/NAME.jsonl) into K groups and merges the adapters of each group, so that K adapters\n"
-      "serve all tasks as well as possible. Under mpirun or srun the ranks share the work; the result\n"
+      "examples/NAME.jsonl) into K groups and merges the adapters of each group, so that K "
+      "adapters\n"
+      "serve all tasks as well as possible. Under mpirun or srun the ranks share the work; the "
+      "result\n"
       "is the same for any number of ranks.\n\n"
       "Writes DIR/results.h5 (every loss, HDF5) and DIR/merged/cluster_NN (PEFT folders).";
   line.groups = job_option_groups();
   po::options_description output("Output", kHelpWidth);
+  // clang-format off
   output.add_options()
       ("output,o", po::value<std::string>()->required(), "folder for the results; made if absent")
       ("overwrite", po::bool_switch(), "replace the results of an earlier job in that folder")
@@ -30,6 +34,7 @@ CommandLine command_line() {
       ("quiet,q", po::bool_switch(), "no progress lines, no end report")
       ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
       ("help,h", "show this text");
+  // clang-format on
   line.groups.push_back(output);
   line.positional = "manifest";
   return line;
@@ -39,10 +44,10 @@ driver::RunOptions options_of(const po::variables_map& values) {
   driver::RunOptions options = job_options(values);
   options.output = values["output"].as<std::string>();
   options.overwrite = values["overwrite"].as<bool>();
-  options.merged_output = choice<driver::MergedOutput>(
-      values, "merged",
-      {{"peft", driver::MergedOutput::peft}, {"hdf5", driver::MergedOutput::hdf5},
-       {"both", driver::MergedOutput::both}});
+  options.merged_output = choice<driver::MergedOutput>(values, "merged",
+                                                       {{"peft", driver::MergedOutput::peft},
+                                                        {"hdf5", driver::MergedOutput::hdf5},
+                                                        {"both", driver::MergedOutput::both}});
   driver::validate(options);
   return options;
 }

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "command_line.hpp"
-#include "commands.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/tokenizer/tokenizer.hpp"
+
+#include "command_line.hpp"
+#include "commands.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -32,13 +33,14 @@ std::vector<tokenizer::TokenId> ids_of(const tokenizer::Tokenizer& tokenizer,
 int tokenize_command(const Invocation& invocation) {
   CommandLine line;
   line.usage = "d2c tokenize --tokenizer FILE-OR-DIR < TEXTS.jsonl";
-  line.description =
-      "Reads JSON lines {\"text\"} from standard input and writes {\"ids\"} lines.";
+  line.description = "Reads JSON lines {\"text\"} from standard input and writes {\"ids\"} lines.";
   po::options_description options("Options", kHelpWidth);
+  // clang-format off
   options.add_options()
       ("tokenizer", po::value<std::string>()->required(), "tokenizer.json, or the folder that holds it")
       ("special", po::bool_switch(), "add the special tokens of the tokenizer's post-processor (BOS)")
       ("help,h", "show this text");
+  // clang-format on
   line.groups.push_back(options);
 
   const po::variables_map values = parse(line, invocation.args);

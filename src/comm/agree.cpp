@@ -32,8 +32,8 @@ void agree(Communicator& comm, const std::function<void()>& work) {
   const int root = static_cast<int>(first_failed);
   if (root == comm.size()) return;
 
-  const std::string message =
-      broadcast_text(comm, code.has_value() ? std::to_string(static_cast<int>(*code)) + line : "", root);
+  const std::string message = broadcast_text(
+      comm, code.has_value() ? std::to_string(static_cast<int>(*code)) + line : "", root);
   throw AgreedError(static_cast<ExitCode>(message.front() - '0'), message.substr(1));
 }
 

@@ -1,9 +1,9 @@
-#include <mpi.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <string>
+
+#include <mpi.h>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
@@ -148,9 +148,10 @@ Environment::Environment(int& argc, char**& argv) {
   const int tasks = environment_number("SLURM_NTASKS");
   if (world_->size() == 1 && tasks > 1 && !started_by_mpirun) {
     MPI_Finalize();
-    throw UsageError({"SLURM_NTASKS is " + std::to_string(tasks) + " but the MPI world has one rank",
-                      "every task would do the whole job by itself",
-                      "start with `srun --mpi=pmix d2c ...` or `mpirun d2c ...`"});
+    throw UsageError(
+        {"SLURM_NTASKS is " + std::to_string(tasks) + " but the MPI world has one rank",
+         "every task would do the whole job by itself",
+         "start with `srun --mpi=pmix d2c ...` or `mpirun d2c ...`"});
   }
 }
 

@@ -32,10 +32,10 @@ CounterRng::CounterRng(std::uint64_t seed, std::uint64_t stream)
 
 std::uint64_t CounterRng::next() {
   const std::uint64_t block = position_ / 2;
-  const auto words = philox4x32(
-      {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
-       static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)},
-      key_);
+  const auto words =
+      philox4x32({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
+                  static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)},
+                 key_);
   const std::size_t half = 2 * (position_++ % 2);
   return (std::uint64_t{words[half + 1]} << 32) | words[half];
 }

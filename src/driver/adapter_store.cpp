@@ -34,21 +34,20 @@ DType join(DType a, DType b) {
 }  // namespace
 
 AdapterStore::AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
-                           std::span<const int> owners,
-                           std::span<const lora::TargetModule> modules)
-    : comm_(comm),
-      owners_(owners.begin(), owners.end()),
-      modules_(modules.begin(), modules.end()) {
+                           std::span<const int> owners, std::span<const lora::TargetModule> modules)
+    : comm_(comm), owners_(owners.begin(), owners.end()), modules_(modules.begin(), modules.end()) {
   D2C_EXPECTS(folders.size() == owners.size());
   std::sort(modules_.begin(), modules_.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   for (const auto& folder : folders) names_.push_back(folder.lexically_normal().string());
   comm::agree(comm_, [&] {
     for (const int adapter : comm::owned_by(owners_, comm_.rank())) {
-      local_.emplace(adapter, lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_));
+      local_.emplace(adapter,
+                     lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_));
     }
   });
   exchange_shapes();
+  exchange_fingerprints();
 }
 
 void AdapterStore::exchange_shapes() {
@@ -77,16 +76,30 @@ void AdapterStore::exchange_shapes() {
     position[owner] += row.size();
     const auto dtype = static_cast<DType>(row[0]);
     widest_dtype_ = adapter == 0 ? dtype : join(widest_dtype_, dtype);
-    std::copy(row.begin() + 1, row.end(), ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
+    std::copy(row.begin() + 1, row.end(),
+              ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
+  }
+}
+
+void AdapterStore::exchange_fingerprints() {
+  std::vector<std::uint64_t> own;
+  for (const auto& [adapter, content] : local_) own.push_back(lora::fingerprint(content.modules));
+  const auto all = comm::all_gather_values<std::uint64_t>(comm_, own);
+  std::vector<std::size_t> position(all.size(), 0);
+  for (const int owner : owners_) {
+    const auto rank = static_cast<std::size_t>(owner);
+    fingerprints_.push_back(all[rank][position[rank]++]);
   }
 }
 
 int AdapterStore::rank_of(int adapter, int module) const {
-  return ranks_[static_cast<std::size_t>(adapter) * modules_.size() + static_cast<std::size_t>(module)];
+  return ranks_[static_cast<std::size_t>(adapter) * modules_.size() +
+                static_cast<std::size_t>(module)];
 }
 
 int AdapterStore::n_applied(int adapter) const {
-  const auto row = ranks_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(adapter) * modules_.size());
+  const auto row = ranks_.begin() +
+                   static_cast<std::ptrdiff_t>(static_cast<std::size_t>(adapter) * modules_.size());
   return static_cast<int>(modules_.size()) -
          static_cast<int>(std::count(row, row + std::ssize(modules_), 0));
 }
@@ -148,7 +161,8 @@ std::vector<lora::FactorMap> AdapterStore::gather(std::span<const int> adapters)
     const std::byte*& from = place[static_cast<std::size_t>(owner(adapter))];
     for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
       if (rank_of(adapter, module) == 0) continue;
-      from = read_factors(from, adapter, module, map[modules_[static_cast<std::size_t>(module)].name]);
+      from =
+          read_factors(from, adapter, module, map[modules_[static_cast<std::size_t>(module)].name]);
     }
   }
   return gathered;

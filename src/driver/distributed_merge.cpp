@@ -24,25 +24,26 @@ struct MergedHeader {
   double scaling = 1.0;
 };
 
-std::vector<Unit> plan_units(const AdapterStore& store, std::span<const MergeRequest> requests,
-                             int n_ranks) {
+std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& method,
+                             std::span<const MergeRequest> requests, int n_ranks) {
   std::vector<Unit> units;
   std::vector<double> costs;
   for (std::size_t q = 0; q < requests.size(); ++q) {
     for (int module = 0; module < static_cast<int>(store.modules().size()); ++module) {
-      double total_rank = 0;
+      const auto& target = store.modules()[static_cast<std::size_t>(module)];
+      merge::UnitShape shape{target.d_out, target.d_in, 0, 0, 0};
       std::uint64_t bytes = 0;
       for (const int adapter : requests[q].adapters) {
-        if (store.rank_of(adapter, module) == 0) continue;
-        total_rank += store.rank_of(adapter, module);
+        const Index rank = store.rank_of(adapter, module);
+        if (rank == 0) continue;
+        ++shape.members;
+        shape.total_rank += rank;
+        shape.largest_rank = std::max(shape.largest_rank, rank);
         bytes += store.bytes_of(adapter, module);
       }
-      if (total_rank == 0) continue;
-      const auto& shape = store.modules()[static_cast<std::size_t>(module)];
+      if (shape.members == 0) continue;
       units.push_back({static_cast<int>(q), module, 0, bytes});
-      // QR of the stacked factors dominates: (d_in + d_out) R^2, plus an SVD of the R x R core.
-      costs.push_back(static_cast<double>(shape.d_in + shape.d_out) * total_rank * total_rank +
-                      20 * total_rank * total_rank * total_rank);
+      costs.push_back(method.cost(shape));
     }
   }
   const auto owners = comm::balance(costs, n_ranks);
@@ -77,7 +78,7 @@ lora::Factors merge_unit(const AdapterStore& store, const MergePlan& plan,
   for (std::size_t i = 0; i < request.adapters.size(); ++i) {
     const int adapter = request.adapters[i];
     members.push_back({store.find(adapter, unit.module, received), request.weights[i],
-                       static_cast<std::uint64_t>(adapter), store.name(adapter)});
+                       store.fingerprint(adapter), store.name(adapter)});
   }
   lora::Factors merged = plan.method->function(
       store.modules()[static_cast<std::size_t>(unit.module)].name, members, plan.options);
@@ -123,7 +124,8 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
       largest = std::max<Index>(largest, store.rank_of(adapter, module));
     }
     const auto& shape = store.modules()[static_cast<std::size_t>(module)];
-    const Index rank = plan.method->name == "cat" ? sum : std::max(largest, plan.options.merged_rank);
+    const Index rank =
+        plan.method->name == "cat" ? sum : std::max(largest, plan.options.merged_rank);
     bytes += static_cast<std::uint64_t>(rank * (shape.d_in + shape.d_out)) * sizeof(float);
   }
   return bytes;
@@ -132,7 +134,7 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
 std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm, const AdapterStore& store,
                                                const MergePlan& plan,
                                                std::span<const MergeRequest> requests) {
-  const std::vector<Unit> units = plan_units(store, requests, comm.size());
+  const std::vector<Unit> units = plan_units(store, *plan.method, requests, comm.size());
   std::vector<std::byte> own;
   for (std::size_t begin = 0; begin < units.size();) {
     const std::size_t end = end_of_round(units, begin, comm.size(), plan.exchange_bytes);

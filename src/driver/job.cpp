@@ -21,7 +21,8 @@ std::string share_manifest(comm::Communicator& comm, const fs::path& path) {
 }
 
 /// Folders of the distinct adapters in the order of the first task that names each.
-std::vector<fs::path> distinct_adapters(const Manifest& manifest, std::vector<int>& adapter_of_task) {
+std::vector<fs::path> distinct_adapters(const Manifest& manifest,
+                                        std::vector<int>& adapter_of_task) {
   std::map<fs::path, int> index;
   std::vector<fs::path> folders;
   for (const TaskSpec& task : manifest.tasks) {
@@ -33,8 +34,8 @@ std::vector<fs::path> distinct_adapters(const Manifest& manifest, std::vector<in
   return folders;
 }
 
-/// Bytes of each adapter's file; each rank asks the file system for its share. A missing file counts
-/// as one byte: reading it will name it.
+/// Bytes of each adapter's file; each rank asks the file system for its share. A missing file
+/// counts as one byte: reading it will name it.
 std::vector<double> file_sizes(comm::Communicator& comm, const std::vector<fs::path>& folders) {
   std::vector<double> sizes(folders.size(), 0.0);
   for (auto i = static_cast<std::size_t>(comm.rank()); i < folders.size();
@@ -61,11 +62,11 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   });
   const std::vector<fs::path> folders = distinct_adapters(job.manifest, job.adapter_of_task);
   const auto owners = comm::balance(file_sizes(comm, folders), comm.size());
-  job.adapters = std::make_unique<AdapterStore>(comm, folders, owners,
-                                                job.model->model.target_modules());
-  job.tasks = std::make_unique<TaskStore>(comm, job.manifest, job.model->encoding(),
-                                          job.model->limits(),
-                                          PackOptions{options.loss_on, options.batch_tokens});
+  job.adapters =
+      std::make_unique<AdapterStore>(comm, folders, owners, job.model->model.target_modules());
+  job.tasks =
+      std::make_unique<TaskStore>(comm, job.manifest, job.model->encoding(), job.model->limits(),
+                                  PackOptions{options.loss_on, options.batch_tokens});
   return job;
 }
 

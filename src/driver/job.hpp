@@ -25,6 +25,7 @@ struct Job {
 };
 
 /// Collective. @throws InputError or UsageError, the same on every rank
-[[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers);
+[[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options,
+                           PhaseTimers& timers);
 
 }  // namespace d2c::driver

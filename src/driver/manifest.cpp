@@ -43,7 +43,8 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& f
                     std::size_t index) {
   const std::string item = fmt::format("tasks[{}].", index);
   if (!value.is_object()) {
-    throw InputError({file, item}, {"is not an object", "", "write {\"name\", \"adapter\", \"examples\"}"});
+    throw InputError({file, item},
+                     {"is not an object", "", "write {\"name\", \"adapter\", \"examples\"}"});
   }
   refuse_unknown_fields(value, {"name", "adapter", "examples", "test", "weight"}, file, item);
   TaskSpec task;
@@ -66,15 +67,17 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& f
 
 void check_tasks(const Manifest& manifest, const fs::path& file) {
   if (manifest.tasks.empty()) {
-    throw InputError({file, "tasks"}, {"is empty", "there is nothing to cluster", "name at least one task"});
+    throw InputError({file, "tasks"},
+                     {"is empty", "there is nothing to cluster", "name at least one task"});
   }
   std::map<std::string, std::size_t> first;
   for (std::size_t i = 0; i < manifest.tasks.size(); ++i) {
     const auto [place, fresh] = first.emplace(manifest.tasks[i].name, i);
     if (!fresh) {
-      throw InputError({file, fmt::format("tasks[{}].name", i)},
-                       {fmt::format("'{}' is also the name of tasks[{}]", place->first, place->second),
-                        "names identify tasks in the results", "rename one of them"});
+      throw InputError(
+          {file, fmt::format("tasks[{}].name", i)},
+          {fmt::format("'{}' is also the name of tasks[{}]", place->first, place->second),
+           "names identify tasks in the results", "rename one of them"});
     }
   }
 }
@@ -89,9 +92,10 @@ std::vector<std::string> entries(const fs::path& folder, const std::string& suff
     names.push_back(name.substr(0, name.size() - suffix.size()));
   }
   if (error) {
-    throw InputError({folder, {}}, {"cannot be listed: " + error.message(),
-                                "a job folder holds model, adapters/NAME and examples/NAME.jsonl",
-                                "check the path, or give a manifest file"});
+    throw InputError({folder, {}},
+                     {"cannot be listed: " + error.message(),
+                      "a job folder holds model, adapters/NAME and examples/NAME.jsonl",
+                      "check the path, or give a manifest file"});
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -102,7 +106,8 @@ std::vector<std::string> entries(const fs::path& folder, const std::string& suff
 Manifest parse_manifest(const std::string& text, const fs::path& file) {
   const Json value = json::parse(text, file);
   if (!value.is_object()) {
-    throw InputError({file, {}}, {"is not a JSON object", "", "write {\"model\": ..., \"tasks\": [...]}"});
+    throw InputError({file, {}},
+                     {"is not a JSON object", "", "write {\"model\": ..., \"tasks\": [...]}"});
   }
   refuse_unknown_fields(value, {"model", "tasks"}, file, "");
   const fs::path folder = file.parent_path();
@@ -122,7 +127,8 @@ Manifest scan_folder(const fs::path& folder) {
   Manifest manifest;
   manifest.model = folder / "model";
   for (const std::string& name : entries(folder / "examples", ".jsonl")) {
-    TaskSpec task{name, folder / "adapters" / name, folder / "examples" / (name + ".jsonl"), {}, 1.0};
+    TaskSpec task{
+        name, folder / "adapters" / name, folder / "examples" / (name + ".jsonl"), {}, 1.0};
     const fs::path test = folder / "test" / (name + ".jsonl");
     if (fs::exists(test)) task.test = test;
     manifest.tasks.push_back(std::move(task));

@@ -15,13 +15,14 @@ std::vector<double> checked_weights(const MergeFoldersOptions& options) {
   const std::size_t n = options.adapters.size();
   if (options.weights.empty()) return std::vector<double>(n, 1.0 / static_cast<double>(n));
   if (options.weights.size() != n) {
-    throw UsageError({fmt::format("--weights has {} values for {} adapters", options.weights.size(), n),
-                      "each adapter needs its own", fmt::format("give {}", n)});
+    throw UsageError(
+        {fmt::format("--weights has {} values for {} adapters", options.weights.size(), n),
+         "each adapter needs its own", fmt::format("give {}", n)});
   }
   for (const double weight : options.weights) {
     if (!std::isfinite(weight)) {
-      throw UsageError({"--weights holds a value that is not finite", "the merged adapter would be NaN",
-                        "give finite numbers"});
+      throw UsageError({"--weights holds a value that is not finite",
+                        "the merged adapter would be NaN", "give finite numbers"});
     }
   }
   return options.weights;
@@ -42,7 +43,7 @@ std::string merge_folders(const MergeFoldersOptions& options) {
   const std::vector<double> weights = checked_weights(options);
   if (std::filesystem::exists(options.output)) {
     throw InputError({options.output, {}}, {"exists already", "nothing is overwritten unasked",
-                                        "choose another --output"});
+                                            "choose another --output"});
   }
 
   std::vector<lora::Adapter> adapters;
@@ -51,11 +52,11 @@ std::string merge_folders(const MergeFoldersOptions& options) {
     adapters.push_back(lora::read_adapter(folder));
     names.push_back(folder.lexically_normal().string());
     if (adapters.back().base_model != adapters.front().base_model) {
-      throw InputError({folder / "adapter_config.json", "base_model_name_or_path"},
-                       {fmt::format("is '{}', but {} has '{}'", adapters.back().base_model,
-                                    names.front(), adapters.front().base_model),
-                        "updates of different base models do not add up",
-                        "merge adapters of one base model"});
+      throw InputError(
+          {folder / "adapter_config.json", "base_model_name_or_path"},
+          {fmt::format("is '{}', but {} has '{}'", adapters.back().base_model, names.front(),
+                       adapters.front().base_model),
+           "updates of different base models do not add up", "merge adapters of one base model"});
     }
   }
   std::vector<const lora::FactorMap*> maps;

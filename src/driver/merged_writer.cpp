@@ -20,7 +20,8 @@ std::string model_card(const RunOptions& options, const Job& job,
       "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
       "# Merged adapter of cluster {}\n\n"
       "Made by d2c {} (method `{}`) from {} adapter{}. Base model: `{}`.\n\n"
-      "| task | adapter | weight | loss here | own adapter | base model |\n|---|---|---|---|---|---|\n",
+      "| task | adapter | weight | loss here | own adapter | base model "
+      "|\n|---|---|---|---|---|---|\n",
       job.adapters->base_model(), cluster, version(), options.merge_method, request.adapters.size(),
       request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
@@ -28,14 +29,15 @@ std::string model_card(const RunOptions& options, const Job& job,
     if (results.result.assignment[task] != cluster) continue;
     const auto place = std::ranges::find(request.adapters, job.adapter_of_task[task]);
     const auto member = static_cast<std::size_t>(place - request.adapters.begin());
-    card += fmt::format("| {} | {} | {:.4g} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
-                        fs::path(results.tasks.adapter[task]).filename().string(),
-                        request.weights[member],
-                        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
-                        results.baselines.at("own")[task], results.baselines.at("base")[task]);
+    card += fmt::format(
+        "| {} | {} | {:.4g} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
+        fs::path(results.tasks.adapter[task]).filename().string(), request.weights[member],
+        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
+        results.baselines.at("own")[task], results.baselines.at("base")[task]);
   }
-  card += "\nLosses: mean negative log likelihood of the response tokens of the few-shot examples, "
-          "nats per token.\n";
+  card +=
+      "\nLosses: mean negative log likelihood of the response tokens of the few-shot examples, "
+      "nats per token.\n";
   return card;
 }
 
@@ -65,7 +67,7 @@ void MergedFolders::prepare() const {
   fs::create_directories(partial(), error);
   if (error) {
     throw InputError({output_, {}}, {"cannot be made: " + error.message(),
-                                 "the results need a place", "choose another --output"});
+                                     "the results need a place", "choose another --output"});
   }
 }
 
@@ -77,8 +79,9 @@ void MergedFolders::publish() const {
   if (fs::exists(final_place)) fs::rename(final_place, old, error);
   if (!error) fs::rename(partial(), final_place, error);
   if (error) {
-    throw InputError({final_place, {}}, {"cannot be put in place: " + error.message(), "",
-                                     fmt::format("the adapters are in {}", partial().string())});
+    throw InputError({final_place, {}},
+                     {"cannot be put in place: " + error.message(), "",
+                      fmt::format("the adapters are in {}", partial().string())});
   }
   fs::remove_all(old, error);
 }

@@ -7,6 +7,7 @@
 #include "d2c/driver/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 #include "d2c/results/writer.hpp"
+
 #include "job.hpp"
 
 namespace d2c::driver {

@@ -48,10 +48,11 @@ std::optional<std::int32_t> end_of_sequence(const fs::path& folder,
 
 ModelFolder load_model_folder(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
-    throw InputError({folder, {}}, {"is not a folder", "the base model is read from a Hugging Face folder",
-                                "give the folder with config.json and model.safetensors"});
+    throw InputError({folder, {}},
+                     {"is not a folder", "the base model is read from a Hugging Face folder",
+                      "give the folder with config.json and model.safetensors"});
   }
-  ModelFolder result{model::Model(folder), std::nullopt, std::nullopt};
+  ModelFolder result{model::Model(folder), std::nullopt, std::nullopt, folder};
   if (fs::exists(folder / "tokenizer.json")) {
     result.tokenizer.emplace(tokenizer::Tokenizer::load(folder));
   }

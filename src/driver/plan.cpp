@@ -5,8 +5,9 @@
 #include <fmt/format.h>
 
 #include "d2c/comm/distribution.hpp"
-#include "d2c/model/cost.hpp"
 #include "d2c/driver/distributed_merge.hpp"
+#include "d2c/model/cost.hpp"
+
 #include "job.hpp"
 
 namespace d2c::driver {
@@ -94,7 +95,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   double adapter_bytes = static_cast<double>(job.adapters->local_bytes());
   comm.maximum({&adapter_bytes, 1});
   plan.adapter_bytes = static_cast<std::uint64_t>(adapter_bytes);
-  const auto flops_of_ranks = comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
+  const auto flops_of_ranks =
+      comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
   for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
 
   plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(config) +
@@ -110,19 +112,28 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
 std::string print_plan(const Plan& plan) {
   const double sharing =
       static_cast<double>(plan.few_shot_tokens) / static_cast<double>(plan.few_shot_computed);
-  std::string text = fmt::format("Input is valid: {} tasks ({} with held-out examples), {} adapters, K = {}\n",
-                                 plan.n_tasks, plan.n_held_out, plan.n_adapters, plan.k);
-  text += fmt::format("tokens               {} in few-shot examples, {} scored, {} computed (prefixes shared {:.2f} times)\n",
-                      plan.few_shot_tokens, plan.few_shot_targets, plan.few_shot_computed, sharing);
+  std::string text =
+      fmt::format("Input is valid: {} tasks ({} with held-out examples), {} adapters, K = {}\n",
+                  plan.n_tasks, plan.n_held_out, plan.n_adapters, plan.k);
+  text += fmt::format(
+      "tokens               {} in few-shot examples, {} scored, {} computed (prefixes shared "
+      "{:.2f} times)\n",
+      plan.few_shot_tokens, plan.few_shot_targets, plan.few_shot_computed, sharing);
   text += fmt::format("model                {} parameters per scored token\n", plan.parameters);
-  text += fmt::format("work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
-                      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
-  text += fmt::format("ranks                {} (task imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
-  text += fmt::format("memory per rank      {} = weights {} + adapters {} + merged {} + exchange up to {} + activations {}\n",
-                      mib(plan.bytes_per_rank()), mib(plan.weight_bytes), mib(plan.adapter_bytes),
-                      mib(plan.merged_bytes), mib(plan.exchange_bytes), mib(plan.activation_bytes));
+  text += fmt::format(
+      "work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
+      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
+  text += fmt::format("ranks                {} (task imbalance {:.2f})\n", plan.n_ranks,
+                      plan.imbalance);
+  text += fmt::format(
+      "memory per rank      {} = weights {} + adapters {} + merged {} + exchange up to {} + "
+      "activations {}\n",
+      mib(plan.bytes_per_rank()), mib(plan.weight_bytes), mib(plan.adapter_bytes),
+      mib(plan.merged_bytes), mib(plan.exchange_bytes), mib(plan.activation_bytes));
   if (plan.imbalance > 1.1) {
-    text += "advice               fewer ranks would be used better: tasks are not divided between ranks\n";
+    text +=
+        "advice               fewer ranks would be used better: tasks are not divided between "
+        "ranks\n";
   }
   return text;
 }

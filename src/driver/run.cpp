@@ -14,6 +14,7 @@
 #include "d2c/core/rng.hpp"
 #include "d2c/driver/version.hpp"
 #include "d2c/results/writer.hpp"
+
 #include "job.hpp"
 #include "merged_writer.hpp"
 #include "phase_report.hpp"
@@ -70,7 +71,8 @@ std::vector<double> task_weights(const Manifest& manifest) {
 cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
   CounterRng rng(seed, hash_name("baseline/random"));
   cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
-  for (int& cluster : assignment) cluster = static_cast<int>(rng.below(static_cast<std::uint64_t>(k)));
+  for (int& cluster : assignment)
+    cluster = static_cast<int>(rng.below(static_cast<std::uint64_t>(k)));
   return {assignment, k};
 }
 
@@ -143,7 +145,8 @@ Losses at_assignment(const Losses& matrix, const cluster::Partition& partition) 
   Losses losses;
   const auto k = static_cast<std::size_t>(partition.k());
   for (int task = 0; task < partition.n_tasks(); ++task) {
-    losses.push_back(matrix[static_cast<std::size_t>(task) * k + static_cast<std::size_t>(partition[task])]);
+    losses.push_back(
+        matrix[static_cast<std::size_t>(task) * k + static_cast<std::size_t>(partition[task])]);
   }
   return losses;
 }
@@ -256,7 +259,8 @@ cluster::SearchOptions search_options(const RunOptions& options) {
   search.restarts = options.restarts;
   search.max_iterations = options.max_iterations;
   search.perturbations = options.perturbations;
-  search.empty = options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
+  search.empty =
+      options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
   search.max_evaluations = options.max_evaluations;
   return search;
 }
@@ -271,10 +275,10 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
     fewest = std::min(fewest, job.adapters->n_applied(adapter));
     most = std::max(most, job.adapters->n_applied(adapter));
   }
-  context.log(fmt::format("{} tasks, {} adapters, applied to {} of {} modules", job.tasks->n_tasks(),
-                          job.adapters->n_adapters(),
-                          fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most),
-                          n_modules));
+  context.log(fmt::format(
+      "{} tasks, {} adapters, applied to {} of {} modules", job.tasks->n_tasks(),
+      job.adapters->n_adapters(),
+      fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most), n_modules));
 }
 
 }  // namespace
@@ -298,8 +302,9 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
   log_input(comm, context, job);
 
   eval::Evaluator evaluator(job.model->model);
-  DistributedOracle oracle({comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
-                           merge_plan(options, *job.adapters), options.merged_mib << 20);
+  DistributedOracle oracle(
+      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
+      merge_plan(options, *job.adapters), options.merged_mib << 20);
 
   results::RunResults out;
   out.provenance = provenance(comm, options, context, job);
@@ -309,7 +314,8 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
   describe_tasks(job, out);
   out.baselines = measure_baselines(oracle, options, Split::few_shot);
 
-  const cluster::Objective objective(options.objective, oracle.n_tasks(), task_weights(job.manifest),
+  const cluster::Objective objective(options.objective, oracle.n_tasks(),
+                                     task_weights(job.manifest),
                                      {out.baselines.at("base"), out.baselines.at("own")});
   cluster::CachedOracle cache(oracle);
   ProgressLog progress(comm, context);
@@ -339,8 +345,10 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
   out.timing = phase_report(comm, timers, total.seconds());
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    if (options.merged_output != MergedOutput::hdf5) folders.publish();
-    else std::filesystem::remove_all(folders.partial());
+    if (options.merged_output != MergedOutput::hdf5)
+      folders.publish();
+    else
+      std::filesystem::remove_all(folders.partial());
     writer->finish(out);
   });
   return out;

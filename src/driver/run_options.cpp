@@ -61,8 +61,9 @@ void validate_search(const RunOptions& options) {
 
 void validate(const RunOptions& options, int n_tasks) {
   if (options.k > n_tasks) {
-    throw UsageError({fmt::format("-K is {}, more than the {} tasks of the manifest", options.k, n_tasks),
-                      "a cluster needs at least one task", fmt::format("give 1 to {}", n_tasks)});
+    throw UsageError(
+        {fmt::format("-K is {}, more than the {} tasks of the manifest", options.k, n_tasks),
+         "a cluster needs at least one task", fmt::format("give 1 to {}", n_tasks)});
   }
 }
 

@@ -49,7 +49,8 @@ std::vector<double> task_similarity(comm::Communicator& comm, const AdapterStore
     const std::vector<lora::FactorMap> visitors = adapters.gather(batch);
     for (std::size_t i = 0; i < n; ++i) {
       if (adapters.owner(static_cast<int>(i)) != comm.rank()) continue;
-      compare(adapters, static_cast<int>(i), batch, visitors, std::span(products).subspan(i * n, n));
+      compare(adapters, static_cast<int>(i), batch, visitors,
+              std::span(products).subspan(i * n, n));
     }
     begin += static_cast<int>(batch.size());
   }

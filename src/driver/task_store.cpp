@@ -24,8 +24,7 @@ void append_examples(std::vector<std::byte>& bytes, const Examples& examples) {
 }
 
 std::size_t wire_size(const TaskFacts& facts) {
-  return sizeof(std::int32_t) *
-         static_cast<std::size_t>(1 + 2 * facts.n_examples + facts.n_tokens);
+  return sizeof(std::int32_t) * static_cast<std::size_t>(1 + 2 * facts.n_examples + facts.n_tokens);
 }
 
 Examples take_examples(std::span<const std::byte>& bytes) {
@@ -133,7 +132,8 @@ TaskStore::TaskStore(comm::Communicator& comm, const Manifest& manifest,
   owners_ = comm::balance(costs, comm.size());
 
   for (auto& [slot, examples] : send_to_owners(comm, std::move(read), facts_, owners_)) {
-    local_[slot] = {std::ssize(examples), eval::pack(examples, options.loss_on, options.max_tokens)};
+    local_[slot] = {std::ssize(examples),
+                    eval::pack(examples, options.loss_on, options.max_tokens)};
   }
 }
 

@@ -23,9 +23,7 @@ class ForestBuilder {
   ForestBuilder(std::span<const Example> examples, std::span<const Index> sorted)
       : examples_(examples), sorted_(sorted), rows_(sorted.size()) {}
 
-  void build(model::TokenForest& forest) {
-    branch(forest, 0, sorted_.size(), 0, -1);
-  }
+  void build(model::TokenForest& forest) { branch(forest, 0, sorted_.size(), 0, -1); }
 
   /// Row of every computed token, per example in sorted order.
   [[nodiscard]] const std::vector<std::vector<Index>>& rows() const { return rows_; }
@@ -94,8 +92,9 @@ std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index
   std::vector<Index> sorted(examples.size());
   std::iota(sorted.begin(), sorted.end(), 0);
   std::stable_sort(sorted.begin(), sorted.end(), [&](Index a, Index b) {
-    return std::ranges::lexicographical_compare(computed_ids(examples[static_cast<std::size_t>(a)]),
-                                                computed_ids(examples[static_cast<std::size_t>(b)]));
+    return std::ranges::lexicographical_compare(
+        computed_ids(examples[static_cast<std::size_t>(a)]),
+        computed_ids(examples[static_cast<std::size_t>(b)]));
   });
 
   std::vector<Batch> batches;
@@ -104,8 +103,9 @@ std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     const auto ids = computed_ids(examples[static_cast<std::size_t>(sorted[i])]);
     const Index shared =
-        i == begin ? 0
-                   : common_prefix(computed_ids(examples[static_cast<std::size_t>(sorted[i - 1])]), ids);
+        i == begin
+            ? 0
+            : common_prefix(computed_ids(examples[static_cast<std::size_t>(sorted[i - 1])]), ids);
     if (i > begin && tokens + std::ssize(ids) - shared > max_tokens) {
       batches.push_back(pack_one(examples, std::span(sorted).subspan(begin, i - begin), loss_on));
       begin = i;

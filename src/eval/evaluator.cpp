@@ -28,9 +28,8 @@ std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> 
                                                          Index n_examples) {
   std::vector<std::vector<double>> losses(static_cast<std::size_t>(n_examples));
   for (const Batch& batch : batches) {
-    const std::vector<double> nll =
-        state_->decoder.nll(batch.forest, batch.targets,
-                            state_->adapter.has_value() ? &*state_->adapter : nullptr);
+    const std::vector<double> nll = state_->decoder.nll(
+        batch.forest, batch.targets, state_->adapter.has_value() ? &*state_->adapter : nullptr);
     for (std::size_t e = 0; e < batch.examples.size(); ++e) {
       D2C_EXPECTS(batch.examples[e] < n_examples);
       losses[static_cast<std::size_t>(batch.examples[e])].assign(

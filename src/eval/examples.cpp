@@ -7,6 +7,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/tokenizer/chat.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -31,10 +32,11 @@ class LineReader {
 
     const bool has_ids = value.contains("input_ids");
     const bool has_text = value.contains("prompt") || value.contains("response");
-    if (!has_ids && !has_text) fail("", "holds no example", "", kForms);
+    const bool has_chat = value.contains("messages");
+    if (!has_ids && !has_text && !has_chat) fail("", "holds no example", "", kForms);
 
     if (!has_ids) {
-      out.examples.push_back(checked(from_text(value)));
+      out.examples.push_back(checked(has_text ? from_text(value) : from_chat(value)));
       return;
     }
     out.examples.push_back(checked(from_ids(value)));
@@ -48,9 +50,10 @@ class LineReader {
 
  private:
   static constexpr const char* kForms =
-      "write {\"prompt\", \"response\"} or {\"input_ids\", \"prompt_len\"}";
+      "write {\"prompt\", \"response\"}, {\"messages\"} or {\"input_ids\", \"prompt_len\"}";
 
-  [[noreturn]] void fail(std::string item, std::string what, std::string why, std::string fix) const {
+  [[noreturn]] void fail(std::string item, std::string what, std::string why,
+                         std::string fix) const {
     throw InputError({file_, std::move(item), line_},
                      {std::move(what), std::move(why), std::move(fix)});
   }
@@ -70,10 +73,11 @@ class LineReader {
     return *encoding_.tokenizer;
   }
 
-  [[nodiscard]] Example join(std::string_view prompt, std::string_view response) const {
+  [[nodiscard]] Example join(std::string_view prompt, std::string_view response,
+                             bool special_tokens) const {
     const tokenizer::Tokenizer& tokenizer = need_tokenizer();
     Example example;
-    example.ids = tokenizer.encode(prompt, /*special_tokens=*/true);
+    example.ids = tokenizer.encode(prompt, special_tokens);
     example.prompt_len = std::ssize(example.ids);
     const auto answer = tokenizer.encode(response, /*special_tokens=*/false);
     example.ids.insert(example.ids.end(), answer.begin(), answer.end());
@@ -84,13 +88,24 @@ class LineReader {
     const std::string prompt = text_field(value, "prompt");
     const std::string response = text_field(value, "response");
     if (response.empty()) fail("response", "is empty", "there is no token to score", "fill it in");
-    Example example = join(prompt, response);
+    Example example = join(prompt, response, /*special_tokens=*/true);
     if (!encoding_.eos.has_value()) {
-      fail("", "is text, but the model names no end-of-sequence token",
-           "a response ends with it", "set eos_token_id in config.json or give input_ids");
+      fail("", "is text, but the model names no end-of-sequence token", "a response ends with it",
+           "set eos_token_id in config.json or give input_ids");
     }
     example.ids.push_back(*encoding_.eos);
     return example;
+  }
+
+  [[nodiscard]] Example from_chat(const Json& value) {
+    static_cast<void>(need_tokenizer());
+    if (!chat_.has_value()) chat_ = tokenizer::ChatTemplate::load(encoding_.chat_folder);
+    try {
+      const auto chat = chat_->split_last_answer(value["messages"]);
+      return join(chat.prompt, chat.response, /*special_tokens=*/false);
+    } catch (const InputError& error) {
+      throw InputError({file_, "messages", line_}, error.message());
+    }
   }
 
   [[nodiscard]] Example from_ids(const Json& value) const {
@@ -118,23 +133,27 @@ class LineReader {
   [[nodiscard]] Example checked(Example example) const {
     const auto length = std::ssize(example.ids);
     if (example.prompt_len < 1) {
-      fail("", "has no prompt token", "the first response token is predicted from the one before it",
+      fail("", "has no prompt token",
+           "the first response token is predicted from the one before it",
            "begin with at least BOS or one prompt token");
     }
     if (example.prompt_len >= length) {
-      fail("", fmt::format("has no response token ({} tokens, prompt_len {})", length,
-                           example.prompt_len),
+      fail("",
+           fmt::format("has no response token ({} tokens, prompt_len {})", length,
+                       example.prompt_len),
            "there is no token to score", "add a response");
     }
     if (length > limits_.max_positions) {
-      fail("", fmt::format("has {} tokens, more than the model's {} positions", length,
-                           limits_.max_positions),
+      fail("",
+           fmt::format("has {} tokens, more than the model's {} positions", length,
+                       limits_.max_positions),
            "the model was not made for longer text", "shorten the example");
     }
     for (const std::int32_t id : example.ids) {
       if (id >= limits_.vocabulary) {
-        fail("", fmt::format("has token id {}, outside the model's vocabulary of {}", id,
-                             limits_.vocabulary),
+        fail("",
+             fmt::format("has token id {}, outside the model's vocabulary of {}", id,
+                         limits_.vocabulary),
              "tokenizer and model do not belong together", "use the model's own tokenizer.json");
       }
     }
@@ -144,6 +163,7 @@ class LineReader {
   const std::filesystem::path& file_;
   const TextEncoding& encoding_;
   const TokenLimits& limits_;
+  std::optional<tokenizer::ChatTemplate> chat_;  ///< read when the first line needs it
   std::int64_t line_ = 0;
 };
 
@@ -166,7 +186,7 @@ ExampleFile read_examples(const std::filesystem::path& file, const TextEncoding&
   }
   if (result.examples.empty()) {
     throw InputError({file, {}}, {"holds no example", "the task's loss cannot be measured",
-                              "give at least one, about ten serve well"});
+                                  "give at least one, about ten serve well"});
   }
   return result;
 }

@@ -1,6 +1,6 @@
 #include <set>
 
-#include "d2c/core/rng.hpp"
+#include "d2c/lora/adapter.hpp"
 #include "d2c/merge/merge.hpp"
 
 namespace d2c::merge {
@@ -12,7 +12,9 @@ lora::FactorMap merge_adapters(const Method& method,
   D2C_EXPECTS(!adapters.empty() && weights.size() == adapters.size() &&
               names.size() == adapters.size());
   std::set<std::string_view> modules;
+  std::vector<std::uint64_t> identities;
   for (const lora::FactorMap* adapter : adapters) {
+    identities.push_back(lora::fingerprint(*adapter));
     for (const auto& [module, factors] : *adapter) modules.insert(module);
   }
   lora::FactorMap merged;
@@ -22,7 +24,7 @@ lora::FactorMap merge_adapters(const Method& method,
       const auto found = adapters[i]->find(std::string(module));
       members[i] = {.factors = found == adapters[i]->end() ? nullptr : &found->second,
                     .weight = weights[i],
-                    .adapter = hash_name(names[i]),
+                    .adapter = identities[i],
                     .name = names[i]};
     }
     merged.emplace(module, method.function(module, members, options));

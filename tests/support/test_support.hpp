@@ -24,9 +24,9 @@ inline std::filesystem::path source(const std::string& relative) {
 }
 
 /// Skips the test, by name, where reference data is not there.
-#define D2C_SKIP_WITHOUT(path)                                             \
-  if (!std::filesystem::exists(path)) {                                    \
-    GTEST_SKIP() << "reference data is absent: " << (path).string();       \
+#define D2C_SKIP_WITHOUT(path)                                       \
+  if (!std::filesystem::exists(path)) {                              \
+    GTEST_SKIP() << "reference data is absent: " << (path).string(); \
   }
 
 /// A fresh folder, removed at the end.

@@ -39,7 +39,8 @@ class Communicator {
   virtual void maximum(std::span<double> values) = 0;
 
   /// The bytes of `root` on every rank.
-  [[nodiscard]] virtual std::vector<std::byte> broadcast(std::vector<std::byte> bytes, int root) = 0;
+  [[nodiscard]] virtual std::vector<std::byte> broadcast(std::vector<std::byte> bytes,
+                                                         int root) = 0;
   /// The bytes of every rank, by rank, on every rank.
   [[nodiscard]] virtual std::vector<std::vector<std::byte>> all_gather(
       std::span<const std::byte> bytes) = 0;

@@ -76,6 +76,7 @@ namespace detail {
 #ifdef NDEBUG
 #define D2C_EXPECTS(condition) static_cast<void>(sizeof((condition) ? 1 : 0))
 #else
-#define D2C_EXPECTS(condition) \
-  ((condition) ? static_cast<void>(0) : ::d2c::detail::contract_failed(#condition, __FILE__, __LINE__))
+#define D2C_EXPECTS(condition)        \
+  ((condition) ? static_cast<void>(0) \
+               : ::d2c::detail::contract_failed(#condition, __FILE__, __LINE__))
 #endif

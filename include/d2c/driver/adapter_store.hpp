@@ -44,6 +44,10 @@ class AdapterStore {
     return names_[static_cast<std::size_t>(adapter)];
   }
   [[nodiscard]] int owner(int adapter) const { return owners_[static_cast<std::size_t>(adapter)]; }
+  /// Of the adapter's content: the same wherever its folder lies.
+  [[nodiscard]] std::uint64_t fingerprint(int adapter) const {
+    return fingerprints_[static_cast<std::size_t>(adapter)];
+  }
   /// Rank r of the factors; 0 = the adapter lacks the module.
   [[nodiscard]] int rank_of(int adapter, int module) const;
   /// Modules that the adapter changes.
@@ -78,6 +82,7 @@ class AdapterStore {
 
  private:
   void exchange_shapes();
+  void exchange_fingerprints();
   /// Unpacks one module from its wire form. @return what follows it
   const std::byte* read_factors(const std::byte* from, int adapter, int module,
                                 lora::Factors& factors) const;
@@ -88,6 +93,7 @@ class AdapterStore {
   std::vector<lora::TargetModule> modules_;
   std::map<int, lora::Adapter> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
+  std::vector<std::uint64_t> fingerprints_;
   DType widest_dtype_ = DType::bf16;
   std::string base_model_;
 };

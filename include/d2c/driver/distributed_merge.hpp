@@ -34,9 +34,8 @@ struct MergePlan {
 /// factors reach every rank. Members enter in ascending adapter order, so that the result does not
 /// depend on the number of ranks. Collective: every rank passes the same requests.
 /// @return  one merged adapter per request, on every rank
-[[nodiscard]] std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm,
-                                                             const AdapterStore& store,
-                                                             const MergePlan& plan,
-                                                             std::span<const MergeRequest> requests);
+[[nodiscard]] std::vector<lora::FactorMap> merge_distributed(
+    comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
+    std::span<const MergeRequest> requests);
 
 }  // namespace d2c::driver

@@ -24,8 +24,8 @@ struct WorkCounts {
 };
 
 /// The loss oracle of a parallel job: merges sets of tasks over all ranks, evaluates each task on
-/// the rank that owns it, and shares the losses by one all-reduce per call, in which every entry has
-/// one contributor, so that the sum is exact.
+/// the rank that owns it, and shares the losses by one all-reduce per call, in which every entry
+/// has one contributor, so that the sum is exact.
 class DistributedOracle final : public cluster::LossOracle {
  public:
   struct Parts {
@@ -37,7 +37,8 @@ class DistributedOracle final : public cluster::LossOracle {
     PhaseTimers& timers;
   };
 
-  /// @param wave_bytes  cap on the merged adapters that a rank holds at a time; at least one is held
+  /// @param wave_bytes  cap on the merged adapters that a rank holds at a time; at least one is
+  /// held
   DistributedOracle(const Parts& parts, MergePlan plan,
                     std::uint64_t wave_bytes = std::uint64_t{512} << 20);
 

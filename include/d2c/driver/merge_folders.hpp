@@ -16,8 +16,8 @@ struct MergeFoldersOptions {
   std::vector<double> weights;                  ///< one per adapter; empty = 1/m each
   std::string method = "average";
   merge::Options merge;
-  std::optional<DType> dtype;                   ///< unset = as the adapters were stored
-  std::filesystem::path output;                 ///< must not exist
+  std::optional<DType> dtype;    ///< unset = as the adapters were stored
+  std::filesystem::path output;  ///< must not exist
 };
 
 /// @return  one line that says what was written

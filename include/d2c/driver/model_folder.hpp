@@ -15,9 +15,10 @@ struct ModelFolder {
   model::Model model;
   std::optional<tokenizer::Tokenizer> tokenizer;  ///< unset: the folder has no tokenizer.json
   std::optional<std::int32_t> eos;                ///< unset: neither config nor tokenizer name it
+  std::filesystem::path path;
 
   [[nodiscard]] eval::TextEncoding encoding() const {
-    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos};
+    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path};
   }
   [[nodiscard]] eval::TokenLimits limits() const;
 };

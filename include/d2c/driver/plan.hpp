@@ -21,12 +21,12 @@ struct Plan {
   std::int64_t parameters = 0;           ///< of the base model that a token passes through
   std::int64_t units_per_iteration = 0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
-  std::uint64_t weight_bytes = 0;        ///< base weights, per rank
-  std::uint64_t adapter_bytes = 0;       ///< largest share of a rank
-  std::uint64_t merged_bytes = 0;        ///< merged adapters held at a time, per rank
-  std::uint64_t exchange_bytes = 0;      ///< factors in flight, per rank
-  std::uint64_t activation_bytes = 0;    ///< per rank
-  double imbalance = 1.0;                ///< largest task load of a rank over the mean
+  std::uint64_t weight_bytes = 0;      ///< base weights, per rank
+  std::uint64_t adapter_bytes = 0;     ///< largest share of a rank
+  std::uint64_t merged_bytes = 0;      ///< merged adapters held at a time, per rank
+  std::uint64_t exchange_bytes = 0;    ///< factors in flight, per rank
+  std::uint64_t activation_bytes = 0;  ///< per rank
+  double imbalance = 1.0;              ///< largest task load of a rank over the mean
 
   [[nodiscard]] std::uint64_t bytes_per_rank() const {
     return weight_bytes + adapter_bytes + merged_bytes + exchange_bytes + activation_bytes;

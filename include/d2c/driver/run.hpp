@@ -11,8 +11,8 @@ namespace d2c::driver {
 
 /// What the surroundings of a job tell it.
 struct RunContext {
-  std::string command_line;                        ///< recorded in the results
-  std::function<void(const std::string&)> log;     ///< progress lines; called on rank 0 only
+  std::string command_line;                     ///< recorded in the results
+  std::function<void(const std::string&)> log;  ///< progress lines; called on rank 0 only
 };
 
 /// The job: loads model, adapters and tasks, searches the clusters, measures baselines and held-out

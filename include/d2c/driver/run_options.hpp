@@ -27,7 +27,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
   int restarts = 10;
   int max_iterations = 50;
-  int perturbations = 5;             ///< of the search `auto`: it ends when so many in a row led to nothing
+  int perturbations = 5;  ///< of the search `auto`: it ends when so many in a row led to nothing
   bool allow_empty = false;
   std::int64_t max_evaluations = 0;  ///< 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
@@ -41,7 +41,7 @@ struct RunOptions {
   MergedOutput merged_output = MergedOutput::peft;
   std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
 
-  int threads = 1;  ///< per rank
+  int threads = 1;                   ///< per rank
   std::uint64_t exchange_mib = 256;  ///< cap on factors in flight, per rank
   std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per rank
 };

@@ -23,6 +23,7 @@ struct Example {
 struct TextEncoding {
   const tokenizer::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
   std::optional<std::int32_t> eos;                  ///< ends every response
+  std::filesystem::path chat_folder;                ///< model folder with the chat template
 };
 
 /// The limits that a model sets to its input.
@@ -38,9 +39,11 @@ struct ExampleFile {
   std::vector<std::string> warnings;
 };
 
-/// Reads a JSONL file of `{"prompt", "response"}` or `{"input_ids", "prompt_len"}` lines; blank lines are skipped. Prompt and response are encoded apart and joined:
-/// BOS (where the tokenizer's post-processor adds it) + prompt, response, EOS. Where a line holds
-/// both text and ids, the ids win.
+/// Reads a JSONL file of `{"prompt", "response"}`, `{"messages"}` or `{"input_ids", "prompt_len"}`
+/// lines; blank lines are skipped. Prompt and response are encoded apart and joined: BOS (where the
+/// tokenizer's post-processor adds it) + prompt, response, EOS. Messages go through the model's
+/// chat template, which writes its own special tokens; the last message, by the assistant, is the
+/// response. Where a line holds both text and ids, the ids win.
 /// @throws InputError naming file and line: invalid JSON or UTF-8, missing or unknown fields, ids
 /// outside the vocabulary, an empty prompt or response, a sequence longer than the model's
 /// positions, a file without examples

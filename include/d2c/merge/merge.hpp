@@ -24,8 +24,8 @@ struct Options {
 struct Member {
   const lora::Factors* factors = nullptr;  ///< null = lacks the module: contributes zero
   double weight = 1.0;                     ///< dimensionless, finite
-  std::uint64_t adapter = 0;  ///< identity of the adapter, for streams of random numbers
-  std::string_view name;      ///< of the adapter, for messages
+  std::uint64_t adapter = 0;               ///< lora::fingerprint, for streams of random numbers
+  std::string_view name;                   ///< of the adapter, for messages
 };
 
 /// Merges one module. Members come in ascending adapter order; at least one has factors.

@@ -34,8 +34,7 @@ TEST(Balance, StaysWithinFourThirdsOfTheLowerBound) {
     const auto costs = random_costs(5 + seed, seed);
     for (const int n_ranks : {2, 3, 5}) {
       const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
-      const double bound =
-          std::max(total / n_ranks, *std::max_element(costs.begin(), costs.end()));
+      const double bound = std::max(total / n_ranks, *std::max_element(costs.begin(), costs.end()));
       const double worst = imbalance(costs, balance(costs, n_ranks), n_ranks) * total / n_ranks;
       // Graham 1969: LPT <= (4/3 - 1/(3m)) OPT; the bound is at most OPT, hence the slack of one
       // item when there are few items per rank.

@@ -1,5 +1,6 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
+
 #include "test_support.hpp"
 
 namespace d2c::comm {

@@ -6,7 +6,8 @@ namespace d2c {
 namespace {
 
 TEST(InputError, IsOneLineWithPlaceWhatWhyAndFix) {
-  const InputError error({"a/b.jsonl", "prompt", 7}, {"is missing", "no loss without it", "add it"});
+  const InputError error({"a/b.jsonl", "prompt", 7},
+                         {"is missing", "no loss without it", "add it"});
   EXPECT_STREQ(error.what(), "a/b.jsonl:7: prompt: is missing (no loss without it) add it");
   EXPECT_EQ(error.code(), ExitCode::bad_input);
 }

@@ -1,6 +1,7 @@
 #include "d2c/core/json.hpp"
 
 #include "d2c/core/error.hpp"
+
 #include "test_support.hpp"
 
 namespace d2c::json {

@@ -40,7 +40,7 @@ TEST(ReadExamples, TakesIdsAsTheyAre) {
 TEST(ReadExamples, JoinsBosPromptResponseAndEos) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);
-  const auto file = read(folder, R"({"prompt": "ab", "response": "c"})", {&tokenizer, 9});
+  const auto file = read(folder, R"({"prompt": "ab", "response": "c"})", {&tokenizer, 9, {}});
   EXPECT_EQ(file.examples, (std::vector<Example>{{{1, 2, 3, 4, 9}, 3}}));
   EXPECT_TRUE(file.warnings.empty());
 }
@@ -53,7 +53,7 @@ TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
            R"({"prompt": "ab", "response": "c", "input_ids": [1, 2, 3, 4, 9], "prompt_len": 3})"
            "\n"
            R"({"prompt": "ab", "response": "c", "input_ids": [1, 2, 4, 9], "prompt_len": 2})",
-           {&tokenizer, 9});
+           {&tokenizer, 9, {}});
   EXPECT_EQ(file.examples[1], (Example{{1, 2, 4, 9}, 2}));
   ASSERT_EQ(file.warnings.size(), 1U);
   EXPECT_NE(file.warnings[0].find("x.jsonl:2"), std::string::npos);
@@ -62,7 +62,7 @@ TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
 TEST(ReadExamples, NamesFileLineAndFieldOfWhatIsWrong) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);
-  const TextEncoding encoding{&tokenizer, 9};
+  const TextEncoding encoding{&tokenizer, 9, {}};
   const auto expect = [&](std::string_view text, std::initializer_list<std::string_view> words) {
     SCOPED_TRACE(text);
     try {
@@ -99,8 +99,28 @@ TEST(ReadExamples, TextNeedsATokenizerAndAnEndToken) {
   const auto tokenizer = letter_tokenizer(folder);
   D2C_EXPECT_ERROR((void)read(folder, R"({"prompt": "a", "response": "b"})"), InputError,
                    "tokenizer.json");
-  D2C_EXPECT_ERROR((void)read(folder, R"({"prompt": "a", "response": "b"})", {&tokenizer, {}}),
+  D2C_EXPECT_ERROR((void)read(folder, R"({"prompt": "a", "response": "b"})", {&tokenizer, {}, {}}),
                    InputError, "end-of-sequence");
+}
+
+TEST(ReadExamples, RendersMessagesThroughTheModelsChatTemplate) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const TextEncoding encoding{&tokenizer, 9, folder.path()};
+  const std::string line =
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})";
+  D2C_EXPECT_ERROR((void)read(folder, line, encoding), InputError, "template");
+
+  // BOS and "c" around each message: the template writes the special tokens itself.
+  test::write_file(
+      folder / "tokenizer_config.json",
+      R"({"bos_token": "<s>", "chat_template": "{{ bos_token }}{% for m in messages %})"
+      R"({% if m.role == 'user' %}c{{ m.content }}c{% else %}{{ m.content }}c{% endif %})"
+      R"({% endfor %}"})");
+  EXPECT_EQ(read(folder, line, encoding).examples, (std::vector<Example>{{{1, 4, 2, 4, 3, 4}, 4}}));
+  D2C_EXPECT_ERROR(
+      (void)read(folder, R"({"messages": [{"role": "user", "content": "a"}]})", encoding),
+      InputError, "x.jsonl:1", "messages");
 }
 
 TEST(ReadExamples, GivesTheIdsOfRealExamples) {
@@ -108,7 +128,7 @@ TEST(ReadExamples, GivesTheIdsOfRealExamples) {
   D2C_SKIP_WITHOUT(root);
   const auto tokenizer = tokenizer::Tokenizer::load(root / "model");
   for (const auto& entry : std::filesystem::directory_iterator(root / "examples")) {
-    const auto file = read_examples(entry.path(), {&tokenizer, 2}, {2048, 512});
+    const auto file = read_examples(entry.path(), {&tokenizer, 2, {}}, {2048, 512});
     EXPECT_EQ(file.examples.size(), 10U) << entry.path();
     EXPECT_TRUE(file.warnings.empty()) << file.warnings.front();
   }

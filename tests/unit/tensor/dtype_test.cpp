@@ -41,13 +41,13 @@ TEST(Half, DecodesKnownValues) {
 }
 
 TEST(Half, RoundsToNearestEven) {
-  EXPECT_EQ(f16_from_float(1.0F + 0x1p-11F), 0x3c00);              // tie, even below
-  EXPECT_EQ(f16_from_float(1.0F + 3 * 0x1p-11F), 0x3c02);          // tie, even above
-  EXPECT_EQ(f16_from_float(65520.0F), 0x7c00);                     // rounds to infinity
+  EXPECT_EQ(f16_from_float(1.0F + 0x1p-11F), 0x3c00);      // tie, even below
+  EXPECT_EQ(f16_from_float(1.0F + 3 * 0x1p-11F), 0x3c02);  // tie, even above
+  EXPECT_EQ(f16_from_float(65520.0F), 0x7c00);             // rounds to infinity
   EXPECT_EQ(f16_from_float(65519.0F), 0x7bff);
-  EXPECT_EQ(f16_from_float(0x1p-25F), 0x0000);                     // tie between 0 and 2^-24
+  EXPECT_EQ(f16_from_float(0x1p-25F), 0x0000);  // tie between 0 and 2^-24
   EXPECT_EQ(f16_from_float(0x1.8p-24F), 0x0002);
-  EXPECT_EQ(bf16_from_float(1.0F + 0x1p-8F), 0x3f80);              // tie, even below
+  EXPECT_EQ(bf16_from_float(1.0F + 0x1p-8F), 0x3f80);  // tie, even below
   EXPECT_EQ(bf16_from_float(1.0F + 3 * 0x1p-8F), 0x3f82);
   EXPECT_EQ(bf16_from_float(std::numeric_limits<float>::max()), 0x7f80);
   EXPECT_TRUE(std::isnan(float_from_bf16(bf16_from_float(std::nanf("")))));

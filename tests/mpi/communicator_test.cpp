@@ -1,0 +1,120 @@
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/rng.hpp"
+
+#include "mpi_world.hpp"
+
+namespace d2c::comm {
+namespace {
+
+using test::world;
+
+/// Bytes that only this pair of ranks would send.
+std::vector<std::byte> letter(int from, int to, std::size_t size) {
+  CounterRng rng(static_cast<std::uint64_t>(from), static_cast<std::uint64_t>(to));
+  std::vector<std::byte> bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(rng.below(256));
+  return bytes;
+}
+
+TEST(Communicator, ReducesOverAllRanks) {
+  const int n = world().size();
+  std::vector<double> values{static_cast<double>(world().rank()), 1.0};
+  world().sum(values);
+  EXPECT_EQ(values, (std::vector<double>{n * (n - 1) / 2.0, static_cast<double>(n)}));
+  std::vector<std::int64_t> integers{world().rank() == 0 ? 7 : 0};
+  world().sum(integers);
+  EXPECT_EQ(integers.front(), 7);
+  double rank = world().rank();
+  world().maximum({&rank, 1});
+  EXPECT_EQ(rank, n - 1);
+  rank = world().rank();
+  world().minimum({&rank, 1});
+  EXPECT_EQ(rank, 0);
+}
+
+TEST(Communicator, SumWithOneContributorIsExact) {
+  CounterRng rng(3, 0);
+  std::vector<double> expected(100);
+  for (double& value : expected) value = rng.normal() * 1e-7;
+  std::vector<double> values(expected.size(), 0.0);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (static_cast<int>(i) % world().size() == world().rank()) values[i] = expected[i];
+  }
+  world().sum(values);
+  EXPECT_EQ(values, expected);
+}
+
+TEST(Communicator, BroadcastsFromEveryRank) {
+  for (int root = 0; root < world().size(); ++root) {
+    const auto expected = letter(root, root, 100 + static_cast<std::size_t>(root));
+    EXPECT_EQ(
+        world().broadcast(world().rank() == root ? expected : std::vector<std::byte>(3), root),
+        expected);
+  }
+  EXPECT_EQ(broadcast_text(world(), world().is_root() ? "" : "x", 0), "");
+}
+
+TEST(Communicator, GathersPartsOfDifferentSizes) {
+  const auto size_of = [](int rank) { return static_cast<std::size_t>(rank % 3) * 50; };
+  const auto all = world().all_gather(letter(world().rank(), 0, size_of(world().rank())));
+  ASSERT_EQ(std::ssize(all), world().size());
+  for (int rank = 0; rank < world().size(); ++rank) {
+    EXPECT_EQ(all[static_cast<std::size_t>(rank)], letter(rank, 0, size_of(rank)));
+  }
+}
+
+TEST(Communicator, ExchangesBetweenAnyPairs) {
+  const auto sends = [](int from, int to) { return (from * 7 + to * 3) % 4 != 0; };
+  const auto size_of = [](int from, int to) {
+    return static_cast<std::size_t>(1 + from * 100 + to);
+  };
+  std::vector<Parcel> outgoing;
+  std::vector<Parcel> incoming;
+  const int me = world().rank();
+  for (int other = 0; other < world().size(); ++other) {
+    if (sends(me, other)) outgoing.push_back({other, letter(me, other, size_of(me, other))});
+    if (sends(other, me)) {
+      incoming.push_back({other, std::vector<std::byte>(size_of(other, me))});
+    }
+  }
+  world().exchange(outgoing, incoming);
+  for (const Parcel& parcel : incoming) {
+    EXPECT_EQ(parcel.bytes, letter(parcel.rank, me, size_of(parcel.rank, me)));
+  }
+}
+
+TEST(Agree, GivesTheErrorOfTheLowestFailingRankToAll) {
+  const int last = world().size() - 1;
+  const int first_failing = last / 2;
+  try {
+    agree(world(), [&] {
+      if (world().rank() >= first_failing) {
+        throw InputError({"file" + std::to_string(world().rank()), {}}, {"is wrong", "", ""});
+      }
+    });
+    FAIL() << "no error";
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.what(), "file" + std::to_string(first_failing) + ": is wrong");
+    EXPECT_EQ(error.code(), ExitCode::bad_input);
+  }
+  EXPECT_NO_THROW(agree(world(), [] {}));
+}
+
+TEST(Agree, TurnsForeignExceptionsIntoFailures) {
+  try {
+    agree(world(), [&] {
+      if (world().rank() == world().size() - 1) throw std::runtime_error("odd");
+    });
+    FAIL() << "no error";
+  } catch (const AgreedError& error) {
+    EXPECT_STREQ(error.what(), "odd");
+    EXPECT_EQ(error.code(), ExitCode::failure);
+  }
+}
+
+}  // namespace
+}  // namespace d2c::comm
