@@ -7,22 +7,27 @@
 namespace d2c::ops {
 namespace {
 
-PanelKernel best_kernel() {
+VectorKernels best_kernels() {
 #ifdef D2C_OPS_AVX512
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
-    return multiply_block_avx512;
+    return avx512_kernels();
   }
 #endif
-  return multiply_block_baseline;
+  return baseline_kernels();
 }
 
 }  // namespace
 
+const VectorKernels& vector_kernels() {
+  static const VectorKernels kernels = best_kernels();
+  return kernels;
+}
+
 void multiply_panels(const PanelProduct& product) {
-  static const PanelKernel kernel = best_kernel();
+  const PanelKernel kernel = vector_kernels().multiply_block;
   thread_local AlignedFloats rows(static_cast<std::size_t>(block_rows * block_stride));
 
   PanelProduct block = product;

@@ -43,7 +43,20 @@ inline constexpr Index block_depth = 512;
 inline constexpr Index block_stride = block_depth + panel_width;
 inline constexpr Index block_rows = 264;  ///< 560 KB of A: stays in the second-level cache
 
-void multiply_block_baseline(const PanelProduct& product);  ///< the build's -march
-void multiply_block_avx512(const PanelProduct& product);    ///< x86-64-v4
+/// Independent chains of fused multiply-adds: how fast the processor can be.
+struct FmaChains {
+  float value = 0.0F;  ///< what they computed
+  double flops = 0.0;
+};
+
+/// The loops that exist once per instruction set.
+struct VectorKernels {
+  PanelKernel multiply_block;
+  FmaChains (*fma_chains)(Index steps, float start);
+};
+[[nodiscard]] VectorKernels baseline_kernels();  ///< the build's -march
+[[nodiscard]] VectorKernels avx512_kernels();    ///< x86-64-v4
+/// The best that this machine runs.
+[[nodiscard]] const VectorKernels& vector_kernels();
 
 }  // namespace d2c::ops

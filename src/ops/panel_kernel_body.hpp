@@ -89,6 +89,22 @@ struct Tile {
       if (row < p.m) Tile<width, vectors, (rows + 1) / 2>::multiply_column(p, row, column);
     }
   }
+
+  /// As many independent chains as the tile holds sums.
+  static FmaChains fma_chains(Index steps, float start) {
+    constexpr int chains = rows * vectors;
+    Vector sum[chains];
+    for (Vector& chain : sum) chain = Vector{} + start;
+    const Vector factor = Vector{} + 0.5F;
+    const Vector term = Vector{} + start;
+    for (Index step = 0; step < steps; ++step) {
+      for (Vector& chain : sum) chain = chain * factor + term;
+    }
+    for (int c = 1; c < chains; ++c) sum[0] += sum[c];
+    float lanes[width];
+    store(lanes, sum[0]);
+    return {lanes[0] / (2.0F * chains), 2.0 * static_cast<double>(steps) * chains * width};
+  }
 };
 
 template <int width, int vectors, int rows>

@@ -150,9 +150,9 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
       PanelProduct product{
           m, n,    70, a.data(), block_stride, b.view.panels(), 70 * panel_width, narrow.data(),
           n, store};
-      multiply_block_baseline(product);
+      baseline_kernels().multiply_block(product);
       product.c = wide.data();
-      multiply_block_avx512(product);
+      avx512_kernels().multiply_block(product);
       EXPECT_EQ(narrow, wide);
     }
   }

@@ -1,0 +1,161 @@
+// The packed panel kernel against Eigen and, where it was found, oneDNN, on one thread.
+//
+//   bench_gemm [--benchmark_filter=...] [--benchmark_min_time=1]
+//
+// A row is one shape y [T, d_out] = x [T, d_in] W^T. The libraries and the FMA peak take turns
+// within one row, each timed with the thread's processor time. Counters, medians over the turns:
+//   peak     GFLOP/s of fused multiply-adds in registers
+//   own      share of that peak, likewise eigen and onednn
+//   /onednn  median ratio of the speeds of own and oneDNN (above 1: own is faster)
+
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include <Eigen/Core>
+#include <benchmark/benchmark.h>
+#ifdef D2C_BENCH_ONEDNN
+#include <dnnl.hpp>
+#endif
+
+#include "d2c/core/cpu_time.hpp"
+#include "d2c/ops/linear.hpp"
+#include "d2c/ops/peak.hpp"
+#include "d2c/ops/threads.hpp"
+#include "d2c/tensor/eigen.hpp"
+
+namespace d2c::ops {
+namespace {
+
+struct Problem {
+  Problem(Index tokens, Index d_in, Index d_out)
+      : x(tokens, d_in), w(d_out, d_in), y(tokens, d_out) {
+    std::mt19937 rng(1);
+    std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
+    for (float& value : x.values()) value = uniform(rng);
+    for (float& value : w.values()) value = uniform(rng);
+  }
+  [[nodiscard]] double flops() const {
+    return 2.0 * static_cast<double>(x.rows()) * static_cast<double>(x.cols()) *
+           static_cast<double>(w.rows());
+  }
+  Matrix x, w, y;
+};
+
+using Run = std::function<void()>;
+
+Run own_run(Problem& p) {
+  AlignedFloats panels(packed_floats(p.w.rows(), p.w.cols()));
+  pack_rows(rows_of(p.w), 0, p.w.rows(), panels);
+  return [&p, panels = std::move(panels)] {
+    linear(rows_of(std::as_const(p.x)), PackedMatrix(p.w.rows(), p.w.cols(), panels.data()),
+           rows_of(p.y));
+  };
+}
+
+Run eigen_run(Problem& p) {
+  return [&p] {
+    as_eigen(p.y).noalias() =
+        as_eigen(std::as_const(p.x)) * as_eigen(std::as_const(p.w)).transpose();
+  };
+}
+
+#ifdef D2C_BENCH_ONEDNN
+/// Weights in the layout that oneDNN prefers.
+Run onednn_run(Problem& p) {
+  using namespace dnnl;
+  const engine cpu(engine::kind::cpu, 0);
+  const auto f32 = memory::data_type::f32;
+  const memory::desc x({p.x.rows(), p.x.cols()}, f32, memory::format_tag::ab);
+  const memory::desc y({p.y.rows(), p.y.cols()}, f32, memory::format_tag::ab);
+  const memory::desc w({p.x.cols(), p.w.rows()}, f32, memory::format_tag::ba);
+  const memory::desc any({p.x.cols(), p.w.rows()}, f32, memory::format_tag::any);
+  const matmul::primitive_desc description(matmul::desc(x, any, y), cpu);
+  stream queue(cpu);
+  memory plain(w, cpu, p.w.data());
+  memory packed(description.weights_desc(), cpu);
+  reorder(plain, packed).execute(queue, plain, packed);
+  queue.wait();
+  return [&p, x, y, cpu, packed, queue, product = matmul(description)]() mutable {
+    product.execute(queue, {{DNNL_ARG_SRC, memory(x, cpu, p.x.data())},
+                            {DNNL_ARG_WEIGHTS, packed},
+                            {DNNL_ARG_DST, memory(y, cpu, p.y.data())}});
+    queue.wait();
+  };
+}
+#endif
+
+/// FLOP/s over about 4 ms.
+double speed(const Run& run, double flops) {
+  const double start = thread_cpu_seconds();
+  double elapsed = 0.0;
+  double done = 0.0;
+  do {
+    run();
+    done += flops;
+    elapsed = thread_cpu_seconds() - start;
+  } while (elapsed < 0.004);
+  return done / elapsed;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+/// Arguments: tokens, d_in, d_out.
+void gemm(benchmark::State& state) {
+  set_threads(1);
+  Problem problem(state.range(0), state.range(1), state.range(2));
+  std::vector<std::pair<std::string, Run>> runs{{"own", own_run(problem)},
+                                                {"eigen", eigen_run(problem)}};
+#ifdef D2C_BENCH_ONEDNN
+  runs.emplace_back("onednn", onednn_run(problem));
+#endif
+  for (const auto& [name, run] : runs) run();
+  std::vector<double> peaks;
+  std::vector<std::vector<double>> speeds(runs.size());
+  for (auto _ : state) {
+    peaks.push_back(fma_peak(0.002));
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+      speeds[r].push_back(speed(runs[r].second, problem.flops()));
+    }
+  }
+  state.counters["peak"] = median(peaks) * 1e-9;
+  const auto ratios = [](const std::vector<double>& a, const std::vector<double>& b) {
+    std::vector<double> result;
+    std::ranges::transform(a, b, std::back_inserter(result), std::divides<>());
+    return median(result);
+  };
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    state.counters[runs[r].first] = ratios(speeds[r], peaks);
+    if (r == 2) state.counters["/onednn"] = ratios(speeds[0], speeds[r]);
+  }
+}
+
+void shapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"tokens", "in", "out"})->Iterations(25)->Unit(benchmark::kMillisecond);
+  for (const int tokens : {64, 256, 640, 1024}) {
+    for (const auto& [d_in, d_out] :
+         std::vector<std::pair<int, int>>{{576, 960}, {576, 1536}, {576, 3072}, {1536, 576}}) {
+      bench->Args({tokens, d_in, d_out});
+    }
+  }
+  for (const int tokens : {64, 256, 640}) bench->Args({tokens, 2048, 8192});
+  bench->Args({256, 8192, 2048})->Args({256, 288, 32000});
+  for (const int tokens : {48, 240}) {  // TinyStories-656K
+    bench->Args({tokens, 128, 256})->Args({tokens, 128, 768})->Args({tokens, 384, 128});
+  }
+  for (const int rank : {8, 16, 24, 32, 64}) {  // LoRA: down and up
+    bench->Args({256, 2048, rank})->Args({256, rank, 2048});
+  }
+  bench->Args({256, 576, 16})->Args({256, 16, 1536});
+}
+BENCHMARK(gemm)->Apply(shapes);
+
+}  // namespace
+}  // namespace d2c::ops
+
+BENCHMARK_MAIN();
