@@ -90,6 +90,11 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(i
 
 ChatTemplate ChatTemplate::load(const fs::path& folder) {
   const fs::path config_file = folder / "tokenizer_config.json";
+  if (!fs::exists(config_file)) {
+    throw InputError({config_file, {}},
+                     {"is missing", "messages are rendered by the chat template it holds",
+                      "add the model's file, or give prompt and response or input_ids"});
+  }
   const json::Json config = json::read_file(config_file);
   Source source = find_source(folder, config, config_file);
   jinja::Template program = reported(source.file, [&] { return jinja::Template(source.text); });
