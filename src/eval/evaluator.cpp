@@ -39,6 +39,10 @@ std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> 
   return losses;
 }
 
+void Evaluator::record_phases(model::PhaseSeconds* seconds) {
+  state_->decoder.record_phases(seconds);
+}
+
 std::vector<double> Evaluator::example_losses(std::span<const Batch> batches, Index n_examples) {
   std::vector<double> means;
   for (const auto& nll : token_losses(batches, n_examples)) {

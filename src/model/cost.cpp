@@ -1,5 +1,8 @@
 #include "d2c/model/cost.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include "d2c/ops/attention.hpp"
 #include "d2c/ops/linear.hpp"
 
@@ -45,6 +48,32 @@ double flops(const ModelConfig& config, const BatchSize& batch) {
   return 2.0 * (parameters_per_token(config) * tokens +
                 parameters_per_target(config) * static_cast<double>(batch.n_targets)) +
          attention;
+}
+
+Work work(const ModelConfig& config, const TokenForest& forest, std::span<const Target> targets,
+          double adapter_parameters) {
+  std::vector<bool> is_target(forest.ids.size());
+  for (const Target& target : targets) is_target[static_cast<std::size_t>(target.row)] = true;
+  double seen = 0.0;  // tokens that tokens look at, in one layer
+  double seen_by_targets = 0.0;
+  for (const Segment& segment : forest.segments) {
+    for (Index row = segment.begin; row < segment.end; ++row) {
+      const auto position = static_cast<double>(segment.first_position + row - segment.begin + 1);
+      seen += position;
+      if (is_target[static_cast<std::size_t>(row)]) seen_by_targets += position;
+    }
+  }
+  const auto layers = static_cast<double>(config.n_layers);
+  const auto tokens = static_cast<double>(forest.ids.size());
+  const auto rows = static_cast<double>(std::ranges::count(is_target, true));
+  const double logits = 2.0 * parameters_per_target(config) * static_cast<double>(targets.size());
+  const double per_pair = 4.0 * static_cast<double>(config.q_size());
+  const double per_token = 2.0 * (parameters_per_token(config) + adapter_parameters) / layers;
+  // In the last layer only targets need more than keys and values.
+  const double keys_and_values = 4.0 * static_cast<double>(config.hidden_size * config.kv_size());
+  return {layers * (per_token * tokens + per_pair * seen) + logits,
+          (layers - 1.0) * (per_token * tokens + per_pair * seen) + per_token * rows +
+              keys_and_values * (tokens - rows) + per_pair * seen_by_targets + logits};
 }
 
 }  // namespace d2c::model

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/ops/attention.hpp"
 #include "d2c/ops/cross_entropy.hpp"
@@ -26,6 +27,23 @@ class Buffer {
 
  private:
   ops::AlignedFloats memory_;
+};
+
+/// Adds the processor time from construction to destruction to a phase.
+class Timed {
+ public:
+  Timed(PhaseSeconds* seconds, Phase phase)
+      : total_(seconds == nullptr ? nullptr : &(*seconds)[static_cast<std::size_t>(phase)]),
+        start_(total_ == nullptr ? 0.0 : thread_cpu_seconds()) {}
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+  ~Timed() {
+    if (total_ != nullptr) *total_ += thread_cpu_seconds() - start_;
+  }
+
+ private:
+  double* total_;
+  double start_;
 };
 
 void check_token(std::int32_t token, Index vocab_size) {
@@ -69,6 +87,8 @@ class Decoder::Workspace {
         weights_(model.weights()),
         rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor) {}
 
+  void record_phases(PhaseSeconds* seconds) { phases_ = seconds; }
+
   std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
                           const PreparedAdapter* adapter) {
     if (targets.empty()) return {};
@@ -99,7 +119,10 @@ class Decoder::Workspace {
     target_rows_.erase(surplus.begin(), surplus.end());
   }
 
+  [[nodiscard]] Timed timed(Phase phase) const { return {phases_, phase}; }
+
   void embed(const TokenForest& forest) {
+    const Timed time = timed(Phase::elementwise);
     for (Index t = 0; t < x_.n; ++t) {
       weights_.embedding.copy_row(forest.ids[static_cast<std::size_t>(t)],
                                   {x_.row(t), static_cast<std::size_t>(x_.width)});
@@ -139,10 +162,8 @@ class Decoder::Workspace {
     const ops::Rows q = qkv.columns(0, config_.q_size());
     const ops::Rows k = qkv.columns(config_.q_size(), config_.kv_size());
     const ops::Rows v = qkv.columns(config_.q_size() + config_.kv_size(), config_.kv_size());
-    normalise_heads(q, weights.q_norm);
-    normalise_heads(k, weights.k_norm);
-    rotary_.rotate(q, config_.head_dim, positions_);
-    rotary_.rotate(k, config_.head_dim, positions_);
+    place_heads(q, weights.q_norm);
+    place_heads(k, weights.k_norm);
 
     const ops::AttentionShape shape{
         .n_heads = config_.n_heads,
@@ -152,6 +173,7 @@ class Decoder::Workspace {
         .window = config_.windows[static_cast<std::size_t>(index)],
     };
     const ops::Rows attended = attended_.shape(std::ssize(wanted), config_.q_size());
+    const Timed time = timed(Phase::attention);
     attention_(shape, forest.segments, q, k, v, wanted, attended);
     return attended;
   }
@@ -163,7 +185,10 @@ class Decoder::Workspace {
            gate_up);
     const ops::Rows gate = gate_up.columns(0, config_.intermediate_size);
     const ops::Rows up = gate_up.columns(config_.intermediate_size, config_.intermediate_size);
-    ops::gate_in_place(config_.activation, gate, up);
+    {
+      const Timed time = timed(Phase::elementwise);
+      ops::gate_in_place(config_.activation, gate, up);
+    }
     linear_onto(gate, weights.down, weights.down_bias, updates ? &updates->down : nullptr, x_);
   }
 
@@ -178,12 +203,21 @@ class Decoder::Workspace {
       labels.push_back(target.label);
     }
     std::vector<double> result(targets.size());
+    const Timed time = timed(Phase::cross_entropy);
     const ops::LowRankUpdate none;
     ops::cross_entropy(predicted, weights_.head, adapter_ ? adapter_->head : none, labels, result);
     return result;
   }
 
+  /// Norm and rotary embedding of heads side by side.
+  void place_heads(ops::Rows x, std::span<const float> norm) const {
+    const Timed time = timed(Phase::elementwise);
+    normalise_heads(x, norm);
+    rotary_.rotate(x, config_.head_dim, positions_);
+  }
+
   void normalise(ops::ConstRows x, const NormWeights& weights, ops::Rows y) const {
+    const Timed time = timed(Phase::elementwise);
     if (config_.norm == NormKind::rms) {
       ops::rms_norm(x, weights.weight, config_.norm_eps, y);
     } else {
@@ -212,21 +246,31 @@ class Decoder::Workspace {
   /// y = x W^T + bias + update
   void linear(ops::ConstRows x, const ops::PackedMatrix& w, std::span<const float> bias,
               const ops::LowRankUpdate* update, ops::Rows y) {
-    ops::linear(x, w, y);
+    {
+      const Timed time = timed(Phase::linear);
+      ops::linear(x, w, y);
+    }
     add_bias_and_update(x, bias, update, y);
   }
 
   /// y += x W^T + bias + update
   void linear_onto(ops::ConstRows x, const ops::PackedMatrix& w, std::span<const float> bias,
                    const ops::LowRankUpdate* update, ops::Rows y) {
-    ops::add_linear(x, w, y);
+    {
+      const Timed time = timed(Phase::linear);
+      ops::add_linear(x, w, y);
+    }
     add_bias_and_update(x, bias, update, y);
   }
 
   void add_bias_and_update(ops::ConstRows x, std::span<const float> bias,
                            const ops::LowRankUpdate* update, ops::Rows y) {
-    if (!bias.empty()) ops::add_bias(bias, y);
+    if (!bias.empty()) {
+      const Timed time = timed(Phase::elementwise);
+      ops::add_bias(bias, y);
+    }
     if (update == nullptr || update->empty()) return;
+    const Timed time = timed(Phase::low_rank);
     const ops::Rows u = projected_.shape(x.n, update->rank());
     update->project(x, u);
     update->expand(u, y);
@@ -245,6 +289,7 @@ class Decoder::Workspace {
   const ModelConfig& config_;
   const Weights& weights_;
   const PreparedAdapter* adapter_ = nullptr;
+  PhaseSeconds* phases_ = nullptr;
   ops::RotaryTable rotary_;
   ops::Attention attention_;
 
@@ -266,6 +311,8 @@ Decoder::Decoder(const Model& model)
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+
+void Decoder::record_phases(PhaseSeconds* seconds) { workspace_->record_phases(seconds); }
 
 std::vector<double> Decoder::nll(const TokenForest& forest, std::span<const Target> targets,
                                  const PreparedAdapter* adapter) {

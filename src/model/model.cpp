@@ -9,6 +9,15 @@ Model::Model(const std::filesystem::path& folder, std::shared_ptr<WeightStorage>
       storage_(std::move(storage)),
       weights_(load_weights(folder, config_, *storage_)) {}
 
+Model::Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights)
+    : config_(std::move(config)), storage_(std::move(storage)), weights_(std::move(weights)) {}
+
+Model Model::random(ModelConfig config) {
+  auto storage = std::make_shared<HeapStorage>();
+  Weights weights = random_weights(config, *storage);
+  return {std::move(config), std::move(storage), std::move(weights)};
+}
+
 std::vector<lora::TargetModule> Model::target_modules() const {
   return model::target_modules(config_);
 }

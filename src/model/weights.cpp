@@ -1,6 +1,7 @@
 #include "d2c/model/weights.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <new>
 #include <set>
@@ -109,6 +110,12 @@ void fill_vector(const safetensors::ShardedReader& reader, const Source& source,
   std::ranges::copy(values, memory.subspan(source.placement.offset).begin());
 }
 
+std::span<float> allocate(WeightStorage& storage, std::size_t n_floats) {
+  const std::span<std::byte> bytes = storage.allocate(n_floats * sizeof(float));
+  D2C_EXPECTS(bytes.size() == n_floats * sizeof(float));
+  return {std::launder(reinterpret_cast<float*>(bytes.data())), n_floats};
+}
+
 }  // namespace
 
 std::span<std::byte> HeapStorage::allocate(std::size_t bytes) {
@@ -125,10 +132,7 @@ Weights load_weights(const std::filesystem::path& folder, const ModelConfig& con
   const safetensors::ShardedReader reader(folder);
   const WeightLayout plan = lay_out_weights(config, nullptr);
   const std::vector<Source> sources = match_tensors(reader, config, plan.placements);
-  const std::span<std::byte> bytes = storage.allocate(plan.n_floats * sizeof(float));
-  D2C_EXPECTS(bytes.size() == plan.n_floats * sizeof(float));
-  const std::span<float> memory(std::launder(reinterpret_cast<float*>(bytes.data())),
-                                plan.n_floats);
+  const std::span<float> memory = allocate(storage, plan.n_floats);
   if (storage.should_fill()) {
     check_tied_copies(reader, config);
     for (const Source& source : sources) {
@@ -138,6 +142,18 @@ Weights load_weights(const std::filesystem::path& folder, const ModelConfig& con
         fill_vector(reader, source, memory);
       }
     }
+  }
+  return lay_out_weights(config, memory.data()).views;
+}
+
+Weights random_weights(const ModelConfig& config, WeightStorage& storage) {
+  const WeightLayout plan = lay_out_weights(config, nullptr);
+  const std::span<float> memory = allocate(storage, plan.n_floats);
+  std::uint64_t state = 1;
+  for (float& value : memory) {
+    // Source: the multiplier of Knuth's MMIX generator; the upper bits are good enough here.
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    value = static_cast<float>(state >> 40U) * (0.1F / (1U << 24U)) - 0.05F;
   }
   return lay_out_weights(config, memory.data()).views;
 }

@@ -7,6 +7,7 @@
 #include "d2c/eval/batch.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/model.hpp"
+#include "d2c/model/phases.hpp"
 
 namespace d2c::eval {
 
@@ -34,6 +35,9 @@ class Evaluator {
   /// Negative log likelihood of every scored token. [n_examples][scored tokens] nats
   [[nodiscard]] std::vector<std::vector<double>> token_losses(std::span<const Batch> batches,
                                                               Index n_examples);
+
+  /// Adds what the following evaluations spend their time with to `seconds`; null = no longer.
+  void record_phases(model::PhaseSeconds* seconds);
 
  private:
   struct State;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "d2c/model/config.hpp"
+#include "d2c/model/token_forest.hpp"
 
 namespace d2c::model {
 
@@ -26,5 +28,14 @@ struct BatchSize {
 /// Floating-point operations of one batch: 2 per weight and token, and those of attention as if
 /// every token saw `longest / 2` others.
 [[nodiscard]] double flops(const ModelConfig& config, const BatchSize& batch);
+
+/// Floating-point operations of one forward pass, counted exactly.
+struct Work {
+  double useful = 0.0;  ///< every layer for every distinct token, attention, the logits of targets
+  double done = 0.0;    ///< what the decoder computes: less, since only targets need the last layer
+};
+/// @param adapter_parameters  of all layers together: sum of rank * (d_in + d_out)
+[[nodiscard]] Work work(const ModelConfig& config, const TokenForest& forest,
+                        std::span<const Target> targets, double adapter_parameters);
 
 }  // namespace d2c::model

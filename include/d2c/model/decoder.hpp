@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "d2c/model/model.hpp"
+#include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
 
@@ -28,6 +29,9 @@ class Decoder {
   /// long for a position scaling that depends on the length
   [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
                                         const PreparedAdapter* adapter = nullptr);
+
+  /// Adds the times of the following calls to `seconds`; null = no longer.
+  void record_phases(PhaseSeconds* seconds);
 
  private:
   class Workspace;

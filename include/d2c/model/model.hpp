@@ -20,12 +20,17 @@ class Model {
   explicit Model(const std::filesystem::path& folder,
                  std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>());
 
+  /// A model of random weights in [-0.05, 0.05), for measuring speed.
+  [[nodiscard]] static Model random(ModelConfig config);
+
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Weights& weights() const { return weights_; }
   /// The modules that an adapter may target.
   [[nodiscard]] std::vector<lora::TargetModule> target_modules() const;
 
  private:
+  Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights);
+
   ModelConfig config_;
   std::shared_ptr<WeightStorage> storage_;
   Weights weights_;

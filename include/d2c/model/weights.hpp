@@ -74,4 +74,7 @@ struct Weights {
 [[nodiscard]] Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
                                    WeightStorage& storage);
 
+/// Weights of a model that exists nowhere, uniform in [-0.05, 0.05).
+[[nodiscard]] Weights random_weights(const ModelConfig& config, WeightStorage& storage);
+
 }  // namespace d2c::model

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "d2c/eval/batch.hpp"
+#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/examples.hpp"
+#include "d2c/lora/factors.hpp"
+#include "d2c/model/cost.hpp"
+
+/// How fast this machine evaluates: for benchmarks and for the user who asks.
+namespace d2c::eval {
+
+/// Sizes of a decoder of the Llama family.
+struct LlamaShape {
+  Index layers = 0;
+  Index hidden = 0;
+  Index intermediate = 0;
+  Index heads = 0;
+  Index kv_heads = 0;
+  Index vocabulary = 0;
+};
+[[nodiscard]] model::ModelConfig llama_config(const LlamaShape& shape);
+
+/// Random factors for the seven linear layers of each decoder layer.
+[[nodiscard]] lora::FactorMap random_adapter(const model::ModelConfig& config, Index rank);
+/// Parameters of an adapter: sum of rank * (d_in + d_out).
+[[nodiscard]] double parameters(const lora::FactorMap& adapter);
+
+/// Random tokens: examples that start with the same instruction.
+struct ExampleShape {
+  Index n_examples = 10;
+  Index length = 100;
+  Index shared = 40;
+  Index response = 30;
+};
+[[nodiscard]] std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary);
+
+/// Examples of one task under one adapter.
+struct Unit {
+  const lora::FactorMap* adapter = nullptr;  ///< null = the base model
+  std::span<const Batch> batches;
+  Index n_examples = 0;
+};
+
+/// Speed of a list of units, the switching of adapters included.
+struct Speed {
+  TokenCounts tokens;
+  model::Work work;              ///< floating-point operations of all units
+  double seconds = 0.0;          ///< median of the repetitions
+  double peak = 0.0;             ///< FLOP/s of multiply-adds, median
+  double useful_share = 0.0;     ///< of the peak measured beside it, median
+  double done_share = 0.0;       ///< likewise, of the operations that are carried out
+  model::PhaseSeconds phases{};  ///< means per repetition
+};
+
+/// Repeats the units, each time beside a measurement of the peak, for about `seconds`.
+///
+/// With one thread all times are processor time, so that other users of the machine hardly count;
+/// with more they are taken from a clock on the wall, and the peak is that of all threads.
+[[nodiscard]] Speed measure_speed(const model::Model& model, std::span<const Unit> units,
+                                  const TokenCounts& tokens, int n_threads, double seconds);
+
+/// A table of the phases and the figures above, several lines.
+[[nodiscard]] std::string to_text(const Speed& speed);
+
+[[nodiscard]] double median(std::vector<double> values);
+
+}  // namespace d2c::eval

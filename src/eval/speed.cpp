@@ -1,0 +1,155 @@
+#include "d2c/eval/speed.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "d2c/core/cpu_time.hpp"
+#include "d2c/core/rng.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/ops/peak.hpp"
+#include "d2c/ops/threads.hpp"
+
+namespace d2c::eval {
+namespace {
+
+Matrix random_matrix(CounterRng& rng, Index rows, Index cols) {
+  Matrix m(rows, cols);
+  for (float& value : m.values()) value = static_cast<float>(0.02 * rng.uniform() - 0.01);
+  return m;
+}
+
+model::Work total_work(const model::ModelConfig& config, std::span<const Unit> units) {
+  model::Work total;
+  for (const Unit& unit : units) {
+    const double extra = unit.adapter == nullptr ? 0.0 : parameters(*unit.adapter);
+    for (const Batch& batch : unit.batches) {
+      const model::Work work = model::work(config, batch.forest, batch.targets, extra);
+      total.useful += work.useful;
+      total.done += work.done;
+    }
+  }
+  return total;
+}
+
+void evaluate_all(Evaluator& evaluator, std::span<const Unit> units) {
+  for (const Unit& unit : units) {
+    evaluator.use(unit.adapter);
+    static_cast<void>(evaluator.example_losses(unit.batches, unit.n_examples));
+  }
+}
+
+}  // namespace
+
+model::ModelConfig llama_config(const LlamaShape& shape) {
+  model::ModelConfig config;
+  config.family = "llama";
+  config.vocab_size = shape.vocabulary;
+  config.hidden_size = shape.hidden;
+  config.intermediate_size = shape.intermediate;
+  config.n_layers = shape.layers;
+  config.n_heads = shape.heads;
+  config.n_kv_heads = shape.kv_heads;
+  config.head_dim = shape.hidden / shape.heads;
+  config.max_positions = 2048;
+  config.tied_embeddings = true;
+  config.windows.assign(static_cast<std::size_t>(shape.layers), 0);
+  for (Index i = 0; i < config.head_dim / 2; ++i) {
+    config.rope.inverse_frequencies.push_back(
+        std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim)));
+  }
+  return config;
+}
+
+lora::FactorMap random_adapter(const model::ModelConfig& config, Index rank) {
+  CounterRng rng(1, hash_name("adapter"));
+  lora::FactorMap factors;
+  for (const lora::TargetModule& module : model::target_modules(config)) {
+    if (module.name == config.names.embedding || module.name == config.names.head) continue;
+    factors[module.name] = {random_matrix(rng, rank, module.d_in),
+                            random_matrix(rng, module.d_out, rank), 1.0};
+  }
+  return factors;
+}
+
+double parameters(const lora::FactorMap& adapter) {
+  return std::accumulate(adapter.begin(), adapter.end(), 0.0, [](double sum, const auto& module) {
+    const lora::Factors& f = module.second;
+    return sum + static_cast<double>(f.rank() * (f.d_in() + f.d_out()));
+  });
+}
+
+std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary) {
+  CounterRng rng(1, hash_name("examples"));
+  std::vector<Example> examples(static_cast<std::size_t>(shape.n_examples));
+  for (Example& example : examples) {
+    if (&example != &examples.front()) {
+      example.ids.assign(examples.front().ids.begin(), examples.front().ids.begin() + shape.shared);
+    }
+    while (std::ssize(example.ids) < shape.length) {
+      example.ids.push_back(
+          static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(vocabulary))));
+    }
+    example.prompt_len = shape.length - shape.response;
+  }
+  return examples;
+}
+
+Speed measure_speed(const model::Model& model, std::span<const Unit> units,
+                    const TokenCounts& tokens, int n_threads, double seconds) {
+  ops::set_threads(n_threads);
+  const Stopwatch watch;
+  const auto now = [&] { return n_threads == 1 ? thread_cpu_seconds() : watch.seconds(); };
+  Evaluator evaluator(model);
+  evaluate_all(evaluator, units);
+
+  Speed speed{.tokens = tokens, .work = total_work(model.config(), units)};
+  evaluator.record_phases(&speed.phases);
+  std::vector<double> times;
+  std::vector<double> peaks;
+  std::vector<double> rates;  // repetitions per peak's floating-point operation
+  const double end = now() + seconds;
+  while (times.size() < 3 || now() < end) {
+    peaks.push_back(ops::fma_peak() * n_threads);
+    const double start = now();
+    evaluate_all(evaluator, units);
+    times.push_back(now() - start);
+    rates.push_back(1.0 / (times.back() * peaks.back()));
+  }
+  for (double& phase : speed.phases) phase /= static_cast<double>(times.size());
+  speed.seconds = median(times);
+  speed.peak = median(peaks);
+  speed.useful_share = speed.work.useful * median(rates);
+  speed.done_share = speed.work.done * median(rates);
+  return speed;
+}
+
+std::string to_text(const Speed& speed) {
+  const double total = std::accumulate(speed.phases.begin(), speed.phases.end(), 0.0);
+  std::string text = fmt::format(
+      "  {:.4g} s for {} tokens, {} of them distinct (sharing factor {:.2f}), {} predictions\n"
+      "  {:.0f} tokens/s, {:.0f} distinct tokens/s\n"
+      "  {:.1f} GFLOP/s useful = {:.1f} % of the FMA peak of {:.1f} GFLOP/s ({:.1f} % carried "
+      "out)\n",
+      speed.seconds, speed.tokens.total, speed.tokens.computed,
+      static_cast<double>(speed.tokens.total) / static_cast<double>(speed.tokens.computed),
+      speed.tokens.targets, static_cast<double>(speed.tokens.total) / speed.seconds,
+      static_cast<double>(speed.tokens.computed) / speed.seconds,
+      speed.useful_share * speed.peak * 1e-9, 100.0 * speed.useful_share, speed.peak * 1e-9,
+      100.0 * speed.done_share);
+  for (std::size_t p = 0; p < speed.phases.size(); ++p) {
+    text += fmt::format("  {:<14} {:>9.3f} ms  {:>5.1f} %\n", model::phase_names[p],
+                        1e3 * speed.phases[p], 100.0 * speed.phases[p] / total);
+  }
+  return text;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+}  // namespace d2c::eval
