@@ -6,6 +6,17 @@ import unittest
 from harness import Case, DEMO, SHARED, d2c, demo_manifest
 
 
+GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2")
+
+# Options of PEFT's add_weighted_adapter and their names here.
+MERGE_OPTIONS = {"combination_type": "--method", "svd_rank": "--merged-rank", "density": "--density",
+                 "majority_sign_method": "--majority-sign-method"}
+
+
+def d2c_options(peft_options):
+    return [word for name, value in peft_options.items() for word in (MERGE_OPTIONS[name], value)]
+
+
 class Evaluate(Case):
     def evaluate(self, *arguments):
         result = self.folder / "losses.json"
@@ -39,28 +50,49 @@ class Evaluate(Case):
             for e in golden["examples"]))
         return path
 
-    def test_golden_merges_through_the_command_line(self):
-        """Per-token losses of merged adapters, within 2e-4 of peft's."""
-        for model in ("llama-mha", "llama3-gqa-tied"):
-            folder = SHARED / "golden" / model
-            self.need(folder)
+    def largest_difference(self, losses, expected):
+        """Between per-token losses of d2c and of the reference."""
+        self.assertEqual([len(e["nll"]) for e in losses["examples"]], [len(e) for e in expected])
+        return max(abs(a - b) for got, reference in zip(losses["examples"], expected)
+                   for a, b in zip(got["nll"], reference))
+
+    def test_golden_models_and_adapters_through_the_command_line(self):
+        """Per-token losses within 2e-4 of those of transformers and peft."""
+        for folder in self.golden_models():
             golden = json.loads((folder / "golden.json").read_text())
             examples = self.golden_examples(golden)
+            common = ("--model", folder / "model", "--examples", examples, "--per-token")
+            self.assertLess(self.largest_difference(self.evaluate(*common), golden["base"]), 2e-4)
+            self.assertEqual(len(golden["adapters"]), 6)
+            for adapter, expected in golden["adapters"].items():
+                losses = self.evaluate(*common, "--adapter", folder / "adapters" / adapter)
+                self.assertLess(self.largest_difference(losses, expected), 2e-4,
+                                f"{folder.name} {adapter}")
+
+    def golden_models(self):
+        folders = [SHARED / "golden" / name for name in GOLDEN_MODELS]
+        for folder in folders:
+            self.need(folder)
+        return folders
+
+    def test_golden_merges_through_the_command_line(self):
+        """Per-token losses of merged adapters, within 2e-4 of peft's."""
+        for folder in self.golden_models():
+            golden = json.loads((folder / "golden.json").read_text())
+            examples = self.golden_examples(golden)
+            self.assertEqual(len(golden["merges"]), 9)
             largest = 0.0
-            for name, options in (("linear", ["--method", "linear"]), ("cat", ["--method", "cat"]),
-                                  ("svd", ["--method", "average", "--merged-rank", "4"]),
-                                  ("svd-r8", ["--method", "average", "--merged-rank", "8"])):
-                merge = golden["merges"][name]
-                merged = self.folder / f"{model}-{name}"
-                self.succeed("merge", *(folder / "adapters" / a for a in merge["adapters"]), *options,
+            for name, merge in golden["merges"].items():
+                merged = self.folder / f"{folder.name}-{name}"
+                self.succeed("merge", *(folder / "adapters" / a for a in merge["adapters"]),
+                             *d2c_options(merge["options"]),
                              "--weights", ",".join(map(str, merge["weights"])), "--output", merged)
                 losses = self.evaluate("--model", folder / "model", "--adapter", merged, "--examples",
                                        examples, "--per-token")
-                for got, expected in zip(losses["examples"], merge["nll"]):
-                    self.assertEqual(len(got["nll"]), len(expected))
-                    largest = max(largest, max(abs(a - b) for a, b in zip(got["nll"], expected)))
-            print(f"{model}: largest error of merged per-token losses {largest:.2e}")
-            self.assertLess(largest, 2e-4)
+                difference = self.largest_difference(losses, merge["nll"])
+                self.assertLess(difference, 2e-4, f"{folder.name} {name}")
+                largest = max(largest, difference)
+            print(f"{folder.name}: largest error of merged per-token losses {largest:.2e}")
 
 
 class Fv40(Case):
