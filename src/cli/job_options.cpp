@@ -106,6 +106,8 @@ std::vector<po::options_description> job_option_groups() {
        "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default")
       ("batch-tokens", po::value<Index>()->default_value(defaults.batch_tokens),
        "tokens per forward pass at most; bounds the memory of activations")
+      ("ranks-per-node", po::value<int>()->default_value(defaults.ranks_per_node),
+       "ranks that share one copy of the base weights; 0 = all of a node")
       ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
        "factors on their way to a rank at a time, MiB")
       ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
@@ -137,6 +139,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.merged_dtype = merged_dtype(values);
   options.threads = values["threads"].as<int>();
   options.batch_tokens = values["batch-tokens"].as<Index>();
+  options.ranks_per_node = values["ranks-per-node"].as<int>();
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
   options.merged_mib = values["merged-mib"].as<std::uint64_t>();
   return options;

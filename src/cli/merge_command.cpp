@@ -22,7 +22,11 @@ CommandLine command_line() {
   options.add_options()
       ("output,o", po::value<std::string>(), "PEFT folder to be made; must not exist")
       ("weights", po::value<std::string>()->default_value(""),
-       "one weight per adapter, separated by commas; without it 1/m each")
+       "one weight per adapter, separated by commas; without it 1/m each. TIES methods (those with "
+       "`ties` in their name) divide by the number of adapters that agree on an entry, so that 1/m "
+       "shrinks the result m-fold: give 1,1,... for the mean of those that agree")
+      ("model", po::value<std::string>()->default_value(""),
+       "base model folder; needed only for adapters that store a copy of its embedding or head")
       ("seed", po::value<std::uint64_t>()->default_value(0), "of methods that draw random numbers")
       ("list-methods", po::bool_switch(), "explain the methods and end")
       ("help,h", "show this text");
@@ -91,6 +95,7 @@ int merge_command(const Invocation& invocation) {
   options.method = values["method"].as<std::string>();
   options.merge = merge_options(values);
   options.dtype = merged_dtype(values);
+  options.model = values["model"].as<std::string>();
   options.output = values["output"].as<std::string>();
   fmt::print("{}\n", driver::merge_folders(options));
   return 0;

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include <mpi.h>
@@ -13,6 +15,53 @@ namespace {
 
 // MPI counts are int; larger messages travel in pieces.
 constexpr std::size_t kPiece = std::size_t{1} << 30;
+
+/// A window of MPI shared memory; all of it belongs to the writer's segment, so that it is placed
+/// in the memory next to that rank.
+class SharedWindow final : public NodeMemory {
+ public:
+  SharedWindow(MPI_Comm node, std::size_t bytes) : node_(node), size_(bytes) {
+    int rank = 0;
+    MPI_Comm_rank(node_, &rank);
+    is_writer_ = rank == 0;
+    void* own = nullptr;
+    const auto own_bytes = static_cast<MPI_Aint>(is_writer_ ? bytes + kAlignment : 0);
+    MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, node_, &own, &window_);
+    MPI_Aint whole = 0;
+    int unit = 0;
+    MPI_Win_shared_query(window_, 0, &whole, &unit, &base_);
+    MPI_Win_lock_all(MPI_MODE_NOCHECK, window_);
+  }
+  ~SharedWindow() override {
+    // Freeing waits for all ranks, and a failing rank must not wait for those that go on.
+    if (std::uncaught_exceptions() > 0) return;
+    MPI_Win_unlock_all(window_);
+    MPI_Win_free(&window_);
+    MPI_Comm_free(&node_);
+  }
+
+  [[nodiscard]] std::span<std::byte> bytes() override {
+    // Pages are mapped at different addresses in each process, but at the same offset in a page.
+    void* aligned = base_;
+    std::size_t room = size_ + kAlignment;
+    return {static_cast<std::byte*>(std::align(kAlignment, size_, aligned, room)), size_};
+  }
+  [[nodiscard]] bool is_writer() const override { return is_writer_; }
+  void publish() override {
+    MPI_Win_sync(window_);
+    MPI_Barrier(node_);
+    MPI_Win_sync(window_);
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+
+  MPI_Comm node_;
+  MPI_Win window_ = MPI_WIN_NULL;
+  void* base_ = nullptr;
+  std::size_t size_;
+  bool is_writer_ = false;
+};
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -96,6 +145,21 @@ class MpiCommunicator final : public Communicator {
     D2C_EXPECTS((to_self == nullptr) == (from_self == nullptr));
     if (to_self != nullptr && from_self != nullptr) from_self->bytes = to_self->bytes;
     MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  }
+
+  [[nodiscard]] std::unique_ptr<NodeMemory> allocate_on_node(std::size_t bytes,
+                                                             int ranks_per_node) override {
+    MPI_Comm node = MPI_COMM_NULL;
+    MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node);
+    if (ranks_per_node > 0) {
+      int rank_on_node = 0;
+      MPI_Comm_rank(node, &rank_on_node);
+      MPI_Comm part = MPI_COMM_NULL;
+      MPI_Comm_split(node, rank_on_node / ranks_per_node, rank_, &part);
+      MPI_Comm_free(&node);
+      node = part;
+    }
+    return std::make_unique<SharedWindow>(node, bytes);
   }
 
   void abort(int exit_code) override {

@@ -1,10 +1,26 @@
 #include <cstdlib>
+#include <new>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c::comm {
 namespace {
+
+class OwnMemory final : public NodeMemory {
+ public:
+  explicit OwnMemory(std::size_t bytes)
+      : size_(bytes),
+        data_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64}))) {}
+  ~OwnMemory() override { ::operator delete (data_, std::align_val_t{64}); }
+  [[nodiscard]] std::span<std::byte> bytes() override { return {data_, size_}; }
+  [[nodiscard]] bool is_writer() const override { return true; }
+  void publish() override {}
+
+ private:
+  std::size_t size_;
+  std::byte* data_;
+};
 
 class NullCommunicator final : public Communicator {
  public:
@@ -33,6 +49,10 @@ class NullCommunicator final : public Communicator {
       D2C_EXPECTS(outgoing[i].bytes.size() == incoming[i].bytes.size());
       incoming[i].bytes = outgoing[i].bytes;
     }
+  }
+
+  [[nodiscard]] std::unique_ptr<NodeMemory> allocate_on_node(std::size_t bytes, int) override {
+    return std::make_unique<OwnMemory>(bytes);
   }
 
   void abort(int exit_code) override { std::_Exit(exit_code); }

@@ -34,7 +34,8 @@ DType join(DType a, DType b) {
 }  // namespace
 
 AdapterStore::AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
-                           std::span<const int> owners, std::span<const lora::TargetModule> modules)
+                           std::span<const int> owners, std::span<const lora::TargetModule> modules,
+                           const std::filesystem::path& model)
     : comm_(comm), owners_(owners.begin(), owners.end()), modules_(modules.begin(), modules.end()) {
   D2C_EXPECTS(folders.size() == owners.size());
   std::sort(modules_.begin(), modules_.end(),
@@ -42,8 +43,8 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::span<const std::filesy
   for (const auto& folder : folders) names_.push_back(folder.lexically_normal().string());
   comm::agree(comm_, [&] {
     for (const int adapter : comm::owned_by(owners_, comm_.rank())) {
-      local_.emplace(adapter,
-                     lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_));
+      local_.emplace(
+          adapter, lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_, model));
     }
   });
   exchange_shapes();

@@ -20,7 +20,7 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
   Evaluation result;
   result.modules = static_cast<int>(modules.size());
   if (!adapter_folder.empty()) {
-    const lora::Adapter adapter = lora::read_adapter(adapter_folder, modules);
+    const lora::Adapter adapter = lora::read_adapter(adapter_folder, modules, model_folder);
     result.modules_applied = static_cast<int>(adapter.modules.size());
     evaluator.use(&adapter.modules);
   }

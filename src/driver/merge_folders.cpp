@@ -35,6 +35,56 @@ DType common_dtype(const std::vector<lora::Adapter>& adapters) {
   return adapters.front().dtype;
 }
 
+/// The base model of all adapters. One that does not name its own is taken on trust: its shapes are
+/// compared with the others' in any case.
+std::string common_base_model(const std::vector<lora::Adapter>& adapters) {
+  const lora::Adapter* first = nullptr;
+  for (const lora::Adapter& adapter : adapters) {
+    if (adapter.base_model.empty()) continue;
+    if (first == nullptr) first = &adapter;
+    if (adapter.base_model != first->base_model) {
+      throw InputError(
+          {adapter.config.file, "base_model_name_or_path"},
+          {fmt::format("is '{}', but {} has '{}'", adapter.base_model, first->folder.string(),
+                       first->base_model),
+           "updates of different base models do not add up",
+           "merge adapters of one base model, or correct the field if both mean the same"});
+    }
+  }
+  return first == nullptr ? "" : first->base_model;
+}
+
+std::string model_card(const MergeFoldersOptions& options,
+                       const std::vector<lora::Adapter>& adapters,
+                       const std::vector<double>& weights, const std::string& base_model,
+                       std::size_t n_modules) {
+  std::string card = "---\nlibrary_name: peft\n";
+  if (!base_model.empty()) card += fmt::format("base_model: {}\n", base_model);
+  card += fmt::format(
+      "tags:\n- lora\n- merge\n- d2c\n---\n\n# Merged adapter\n\nMade by d2c {} (method `{}`).",
+      version(), options.method);
+  if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
+  card += "\n\n| adapter | weight | modules |\n|---|---|---|\n";
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    card +=
+        fmt::format("| {} | {:.6g} | {} of {} |\n", adapters[i].folder.lexically_normal().string(),
+                    weights[i], adapters[i].modules.size(), n_modules);
+  }
+  return card;
+}
+
+/// One line for each adapter that lacks modules which others have.
+std::string describe_gaps(const std::vector<lora::Adapter>& adapters, std::size_t n_modules) {
+  std::string lines;
+  for (const lora::Adapter& adapter : adapters) {
+    if (adapter.modules.size() == n_modules) continue;
+    lines +=
+        fmt::format("\n{} has {} of the {} modules and counts as zero in the others",
+                    adapter.folder.lexically_normal().string(), adapter.modules.size(), n_modules);
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string merge_folders(const MergeFoldersOptions& options) {
@@ -49,34 +99,22 @@ std::string merge_folders(const MergeFoldersOptions& options) {
   std::vector<lora::Adapter> adapters;
   std::vector<std::string> names;
   for (const auto& folder : options.adapters) {
-    adapters.push_back(lora::read_adapter(folder));
+    adapters.push_back(lora::read_adapter(folder, {}, options.model));
     names.push_back(folder.lexically_normal().string());
-    if (adapters.back().base_model != adapters.front().base_model) {
-      throw InputError(
-          {folder / "adapter_config.json", "base_model_name_or_path"},
-          {fmt::format("is '{}', but {} has '{}'", adapters.back().base_model, names.front(),
-                       adapters.front().base_model),
-           "updates of different base models do not add up", "merge adapters of one base model"});
-    }
   }
+  const std::string base_model = common_base_model(adapters);
   std::vector<const lora::FactorMap*> maps;
   for (const auto& adapter : adapters) maps.push_back(&adapter.modules);
   const lora::FactorMap merged = merge::merge_adapters(method, maps, weights, names, options.merge);
 
   lora::WriteOptions write;
   write.dtype = options.dtype.value_or(common_dtype(adapters));
-  write.base_model = adapters.front().base_model;
-  write.card = fmt::format(
-      "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
-      "# Merged adapter\n\nMade by d2c {} (method `{}`). Base model: `{}`.\n\n"
-      "| adapter | weight |\n|---|---|\n",
-      write.base_model, version(), options.method, write.base_model);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    write.card += fmt::format("| {} | {:.6g} |\n", names[i], weights[i]);
-  }
+  write.base_model = base_model;
+  write.card = model_card(options, adapters, weights, base_model, merged.size());
   lora::write_adapter(options.output, merged, write);
-  return fmt::format("merged {} adapters by {} into {} ({} modules, {})", adapters.size(),
-                     options.method, options.output.string(), merged.size(), name_of(write.dtype));
+  return fmt::format("merged {} adapter{} by {} into {} ({} modules, {}){}", adapters.size(),
+                     adapters.size() == 1 ? "" : "s", options.method, options.output.string(),
+                     merged.size(), name_of(write.dtype), describe_gaps(adapters, merged.size()));
 }
 
 }  // namespace d2c::driver

@@ -1,5 +1,8 @@
 #include "d2c/driver/model_folder.hpp"
 
+#include <memory>
+#include <utility>
+
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 
@@ -32,6 +35,37 @@ std::optional<std::int32_t> eos_of_config(const fs::path& folder) {
   return std::nullopt;
 }
 
+/// Weights in the memory of a node.
+class NodeStorage final : public model::WeightStorage {
+ public:
+  explicit NodeStorage(std::unique_ptr<comm::NodeMemory> memory) : memory_(std::move(memory)) {}
+  std::span<std::byte> allocate(std::size_t bytes) override {
+    D2C_EXPECTS(bytes <= memory_->bytes().size());
+    return memory_->bytes().first(bytes);
+  }
+  [[nodiscard]] bool should_fill() const override { return memory_->is_writer(); }
+  void publish() { memory_->publish(); }
+
+ private:
+  std::unique_ptr<comm::NodeMemory> memory_;
+};
+
+void check_is_folder(const fs::path& folder) {
+  if (fs::is_directory(folder)) return;
+  throw InputError({folder, {}},
+                   {"is not a folder", "the base model is read from a Hugging Face folder",
+                    "give the folder with config.json and model.safetensors"});
+}
+
+ModelFolder with_tokenizer(model::Model model, const fs::path& folder) {
+  ModelFolder result{std::move(model), std::nullopt, std::nullopt, folder};
+  if (fs::exists(folder / "tokenizer.json")) {
+    result.tokenizer.emplace(tokenizer::Tokenizer::load(folder));
+  }
+  result.eos = end_of_sequence(folder, result.tokenizer);
+  return result;
+}
+
 }  // namespace
 
 eval::TokenLimits ModelFolder::limits() const {
@@ -47,17 +81,22 @@ std::optional<std::int32_t> end_of_sequence(const fs::path& folder,
 }
 
 ModelFolder load_model_folder(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    throw InputError({folder, {}},
-                     {"is not a folder", "the base model is read from a Hugging Face folder",
-                      "give the folder with config.json and model.safetensors"});
-  }
-  ModelFolder result{model::Model(folder), std::nullopt, std::nullopt, folder};
-  if (fs::exists(folder / "tokenizer.json")) {
-    result.tokenizer.emplace(tokenizer::Tokenizer::load(folder));
-  }
-  result.eos = end_of_sequence(folder, result.tokenizer);
-  return result;
+  check_is_folder(folder);
+  return with_tokenizer(model::Model(folder), folder);
+}
+
+ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
+                              int ranks_per_node) {
+  std::size_t bytes = 0;
+  comm::agree(comm, [&] {
+    check_is_folder(folder);
+    bytes = model::weight_bytes(model::read_config(folder / "config.json"));
+  });
+  const auto storage = std::make_shared<NodeStorage>(comm.allocate_on_node(bytes, ranks_per_node));
+  std::optional<ModelFolder> result;
+  comm::agree(comm, [&] { result.emplace(with_tokenizer(model::Model(folder, storage), folder)); });
+  storage->publish();
+  return std::move(*result);
 }
 
 }  // namespace d2c::driver

@@ -42,6 +42,11 @@ class Run(Case):
         tight = self.run_demo("tight", "--exchange-mib", 1, "--merged-mib", 1, ranks=2)
         self.assert_same_bits(free, tight)
 
+    def test_results_do_not_depend_on_who_shares_the_weights(self):
+        together = self.run_demo("together", ranks=4)
+        self.assert_same_bits(together, self.run_demo("pairs", "--ranks-per-node", 2, ranks=4))
+        self.assert_same_bits(together, self.run_demo("each", "--ranks-per-node", 1, ranks=4))
+
     def test_more_ranks_than_tasks(self):
         manifest = write_manifest(self.folder / "small.json", demo_manifest(2))
         alone = self.run_demo("alone", manifest=manifest, k=2)

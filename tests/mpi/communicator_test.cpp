@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstdint>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -84,6 +86,22 @@ TEST(Communicator, ExchangesBetweenAnyPairs) {
   world().exchange(outgoing, incoming);
   for (const Parcel& parcel : incoming) {
     EXPECT_EQ(parcel.bytes, letter(parcel.rank, me, size_of(parcel.rank, me)));
+  }
+}
+
+TEST(NodeMemory, IsSeenByAllRanksOfANodeAndByNoOther) {
+  for (const int ranks_per_node : {0, 1, 2}) {
+    const auto memory = world().allocate_on_node(1000, ranks_per_node);
+    ASSERT_EQ(memory->bytes().size(), 1000U);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory->bytes().data()) % 64, 0U);
+    const int node = ranks_per_node == 0 ? 0 : world().rank() / ranks_per_node;
+    EXPECT_EQ(memory->is_writer(), world().rank() == node * ranks_per_node);
+    if (memory->is_writer()) {
+      std::ranges::copy(letter(node, 99, 1000), memory->bytes().begin());
+    }
+    memory->publish();
+    EXPECT_TRUE(std::ranges::equal(memory->bytes(), letter(node, 99, 1000)));
+    world().barrier();
   }
 }
 

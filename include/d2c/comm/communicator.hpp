@@ -20,6 +20,21 @@ struct Parcel {
   std::vector<std::byte> bytes;
 };
 
+/// Memory that the ranks of one node see at the same time; each rank keeps its own handle.
+class NodeMemory {
+ public:
+  NodeMemory() = default;
+  NodeMemory(const NodeMemory&) = delete;
+  NodeMemory& operator=(const NodeMemory&) = delete;
+  virtual ~NodeMemory() = default;
+  /// Aligned to 64 bytes.
+  [[nodiscard]] virtual std::span<std::byte> bytes() = 0;
+  /// Whether this rank is the one of its node that writes.
+  [[nodiscard]] virtual bool is_writer() const = 0;
+  /// After it, every rank of the node sees what the writer wrote. Collective over the node.
+  virtual void publish() = 0;
+};
+
 /// The collectives that d2c needs. The null communicator acts as the only rank, so that every
 /// algorithm runs without MPI. All ranks must make the same calls in the same order.
 class Communicator {
@@ -49,6 +64,12 @@ class Communicator {
   /// ranks and direction; a parcel to oneself is copied. Point to point: ranks without parcels need
   /// not call.
   virtual void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) = 0;
+
+  /// One block of memory per node, seen by all ranks on it. Collective; the handle must be
+  /// destroyed on all ranks before MPI ends.
+  /// @param ranks_per_node  splits nodes into smaller ones of so many ranks; 0 = as the hardware is
+  [[nodiscard]] virtual std::unique_ptr<NodeMemory> allocate_on_node(std::size_t bytes,
+                                                                     int ranks_per_node) = 0;
 
   /// Ends every rank at once with this exit code; does not return under MPI.
   virtual void abort(int exit_code) = 0;

@@ -34,9 +34,11 @@ class AdapterStore {
   /// @param folders  PEFT folders of all adapters
   /// @param owners   owning rank of each, the same on every rank
   /// @param modules  modules of the base model that adapters may target
+  /// @param model    folder of the base model, see lora::read_adapter
   /// @throws InputError (the same on every rank) if an adapter cannot be read
   AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
-               std::span<const int> owners, std::span<const lora::TargetModule> modules);
+               std::span<const int> owners, std::span<const lora::TargetModule> modules,
+               const std::filesystem::path& model);
 
   [[nodiscard]] int n_adapters() const { return static_cast<int>(owners_.size()); }
   [[nodiscard]] const std::vector<lora::TargetModule>& modules() const { return modules_; }

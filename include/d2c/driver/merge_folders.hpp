@@ -17,10 +17,11 @@ struct MergeFoldersOptions {
   std::string method = "average";
   merge::Options merge;
   std::optional<DType> dtype;    ///< unset = as the adapters were stored
+  std::filesystem::path model;   ///< of the base; may be empty, see lora::read_adapter
   std::filesystem::path output;  ///< must not exist
 };
 
-/// @return  one line that says what was written
+/// @return  what was written, and which adapters lack some of the modules, a line each
 /// @throws UsageError or InputError; nothing is written then
 std::string merge_folders(const MergeFoldersOptions& options);
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "d2c/comm/communicator.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/tokenizer/tokenizer.hpp"
@@ -31,5 +32,13 @@ struct ModelFolder {
 
 /// @throws InputError naming the file and what is wrong with it
 [[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder);
+
+/// The same for all ranks of a job: the weights of a node lie in memory that its ranks share,
+/// filled by one of them. Collective.
+/// @param ranks_per_node  see Communicator::allocate_on_node
+/// @throws InputError, the same on every rank
+[[nodiscard]] ModelFolder load_model_folder(comm::Communicator& comm,
+                                            const std::filesystem::path& folder,
+                                            int ranks_per_node);
 
 }  // namespace d2c::driver

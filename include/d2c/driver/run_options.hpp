@@ -41,7 +41,8 @@ struct RunOptions {
   MergedOutput merged_output = MergedOutput::peft;
   std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
 
-  int threads = 1;                   ///< per rank
+  int threads = 1;         ///< per rank
+  int ranks_per_node = 0;  ///< ranks that share one copy of the base weights; 0 = a node's
   std::uint64_t exchange_mib = 256;  ///< cap on factors in flight, per rank
   std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per rank
 };

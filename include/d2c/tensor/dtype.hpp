@@ -9,7 +9,23 @@
 namespace d2c {
 
 /// Element types of safetensors files. Only the float types F64, F32, F16 and BF16 convert.
-enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2 };
+enum class DType {
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  f8_e4m3,
+  f8_e5m2
+};
 
 /// Bytes per element.
 [[nodiscard]] std::size_t size_of(DType type);
@@ -25,7 +41,8 @@ enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, bo
 [[nodiscard]] std::uint16_t f16_from_float(float value);
 [[nodiscard]] std::uint16_t bf16_from_float(float value);
 
-/// Converts `source.size() / size_of(type)` little-endian elements. @pre is_float(type), sizes agree
+/// Converts `source.size() / size_of(type)` little-endian elements. @pre is_float(type), sizes
+/// agree
 void convert_to_float(std::span<const std::byte> source, DType type, std::span<float> target);
 /// Rounds to `type`. @pre is_float(type), target.size() == source.size() * size_of(type)
 void convert_from_float(std::span<const float> source, DType type, std::span<std::byte> target);
