@@ -22,9 +22,9 @@ CommandLine command_line() {
   options.add_options()
       ("output,o", po::value<std::string>(), "PEFT folder to be made; must not exist")
       ("weights", po::value<std::string>()->default_value(""),
-       "one weight per adapter, separated by commas; without it 1/m each. TIES methods (those with "
-       "`ties` in their name) divide by the number of adapters that agree on an entry, so that 1/m "
-       "shrinks the result m-fold: give 1,1,... for the mean of those that agree")
+       "one weight per adapter, separated by commas; without it 1/m each. TIES methods also divide "
+       "by the number of adapters that agree on an entry: their result with 1/m is about m times "
+       "smaller than the mean of those that agree, which 1,1,... gives")
       ("model", po::value<std::string>()->default_value(""),
        "base model folder; needed only for adapters that store a copy of its embedding or head")
       ("seed", po::value<std::uint64_t>()->default_value(0), "of methods that draw random numbers")

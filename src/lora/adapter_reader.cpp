@@ -13,6 +13,7 @@
 #include "d2c/core/json.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/safetensors/reader.hpp"
+#include "d2c/safetensors/sharded_reader.hpp"
 
 #include "module_kind.hpp"
 
@@ -70,14 +71,13 @@ struct FactorNames {
 
 class AdapterReader {
  public:
-  AdapterReader(const fs::path& folder, std::span<const TargetModule> base,
-                const safetensors::ShardedReader* weights)
+  AdapterReader(const fs::path& folder, std::span<const TargetModule> base, const fs::path& model)
       : folder_(folder),
         config_(parse_adapter_config(json::read_text(folder / "adapter_config.json"),
                                      folder / "adapter_config.json")),
         rules_(config_),
         tensors_(weights_file(folder)),
-        weights_(weights) {
+        model_(model) {
     for (const TargetModule& module : base) base_.emplace(module.name, &module);
   }
 
@@ -138,7 +138,7 @@ class AdapterReader {
   }
 
   /// A tensor that is no factor: refused, unless it is a copy of base weights.
-  void check_other_tensor(const std::string& name) const {
+  void check_other_tensor(const std::string& name) {
     constexpr std::string_view copy_end = ".base_layer.weight";
     std::string_view module = name;
     if (module.starts_with(kPrefix)) module.remove_prefix(kPrefix.size());
@@ -157,12 +157,13 @@ class AdapterReader {
   }
 
   /// The stored embedding or output head `name` must equal the base model's, rounded to its dtype.
-  void check_copy(const std::string& name, const std::string& layer) const {
-    const auto base_name = weights_ == nullptr ? std::nullopt : base_weight_of(layer);
+  void check_copy(const std::string& name, const std::string& layer) {
+    if (!model_.empty() && !weights_) weights_.emplace(model_);
+    const auto base_name = weights_ ? base_weight_of(layer) : std::nullopt;
     if (!base_name) {
       refuse(name, "the adapter stores whole weights of the base model",
              "they cannot be compared with the base model here",
-             "save the adapter again with save_embedding_layers=False");
+             "give the base model, or save the adapter again with save_embedding_layers=False");
     }
     const auto& copy = tensors_.info(name);
     const auto& original = weights_->info(*base_name);
@@ -172,14 +173,25 @@ class AdapterReader {
                          original.shape),
              kOtherModel);
     }
-    const Matrix stored = tensors_.matrix(name);
-    const Matrix expected = weights_->matrix(*base_name);
-    std::vector<std::byte> bytes(tensors_.bytes(name).size());
-    convert_from_float(expected.values(), copy.dtype, bytes);
-    if (!std::ranges::equal(bytes, tensors_.bytes(name))) {
+    if (copy.shape.size() != 2 || !is_float(copy.dtype) || !equals_rounded(name, *base_name)) {
       refuse(name, "differs from the base model", "the embedding was trained beside LoRA",
              "train a plain LoRA adapter");
     }
+  }
+
+  /// Row by row: an embedding may be larger than all else here.
+  [[nodiscard]] bool equals_rounded(const std::string& name, const std::string& base_name) const {
+    const auto& copy = tensors_.info(name);
+    std::vector<float> expected(static_cast<std::size_t>(copy.shape[1]));
+    std::vector<std::byte> rounded(expected.size() * size_of(copy.dtype));
+    const std::span<const std::byte> stored = tensors_.bytes(name);
+    for (Index row = 0; row < copy.shape[0]; ++row) {
+      weights_->read_rows(base_name, row, 1, expected);
+      convert_from_float(expected, copy.dtype, rounded);
+      const auto begin = static_cast<std::size_t>(row) * rounded.size();
+      if (!std::ranges::equal(rounded, stored.subspan(begin, rounded.size()))) return false;
+    }
+    return true;
   }
 
   /// Tensor of the base model; tied models store only one of embedding and head.
@@ -258,7 +270,8 @@ class AdapterReader {
   AdapterConfig config_;
   ModuleRules rules_;
   safetensors::Reader tensors_;
-  const safetensors::ShardedReader* weights_;
+  fs::path model_;
+  std::optional<safetensors::ShardedReader> weights_;  ///< of model_, once needed
   std::map<std::string, const TargetModule*> base_;
   std::map<std::string, FactorNames> names_;
 };
@@ -266,8 +279,8 @@ class AdapterReader {
 }  // namespace
 
 Adapter read_adapter(const fs::path& folder, std::span<const TargetModule> base,
-                     const safetensors::ShardedReader* weights) {
-  return AdapterReader(folder, base, weights).read();
+                     const fs::path& model) {
+  return AdapterReader(folder, base, model).read();
 }
 
 }  // namespace d2c::lora

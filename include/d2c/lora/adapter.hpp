@@ -7,7 +7,6 @@
 
 #include "d2c/lora/config.hpp"
 #include "d2c/lora/factors.hpp"
-#include "d2c/safetensors/sharded_reader.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 namespace d2c::lora {
@@ -35,12 +34,13 @@ struct TargetModule {
 /// LoRA of the embedding (delta weight [vocabulary, hidden] = scaling * (B A)^T) keeps PEFT's
 /// orientation: A [r, vocabulary], B [hidden, r].
 ///
-/// @param weights  PEFT stores the whole embedding beside the factors when it is a target. Such a
-///                 copy is accepted only if it equals these base weights.
+/// @param model  folder of the base model; empty = not at hand. PEFT stores the whole embedding
+///               beside the factors when it is a target: such a copy is accepted only if it equals
+///               the weights in this folder, which is opened only then.
 /// @throws InputError with file and tensor or field
 [[nodiscard]] Adapter read_adapter(const std::filesystem::path& folder,
                                    std::span<const TargetModule> base = {},
-                                   const safetensors::ShardedReader* weights = nullptr);
+                                   const std::filesystem::path& model = {});
 
 /// How much of a base model an adapter changes.
 struct Coverage {

@@ -4,6 +4,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/safetensors/sharded_reader.hpp"
 
 #include "adapter_fixture.hpp"
 
@@ -120,20 +121,19 @@ TEST_F(ReadAdapter, StoredBaseWeightsMustEqualThoseOfTheBaseModel) {
   safetensors::write(folder_ / "model.safetensors",
                      std::vector<safetensors::TensorToWrite>{
                          {"model.embed_tokens.weight", DType::f32, {9, 4}, embedding.values()}});
-  const safetensors::ShardedReader weights(folder_.path());
   for (const DType type : {DType::f32, DType::bf16}) {
     made_.dtype = type;
     made_.save(folder_ / "a");
-    EXPECT_EQ(read_adapter(folder_ / "a", {}, &weights).modules.size(), 1U);
+    EXPECT_EQ(read_adapter(folder_ / "a", {}, folder_.path()).modules.size(), 1U);
   }
   made_.tensors[copy](8, 3) += 1.0F;
   made_.save(folder_ / "a");
-  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, &weights), InputError, copy,
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, folder_.path()), InputError, copy,
                    "differs from the base model");
   made_.tensors[copy] = random_matrix(10, 4, 60);
   made_.save(folder_ / "a");
-  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, &weights), InputError, copy, "[10, 4]",
-                   "[9, 4]", "resized");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a", {}, folder_.path()), InputError, copy,
+                   "[10, 4]", "[9, 4]", "resized");
 }
 
 TEST_F(ReadAdapter, RefusesModulesThatTheBaseModelLacks) {
@@ -232,14 +232,15 @@ TEST(ReadAdapterReference, ReadsEveryReferenceAdapterAgainstItsBaseModel) {
       if (entry.path().filename() != "adapter_config.json") continue;
       const auto folder = entry.path().parent_path();
       SCOPED_TRACE(folder);
-      const safetensors::ShardedReader weights(folder.parent_path().parent_path() / "model");
+      const auto model = folder.parent_path().parent_path() / "model";
+      const safetensors::ShardedReader weights(model);
       std::vector<TargetModule> base;
       for (const auto& [name, info] : weights.tensors()) {
         if (name.ends_with("_proj.weight")) {
           base.push_back({name.substr(0, name.size() - 7), info.shape[0], info.shape[1]});
         }
       }
-      const Adapter adapter = read_adapter(folder, base, &weights);
+      const Adapter adapter = read_adapter(folder, base, model);
       const bool is_partial = folder.filename().string().starts_with("qv-");
       EXPECT_EQ(adapter.modules.size(), is_partial ? base.size() * 2 / 7 : base.size());
       ++count;
