@@ -1,9 +1,12 @@
 """plan, evaluate, merge, inspect and tokenize as a user would call them."""
+import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 import unittest
 
-from harness import Case, DEMO, SHARED, d2c, demo_manifest
+from harness import BINARY, Case, DEMO, SHARED, SOURCE, demo_manifest
 
 
 GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2")
@@ -93,6 +96,94 @@ class Evaluate(Case):
                 self.assertLess(difference, 2e-4, f"{folder.name} {name}")
                 largest = max(largest, difference)
             print(f"{folder.name}: largest error of merged per-token losses {largest:.2e}")
+
+
+class CompareWithTransformers(Case):
+    """The script that users run; transformers itself is not needed here."""
+
+    SCRIPT = SOURCE / "scripts" / "compare_with_transformers.py"
+
+    def losses_file(self, name, losses):
+        path = self.folder / name
+        path.write_text(json.dumps({"examples": [{"nll": nll} for nll in losses]}))
+        return path
+
+    def compare(self, *arguments):
+        return subprocess.run([sys.executable, self.SCRIPT, *map(str, arguments)],
+                              capture_output=True, text=True, timeout=60)
+
+    def compare_files(self, ours, reference, *arguments):
+        return self.compare("--d2c-json", self.losses_file("d2c.json", ours), "--reference-json",
+                            self.losses_file("reference.json", reference), *arguments)
+
+    def test_tells_the_largest_difference_and_where(self):
+        ours, reference = [[1.0, 2.0], [3.0]], [[1.0001, 2.0], [3.25]]
+        completed = self.compare_files(ours, reference)
+        self.assertEqual(completed.returncode, 1, completed.stderr)
+        self.assertIn("largest difference 2.500e-01 nats at example 2, scored token 1",
+                      completed.stdout)
+        self.assertIn("BEYOND", completed.stdout)
+        self.assertEqual(self.compare_files(ours, reference, "--tolerance", 0.3).returncode, 0)
+
+    def test_a_loss_that_is_not_finite_never_passes(self):
+        for ours in ([[float("nan")]], [[float("inf")]]):
+            completed = self.compare_files(ours, ours, "--tolerance", 1e9)
+            self.assertEqual(completed.returncode, 1, completed.stdout)
+
+    def test_other_numbers_of_examples_or_tokens_are_named(self):
+        for ours, reference, words in (([[1.0]], [[1.0], [1.0]], "losses of 1 examples"),
+                                       ([[1.0], [1.0]], [[1.0], [1.0, 2.0]], "example 2: d2c scores 1")):
+            completed = self.compare_files(ours, reference)
+            self.assertEqual(completed.returncode, 2)
+            self.assertIn(words, completed.stderr)
+        bad = self.folder / "bad.json"
+        bad.write_text('{"examples": [{"mean": 1}]}')
+        completed = self.compare("--d2c-json", bad, "--reference-json", bad)
+        self.assertEqual(completed.returncode, 2)
+        self.assertIn("--per-token", completed.stderr)
+
+    def test_runs_d2c_on_a_model_and_an_adapter(self):
+        folder = SHARED / "golden" / "qwen2"
+        self.need(folder)
+        golden = json.loads((folder / "golden.json").read_text())
+        examples = self.folder / "examples.jsonl"
+        examples.write_text("".join(
+            json.dumps({"input_ids": e["ids"], "prompt_len": e["prompt_len"]}) + "\n"
+            for e in golden["examples"]))
+        common = ("--model", folder / "model", "--examples", examples, "--d2c", BINARY,
+                  "--tolerance", 2e-4, "--adapter", folder / "adapters" / "all-r4-a")
+        for reference, status in ((golden["adapters"]["all-r4-a"], 0), (golden["base"], 1)):
+            completed = self.compare(*common, "--reference-json",
+                                     self.losses_file("reference.json", reference))
+            self.assertEqual(completed.returncode, status, completed.stdout + completed.stderr)
+
+    def test_names_a_missing_package_before_anything_runs(self):
+        if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+            self.skipTest("transformers is installed")
+        completed = self.compare("--model", "nowhere", "--examples", "nothing.jsonl")
+        self.assertEqual(completed.returncode, 2)
+        self.assertRegex(completed.stderr, r"package '\w+' is missing: pip install")
+
+    def test_examples_become_the_ids_that_d2c_defines(self):
+        class Tokenizer:
+            """Bytes, with BOS 300; a chat is the contents one after the other."""
+
+            def __call__(self, text, add_special_tokens):
+                return {"input_ids": [300] * add_special_tokens + list(text.encode())}
+
+            def apply_chat_template(self, messages, tokenize, add_generation_prompt=False):
+                return "".join(f"{m['role'][0]}{m['content']}" for m in messages) + (
+                    "a" if add_generation_prompt else "")
+
+        spec = importlib.util.spec_from_file_location("compare_with_transformers", self.SCRIPT)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        text = {"prompt": "ab", "response": "c"}
+        self.assertEqual(script.token_ids(text, Tokenizer(), 301), ([300, 97, 98, 99, 301], 3))
+        ids = {**text, "input_ids": [1, 2], "prompt_len": 1}
+        self.assertEqual(script.token_ids(ids, Tokenizer(), 301), ([1, 2], 1))
+        chat = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
+        self.assertEqual(script.token_ids(chat, Tokenizer(), 301), (list(b"uxay"), 3))
 
 
 class Fv40(Case):
