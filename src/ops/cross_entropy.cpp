@@ -13,8 +13,8 @@
 namespace d2c::ops {
 namespace {
 
-constexpr Index row_block = 192;
-constexpr Index vocabulary_block = 2048;  // a multiple of 16
+constexpr Index row_block = 264;
+constexpr Index vocabulary_block = 1024;  // a multiple of 16
 
 /// log sum exp of what was seen so far is log(sum) + maximum.
 struct RunningSum {
@@ -39,25 +39,25 @@ struct RunningSum {
 void cross_entropy(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
                    std::span<const std::int32_t> labels, std::span<double> nll) {
   D2C_EXPECTS(std::ssize(labels) == h.n && std::ssize(nll) == h.n && h.width == w.d_in());
-  const Index rows = std::min(row_block, h.n);
-  const Index columns = std::min(vocabulary_block, w.d_out());
-  AlignedFloats logits(static_cast<std::size_t>(rows * columns));
-  AlignedFloats projected(static_cast<std::size_t>(rows * update.rank()));
-  std::vector<RunningSum> sums;
+  const Index most_rows = std::min(row_block, h.n);
+  const Index most_columns = std::min(vocabulary_block, w.d_out());
+  AlignedFloats logits(static_cast<std::size_t>(most_rows * most_columns));
+  AlignedFloats projected(static_cast<std::size_t>(h.n * update.rank()));
+  const Rows u{projected.data(), h.n, update.rank(), update.rank()};
+  if (!update.empty()) update.project(h, u);
+  std::vector<RunningSum> sums(labels.size());
 
-  for (Index row = 0; row < h.n; row += row_block) {
-    const ConstRows x = h.rows(row, std::min(row_block, h.n - row));
-    const Rows u{projected.data(), x.n, update.rank(), update.rank()};
-    if (!update.empty()) update.project(x, u);
-    sums.assign(static_cast<std::size_t>(x.n), {});
-    for (Index first = 0; first < w.d_out(); first += vocabulary_block) {
-      const Index count = std::min(vocabulary_block, w.d_out() - first);
-      const Rows z{logits.data(), x.n, count, count};
-      linear(x, w.rows(first, count), z);
-      if (!update.empty()) update.expand_columns(u, first, z);
+  // Vocabulary outside: W, which is larger than any cache, is read once.
+  for (Index first = 0; first < w.d_out(); first += vocabulary_block) {
+    const Index count = std::min(vocabulary_block, w.d_out() - first);
+    for (Index row = 0; row < h.n; row += row_block) {
+      const Index n = std::min(row_block, h.n - row);
+      const Rows z{logits.data(), n, count, count};
+      linear(h.rows(row, n), w.rows(first, count), z);
+      if (!update.empty()) update.expand_columns(u.rows(row, n), first, z);
       constexpr Index work_per_element = 16;
-      parallel_for(x.n, x.n * count * work_per_element, [&](Index i) {
-        RunningSum& sum = sums[static_cast<std::size_t>(i)];
+      parallel_for(n, n * count * work_per_element, [&](Index i) {
+        RunningSum& sum = sums[static_cast<std::size_t>(row + i)];
         sum.add(z.row(i), count);
         const Index label = labels[static_cast<std::size_t>(row + i)] - first;
         if (label >= 0 && label < count) {
@@ -65,9 +65,8 @@ void cross_entropy(ConstRows h, const PackedMatrix& w, const LowRankUpdate& upda
         }
       });
     }
-    std::transform(sums.begin(), sums.end(), nll.begin() + row,
-                   [](const RunningSum& sum) { return sum.nll(); });
   }
+  std::ranges::transform(sums, nll.begin(), &RunningSum::nll);
 }
 
 }  // namespace d2c::ops

@@ -10,29 +10,64 @@ namespace {
 
 Index n_panels(Index d_out) { return (d_out + panel_width - 1) / panel_width; }
 
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+/// Length of the chains of multiply-adds that a sum over d_in is made of: as equal as they can be.
+Index chain_length(Index d_in) {
+  const Index chains = std::max(ceil_div(d_in, block_depth), Index{1});
+  return ceil_div(ceil_div(d_in, chains), panel_width) * panel_width;
+}
+
+/// How the rows and columns of a product are divided into tasks. No bit of the result depends on
+/// it.
+struct Division {
+  Index row_blocks;
+  Index block_rows;
+  Index column_blocks;
+  Index block_panels;
+};
+
+Division divide(Index rows, const PackedMatrix& w) {
+  Division d{};
+  d.row_blocks = ceil_div(rows, block_rows);
+  d.block_rows = ceil_div(ceil_div(rows, d.row_blocks), tile_rows) * tile_rows;
+  const Index panels = n_panels(w.d_out());
+  const Index threads = omp_get_max_threads();
+  if (threads > 1) {
+    d.column_blocks = std::clamp(ceil_div(8 * threads, d.row_blocks), Index{1}, panels);
+  } else if (w.d_in() > block_depth && d.row_blocks > 1) {
+    // Where y is walked several times, a part of it that stays in the cache at a time.
+    constexpr Index panels_in_cache = 64;
+    d.column_blocks = ceil_div(panels, panels_in_cache);
+  } else {
+    d.column_blocks = 1;
+  }
+  // An even number: the widest kernels work on two panels.
+  d.block_panels = ceil_div(panels, 2 * d.column_blocks) * 2;
+  return d;
+}
+
 void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
-  const Index panels = n_panels(w.d_out());
+  if (x.n == 0) return;
   const Index stride = w.d_in() * panel_width;
-  const Index row_blocks = (x.n + block_rows - 1) / block_rows;
-  // A thread takes an even number of panels: the widest kernels work on two.
-  const Index column_blocks = omp_get_max_threads() == 1 ? 1 : std::max(panels / 8, Index{1});
-  const Index block_panels = (panels + 2 * column_blocks - 1) / (2 * column_blocks) * 2;
-  parallel_for(row_blocks * column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
-    const Index row = task / column_blocks * block_rows;
-    const Index panel = task % column_blocks * block_panels;
-    if (panel >= panels) return;
+  const Index depth = chain_length(w.d_in());
+  const Division d = divide(x.n, w);
+  parallel_for(d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
+    const Index row = task / d.column_blocks * d.block_rows;
+    const Index panel = task % d.column_blocks * d.block_panels;
     const Index column = panel * panel_width;
+    if (row >= x.n || column >= w.d_out()) return;
     PanelProduct product;
-    product.m = std::min(block_rows, x.n - row);
-    product.n = std::min(block_panels * panel_width, w.d_out() - column);
+    product.m = std::min(d.block_rows, x.n - row);
+    product.n = std::min(d.block_panels * panel_width, w.d_out() - column);
     product.lda = x.stride;
     product.panel_stride = stride;
     product.c = y.row(row) + column;
     product.ldc = y.stride;
-    // Sums of blocks are added to each other: smaller rounding errors than those of one long chain.
-    for (Index k = 0; k < w.d_in(); k += block_depth) {
-      product.k = std::min(block_depth, w.d_in() - k);
+    // Chains are added to each other: smaller rounding errors than those of one long chain.
+    for (Index k = 0; k < w.d_in(); k += depth) {
+      product.k = std::min(depth, w.d_in() - k);
       product.a = x.row(row) + k;
       product.b = w.panels() + panel * stride + k * panel_width;
       product.store = add || k > 0 ? Store::add : Store::overwrite;

@@ -39,9 +39,10 @@ void multiply_panels(const PanelProduct& product);
 /// A kernel computes one block: k <= block_depth, lda = block_stride. The constant stride saves
 /// address arithmetic; it is an odd number of cache lines, so that rows do not evict each other.
 using PanelKernel = void (*)(const PanelProduct&);
-inline constexpr Index block_depth = 512;
+inline constexpr Index block_depth = 640;
 inline constexpr Index block_stride = block_depth + panel_width;
-inline constexpr Index block_rows = 264;  ///< 560 KB of A: stays in the second-level cache
+inline constexpr Index block_rows = 264;  ///< 690 KB of A: stays in the second-level cache
+inline constexpr Index tile_rows = 12;  ///< of the largest kernel; best divides the rows of a block
 
 /// Independent chains of fused multiply-adds: how fast the processor can be.
 struct FmaChains {

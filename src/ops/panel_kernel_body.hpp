@@ -35,6 +35,11 @@ struct Tile {
         sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * width) : Vector{};
       }
     }
+    for (int i = 0; i < rows; ++i) {
+      for (int column = 0; column < columns; column += panel_width) {
+        __builtin_prefetch(c + i * ldc + column, 1);
+      }
+    }
     for (Index k = 0; k < p.k; ++k) {
       if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
       Vector right[vectors];

@@ -46,7 +46,8 @@ void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels
 /// y [T, d_out] = x [T, d_in] W^T.
 ///
 /// The bits of a row of y depend on that row of x and on W alone: not on T, not on the number of
-/// threads. Sums run over d_in in blocks of fixed size, each one chain of fused multiply-adds.
+/// threads. Sums over d_in are made of chains of fused multiply-adds whose length depends on d_in
+/// alone.
 /// @pre x.width == W.d_in, y.width == W.d_out, x.n == y.n
 void linear(ConstRows x, const PackedMatrix& w, Rows y);
 /// y += x W^T.
