@@ -2,11 +2,13 @@
 import importlib.util
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import unittest
 
-from harness import BINARY, Case, DEMO, SHARED, SOURCE, demo_manifest
+from harness import (BINARY, Case, DEMO, SHARED, SOURCE, demo_manifest, read_safetensors,
+                     write_manifest, write_safetensors)
 
 
 GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2")
@@ -96,6 +98,132 @@ class Evaluate(Case):
                 self.assertLess(difference, 2e-4, f"{folder.name} {name}")
                 largest = max(largest, difference)
             print(f"{folder.name}: largest error of merged per-token losses {largest:.2e}")
+
+
+def pack(tensors):
+    """Header and data of a safetensors file. @param tensors  name to (dtype, shape, bytes)"""
+    header, data = {}, bytearray()
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape,
+                        "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    return header, data
+
+
+def unpack(path):
+    header, data = read_safetensors(path)
+    return {name: (entry["dtype"], entry["shape"], bytes(data[slice(*entry["data_offsets"])]))
+            for name, entry in header.items() if name != "__metadata__"}
+
+
+class ModelForms(Case):
+    """One model in the forms in which model folders come gives one result, bit for bit."""
+
+    def setUp(self):
+        super().setUp()
+        self.source = SHARED / "golden" / "llama3-gqa-tied"
+        self.need(self.source)
+        golden = json.loads((self.source / "golden.json").read_text())
+        self.examples = self.folder / "examples.jsonl"
+        self.examples.write_text("".join(
+            json.dumps({"input_ids": e["ids"], "prompt_len": e["prompt_len"]}) + "\n"
+            for e in golden["examples"]))
+        self.config = json.loads((self.source / "model" / "config.json").read_text())
+        self.tensors = unpack(self.source / "model" / "model.safetensors")
+
+    def losses(self, name, config, shards):
+        """Of a model folder with these files: file name to tensors."""
+        model = self.folder / name
+        model.mkdir()
+        (model / "config.json").write_text(json.dumps(config))
+        for file, tensors in shards.items():
+            write_safetensors(model / file, *pack(tensors))
+        if len(shards) > 1:
+            weight_map = {tensor: file for file, tensors in shards.items() for tensor in tensors}
+            (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+        return self.succeed("evaluate", "--model", model, "--examples", self.examples, "--per-token",
+                            "--json", "-").stdout
+
+    def in_shards(self, tensors):
+        names = sorted(tensors)
+        return {f"model-0000{i + 1}-of-00003.safetensors": {n: tensors[n] for n in names[i::3]}
+                for i in range(3)}
+
+    def test_shards_with_an_index(self):
+        whole = self.losses("whole", self.config, {"model.safetensors": self.tensors})
+        self.assertEqual(self.losses("shards", self.config, self.in_shards(self.tensors)), whole)
+
+    def test_mixed_number_formats(self):
+        """Every second tensor as BF16, against the same rounded values as F32."""
+        mixed, rounded = dict(self.tensors), dict(self.tensors)
+        for name in sorted(self.tensors)[::2]:
+            dtype, shape, content = self.tensors[name]
+            self.assertEqual(dtype, "F32")
+            upper = b"".join(content[i + 2:i + 4] for i in range(0, len(content), 4))
+            mixed[name] = ("BF16", shape, upper)
+            rounded[name] = ("F32", shape, b"".join(
+                b"\0\0" + upper[i:i + 2] for i in range(0, len(upper), 2)))
+        expected = self.losses("rounded", self.config, {"model.safetensors": rounded})
+        self.assertEqual(self.losses("mixed", self.config, self.in_shards(mixed)), expected)
+        original = self.losses("original", self.config, {"model.safetensors": self.tensors})
+        self.assertNotEqual(expected, original)
+
+    def test_both_spellings_of_rope_scaling(self):
+        new = dict(self.config)
+        new["rope_parameters"] = {**new.pop("rope_scaling"), "rope_theta": new.pop("rope_theta")}
+        files = {"model.safetensors": self.tensors}
+        self.assertEqual(self.losses("new", new, files), self.losses("old", self.config, files))
+        plain = {key: value for key, value in self.config.items() if key != "rope_scaling"}
+        self.assertNotEqual(self.losses("plain", plain, files),
+                            self.losses("again", self.config, files))
+
+
+class StoredEmbedding(Case):
+    """PEFT can store the model's embedding beside the factors."""
+
+    def setUp(self):
+        super().setUp()
+        self.need(DEMO / "manifest.json")
+        self.manifest = demo_manifest(2)
+        self.task = self.manifest["tasks"][0]
+        self.adapter = self.folder / "adapter"
+
+    def store(self, change=0):
+        name = "model.embed_tokens.weight"
+        dtype, shape, content = unpack(DEMO / "model" / "model.safetensors")[name]
+        content = bytearray(content)
+        content[-2] ^= change
+        shutil.rmtree(self.adapter, ignore_errors=True)
+        shutil.copytree(self.task["adapter"], self.adapter)
+        weights = self.adapter / "adapter_model.safetensors"
+        tensors = {**unpack(weights), f"base_model.model.{name}": (dtype, shape, bytes(content))}
+        write_safetensors(weights, *pack(tensors))
+
+    def evaluate(self, adapter):
+        return ("evaluate", "--model", DEMO / "model", "--adapter", adapter, "--examples",
+                self.task["examples"])
+
+    def test_a_copy_changes_nothing(self):
+        self.store()
+        self.assertEqual(self.succeed(*self.evaluate(self.adapter)).stdout,
+                         self.succeed(*self.evaluate(self.task["adapter"])).stdout)
+        self.manifest["tasks"][0]["adapter"] = str(self.adapter)
+        manifest = write_manifest(self.folder / "manifest.json", self.manifest)
+        self.succeed("plan", manifest, "-K", 1, ranks=2)
+        self.succeed("merge", self.adapter, "--model", DEMO / "model", "--output",
+                     self.folder / "merged")
+
+    def test_an_embedding_that_was_trained_is_refused(self):
+        self.store(change=1)
+        words = ["base_model.model.model.embed_tokens.weight", "differs from the base model"]
+        self.fail_with(3, words, *self.evaluate(self.adapter))
+        self.fail_with(3, words, "merge", self.adapter, "--model", DEMO / "model", "--output",
+                       self.folder / "merged")
+
+    def test_a_merge_without_the_model_asks_for_it(self):
+        self.store()
+        self.fail_with(3, ["whole weights", "give the base model"], "merge", self.adapter, "--output",
+                       self.folder / "merged")
 
 
 class CompareWithTransformers(Case):
@@ -229,6 +357,34 @@ class Merge(Case):
         text = self.succeed("merge", "--list-methods").stdout
         for method in ("average", "cat", "linear"):
             self.assertIn(method, text)
+
+    def test_tells_which_adapters_lack_modules(self):
+        """Adapters that name no base model merge with those that do."""
+        adapters = SHARED / "golden" / "llama-mha" / "adapters"
+        self.need(adapters)
+        merged = self.folder / "out"
+        text = self.succeed("merge", adapters / "qv-r4", adapters / "all-r4-a", "--output", merged).stdout
+        self.assertIn("qv-r4 has 6 of the 21 modules and counts as zero in the others", text)
+        self.assertNotIn("all-r4-a has", text)
+        self.assertIn("| 6 of 21 |", (merged / "README.md").read_text())
+        config = json.loads((merged / "adapter_config.json").read_text())
+        self.assertEqual(config["base_model_name_or_path"], "tiny")
+
+    def test_every_method_merges_adapters_of_its_kind(self):
+        """Ranks 4, 6 and 8: methods on A and B apart refuse them and name those that do not."""
+        mixed = [task["adapter"] for task in demo_manifest(3)["tasks"]]
+        needs_equal_ranks = {"linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"}
+        listed = self.succeed("merge", "--list-methods").stdout.splitlines()
+        methods = [line.split()[0] for line in listed if not line.startswith(" ")]
+        self.assertGreaterEqual(len(methods), 17)
+        for method in methods:
+            call = ("merge", "--method", method, "--output", self.folder / method)
+            self.succeed(*call, mixed[0], mixed[0])
+            shutil.rmtree(self.folder / method)
+            if method in needs_equal_ranks:
+                self.fail_with(3, ["has rank", "average, cat"], *call, *mixed)
+            else:
+                self.succeed(*call, *mixed)
 
     def test_refuses_an_existing_output(self):
         self.fail_with(3, ["exists already"], "merge", *self.adapters, "--output", self.folder)
