@@ -28,6 +28,7 @@ int evaluate_command(const Invocation& invocation);
 int merge_command(const Invocation& invocation);
 int inspect_command(const Invocation& invocation);
 int tokenize_command(const Invocation& invocation);
+int bench_command(const Invocation& invocation);
 
 /// Whether this process is to speak for all that mpirun or srun started: rank 0, or alone. Known
 /// before MPI is initialised, from the launcher's environment.

@@ -88,6 +88,8 @@ std::vector<po::options_description> job_option_groups() {
       ("max-iterations", po::value<int>()->default_value(defaults.max_iterations), "per start")
       ("max-evaluations", po::value<std::int64_t>()->default_value(defaults.max_evaluations),
        "stop after this many (task, merged adapter) evaluations; 0 = no limit")
+      ("max-hours", po::value<double>()->default_value(defaults.max_hours),
+       "end the search after so long, with the best so far; 0 = no limit")
       ("allow-empty", po::bool_switch(), "leave a cluster empty that loses its last task")
       ("objective", po::value<std::string>()->default_value("loss"),
        "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its own "
@@ -130,6 +132,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.restarts = values["restarts"].as<int>();
   options.max_iterations = values["max-iterations"].as<int>();
   options.max_evaluations = values["max-evaluations"].as<std::int64_t>();
+  options.max_hours = values["max-hours"].as<double>();
   options.allow_empty = values["allow-empty"].as<bool>();
   options.objective = cluster::objective_kind(values["objective"].as<std::string>());
   options.loss_on = choice<eval::LossOn>(

@@ -23,6 +23,7 @@ constexpr std::array kCommands{
     Command{"merge", "merge adapters into one, without clustering", merge_command},
     Command{"inspect", "show a results file", inspect_command},
     Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
+    Command{"bench", "how fast this machine evaluates adapters, in 20 seconds", bench_command},
 };
 
 std::string overview() {

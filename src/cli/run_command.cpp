@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include "d2c/core/error.hpp"
+#include "d2c/core/signals.hpp"
 #include "d2c/driver/run.hpp"
 #include "d2c/ops/threads.hpp"
 #include "d2c/results/summary.hpp"
@@ -31,6 +33,8 @@ CommandLine command_line() {
       ("overwrite", po::bool_switch(), "replace the results of an earlier job in that folder")
       ("merged", po::value<std::string>()->default_value("peft"),
        "where merged adapters go: peft (folders), hdf5 (results.h5) or both")
+      ("checkpoint-minutes", po::value<double>()->default_value(10.0),
+       "time between checkpoints; 0 = only when SIGUSR1 or SIGTERM stops the job (exit code 4)")
       ("quiet,q", po::bool_switch(), "no progress lines, no end report")
       ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
       ("help,h", "show this text");
@@ -43,6 +47,7 @@ CommandLine command_line() {
 driver::RunOptions options_of(const po::variables_map& values) {
   driver::RunOptions options = job_options(values);
   options.output = values["output"].as<std::string>();
+  options.checkpoint_minutes = values["checkpoint-minutes"].as<double>();
   options.overwrite = values["overwrite"].as<bool>();
   options.merged_output = choice<driver::MergedOutput>(values, "merged",
                                                        {{"peft", driver::MergedOutput::peft},
@@ -64,13 +69,23 @@ int run_command(const Invocation& invocation) {
   const driver::RunOptions options = options_of(values);
   const bool quiet = values["quiet"].as<bool>();
   ops::set_threads(options.threads);
+  const StopSignals signals;
   return with_mpi([&](comm::Communicator& comm) {
     driver::RunContext context;
     context.command_line = invocation.command_line;
     if (!quiet) context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
-    const results::RunResults results = driver::run(comm, options, context);
+    const auto results = driver::run(comm, options, context);
+    if (!results.has_value()) {
+      if (comm.is_root()) {
+        fmt::print(
+            stderr,
+            "d2c: stopped by a signal (the state is in {}) run the same command again to go on\n",
+            (options.output / "checkpoint.h5").string());
+      }
+      return static_cast<int>(ExitCode::requeue);
+    }
     if (comm.is_root() && !quiet) {
-      fmt::print("{}\nResults: {}\n", results::print_summary(results),
+      fmt::print("{}\nResults: {}\n", results::print_summary(*results),
                  (options.output / "results.h5").string());
     }
     return 0;

@@ -15,6 +15,7 @@
 #include "d2c/driver/version.hpp"
 #include "d2c/results/writer.hpp"
 
+#include "checkpointing.hpp"
 #include "job.hpp"
 #include "merged_writer.hpp"
 #include "phase_report.hpp"
@@ -283,8 +284,8 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
 
 }  // namespace
 
-results::RunResults run(comm::Communicator& comm, const RunOptions& options,
-                        const RunContext& context) {
+std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& options,
+                                       const RunContext& context) {
   const MergedFolders folders(options.output, options.overwrite);
   std::unique_ptr<results::ResultsWriter> writer;
   comm::agree(comm, [&] {
@@ -318,15 +319,24 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
                                      task_weights(job.manifest),
                                      {out.baselines.at("base"), out.baselines.at("own")});
   cluster::CachedOracle cache(oracle);
+  Checkpointing checkpointing(comm, options, out.provenance.config_hash, context.log);
+  checkpointing.resume(cache);
   ProgressLog progress(comm, context);
   cluster::Problem problem{.oracle = cache, .objective = objective};
   problem.observer = &progress;
+  problem.stop = [&] { return checkpointing.stop(cache); };
   problem.similarity = [&] {
     const auto timer = timers.scope("similarity");
     return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
   };
   const cluster::SearchResult search =
       cluster::search_method(options.search).run(problem, search_options(options));
+  if (checkpointing.stopped_by_signal()) {
+    comm::agree(comm, [&] {
+      if (comm.is_root()) std::filesystem::remove_all(folders.partial());
+    });
+    return std::nullopt;
+  }
   describe_search(search, progress, out);
   describe_result(search, out);
   if (job.tasks->any_held_out()) {
@@ -350,6 +360,7 @@ results::RunResults run(comm::Communicator& comm, const RunOptions& options,
     else
       std::filesystem::remove_all(folders.partial());
     writer->finish(out);
+    checkpointing.remove();
   });
   return out;
 }

@@ -54,6 +54,9 @@ void validate_search(const RunOptions& options) {
           "give 0 for no limit");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");
   require(options.threads >= 1, "--threads must be at least 1", "", "");
+  require(options.max_hours >= 0, "--max-hours must not be negative", "", "give 0 for no limit");
+  require(options.checkpoint_minutes >= 0, "--checkpoint-minutes must not be negative", "",
+          "give 0 for a checkpoint only when a signal stops the job");
   require(options.ranks_per_node >= 0, "--ranks-per-node must not be negative", "", "");
   require(options.exchange_mib >= 1, "--exchange-mib must be at least 1", "", "");
   require(options.merged_mib >= 1, "--merged-mib must be at least 1", "", "");
@@ -79,6 +82,8 @@ std::string to_json(const RunOptions& options) {
                                                                   : "both";
   value["merged_dtype"] = options.merged_dtype ? name_of(*options.merged_dtype) : "source";
   value["threads"] = options.threads;
+  value["max_hours"] = options.max_hours;
+  value["checkpoint_minutes"] = options.checkpoint_minutes;
   value["ranks_per_node"] = options.ranks_per_node;
   value["exchange_mib"] = options.exchange_mib;
   value["merged_mib"] = options.merged_mib;

@@ -1,8 +1,10 @@
 """The job on the bundled data: what it writes, and that the number of ranks does not matter."""
 import json
+import signal
+import subprocess
 import unittest
 
-from harness import (Case, DEMO, d2c, demo_manifest, h5py, messages, numpy, write_manifest)
+from harness import (BINARY, Case, DEMO, demo_manifest, environment, h5py, numpy, write_manifest)
 
 
 class Run(Case):
@@ -11,9 +13,9 @@ class Run(Case):
         self.need(DEMO / "manifest.json")
         self.need_h5py()
 
-    def run_demo(self, name, *extra, ranks=0, manifest=DEMO / "manifest.json", k=5):
+    def run_demo(self, name, *extra, ranks=0, manifest=DEMO / "manifest.json", k=5, restarts=2):
         output = self.folder / name
-        self.succeed("run", manifest, "-K", k, "--restarts", 2, "--output", output, "--quiet", *extra,
+        self.succeed("run", manifest, "-K", k, "--restarts", restarts, "--output", output, "--quiet", *extra,
                      ranks=ranks)
         return output
 
@@ -107,6 +109,30 @@ class Run(Case):
                              output / "merged" / f"cluster_{cluster:02}", "--examples",
                              DEMO / "examples" / f"{names[task]}.jsonl", "--json", result)
                 self.assertEqual(json.loads(result.read_text())["mean"], loss[task, cluster])
+
+    def test_goes_on_from_a_checkpoint_after_a_signal(self):
+        """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
+        whole = self.run_demo("whole", restarts=6, ranks=2)
+        output = self.folder / "stopped"
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "run",
+                   str(DEMO / "manifest.json"), "-K", "5", "--restarts", "6", "--output", str(output)]
+        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        for line in job.stderr:
+            if "start   2" in line:
+                break
+        job.send_signal(signal.SIGUSR1)
+        rest = job.communicate(timeout=60)[1]
+        self.assertEqual(job.returncode, 4, rest)
+        self.assertIn("run the same command again", rest)
+        self.assertTrue((output / "checkpoint.h5").exists())
+        self.assertFalse((output / "results.h5").exists())
+
+        self.fail_with(3, ["config_hash", "other inputs or options"], "run", DEMO / "manifest.json",
+                       "-K", 4, "--output", output)
+        completed = self.succeed(*command[command.index(BINARY) + 1:], ranks=3)
+        self.assertIn("going on from", completed.stderr)
+        self.assert_same_bits(whole, output)
+        self.assertFalse((output / "checkpoint.h5").exists())
 
     def test_refuses_to_overwrite_and_replaces_when_asked(self):
         output = self.run_demo("out")

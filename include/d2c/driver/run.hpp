@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "d2c/comm/communicator.hpp"
@@ -17,9 +18,13 @@ struct RunContext {
 
 /// The job: loads model, adapters and tasks, searches the clusters, measures baselines and held-out
 /// losses, writes `output/results.h5` and `output/merged/cluster_NN`. Collective.
-/// @return  what was written, the same on every rank but for provenance
+///
+/// SIGUSR1 or SIGTERM (see StopSignals) ends the search at its next step and leaves a checkpoint in
+/// `output`, from which the same call goes on.
+/// @return  what was written, the same on every rank but for provenance; nothing if a signal came
 /// @throws Error the same on every rank for bad input; anything else is one rank's failure
-[[nodiscard]] results::RunResults run(comm::Communicator& comm, const RunOptions& options,
-                                      const RunContext& context);
+[[nodiscard]] std::optional<results::RunResults> run(comm::Communicator& comm,
+                                                     const RunOptions& options,
+                                                     const RunContext& context);
 
 }  // namespace d2c::driver

@@ -30,6 +30,7 @@ struct RunOptions {
   int perturbations = 5;  ///< of the search `auto`: it ends when so many in a row led to nothing
   bool allow_empty = false;
   std::int64_t max_evaluations = 0;  ///< 0 = no limit
+  double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
 
   std::string merge_method = "average";
@@ -38,6 +39,7 @@ struct RunOptions {
   eval::LossOn loss_on = eval::LossOn::response;
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass
 
+  double checkpoint_minutes = 10.0;  ///< between checkpoints; 0 = only when a signal stops the job
   MergedOutput merged_output = MergedOutput::peft;
   std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
 

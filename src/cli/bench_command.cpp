@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/eval/speed.hpp"
+#include "d2c/ops/threads.hpp"
+
+#include "command_line.hpp"
+#include "commands.hpp"
+#include "job_options.hpp"
+
+namespace d2c::cli {
+namespace {
+
+constexpr double flop_of_a_unit = 2e11;  // per thread: about a second
+
+CommandLine command_line() {
+  CommandLine line;
+  line.usage = "d2c bench [--model DIR] [options]";
+  line.description =
+      "Measures how fast this machine evaluates adapters, in about 20 seconds: the peak of its\n"
+      "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples of "
+      "100\n"
+      "tokens under an adapter). Of the model only config.json is read; the weights are random.";
+  po::options_description options("Options", kHelpWidth);
+  // clang-format off
+  options.add_options()
+      ("model", po::value<std::string>()->default_value(""),
+       "Hugging Face model folder; without it a model of 135 million parameters")
+      ("rank", po::value<Index>()->default_value(16), "of the adapter")
+      ("threads", po::value<int>()->default_value(default_threads()), "threads to measure with")
+      ("help,h", "show this text");
+  // clang-format on
+  line.groups.push_back(options);
+  return line;
+}
+
+model::ModelConfig config_of(const std::string& folder) {
+  if (!folder.empty()) return model::read_config(std::filesystem::path(folder) / "config.json");
+  return eval::llama_config({.layers = 30,
+                             .hidden = 576,
+                             .intermediate = 1536,
+                             .heads = 9,
+                             .kv_heads = 3,
+                             .vocabulary = 49152});
+}
+
+/// The same model with as many layers as a unit of about a second has time for.
+model::ModelConfig shortened(model::ModelConfig config, const eval::ExampleShape& examples,
+                             int n_threads) {
+  const auto layers = static_cast<double>(config.n_layers);
+  const auto tokens = static_cast<double>(
+      examples.n_examples * (examples.length - examples.shared) + examples.shared);
+  const double flop_per_layer = 2.0 * tokens * model::parameters_per_token(config) / layers;
+  const auto affordable = static_cast<Index>(flop_of_a_unit * n_threads / flop_per_layer);
+  config.n_layers = std::min(config.n_layers, std::max(affordable, Index{2}));
+  config.windows.resize(static_cast<std::size_t>(config.n_layers));
+  config.tied_embeddings = true;
+  return config;
+}
+
+void print_products(const model::Model& model, int n_threads) {
+  constexpr Index tokens = 512;
+  const model::LayerWeights& layer = model.weights().layers.front();
+  fmt::print("matrix products, {} tokens\n", tokens);
+  for (const auto& [name, w] :
+       {std::pair("q, k, v", layer.qkv), std::pair("o", layer.o),
+        std::pair("gate, up", layer.gate_up), std::pair("down", layer.down)}) {
+    const eval::ProductSpeed speed = eval::measure_product(w, tokens, n_threads, 0.5);
+    fmt::print("  {:<9} {:>6} x {:<6} {:>8.1f} GFLOP/s  {:>5.1f} % of the peak\n", name, w.d_in(),
+               w.d_out(), speed.rate * 1e-9, 100.0 * speed.share);
+  }
+}
+
+/// Tokens per second if the layers that were left out cost what the others do.
+double whole_rate(const eval::Speed& speed, Index measured, Index layers) {
+  const double head = speed.phases[static_cast<std::size_t>(model::Phase::cross_entropy)];
+  const double times = static_cast<double>(layers) / static_cast<double>(measured);
+  return static_cast<double>(speed.tokens.total) / (head + times * (speed.seconds - head));
+}
+
+}  // namespace
+
+int bench_command(const Invocation& invocation) {
+  const CommandLine line = command_line();
+  const po::variables_map values = parse(line, invocation.args);
+  if (values.count("help") != 0) {
+    fmt::print("{}", line.help());
+    return 0;
+  }
+  const int threads = values["threads"].as<int>();
+  const Index rank = values["rank"].as<Index>();
+  if (threads < 1 || rank < 1)
+    throw UsageError({"--threads and --rank must be at least 1", "", ""});
+
+  const model::ModelConfig whole = config_of(values["model"].as<std::string>());
+  const eval::ExampleShape shape;
+  const auto model = model::Model::random(shortened(whole, shape, threads));
+  const model::ModelConfig& config = model.config();
+  fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}; {} thread{}\n\n", config.family,
+             config.n_layers, whole.n_layers, config.hidden_size, config.vocab_size, threads,
+             threads == 1 ? "" : "s");
+  print_products(model, threads);
+
+  const auto examples = eval::random_examples(shape, config.vocab_size);
+  const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
+  const auto adapter = eval::random_adapter(config, rank);
+  const eval::Unit unit{&adapter, batches, std::ssize(examples)};
+  const auto speed =
+      eval::measure_speed(model, {&unit, 1}, eval::count_tokens(examples, batches), threads, 5.0);
+  fmt::print("\none unit: {} examples under an adapter of rank {}\n{}", examples.size(), rank,
+             eval::to_text(speed));
+  if (config.n_layers < whole.n_layers) {
+    fmt::print("  with all {} layers: about {:.0f} tokens/s\n", whole.n_layers,
+               whole_rate(speed, config.n_layers, whole.n_layers));
+  }
+  return 0;
+}
+
+}  // namespace d2c::cli
