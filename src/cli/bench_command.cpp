@@ -31,6 +31,8 @@ CommandLine command_line() {
        "Hugging Face model folder; without it a model of 135 million parameters")
       ("rank", po::value<Index>()->default_value(16), "of the adapter")
       ("threads", po::value<int>()->default_value(default_threads()), "threads to measure with")
+      ("seconds", po::value<double>()->default_value(5.0),
+       "for the unit; a tenth of it for each matrix product")
       ("help,h", "show this text");
   // clang-format on
   line.groups.push_back(options);
@@ -61,14 +63,14 @@ model::ModelConfig shortened(model::ModelConfig config, const eval::ExampleShape
   return config;
 }
 
-void print_products(const model::Model& model, int n_threads) {
+void print_products(const model::Model& model, int n_threads, double seconds) {
   constexpr Index tokens = 512;
   const model::LayerWeights& layer = model.weights().layers.front();
   fmt::print("matrix products, {} tokens\n", tokens);
   for (const auto& [name, w] :
        {std::pair("q, k, v", layer.qkv), std::pair("o", layer.o),
         std::pair("gate, up", layer.gate_up), std::pair("down", layer.down)}) {
-    const eval::ProductSpeed speed = eval::measure_product(w, tokens, n_threads, 0.5);
+    const eval::ProductSpeed speed = eval::measure_product(w, tokens, n_threads, seconds);
     fmt::print("  {:<9} {:>6} x {:<6} {:>8.1f} GFLOP/s  {:>5.1f} % of the peak\n", name, w.d_in(),
                w.d_out(), speed.rate * 1e-9, 100.0 * speed.share);
   }
@@ -92,6 +94,7 @@ int bench_command(const Invocation& invocation) {
   }
   const int threads = values["threads"].as<int>();
   const Index rank = values["rank"].as<Index>();
+  const double seconds = values["seconds"].as<double>();
   if (threads < 1 || rank < 1)
     throw UsageError({"--threads and --rank must be at least 1", "", ""});
 
@@ -102,14 +105,14 @@ int bench_command(const Invocation& invocation) {
   fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}; {} thread{}\n\n", config.family,
              config.n_layers, whole.n_layers, config.hidden_size, config.vocab_size, threads,
              threads == 1 ? "" : "s");
-  print_products(model, threads);
+  print_products(model, threads, 0.1 * seconds);
 
   const auto examples = eval::random_examples(shape, config.vocab_size);
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
   const auto adapter = eval::random_adapter(config, rank);
   const eval::Unit unit{&adapter, batches, std::ssize(examples)};
-  const auto speed =
-      eval::measure_speed(model, {&unit, 1}, eval::count_tokens(examples, batches), threads, 5.0);
+  const auto speed = eval::measure_speed(model, {&unit, 1}, eval::count_tokens(examples, batches),
+                                         threads, seconds);
   fmt::print("\none unit: {} examples under an adapter of rank {}\n{}", examples.size(), rank,
              eval::to_text(speed));
   if (config.n_layers < whole.n_layers) {

@@ -9,6 +9,7 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/core/timer.hpp"
+#include "d2c/ops/linear.hpp"
 #include "d2c/ops/peak.hpp"
 #include "d2c/ops/threads.hpp"
 
@@ -39,6 +40,35 @@ void evaluate_all(Evaluator& evaluator, std::span<const Unit> units) {
     evaluator.use(unit.adapter);
     static_cast<void>(evaluator.example_losses(unit.batches, unit.n_examples));
   }
+}
+
+/// Medians over the repetitions of some work, each beside a measurement of the peak.
+struct Repetitions {
+  std::size_t count = 0;
+  double seconds = 0.0;
+  double peak = 0.0;
+  double per_peak_flop = 0.0;  ///< repetitions in the time of one operation of the peak
+};
+
+/// @param after_warm_up  called between the first, untimed execution and the others
+template <class Work, class AfterWarmUp>
+Repetitions repeat(Work work, AfterWarmUp after_warm_up, int n_threads, double seconds) {
+  ops::set_threads(n_threads);
+  const Stopwatch watch;
+  const auto now = [&] { return n_threads == 1 ? thread_cpu_seconds() : watch.seconds(); };
+  work();
+  after_warm_up();
+  std::vector<double> times;
+  std::vector<double> peaks;
+  std::vector<double> rates;
+  for (const double end = now() + seconds; times.empty() || now() < end;) {
+    peaks.push_back(ops::fma_peak() * n_threads);
+    const double start = now();
+    work();
+    times.push_back(now() - start);
+    rates.push_back(1.0 / (times.back() * peaks.back()));
+  }
+  return {times.size(), median(times), median(peaks), median(rates)};
 }
 
 }  // namespace
@@ -99,31 +129,29 @@ std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary
 
 Speed measure_speed(const model::Model& model, std::span<const Unit> units,
                     const TokenCounts& tokens, int n_threads, double seconds) {
-  ops::set_threads(n_threads);
-  const Stopwatch watch;
-  const auto now = [&] { return n_threads == 1 ? thread_cpu_seconds() : watch.seconds(); };
   Evaluator evaluator(model);
-  evaluate_all(evaluator, units);
-
   Speed speed{.tokens = tokens, .work = total_work(model.config(), units)};
-  evaluator.record_phases(&speed.phases);
-  std::vector<double> times;
-  std::vector<double> peaks;
-  std::vector<double> rates;  // repetitions per peak's floating-point operation
-  const double end = now() + seconds;
-  while (times.size() < 3 || now() < end) {
-    peaks.push_back(ops::fma_peak() * n_threads);
-    const double start = now();
-    evaluate_all(evaluator, units);
-    times.push_back(now() - start);
-    rates.push_back(1.0 / (times.back() * peaks.back()));
-  }
-  for (double& phase : speed.phases) phase /= static_cast<double>(times.size());
-  speed.seconds = median(times);
-  speed.peak = median(peaks);
-  speed.useful_share = speed.work.useful * median(rates);
-  speed.done_share = speed.work.done * median(rates);
+  const Repetitions repetitions =
+      repeat([&] { evaluate_all(evaluator, units); },
+             [&] { evaluator.record_phases(&speed.phases); }, n_threads, seconds);
+  for (double& phase : speed.phases) phase /= static_cast<double>(repetitions.count);
+  speed.seconds = repetitions.seconds;
+  speed.peak = repetitions.peak;
+  speed.useful_share = speed.work.useful * repetitions.per_peak_flop;
+  speed.done_share = speed.work.done * repetitions.per_peak_flop;
   return speed;
+}
+
+ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens, int n_threads,
+                             double seconds) {
+  CounterRng rng(1, hash_name("product"));
+  const Matrix x = random_matrix(rng, n_tokens, w.d_in());
+  Matrix y(n_tokens, w.d_out());
+  const Repetitions repetitions =
+      repeat([&] { ops::linear(ops::rows_of(x), w, ops::rows_of(y)); }, [] {}, n_threads, seconds);
+  const double flops = 2.0 * static_cast<double>(n_tokens) * static_cast<double>(w.d_in()) *
+                       static_cast<double>(w.d_out());
+  return {flops / repetitions.seconds, flops * repetitions.per_peak_flop};
 }
 
 std::string to_text(const Speed& speed) {

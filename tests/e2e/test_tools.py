@@ -1,4 +1,4 @@
-"""plan, evaluate, merge, inspect and tokenize as a user would call them."""
+"""plan, evaluate, merge, inspect, tokenize and bench as a user would call them."""
 import importlib.util
 import json
 import pathlib
@@ -7,8 +7,8 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, SHARED, SOURCE, demo_manifest, read_safetensors,
-                     write_manifest, write_safetensors)
+from harness import (BINARY, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest,
+                     read_safetensors, write_manifest, write_safetensors)
 
 
 GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2")
@@ -415,6 +415,16 @@ class Tokenize(Case):
         self.need(DEMO / "manifest.json")
         self.fail_with(3, ["standard input:2", "text"], "tokenize", "--tokenizer", DEMO / "model",
                        stdin='{"text": "a"}\n{"txt": "b"}\n')
+
+
+class Bench(Case):
+    def test_measures_products_and_a_unit_of_a_model(self):
+        shown = self.succeed("bench", "--model", DEMO / "model", "--seconds", 0.1).stdout
+        for words in ("gate, up", "% of the peak", "distinct tokens/s", "cross-entropy"):
+            self.assertIn(words, shown)
+
+    def test_refuses_no_threads(self):
+        self.assertEqual(d2c("bench", "--threads", 0).returncode, 2)
 
 
 class Help(Case):

@@ -67,6 +67,14 @@ struct Speed {
 /// A table of the phases and the figures above, several lines.
 [[nodiscard]] std::string to_text(const Speed& speed);
 
+/// Speed of y = x W^T.
+struct ProductSpeed {
+  double rate = 0.0;   ///< FLOP/s, median
+  double share = 0.0;  ///< of the peak measured beside it, median
+};
+[[nodiscard]] ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens,
+                                           int n_threads, double seconds);
+
 [[nodiscard]] double median(std::vector<double> values);
 
 }  // namespace d2c::eval
