@@ -107,11 +107,11 @@ class Slurm:
 class Jobs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.slurm = Slurm(nodes=1, cpus=2)
+        cls.slurm = Slurm(nodes=2, cpus=2)
         cls.addClassCleanup(cls.slurm.stop)
 
-    def submit(self, **env):
-        return self.slurm.run_job(JOBS / "one-node.sbatch", D2C=BINARY, K="5",
+    def submit(self, *options, script="one-node.sbatch", **env):
+        return self.slurm.run_job(JOBS / script, *options, D2C=BINARY, K="5",
                                   OUTPUT=str(self.slurm.folder / env.pop("name")),
                                   **{"MANIFEST": str(DEMO / "manifest.json"), **env})
 
@@ -122,6 +122,37 @@ class Jobs(unittest.TestCase):
             self.assertIn("Input is valid: 40 tasks", log)
             self.assertTrue((self.slurm.folder / launcher / "results.h5").exists(), log)
             self.assertEqual(len(list((self.slurm.folder / launcher / "merged").iterdir())), 5)
+
+    def test_many_nodes_give_the_results_of_one(self):
+        # The nodes are one host: Open MPI's shared-memory transport takes them for different ones.
+        network = "--oversubscribe --mca btl self,tcp --mca btl_tcp_if_include lo"
+        self.submit(name="one")
+        state, log, _ = self.submit(script="many-nodes.sbatch", name="many", LAUNCHER="mpirun",
+                                    MPIRUN_OPTIONS=network)
+        self.assertEqual(state, "COMPLETED", log)
+        for cluster in range(5):
+            file = f"merged/cluster_{cluster:02}/adapter_model.safetensors"
+            self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
+                             (self.slurm.folder / "many" / file).read_bytes())
+
+    def test_job_that_meets_its_time_limit_is_requeued_and_goes_on(self):
+        # SLURM counts the time to the signal in whole minutes of --time, so send it by hand.
+        job = self.slurm.call(
+            "sbatch", "--parsable", "--nodes=1", JOBS / "many-nodes.sbatch", D2C=BINARY, K="5",
+            OUTPUT=str(self.slurm.folder / "requeued"), LAUNCHER="mpirun",
+            MANIFEST=str(DEMO / "manifest.json"), D2C_OPTIONS="--restarts 40").strip()
+        log = self.slurm.folder / f"d2c-{job}.log"
+        deadline = time.monotonic() + 60
+        while not (log.exists() and "start   2" in log.read_text()):
+            self.assertLess(time.monotonic(), deadline, log.read_text() if log.exists() else "no log")
+            time.sleep(0.1)
+        self.slurm.call("scancel", "--batch", "--signal=USR1", job)
+        while not (self.slurm.folder / "requeued" / "results.h5").exists():
+            self.assertLess(time.monotonic(), deadline + 120, log.read_text())
+            time.sleep(0.3)
+        text = log.read_text()
+        self.assertIn("requeueing job", text)
+        self.assertIn("going on from", text)
 
     def test_bad_input_fails_the_job_before_it_runs(self):
         manifest = self.slurm.folder / "broken.json"
