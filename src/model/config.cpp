@@ -27,6 +27,8 @@ void ignore_harmless_keys(ConfigReader& config) {
       "name_or_path",
       "unsloth_version",
       "unsloth_fixed",
+      "is_llama_config",  // SmolLM: where its trainer came from
+      "transformers.js_config",
       "_attn_implementation",
       "attn_implementation",
       // Training.
@@ -35,6 +37,7 @@ void ignore_harmless_keys(ConfigReader& config) {
       "resid_pdrop",
       "embd_pdrop",
       "initializer_range",
+      "neftune_noise_alpha",
       "gradient_checkpointing",
       "chunk_size_feed_forward",
       "pruned_heads",

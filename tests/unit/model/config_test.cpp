@@ -70,6 +70,9 @@ TEST_F(Config, HarmlessAndSwitchedOffKeysAreAccepted) {
                               {"_name_or_path", "x"},
                               {"temperature", 0.7},
                               {"pretraining_tp", 1},
+                              {"is_llama_config", true},
+                              {"rope_interleaved", false},
+                              {"transformers.js_config", {{"dtype", "q4"}}},
                               {"architectures", {"LlamaForCausalLM"}}}));
   EXPECT_NO_THROW((void)read_with("quantization_config", nullptr));
   EXPECT_NO_THROW((void)read_with("some_new_switch", false));
@@ -82,6 +85,7 @@ TEST_F(Config, KeysThatMayChangeTheComputationAreRefusedByName) {
                                    {"attn_logit_softcapping", 50.0},
                                    {"final_logit_softcapping", 30.0},
                                    {"no_rope_layers", {1, 0}},
+                                   {"rope_interleaved", true},
                                    {"embedding_multiplier", 12.0},
                                    {"num_local_experts", 8},
                                    {"some_new_switch", true}}) {
