@@ -1,0 +1,75 @@
+#include "d2c/eval/speed.hpp"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+
+#include "test_support.hpp"
+
+namespace d2c::eval {
+namespace {
+
+constexpr LlamaShape shape{
+    .layers = 2, .hidden = 32, .intermediate = 48, .heads = 4, .kv_heads = 2, .vocabulary = 100};
+
+/// 2 hidden (q_size + kv_size) + 3 hidden intermediate
+constexpr double layer_parameters = 2 * 32 * (32 + 16) + 3 * 32 * 48;
+
+TEST(RandomExamples, ShareTheirInstructionAndNothingElse) {
+  const auto examples = random_examples({.n_examples = 3, .length = 20, .shared = 8}, 1'000'000);
+  ASSERT_EQ(examples.size(), 3U);
+  for (const Example& example : examples) {
+    ASSERT_EQ(example.ids.size(), 20U);
+    for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(example.ids[i], examples[0].ids[i]);
+  }
+  EXPECT_NE(examples[1].ids[8], examples[0].ids[8]);
+  EXPECT_NE(examples[2].ids[8], examples[1].ids[8]);
+}
+
+TEST(Work, OfOneTokenCountsEachWeightOnce) {
+  const auto config = llama_config(shape);
+  const model::TokenForest forest{{7}, {{.begin = 0, .end = 1}}};
+  const std::vector<model::Target> targets{{0, 3}};
+  const double adapter = parameters(random_adapter(config, 4));
+  // One token looks at itself: scores and values, 2 q_size operations each, in two layers.
+  const double expected = 2.0 * (2.0 * layer_parameters + adapter + 32 * 100) + 2 * 4.0 * 32;
+  EXPECT_DOUBLE_EQ(model::work(config, forest, targets, adapter).useful, expected);
+  EXPECT_DOUBLE_EQ(model::work(config, forest, targets, adapter).done, expected);
+}
+
+TEST(Work, TheLastLayerIsDoneForTargetsOnly) {
+  const auto config = llama_config(shape);
+  const model::TokenForest forest{{7, 8, 9}, {{.begin = 0, .end = 3}}};
+  const std::vector<model::Target> targets{{2, 3}};
+  const model::Work work = model::work(config, forest, targets, 0.0);
+  // Two tokens need keys and values alone, 2 hidden kv_size weights, and look at 1 + 2 tokens less.
+  const double saved = 2.0 * 2.0 * (layer_parameters - 2 * 32 * 16) + 4.0 * 32 * 3;
+  EXPECT_DOUBLE_EQ(work.useful - work.done, saved);
+}
+
+TEST(MeasureSpeed, FillsInEveryPhase) {
+  const auto model = model::Model::random(llama_config(shape));
+  const auto examples = random_examples({}, shape.vocabulary);
+  const auto batches = pack(examples, LossOn::response, 2048);
+  const auto adapter = random_adapter(model.config(), 4);
+  const Unit unit{&adapter, batches, std::ssize(examples)};
+  const Speed speed = measure_speed(model, {&unit, 1}, count_tokens(examples, batches), 1, 0.05);
+  for (const double phase : speed.phases) EXPECT_GT(phase, 0.0);
+  EXPECT_GT(speed.peak, 0.0);
+  EXPECT_GT(speed.done_share, 0.0);
+  EXPECT_LE(speed.done_share, speed.useful_share);
+  EXPECT_THAT(to_text(speed), testing::HasSubstr("cross-entropy"));
+}
+
+TEST(MeasureSpeed, RandomWeightsGiveFiniteLosses) {
+  const auto model = model::Model::random(llama_config(shape));
+  const auto examples = random_examples({}, shape.vocabulary);
+  Evaluator evaluator(model);
+  const auto batches = pack(examples, LossOn::response, 2048);
+  for (const double loss : evaluator.example_losses(batches, std::ssize(examples))) {
+    EXPECT_TRUE(std::isfinite(loss));
+  }
+}
+
+}  // namespace
+}  // namespace d2c::eval
