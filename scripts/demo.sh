@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh
-scripts/build.sh release
+scripts/build.sh release d2c
 . scripts/mpi-env.sh
 mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 --restarts 10 \
   --output demo-output --overwrite
