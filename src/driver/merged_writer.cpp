@@ -20,8 +20,8 @@ std::string model_card(const RunOptions& options, const Job& job,
       "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
       "# Merged adapter of cluster {}\n\n"
       "Made by d2c {} (method `{}`) from {} adapter{}. Base model: `{}`.\n\n"
-      "| task | adapter | weight | loss here | own adapter | base model "
-      "|\n|---|---|---|---|---|---|\n",
+      "| task | adapter | weight | modules | loss here | own adapter | base model "
+      "|\n|---|---|---|---|---|---|---|\n",
       job.adapters->base_model(), cluster, version(), options.merge_method, request.adapters.size(),
       request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
@@ -30,14 +30,16 @@ std::string model_card(const RunOptions& options, const Job& job,
     const auto place = std::ranges::find(request.adapters, job.adapter_of_task[task]);
     const auto member = static_cast<std::size_t>(place - request.adapters.begin());
     card += fmt::format(
-        "| {} | {} | {:.4g} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
+        "| {} | {} | {:.4g} | {} of {} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
         fs::path(results.tasks.adapter[task]).filename().string(), request.weights[member],
+        job.adapters->n_applied(request.adapters[member]), job.adapters->modules().size(),
         results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
         results.baselines.at("own")[task], results.baselines.at("base")[task]);
   }
   card +=
-      "\nLosses: mean negative log likelihood of the response tokens of the few-shot examples, "
-      "nats per token.\n";
+      "\nModules: how many of the base model's the adapter changes; it counts as zero in the "
+      "others.\nLosses: mean negative log likelihood of the response tokens of the few-shot "
+      "examples, nats per token.\n";
   return card;
 }
 
