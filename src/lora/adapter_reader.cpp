@@ -63,6 +63,13 @@ std::optional<TensorKey> parse_key(std::string_view name) {
   return std::nullopt;
 }
 
+/// Whether the last part of a module's name is one that models use for several projections in one.
+bool is_fused(std::string_view module) {
+  constexpr auto names = std::to_array<std::string_view>(
+      {"qkv_proj", "gate_up_proj", "query_key_value", "Wqkv", "W_pack", "c_attn"});
+  return std::ranges::find(names, module.substr(module.rfind('.') + 1)) != names.end();
+}
+
 /// Tensor names of one module's factors.
 struct FactorNames {
   std::string a;
@@ -212,7 +219,9 @@ class AdapterReader {
       }
       if (!base_.empty() && !base_.contains(module)) {
         refuse(names.a, fmt::format("module {} is not in the base model", module),
-               "its update cannot be applied", kOtherModel);
+               is_fused(module) ? "it fuses projections that the base model has apart"
+                                : "its update cannot be applied",
+               kOtherModel);
       }
       if (!rules_.selects(module)) {
         refuse(names.a, fmt::format("module {} is not selected by the configuration", module),

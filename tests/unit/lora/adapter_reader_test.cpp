@@ -141,7 +141,8 @@ TEST_F(ReadAdapter, RefusesModulesThatTheBaseModelLacks) {
       R"({"peft_type": "LORA", "r": 2, "target_modules": ["q_proj", "v_proj", "qkv_proj"]})";
   made_.add("model.layers.0.self_attn.qkv_proj", 12, 4, 2);
   D2C_EXPECT_ERROR((void)read(base_), InputError, "qkv_proj.lora_A.weight",
-                   "module model.layers.0.self_attn.qkv_proj is not in the base model");
+                   "module model.layers.0.self_attn.qkv_proj is not in the base model",
+                   "fuses projections");
   EXPECT_EQ(read().modules.size(), 3U);
 }
 
