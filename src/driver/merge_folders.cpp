@@ -104,6 +104,7 @@ std::string merge_folders(const MergeFoldersOptions& options) {
   }
   const std::string base_model = common_base_model(adapters);
   std::vector<const lora::FactorMap*> maps;
+  maps.reserve(adapters.size());
   for (const auto& adapter : adapters) maps.push_back(&adapter.modules);
   const lora::FactorMap merged = merge::merge_adapters(method, maps, weights, names, options.merge);
 
