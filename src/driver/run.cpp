@@ -64,6 +64,7 @@ std::string utc_now() {
 
 std::vector<double> task_weights(const Manifest& manifest) {
   std::vector<double> weights;
+  weights.reserve(manifest.tasks.size());
   for (const TaskSpec& task : manifest.tasks) weights.push_back(task.weight);
   return weights;
 }

@@ -106,7 +106,7 @@ TaskStore::TaskStore(comm::Communicator& comm, const Manifest& manifest,
         if (file.empty()) continue;
         auto content = eval::read_examples(file, encoding, limits);
         for (const std::string& warning : content.warnings) warnings += warning + "\n";
-        read[2 * task + index(split)] = std::move(content.examples);
+        read[slot(task, split)] = std::move(content.examples);
       }
     }
   });

@@ -49,18 +49,18 @@ class TaskStore {
   [[nodiscard]] const std::vector<int>& owners() const { return owners_; }
   /// Facts of a task that has no such split are all zero.
   [[nodiscard]] const TaskFacts& facts(int task, Split split) const {
-    return facts_[static_cast<std::size_t>(2 * task + index(split))];
+    return facts_[static_cast<std::size_t>(slot(task, split))];
   }
   [[nodiscard]] bool any_held_out() const;
   /// A task owned by this rank. @pre it has the split
   [[nodiscard]] const PackedTask& local(int task, Split split) const {
-    return local_.at(2 * task + index(split));
+    return local_.at(slot(task, split));
   }
   /// Lines whose text and ids disagree, from all ranks, in the order of tasks.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  static int index(Split split) { return split == Split::few_shot ? 0 : 1; }
+  static int slot(int task, Split split) { return 2 * task + (split == Split::few_shot ? 0 : 1); }
 
   std::vector<int> owners_;
   std::vector<TaskFacts> facts_;  ///< [task, split]
