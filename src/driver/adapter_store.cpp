@@ -155,6 +155,7 @@ std::vector<lora::FactorMap> AdapterStore::gather(std::span<const int> adapters)
   const auto all = comm_.all_gather(own);
 
   std::vector<const std::byte*> place;
+  place.reserve(all.size());
   for (const auto& part : all) place.push_back(part.data());
   std::vector<lora::FactorMap> gathered;
   for (const int adapter : adapters) {
@@ -187,8 +188,10 @@ ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
   }
 
   std::vector<comm::Parcel> to_send;
+  to_send.reserve(outgoing.size());
   for (auto& [rank, parcel] : outgoing) to_send.push_back(std::move(parcel));
   std::vector<comm::Parcel> to_receive;
+  to_receive.reserve(incoming_bytes.size());
   for (const auto& [rank, bytes] : incoming_bytes) {
     to_receive.push_back({rank, std::vector<std::byte>(bytes)});
   }
