@@ -38,12 +38,13 @@ int default_threads() {
   return 1;
 }
 
-void add_merge_options(po::options_description& group, const std::string& default_method) {
+void add_merge_options(po::options_description& group, const std::string& default_method,
+                       const std::string& more_methods) {
   const merge::Options defaults;
   // clang-format off
   group.add_options()
       ("method", po::value<std::string>()->default_value(default_method),
-       ("how adapters are merged: " + method_list() + "; `d2c merge --list-methods` explains them").c_str())
+       ("how adapters are merged: " + method_list() + more_methods + "; `d2c merge --list-methods` explains them").c_str())
       ("merged-rank", po::value<Index>()->default_value(0),
        "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its members")
       ("density", po::value<double>()->default_value(defaults.density),
@@ -99,7 +100,8 @@ std::vector<po::options_description> job_option_groups() {
   // clang-format on
 
   po::options_description merging("Merging", kHelpWidth);
-  add_merge_options(merging, defaults.merge_method);
+  add_merge_options(merging, defaults.merge_method,
+                    ", medoid (no merging: the member that serves its cluster best)");
 
   po::options_description machine("Machine", kHelpWidth);
   // clang-format off

@@ -12,7 +12,9 @@ namespace d2c::cli {
 [[nodiscard]] driver::RunOptions job_options(const po::variables_map& values);
 
 /// The options of merging, shared with `merge`.
-void add_merge_options(po::options_description& group, const std::string& default_method);
+/// @param more_methods  known to the job only, for the help text
+void add_merge_options(po::options_description& group, const std::string& default_method,
+                       const std::string& more_methods = "");
 [[nodiscard]] merge::Options merge_options(const po::variables_map& values);
 /// "source" gives nothing. @throws UsageError
 [[nodiscard]] std::optional<DType> merged_dtype(const po::variables_map& values);

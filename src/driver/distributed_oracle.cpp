@@ -18,6 +18,11 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan, std::ui
     : parts_(parts), plan_(plan), wave_bytes_(wave_bytes) {}
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
+  if (plan_.representative == Representative::merged) return members_of(set);
+  return {{medoids_.at(set)}, {1.0}};
+}
+
+MergeRequest DistributedOracle::members_of(const TaskSet& set) const {
   std::map<int, double> tasks_of_adapter;
   for (const int task : set) {
     tasks_of_adapter[parts_.adapter_of_task[static_cast<std::size_t>(task)]] += 1.0;
@@ -32,9 +37,51 @@ MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
 
 std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
                                               std::span<const Query> queries, Split split) {
+  if (plan_.representative == Representative::medoid) choose_medoids(sets);
   std::vector<MergeRequest> requests;
+  requests.reserve(sets.size());
   for (const TaskSet& set : sets) requests.push_back(request_for(set));
+  return measure(requests, queries, split);
+}
 
+void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {
+  std::vector<MergeRequest> singles;
+  std::vector<Query> queries;
+  std::map<int, int> single_of_adapter;
+  for (const TaskSet& set : sets) {
+    if (medoids_.contains(set)) continue;
+    for (const int adapter : members_of(set).adapters) {
+      for (const int task : set) {
+        if (!single_losses_.emplace(std::pair(adapter, task), 0.0).second) continue;
+        const auto [place, fresh] =
+            single_of_adapter.emplace(adapter, static_cast<int>(singles.size()));
+        if (fresh) singles.push_back({{adapter}, {1.0}});
+        queries.push_back({place->second, task});
+      }
+    }
+  }
+  const std::vector<double> values = measure(singles, queries, Split::few_shot);
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const int adapter = singles[static_cast<std::size_t>(queries[q].set)].adapters.front();
+    single_losses_[{adapter, queries[q].task}] = values[q];
+  }
+
+  for (const TaskSet& set : sets) {
+    if (medoids_.contains(set)) continue;
+    double lowest = std::numeric_limits<double>::infinity();
+    for (const int adapter : members_of(set).adapters) {
+      double sum = 0.0;
+      for (const int task : set) sum += single_losses_.at({adapter, task});
+      if (sum < lowest) {
+        lowest = sum;
+        medoids_[set] = adapter;
+      }
+    }
+  }
+}
+
+std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> requests,
+                                               std::span<const Query> queries, Split split) {
   std::vector<double> values(queries.size(), 0.0);
   for (std::size_t begin = 0; begin < requests.size();) {
     std::uint64_t bytes = 0;
@@ -48,7 +95,7 @@ std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
     {
       const auto timer = parts_.timers.scope("merge");
       merged = merge_distributed(parts_.comm, parts_.adapters, plan_,
-                                 std::span(requests).subspan(begin, end - begin));
+                                 requests.subspan(begin, end - begin));
     }
     work_.merges += static_cast<std::int64_t>(end - begin);
     evaluate_wave(merged, static_cast<int>(begin), queries, split, values);

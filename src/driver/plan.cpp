@@ -71,7 +71,9 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   plan.imbalance = comm::imbalance(costs, job.tasks->owners(), comm.size());
 
   MergePlan merging;
-  merging.method = &merge::find_method(options.merge_method);
+  // A medoid is no larger than the result of `average`.
+  merging.method =
+      &merge::find_method(options.merge_method == medoid_method ? "average" : options.merge_method);
   merging.options = options.merge;
   MergeRequest all;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);

@@ -247,7 +247,10 @@ results::Provenance provenance(const comm::Communicator& comm, const RunOptions&
 
 MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
   MergePlan plan;
-  plan.method = &merge::find_method(options.merge_method);
+  const bool medoid = options.merge_method == medoid_method;
+  plan.representative = medoid ? Representative::medoid : Representative::merged;
+  // `cat` of one adapter is that adapter.
+  plan.method = &merge::find_method(medoid ? "cat" : options.merge_method);
   plan.options = options.merge;
   plan.stored_dtype = options.merged_dtype.value_or(adapters.widest_dtype());
   plan.exchange_bytes = options.exchange_mib << 20;

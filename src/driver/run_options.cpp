@@ -60,7 +60,9 @@ void validate_search(const RunOptions& options) {
   require(options.ranks_per_node >= 0, "--ranks-per-node must not be negative", "", "");
   require(options.exchange_mib >= 1, "--exchange-mib must be at least 1", "", "");
   require(options.merged_mib >= 1, "--merged-mib must be at least 1", "", "");
-  merge::validate(merge::find_method(options.merge_method), options.merge);
+  if (options.merge_method != medoid_method) {
+    merge::validate(merge::find_method(options.merge_method), options.merge);
+  }
 }
 
 void validate(const RunOptions& options, int n_tasks) {

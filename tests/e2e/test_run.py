@@ -110,6 +110,22 @@ class Run(Case):
                              DEMO / "examples" / f"{names[task]}.jsonl", "--json", result)
                 self.assertEqual(json.loads(result.read_text())["mean"], loss[task, cluster])
 
+    def test_medoid_is_the_member_that_serves_its_cluster_best(self):
+        tasks = demo_manifest(3)["tasks"]
+        manifest = write_manifest(self.folder / "small.json", demo_manifest(3))
+        output = self.run_demo("medoid", "--method", "medoid", "--merged-dtype", "f32", ranks=2,
+                               manifest=manifest, k=1)
+        losses = numpy.empty((3, 3))
+        for a, member in enumerate(tasks):
+            for t, task in enumerate(tasks):
+                result = self.folder / "losses.json"
+                self.succeed("evaluate", "--model", DEMO / "model", "--adapter", member["adapter"],
+                             "--examples", task["examples"], "--json", result)
+                losses[a, t] = json.loads(result.read_text())["mean"]
+        best = losses[losses.mean(axis=1).argmin()]
+        with h5py.File(output / "results.h5") as file:
+            numpy.testing.assert_allclose(file["result/loss"][:, 0], best, rtol=1e-5)
+
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
         whole = self.run_demo("whole", restarts=6, ranks=2)

@@ -15,9 +15,16 @@ struct MergeRequest {
   std::vector<double> weights;  ///< one per adapter
 };
 
+/// What serves a cluster.
+enum class Representative {
+  merged,  ///< its adapters, merged
+  medoid,  ///< the one of its adapters that serves its tasks best, as it is
+};
+
 /// How adapters are merged, and how much memory a rank spends on it.
 struct MergePlan {
   const merge::Method* method = nullptr;
+  Representative representative = Representative::merged;
   merge::Options options;
   /// Merged factors are rounded to this type, so that what is evaluated is what gets written.
   DType stored_dtype = DType::f32;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "d2c/cluster/oracle.hpp"
@@ -59,7 +61,8 @@ class DistributedOracle final : public cluster::LossOracle {
   /// The merged adapter of a set, on every rank.
   [[nodiscard]] lora::FactorMap merged(const cluster::TaskSet& set);
 
-  /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it.
+  /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it. With
+  /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
 
   /// Type that merged factors are rounded to.
@@ -67,6 +70,13 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] const WorkCounts& work() const { return work_; }
 
  private:
+  /// All adapters of a set's tasks, whatever represents it.
+  [[nodiscard]] MergeRequest members_of(const cluster::TaskSet& set) const;
+  /// Losses under the merged adapter of each request. Collective.
+  [[nodiscard]] std::vector<double> measure(std::span<const MergeRequest> requests,
+                                            std::span<const cluster::Query> queries, Split split);
+  /// Finds the adapter with the lowest mean loss over the tasks of each set that has none yet.
+  void choose_medoids(std::span<const cluster::TaskSet> sets);
   [[nodiscard]] double evaluate(int task, Split split);
   void evaluate_wave(std::span<const lora::FactorMap> merged, int first_set,
                      std::span<const cluster::Query> queries, Split split,
@@ -77,6 +87,8 @@ class DistributedOracle final : public cluster::LossOracle {
   MergePlan plan_;
   std::uint64_t wave_bytes_;
   WorkCounts work_;
+  std::map<std::pair<int, int>, double> single_losses_;  ///< (adapter, task), few-shot
+  std::map<cluster::TaskSet, int> medoids_;
 };
 
 }  // namespace d2c::driver

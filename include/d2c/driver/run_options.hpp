@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "d2c/cluster/objective.hpp"
 #include "d2c/eval/batch.hpp"
@@ -14,6 +15,9 @@ namespace d2c::driver {
 
 /// Where the merged adapters go.
 enum class MergedOutput { peft, hdf5, both };
+
+/// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
+inline constexpr std::string_view medoid_method = "medoid";
 
 /// Everything that decides what a job does. The defaults are here; the command line fills it in,
 /// validate() checks it, to_json() records it in the results.
