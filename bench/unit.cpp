@@ -36,10 +36,10 @@ struct Shape {
 const std::vector<Shape> shapes{
     {"656K", {2, 128, 384, 8, 4, 2048}, 8, {}},
     {"135M", {8, 576, 1536, 9, 3, 49152}, 16, {}},
-    {"1B", {2, 2048, 8192, 32, 8, 32000}, 16, {}},
+    {"1B", {4, 2048, 8192, 32, 8, 32000}, 16, {}},
     // One prediction: what remains of the vocabulary is negligible.
     {"135M-prompt", {8, 576, 1536, 9, 3, 64}, 0, {.shared = 0, .response = 1}},
-    {"1B-prompt", {2, 2048, 8192, 32, 8, 64}, 0, {.shared = 0, .response = 1}},
+    {"1B-prompt", {4, 2048, 8192, 32, 8, 64}, 0, {.shared = 0, .response = 1}},
 };
 
 void measure_shape(const Shape& shape, const Settings& settings) {
