@@ -10,7 +10,7 @@ namespace d2c::model {
 
 std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, Index adapter_rank,
                              Index n_threads) {
-  constexpr Index score_block = 264 * 1024;  // logits of cross_entropy
+  constexpr Index score_block = Index{264} * 1024;  // logits of cross_entropy
   const Index per_token = 2 * config.hidden_size + 2 * config.q_size() + 2 * config.kv_size() +
                           2 * config.intermediate_size + adapter_rank;
   const Index per_target = config.hidden_size + adapter_rank;

@@ -61,11 +61,13 @@ void check_batch(const ModelConfig& config, const TokenForest& forest,
     D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
     check_token(target.label, config.vocab_size);
   }
-  Index row = 0;
+  const auto end_before = [&](Index s) {
+    return s == 0 ? Index{0} : forest.segments[static_cast<std::size_t>(s - 1)].end;
+  };
   for (Index s = 0; s < std::ssize(forest.segments); ++s) {
     const Segment& segment = forest.segments[static_cast<std::size_t>(s)];
-    D2C_EXPECTS(segment.begin == row && segment.end > row && segment.parent < s);
-    row = segment.end;
+    D2C_EXPECTS(segment.begin == end_before(s) && segment.end > segment.begin &&
+                segment.parent < s);
     const Index end = segment.first_position + segment.length();
     if (config.rope.longest > 0 && end > config.rope.longest) {
       throw InputError({},
@@ -75,7 +77,7 @@ void check_batch(const ModelConfig& config, const TokenForest& forest,
                         "shorten the example"});
     }
   }
-  D2C_EXPECTS(row == std::ssize(forest.ids));
+  D2C_EXPECTS(end_before(std::ssize(forest.segments)) == std::ssize(forest.ids));
 }
 
 }  // namespace
@@ -115,8 +117,7 @@ class Decoder::Workspace {
     target_rows_.clear();
     for (const Target& target : targets) target_rows_.push_back(target.row);
     std::ranges::sort(target_rows_);
-    const auto surplus = std::ranges::unique(target_rows_);
-    target_rows_.erase(surplus.begin(), surplus.end());
+    target_rows_.erase(std::unique(target_rows_.begin(), target_rows_.end()), target_rows_.end());
   }
 
   [[nodiscard]] Timed timed(Phase phase) const { return {phases_, phase}; }

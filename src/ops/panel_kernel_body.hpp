@@ -16,6 +16,7 @@ template <int width, int vectors, int rows>
 struct Tile {
   using Vector [[gnu::vector_size(width * sizeof(float))]] = float;
   static constexpr int columns = width * vectors;
+  static constexpr Index step = width;  // from vector to vector, for address arithmetic
 
   static Vector load(const float* from) {
     Vector value;
@@ -32,7 +33,7 @@ struct Tile {
     Vector sum[rows][vectors];
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; ++v) {
-        sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * width) : Vector{};
+        sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * step) : Vector{};
       }
     }
     for (int i = 0; i < rows; ++i) {
@@ -55,7 +56,7 @@ struct Tile {
     }
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; ++v) {
-        float* to = c + i * ldc + v * width;
+        float* to = c + i * ldc + v * step;
         store(to, p.store == Store::add ? load(to) + sum[i][v] : sum[i][v]);
       }
     }
