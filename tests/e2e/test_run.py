@@ -110,6 +110,18 @@ class Run(Case):
                              DEMO / "examples" / f"{names[task]}.jsonl", "--json", result)
                 self.assertEqual(json.loads(result.read_text())["mean"], loss[task, cluster])
 
+    def test_tasks_without_held_out_examples_are_left_out_of_held_out_figures(self):
+        manifest = demo_manifest(4)
+        for task in manifest["tasks"][1::2]:
+            del task["test"]
+        output = self.run_demo("part", manifest=write_manifest(self.folder / "part.json", manifest), k=2)
+        with h5py.File(output / "results.h5") as file:
+            missing = numpy.isnan(file["heldout/loss"][:, 0])
+            self.assertEqual(list(missing), [False, True, False, True])
+            self.assertFalse(numpy.isnan(file["result/loss"][...]).any())
+            gain = file["heldout/gain"][...]
+            self.assertEqual(list(numpy.isnan(gain)), list(missing))
+
     def test_medoid_is_the_member_that_serves_its_cluster_best(self):
         tasks = demo_manifest(3)["tasks"]
         manifest = write_manifest(self.folder / "small.json", demo_manifest(3))
