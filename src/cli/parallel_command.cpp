@@ -13,6 +13,10 @@ namespace d2c::cli {
 namespace {
 
 int end_all(comm::Communicator& comm, ExitCode code, const char* what) {
+  if (comm.size() == 1) {
+    fmt::print(stderr, "d2c: {}\n", what);
+    return static_cast<int>(code);
+  }
   // A failure that every rank meets by itself shall be told once: rank 0 is faster, and takes the
   // others down before they speak.
   if (!comm.is_root()) std::this_thread::sleep_for(std::chrono::milliseconds(300));

@@ -54,7 +54,12 @@ std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cl
 MergedFolders::MergedFolders(fs::path output, bool overwrite)
     : output_(std::move(output)), overwrite_(overwrite) {}
 
-void MergedFolders::prepare() const {
+MergedFolders::~MergedFolders() {
+  std::error_code ignored;
+  if (prepared_) fs::remove_all(partial(), ignored);
+}
+
+void MergedFolders::prepare() {
   if (!overwrite_) {
     for (const char* name : {"results.h5", "merged"}) {
       if (fs::exists(output_ / name)) {
@@ -67,6 +72,7 @@ void MergedFolders::prepare() const {
   std::error_code error;
   fs::remove_all(partial(), error);
   fs::create_directories(partial(), error);
+  prepared_ = true;
   if (error) {
     throw InputError({output_, {}}, {"cannot be made: " + error.message(),
                                      "the results need a place", "choose another --output"});

@@ -20,14 +20,19 @@ namespace d2c::driver {
 class MergedFolders {
  public:
   MergedFolders(std::filesystem::path output, bool overwrite);
+  /// Removes what was not published.
+  ~MergedFolders();
+  MergedFolders(const MergedFolders&) = delete;
+  MergedFolders& operator=(const MergedFolders&) = delete;
   /// @throws InputError if there are results that must not be overwritten, or no folder can be made
-  void prepare() const;
+  void prepare();
   [[nodiscard]] std::filesystem::path partial() const { return output_ / "merged.partial"; }
   void publish() const;
 
  private:
   std::filesystem::path output_;
   bool overwrite_;
+  bool prepared_ = false;
 };
 
 /// Merges each cluster once more and writes it: a PEFT folder (by the ranks in turn) and, where

@@ -165,7 +165,7 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
 
 std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& options,
                                        const RunContext& context) {
-  const MergedFolders folders(options.output, options.overwrite);
+  MergedFolders folders(options.output, options.overwrite);
   std::unique_ptr<results::ResultsWriter> writer;
   comm::agree(comm, [&] {
     validate(options);
@@ -210,12 +210,7 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   };
   const cluster::SearchResult search =
       cluster::search_method(options.search).run(problem, search_options(options));
-  if (checkpointing.stopped_by_signal()) {
-    comm::agree(comm, [&] {
-      if (comm.is_root()) std::filesystem::remove_all(folders.partial());
-    });
-    return std::nullopt;
-  }
+  if (checkpointing.stopped_by_signal()) return std::nullopt;
   describe_search(search, progress, out);
   describe_result(search, out);
   if (job.tasks->any_held_out()) {
@@ -234,10 +229,7 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   out.timing = phase_report(comm, timers, total.seconds());
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    if (options.merged_output != MergedOutput::hdf5)
-      folders.publish();
-    else
-      std::filesystem::remove_all(folders.partial());
+    if (options.merged_output != MergedOutput::hdf5) folders.publish();
     writer->finish(out);
     checkpointing.remove();
   });

@@ -59,6 +59,14 @@ class BadInput(Case):
     def test_unknown_method(self):
         self.run_fails(2, ["nonsense", "average"], "--method", "nonsense")
 
+    def test_search_that_cannot_be_done(self):
+        self.run_fails(2, ["kmeans_trimmed"], "--search", "kmeans_trimmed")
+
+    def test_failed_job_leaves_nothing_behind(self):
+        self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")
+        self.run_fails(3, ["absent"])
+        self.assertEqual(list((self.folder / "out").iterdir()), [])
+
     def test_unknown_command(self):
         self.fail_with(2, ["frobnicate", "--help"], "frobnicate")
 
