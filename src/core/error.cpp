@@ -29,6 +29,8 @@ InputError::InputError(Where where, Message message)
       where_(std::move(where)),
       message_(std::move(message)) {}
 
+// Taken by value as in InputError: callers pass temporaries.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 UsageError::UsageError(Message message) : Error(ExitCode::usage, message.line()) {}
 
 void detail::contract_failed(const char* condition, const char* file, int line) {

@@ -145,8 +145,8 @@ std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm, const A
       }
     }
     // Requests of one call may share adapters.
-    std::ranges::sort(shipments);
-    shipments.erase(std::ranges::unique(shipments).begin(), shipments.end());
+    std::sort(shipments.begin(), shipments.end());
+    shipments.erase(std::unique(shipments.begin(), shipments.end()), shipments.end());
     const ReceivedFactors received = store.ship(shipments);
     comm::agree(comm, [&] {
       for (std::size_t u = begin; u < end; ++u) {

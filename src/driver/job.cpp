@@ -61,9 +61,8 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
       load_model_folder(comm, job.manifest.model, options.ranks_per_node));
   const std::vector<fs::path> folders = distinct_adapters(job.manifest, job.adapter_of_task);
   const auto owners = comm::balance(file_sizes(comm, folders), comm.size());
-  job.adapters =
-      std::make_unique<AdapterStore>(comm, folders, owners, job.model->model.target_modules(),
-                                     job.manifest.model);
+  job.adapters = std::make_unique<AdapterStore>(
+      comm, folders, owners, job.model->model.target_modules(), job.manifest.model);
   job.tasks =
       std::make_unique<TaskStore>(comm, job.manifest, job.model->encoding(), job.model->limits(),
                                   PackOptions{options.loss_on, options.batch_tokens});

@@ -31,6 +31,7 @@ Losses losses_of(DistributedOracle& oracle, const cluster::Partition& partition,
     if (!members.empty()) sets.push_back(std::move(members));
   }
   std::vector<cluster::Query> queries;
+  queries.reserve(static_cast<std::size_t>(partition.n_tasks()));
   for (int task = 0; task < partition.n_tasks(); ++task) {
     queries.push_back({set_of_cluster[static_cast<std::size_t>(partition[task])], task});
   }

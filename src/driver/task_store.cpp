@@ -70,8 +70,10 @@ std::map<int, Examples> send_to_owners(comm::Communicator& comm, std::map<int, E
   }
 
   std::vector<comm::Parcel> to_send;
+  to_send.reserve(outgoing.size());
   for (auto& [rank, parcel] : outgoing) to_send.push_back(std::move(parcel));
   std::vector<comm::Parcel> to_receive;
+  to_receive.reserve(incoming.size());
   for (auto& [rank, parcel] : incoming) to_receive.push_back(std::move(parcel));
   comm.exchange(to_send, to_receive);
   for (const comm::Parcel& parcel : to_receive) {

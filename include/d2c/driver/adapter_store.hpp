@@ -19,6 +19,7 @@ struct Shipment {
   int adapter = 0;
   int module = 0;  ///< index into AdapterStore::modules()
   int to = 0;      ///< rank
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 for one
   [[nodiscard]] auto operator<=>(const Shipment&) const = default;
 };
 
