@@ -27,14 +27,19 @@ std::string model_card(const RunOptions& options, const Job& job,
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
   for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
     if (results.result.assignment[task] != cluster) continue;
-    const auto place = std::ranges::find(request.adapters, job.adapter_of_task[task]);
-    const auto member = static_cast<std::size_t>(place - request.adapters.begin());
-    card += fmt::format(
-        "| {} | {} | {:.4g} | {} of {} | {:.4f} | {:.4f} | {:.4f} |\n", results.tasks.name[task],
-        fs::path(results.tasks.adapter[task]).filename().string(), request.weights[member],
-        job.adapters->n_applied(request.adapters[member]), job.adapters->modules().size(),
-        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
-        results.baselines.at("own")[task], results.baselines.at("base")[task]);
+    const int adapter = job.adapter_of_task[task];
+    // A medoid stands for tasks whose own adapters have no part in it.
+    const auto place = std::ranges::find(request.adapters, adapter);
+    const double weight =
+        place == request.adapters.end()
+            ? 0.0
+            : request.weights[static_cast<std::size_t>(place - request.adapters.begin())];
+    card += fmt::format("| {} | {} | {:.4g} | {} of {} | {:.4f} | {:.4f} | {:.4f} |\n",
+                        results.tasks.name[task],
+                        fs::path(results.tasks.adapter[task]).filename().string(), weight,
+                        job.adapters->n_applied(adapter), job.adapters->modules().size(),
+                        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
+                        results.baselines.at("own")[task], results.baselines.at("base")[task]);
   }
   card +=
       "\nModules: how many of the base model's the adapter changes; it counts as zero in the "

@@ -137,6 +137,10 @@ class Run(Case):
         best = losses[losses.mean(axis=1).argmin()]
         with h5py.File(output / "results.h5") as file:
             numpy.testing.assert_allclose(file["result/loss"][:, 0], best, rtol=1e-5)
+        card = (output / "merged" / "cluster_00" / "README.md").read_text()
+        rows = [line.split(" | ") for line in card.splitlines() if line.startswith("| reverse")]
+        weights = [float(row[2]) for row in rows]
+        self.assertEqual(weights, [float(a == losses.mean(axis=1).argmin()) for a in range(3)])
 
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
