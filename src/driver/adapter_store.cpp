@@ -6,18 +6,16 @@
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
 
+#include "wire.hpp"
+
 namespace d2c::driver {
 namespace {
 
-void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
-  bytes.insert(bytes.end(), more.begin(), more.end());
-}
-
 /// Wire form of factors: scaling as double, then A and B; the shapes are known to both sides.
 void append_factors(std::vector<std::byte>& bytes, const lora::Factors& factors) {
-  append(bytes, std::as_bytes(std::span(&factors.scaling, 1)));
-  append(bytes, std::as_bytes(factors.a.values()));
-  append(bytes, std::as_bytes(factors.b.values()));
+  append_wire(bytes, std::span(&factors.scaling, 1));
+  append_wire(bytes, factors.a.values());
+  append_wire(bytes, factors.b.values());
 }
 
 const std::byte* take(const std::byte* from, std::span<std::byte> to) {

@@ -1,7 +1,6 @@
 #include "checkpointing.hpp"
 
 #include <array>
-#include <cstring>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -12,6 +11,8 @@
 #include "d2c/core/signals.hpp"
 #include "d2c/results/checkpoint.hpp"
 
+#include "wire.hpp"
+
 namespace d2c::driver {
 namespace {
 
@@ -21,38 +22,29 @@ using Entry = cluster::CachedOracle::Entry;
 /// Wire form of cached losses: per entry the sizes of its three parts, then the parts.
 std::vector<std::byte> pack(const std::vector<Entry>& entries) {
   std::vector<std::byte> bytes;
-  const auto append = [&bytes](auto values) {
-    const auto raw = std::as_bytes(values);
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-  };
   for (const Entry& entry : entries) {
     const std::array<std::uint64_t, 3> sizes{entry.set.size(), entry.tasks.size(),
                                              entry.losses.size()};
-    append(std::span(sizes));
-    append(std::span(entry.set));
-    append(std::span(entry.tasks));
-    append(std::span(entry.losses));
+    append_wire(bytes, std::span(sizes));
+    append_wire(bytes, std::span(entry.set));
+    append_wire(bytes, std::span(entry.tasks));
+    append_wire(bytes, std::span(entry.losses));
   }
   return bytes;
 }
 
 std::vector<Entry> unpack(std::span<const std::byte> bytes) {
-  const auto take = [&bytes](auto values) {
-    const auto raw = std::as_writable_bytes(values);
-    if (!raw.empty()) std::memcpy(raw.data(), bytes.data(), raw.size());
-    bytes = bytes.subspan(raw.size());
-  };
   std::vector<Entry> entries;
   while (!bytes.empty()) {
     std::array<std::uint64_t, 3> sizes{};
-    take(std::span(sizes));
+    take_wire(bytes, std::span(sizes));
     Entry& entry = entries.emplace_back();
     entry.set.resize(sizes[0]);
     entry.tasks.resize(sizes[1]);
     entry.losses.resize(sizes[2]);
-    take(std::span(entry.set));
-    take(std::span(entry.tasks));
-    take(std::span(entry.losses));
+    take_wire(bytes, std::span(entry.set));
+    take_wire(bytes, std::span(entry.tasks));
+    take_wire(bytes, std::span(entry.losses));
   }
   return entries;
 }

@@ -1,10 +1,11 @@
 #include "d2c/driver/distributed_merge.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
+
+#include "wire.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -87,26 +88,18 @@ lora::Factors merge_unit(const AdapterStore& store, const MergePlan& plan,
   return merged;
 }
 
-void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
-  bytes.insert(bytes.end(), more.begin(), more.end());
-}
-
 /// Unpacks what one rank merged into the adapters.
 void collect(std::span<const std::byte> bytes, std::span<const Unit> units,
              const AdapterStore& store, std::vector<lora::FactorMap>& merged) {
-  const auto take = [&bytes](std::span<std::byte> to) {
-    if (!to.empty()) std::memcpy(to.data(), bytes.data(), to.size());
-    bytes = bytes.subspan(to.size());
-  };
   while (!bytes.empty()) {
     MergedHeader header;
-    take(std::as_writable_bytes(std::span(&header, 1)));
+    take_wire(bytes, std::span(&header, 1));
     const Unit& unit = units[static_cast<std::size_t>(header.unit)];
     const auto& shape = store.modules()[static_cast<std::size_t>(unit.module)];
     lora::Factors factors{Matrix(header.rank, shape.d_in), Matrix(shape.d_out, header.rank),
                           header.scaling};
-    take(std::as_writable_bytes(factors.a.values()));
-    take(std::as_writable_bytes(factors.b.values()));
+    take_wire(bytes, factors.a.values());
+    take_wire(bytes, factors.b.values());
     merged[static_cast<std::size_t>(unit.request)].emplace(shape.name, std::move(factors));
   }
 }
@@ -154,9 +147,9 @@ std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm, const A
         const auto& request = requests[static_cast<std::size_t>(units[u].request)];
         const lora::Factors factors = merge_unit(store, plan, request, units[u], received);
         const MergedHeader header{static_cast<std::int64_t>(u), factors.rank(), factors.scaling};
-        append(own, std::as_bytes(std::span(&header, 1)));
-        append(own, std::as_bytes(factors.a.values()));
-        append(own, std::as_bytes(factors.b.values()));
+        append_wire(own, std::span(&header, 1));
+        append_wire(own, factors.a.values());
+        append_wire(own, factors.b.values());
       }
     });
     begin = end;

@@ -1,10 +1,11 @@
 #include "d2c/driver/task_store.hpp"
 
-#include <cstring>
 #include <sstream>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
+
+#include "wire.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -19,8 +20,7 @@ void append_examples(std::vector<std::byte>& bytes, const Examples& examples) {
     words.push_back(static_cast<std::int32_t>(example.prompt_len));
     words.insert(words.end(), example.ids.begin(), example.ids.end());
   }
-  const auto raw = std::as_bytes(std::span(words));
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
+  append_wire(bytes, std::span(words));
 }
 
 std::size_t wire_size(const TaskFacts& facts) {
@@ -30,15 +30,14 @@ std::size_t wire_size(const TaskFacts& facts) {
 Examples take_examples(std::span<const std::byte>& bytes) {
   const auto take = [&bytes] {
     std::int32_t word = 0;
-    std::memcpy(&word, bytes.data(), sizeof word);
-    bytes = bytes.subspan(sizeof word);
+    take_wire(bytes, std::span(&word, 1));
     return word;
   };
   Examples examples(static_cast<std::size_t>(take()));
   for (eval::Example& example : examples) {
     example.ids.resize(static_cast<std::size_t>(take()));
     example.prompt_len = take();
-    for (std::int32_t& id : example.ids) id = take();
+    take_wire(bytes, std::span(example.ids));
   }
   return examples;
 }
