@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 scripts/install-packages.sh
 scripts/build.sh release d2c
 . scripts/mpi-env.sh
-mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 --restarts 10 \
+mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 \
   --output demo-output --overwrite

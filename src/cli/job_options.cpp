@@ -96,6 +96,8 @@ std::vector<po::options_description> job_option_groups() {
       ("objective", po::value<std::string>()->default_value("loss"),
        "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its own "
        "adapter to the base model) or worst (the worst task on that scale)")
+      ("verify-examples", po::value<int>()->default_value(defaults.verify_examples),
+       "examples of each task to keep from the search, spread evenly over its file: what the result is worth on them is reported")
       ("loss-on", po::value<std::string>()->default_value("response"),
        "tokens that count: response or all");
   // clang-format on
@@ -138,6 +140,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.max_hours = values["max-hours"].as<double>();
   options.allow_empty = values["allow-empty"].as<bool>();
   options.objective = cluster::objective_kind(values["objective"].as<std::string>());
+  options.verify_examples = values["verify-examples"].as<int>();
   options.loss_on = choice<eval::LossOn>(
       values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
   options.merge_method = values["method"].as<std::string>();

@@ -228,13 +228,19 @@ void CachedOracle::measure(std::span<const TaskSet> sets, std::span<const Missin
 double CachedOracle::reduce(int task, const double* fold_losses, Folds folds) const {
   double sum = 0;
   double total = 0;
+  int n_used = 0;
+  double last = std::numeric_limits<double>::quiet_NaN();
   for (std::size_t fold = 0; fold < chosen_.size(); ++fold) {
     if ((chosen_[fold] != 0) != (folds == Folds::chosen)) continue;
     const double weight = weights_[static_cast<std::size_t>(task) * chosen_.size() + fold];
+    if (!(weight > 0)) continue;
     sum += weight * fold_losses[fold];
     total += weight;
+    last = fold_losses[fold];
+    ++n_used;
   }
-  return total > 0 ? sum / total : std::numeric_limits<double>::quiet_NaN();
+  // The mean of one value is that value, to the last bit.
+  return n_used > 1 ? sum / total : last;
 }
 
 }  // namespace d2c::cluster

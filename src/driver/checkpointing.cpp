@@ -101,6 +101,7 @@ bool Checkpointing::stop(const cluster::CachedOracle& cache) {
 void Checkpointing::write(const cluster::CachedOracle& cache) {
   results::Checkpoint checkpoint;
   checkpoint.config_hash = hash_;
+  checkpoint.n_folds = cache.n_folds();
   for (Entry& entry : cache.save()) {
     checkpoint.cache.push_back(
         {std::move(entry.set), std::move(entry.tasks), std::move(entry.losses)});

@@ -14,8 +14,9 @@ namespace d2c::driver {
 using cluster::Query;
 using cluster::TaskSet;
 
-DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan, std::uint64_t wave_bytes)
-    : parts_(parts), plan_(plan), wave_bytes_(wave_bytes) {}
+DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
+                                     cluster::ExampleFolds folds, std::uint64_t wave_bytes)
+    : parts_(parts), plan_(plan), folds_(folds), wave_bytes_(wave_bytes) {}
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   if (plan_.representative == Representative::merged) return members_of(set);
@@ -61,9 +62,11 @@ void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {
     }
   }
   const std::vector<double> values = measure(singles, queries, Split::few_shot);
+  const auto n = static_cast<std::size_t>(n_folds());
   for (std::size_t q = 0; q < queries.size(); ++q) {
     const int adapter = singles[static_cast<std::size_t>(queries[q].set)].adapters.front();
-    single_losses_[{adapter, queries[q].task}] = values[q];
+    const int task = queries[q].task;
+    single_losses_[{adapter, task}] = mean_to_choose_by(task, &values[q * n]);
   }
 
   for (const TaskSet& set : sets) {
@@ -80,9 +83,24 @@ void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {
   }
 }
 
+double DistributedOracle::mean_to_choose_by(int task, const double* fold_losses) const {
+  std::vector<double> examples(static_cast<std::size_t>(folds_.choose), 0.0);
+  for (const int fold : folds_.of(parts_.tasks.facts(task, Split::few_shot).n_examples)) {
+    if (fold < folds_.choose) examples[static_cast<std::size_t>(fold)] += 1;
+  }
+  double sum = 0.0;
+  double total = 0.0;
+  for (std::size_t fold = 0; fold < examples.size(); ++fold) {
+    sum += examples[fold] * fold_losses[fold];
+    total += examples[fold];
+  }
+  return sum / total;
+}
+
 std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> requests,
                                                std::span<const Query> queries, Split split) {
-  std::vector<double> values(queries.size(), 0.0);
+  std::vector<double> values(queries.size() * static_cast<std::size_t>(folds_of(split).n_folds()),
+                             0.0);
   for (std::size_t begin = 0; begin < requests.size();) {
     std::uint64_t bytes = 0;
     std::size_t end = begin;
@@ -126,28 +144,38 @@ void DistributedOracle::evaluate_wave(std::span<const lora::FactorMap> merged, i
   for (std::size_t set = 0; set < merged.size(); ++set) {
     if (of_set[set].empty()) continue;
     parts_.evaluator.use(&merged[set]);
-    for (const std::size_t q : of_set[set]) values[q] = evaluate(queries[q].task, split);
+    const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+    for (const std::size_t q : of_set[set]) evaluate(queries[q].task, split, &values[q * n]);
   }
 }
 
-double DistributedOracle::evaluate(int task, Split split) {
+void DistributedOracle::evaluate(int task, Split split, double* values) {
   const PackedTask& packed = parts_.tasks.local(task, split);
-  double sum = 0.0;
+  const cluster::ExampleFolds folds = folds_of(split);
+  const std::vector<int> fold_of = folds.of(packed.n_examples);
+  std::vector<double> examples(static_cast<std::size_t>(folds.n_folds()), 0.0);
+  std::fill_n(values, examples.size(), 0.0);
+  std::size_t example = 0;
   for (const double loss : parts_.evaluator.example_losses(packed.batches, packed.n_examples)) {
-    sum += loss;
+    const auto fold = static_cast<std::size_t>(fold_of[example++]);
+    values[fold] += loss;
+    examples[fold] += 1;
   }
-  return sum / static_cast<double>(packed.n_examples);
+  for (std::size_t fold = 0; fold < examples.size(); ++fold) {
+    if (examples[fold] > 0) values[fold] /= examples[fold];
+  }
 }
 
 void DistributedOracle::share(std::vector<double>& values, Split split,
                               std::span<const Query> queries) {
   const auto timer = parts_.timers.scope("reduce");
   parts_.comm.sum(values);
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    const int task = queries[q].task;
+  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const int task = queries[i / n].task;
     if (parts_.tasks.facts(task, split).n_examples == 0) {
-      values[q] = std::numeric_limits<double>::quiet_NaN();
-    } else if (!std::isfinite(values[q])) {
+      values[i] = std::numeric_limits<double>::quiet_NaN();
+    } else if (!std::isfinite(values[i])) {
       throw InputError({}, {fmt::format("the loss of task {} is not finite", task),
                             "no cluster can be chosen for it",
                             "check its adapter and the base model with `d2c evaluate`"});
@@ -156,7 +184,8 @@ void DistributedOracle::share(std::vector<double>& values, Split split,
 }
 
 std::vector<double> DistributedOracle::base_losses(Split split) {
-  std::vector<double> values(static_cast<std::size_t>(n_tasks()), 0.0);
+  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  std::vector<double> values(static_cast<std::size_t>(n_tasks()) * n, 0.0);
   std::vector<Query> queries;
   {
     const auto timer = parts_.timers.scope("evaluate");
@@ -165,7 +194,7 @@ std::vector<double> DistributedOracle::base_losses(Split split) {
       queries.push_back({0, task});
       if (parts_.tasks.owner(task) == parts_.comm.rank() &&
           parts_.tasks.facts(task, split).n_examples > 0) {
-        values[static_cast<std::size_t>(task)] = evaluate(task, split);
+        evaluate(task, split, &values[static_cast<std::size_t>(task) * n]);
       }
     }
   }
@@ -187,7 +216,8 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
   for (const auto& tasks : tasks_of_rank) rounds = std::max(rounds, tasks.size());
 
   const auto n_modules = static_cast<int>(parts_.adapters.modules().size());
-  std::vector<double> values(static_cast<std::size_t>(n_tasks()), 0.0);
+  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  std::vector<double> values(static_cast<std::size_t>(n_tasks()) * n, 0.0);
   for (std::size_t round = 0; round < rounds; ++round) {
     std::vector<Shipment> shipments;
     int mine = -1;
@@ -218,7 +248,7 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
       }
       parts_.evaluator.use(&factors);
     }
-    values[static_cast<std::size_t>(mine)] = evaluate(mine, split);
+    evaluate(mine, split, &values[static_cast<std::size_t>(mine) * n]);
   }
   share(values, split, queries);
   return values;

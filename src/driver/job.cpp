@@ -4,7 +4,10 @@
 #include <map>
 #include <system_error>
 
+#include <fmt/format.h>
+
 #include "d2c/comm/distribution.hpp"
+#include "d2c/core/error.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -48,6 +51,18 @@ std::vector<double> file_sizes(comm::Communicator& comm, const std::vector<fs::p
   return sizes;
 }
 
+/// A search needs at least one example of every task.
+void check_kept_examples(const Job& job, int kept) {
+  for (int task = 0; kept > 0 && task < job.tasks->n_tasks(); ++task) {
+    const std::int64_t n = job.tasks->facts(task, Split::few_shot).n_examples;
+    if (n > kept) continue;
+    throw InputError(
+        {job.manifest.tasks[static_cast<std::size_t>(task)].examples, {}},
+        {fmt::format("has {} example{}, and --verify-examples is {}", n, n == 1 ? "" : "s", kept),
+         "the search would see nothing of the task", "keep fewer examples or give the task more"});
+  }
+}
+
 }  // namespace
 
 Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers) {
@@ -66,6 +81,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   job.tasks =
       std::make_unique<TaskStore>(comm, job.manifest, job.model->encoding(), job.model->limits(),
                                   PackOptions{options.loss_on, options.batch_tokens});
+  comm::agree(comm, [&] { check_kept_examples(job, options.verify_examples); });
   return job;
 }
 

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <span>
 #include <utility>
 
 #include "d2c/cluster/objective.hpp"
@@ -22,7 +21,7 @@ cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
   return {assignment, k};
 }
 
-/// Loss of every task under the merged adapter of its own cluster. [task]
+/// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
 Losses losses_of(DistributedOracle& oracle, const cluster::Partition& partition, Split split) {
   std::vector<cluster::TaskSet> sets;
   std::vector<int> set_of_cluster;
@@ -38,49 +37,6 @@ Losses losses_of(DistributedOracle& oracle, const cluster::Partition& partition,
   return oracle.losses(sets, queries, split);
 }
 
-/// Loss of every task under every cluster's merged adapter; NaN for empty clusters. [task, cluster]
-Losses loss_matrix(DistributedOracle& oracle, const cluster::Partition& partition, Split split) {
-  std::vector<cluster::TaskSet> sets;
-  std::vector<cluster::Query> queries;
-  std::vector<std::size_t> entry;
-  const auto clusters = partition.clusters();
-  for (std::size_t k = 0; k < clusters.size(); ++k) {
-    if (clusters[k].empty()) continue;
-    for (int task = 0; task < partition.n_tasks(); ++task) {
-      queries.push_back({static_cast<int>(sets.size()), task});
-      entry.push_back(static_cast<std::size_t>(task) * clusters.size() + k);
-    }
-    sets.push_back(clusters[k]);
-  }
-  Losses matrix(static_cast<std::size_t>(partition.n_tasks()) * clusters.size(),
-                std::numeric_limits<double>::quiet_NaN());
-  const Losses values = oracle.losses(sets, queries, split);
-  for (std::size_t q = 0; q < values.size(); ++q) matrix[entry[q]] = values[q];
-  return matrix;
-}
-
-Losses at_assignment(const Losses& matrix, const cluster::Partition& partition) {
-  Losses losses;
-  const auto k = static_cast<std::size_t>(partition.k());
-  for (int task = 0; task < partition.n_tasks(); ++task) {
-    losses.push_back(
-        matrix[static_cast<std::size_t>(task) * k + static_cast<std::size_t>(partition[task])]);
-  }
-  return losses;
-}
-
-/// Weighted mean over the tasks whose loss is known.
-double mean_known(const Losses& losses, std::span<const double> weights) {
-  double sum = 0;
-  double total = 0;
-  for (std::size_t t = 0; t < losses.size(); ++t) {
-    if (std::isnan(losses[t])) continue;
-    sum += weights[t] * losses[t];
-    total += weights[t];
-  }
-  return sum / total;
-}
-
 }  // namespace
 
 std::vector<double> task_weights(const Manifest& manifest) {
@@ -90,14 +46,36 @@ std::vector<double> task_weights(const Manifest& manifest) {
   return weights;
 }
 
-results::Baselines measure_baselines(DistributedOracle& oracle, const RunOptions& options,
-                                     Split split) {
+std::vector<std::int64_t> examples_per_task(const TaskStore& tasks, Split split) {
+  std::vector<std::int64_t> counts;
+  for (int task = 0; task < tasks.n_tasks(); ++task) {
+    counts.push_back(tasks.facts(task, split).n_examples);
+  }
+  return counts;
+}
+
+MeasuredBaselines measure_baselines(DistributedOracle& oracle, int k, std::uint64_t seed,
+                                    Split split) {
   const int n_tasks = oracle.n_tasks();
   const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(n_tasks), 0), 1);
   return {{"base", oracle.base_losses(split)},
           {"own", oracle.own_losses(split)},
           {"one", losses_of(oracle, one, split)},
-          {"random", losses_of(oracle, random_partition(n_tasks, options.k, options.seed), split)}};
+          {"random", losses_of(oracle, random_partition(n_tasks, k, seed), split)}};
+}
+
+results::Baselines chosen_part(const MeasuredBaselines& measured,
+                               const cluster::CachedOracle& cache) {
+  results::Baselines part;
+  for (const auto& [name, losses] : measured) part[name] = cache.mean_of_chosen(losses);
+  return part;
+}
+
+results::Baselines verify_part(const MeasuredBaselines& measured,
+                               const cluster::CachedOracle& cache) {
+  results::Baselines part;
+  for (const auto& [name, losses] : measured) part[name] = cache.mean_of_others(losses);
+  return part;
 }
 
 Comparison compare(const results::Baselines& baselines, const std::vector<double>& loss) {
@@ -113,22 +91,58 @@ Comparison compare(const results::Baselines& baselines, const std::vector<double
   return result;
 }
 
-results::HeldOut measure_held_out(DistributedOracle& oracle, const RunOptions& options,
-                                  const Job& job, const cluster::Partition& partition) {
-  results::HeldOut held_out;
-  for (int task = 0; task < oracle.n_tasks(); ++task) {
-    const TaskFacts& facts = job.tasks->facts(task, Split::held_out);
-    held_out.n_examples.push_back(facts.n_examples);
-    held_out.n_tokens.push_back(facts.n_targets);
+double objective_of(cluster::ObjectiveKind kind, const std::vector<double>& weights,
+                    const results::Baselines& baselines, const std::vector<double>& loss) {
+  std::vector<double> known;
+  std::vector<double> weight;
+  cluster::References references;
+  for (std::size_t t = 0; t < loss.size(); ++t) {
+    if (std::isnan(loss[t])) continue;
+    known.push_back(loss[t]);
+    weight.push_back(weights[t]);
+    references.base.push_back(baselines.at("base")[t]);
+    references.own.push_back(baselines.at("own")[t]);
   }
-  held_out.loss = loss_matrix(oracle, partition, Split::held_out);
-  held_out.baselines = measure_baselines(oracle, options, Split::held_out);
-  const Losses own_cluster = at_assignment(held_out.loss, partition);
-  held_out.objective = mean_known(own_cluster, task_weights(job.manifest));
-  Comparison comparison = compare(held_out.baselines, own_cluster);
-  held_out.gain = std::move(comparison.gain);
-  held_out.regret = std::move(comparison.regret);
-  return held_out;
+  if (known.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const cluster::Objective objective(kind, static_cast<int>(known.size()), weight, references);
+  return objective.score(known).value;
+}
+
+cluster::LossMatrix held_out_matrix(DistributedOracle& oracle,
+                                    const cluster::Partition& partition) {
+  std::vector<cluster::TaskSet> sets;
+  std::vector<cluster::Query> queries;
+  std::vector<int> cluster_of_query;
+  const auto clusters = partition.clusters();
+  for (int k = 0; k < partition.k(); ++k) {
+    const cluster::TaskSet& members = clusters[static_cast<std::size_t>(k)];
+    if (members.empty()) continue;
+    for (int task = 0; task < partition.n_tasks(); ++task) {
+      queries.push_back({static_cast<int>(sets.size()), task});
+      cluster_of_query.push_back(k);
+    }
+    sets.push_back(members);
+  }
+  cluster::LossMatrix matrix(partition.n_tasks(), partition.k());
+  const Losses values = oracle.losses(sets, queries, Split::held_out);
+  for (std::size_t q = 0; q < values.size(); ++q) {
+    matrix(queries[q].task, cluster_of_query[q]) = values[q];
+  }
+  return matrix;
+}
+
+results::Unseen unseen(const RunOptions& options, const std::vector<double>& weights,
+                       const cluster::Partition& partition, const cluster::LossMatrix& loss,
+                       results::Baselines baselines) {
+  const Losses own_cluster = loss.of(partition);
+  results::Unseen figures;
+  figures.loss = loss.values;
+  figures.objective = objective_of(options.objective, weights, baselines, own_cluster);
+  Comparison comparison = compare(baselines, own_cluster);
+  figures.gain = std::move(comparison.gain);
+  figures.regret = std::move(comparison.regret);
+  figures.baselines = std::move(baselines);
+  return figures;
 }
 
 }  // namespace d2c::driver

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/objective.hpp"
 #include "d2c/cluster/partition.hpp"
 #include "d2c/driver/distributed_oracle.hpp"
 #include "d2c/driver/run_options.hpp"
@@ -13,11 +17,22 @@ namespace d2c::driver {
 
 /// Weight of every task in the objective. [task]
 [[nodiscard]] std::vector<double> task_weights(const Manifest& manifest);
+/// Few-shot examples of every task. [task]
+[[nodiscard]] std::vector<std::int64_t> examples_per_task(const TaskStore& tasks, Split split);
+
+/// Losses under the baselines by name, as measured. [task, folds of the split]
+using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 
 /// The losses that every user compares with, on one split: base, own, one (all adapters merged) and
 /// random (a random partition into as many clusters). Collective.
-[[nodiscard]] results::Baselines measure_baselines(DistributedOracle& oracle,
-                                                   const RunOptions& options, Split split);
+[[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, int k,
+                                                  std::uint64_t seed, Split split);
+
+/// Baselines of few-shot examples: those that the search looks at, or those kept from it.
+[[nodiscard]] results::Baselines chosen_part(const MeasuredBaselines& measured,
+                                             const cluster::CachedOracle& cache);
+[[nodiscard]] results::Baselines verify_part(const MeasuredBaselines& measured,
+                                             const cluster::CachedOracle& cache);
 
 /// Losses of tasks on the scale from the base model to their own adapters.
 struct Comparison {
@@ -27,9 +42,20 @@ struct Comparison {
 [[nodiscard]] Comparison compare(const results::Baselines& baselines,
                                  const std::vector<double>& loss);
 
-/// The partition and the baselines on the held-out examples. Collective.
-[[nodiscard]] results::HeldOut measure_held_out(DistributedOracle& oracle,
-                                                const RunOptions& options, const Job& job,
-                                                const cluster::Partition& partition);
+/// Objective over the tasks whose loss is known; NaN if there is none.
+/// @param loss  [task] NaN = not known
+[[nodiscard]] double objective_of(cluster::ObjectiveKind kind, const std::vector<double>& weights,
+                                  const results::Baselines& baselines,
+                                  const std::vector<double>& loss);
+
+/// Loss of every task under the merged adapter of every cluster; NaN for empty clusters and for
+/// tasks without such examples. [task, cluster] Collective.
+[[nodiscard]] cluster::LossMatrix held_out_matrix(DistributedOracle& oracle,
+                                                  const cluster::Partition& partition);
+
+/// What a partition is worth on examples that the search did not see.
+[[nodiscard]] results::Unseen unseen(const RunOptions& options, const std::vector<double>& weights,
+                                     const cluster::Partition& partition,
+                                     const cluster::LossMatrix& loss, results::Baselines baselines);
 
 }  // namespace d2c::driver

@@ -95,6 +95,28 @@ void describe_search(const cluster::SearchResult& search, const ProgressLog& pro
   out.evaluations.cached = search.counts.cached;
 }
 
+/// What the partition is worth on the examples that the search did not see. Collective.
+void describe_unseen(const RunOptions& options, const Job& job, DistributedOracle& oracle,
+                     cluster::CachedOracle& cache, const MeasuredBaselines& few_shot,
+                     const cluster::SearchResult& search, results::RunResults& out) {
+  const std::vector<double> weights = task_weights(job.manifest);
+  if (options.verify_examples > 0) {
+    out.verify = unseen(options, weights, search.partition, cluster::verify(cache, search),
+                        verify_part(few_shot, cache));
+    out.verify->n_examples.assign(out.tasks.name.size(), options.verify_examples);
+  }
+  if (job.tasks->any_held_out()) {
+    out.heldout =
+        unseen(options, weights, search.partition, held_out_matrix(oracle, search.partition),
+               measure_baselines(oracle, options.k, options.seed, Split::held_out));
+    for (int task = 0; task < job.tasks->n_tasks(); ++task) {
+      const TaskFacts& facts = job.tasks->facts(task, Split::held_out);
+      out.heldout->n_examples.push_back(facts.n_examples);
+      out.heldout->n_tokens.push_back(facts.n_targets);
+    }
+  }
+}
+
 void describe_result(const cluster::SearchResult& search, results::RunResults& out) {
   out.result.assignment = search.partition.assignment();
   out.result.loss = search.loss.values;
@@ -182,9 +204,11 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   log_input(comm, context, job);
 
   eval::Evaluator evaluator(job.model->model);
+  const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
   DistributedOracle oracle(
       {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
-      merge_plan(options, *job.adapters), options.merged_mib << 20);
+      merge_plan(options, *job.adapters), folds, options.merged_mib << 20);
+  cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)));
 
   results::RunResults out;
   out.provenance = provenance(comm, options, context, job);
@@ -192,12 +216,13 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   out.objective_kind = cluster::name(options.objective);
   out.merge_method = options.merge_method;
   describe_tasks(job, out);
-  out.baselines = measure_baselines(oracle, options, Split::few_shot);
+  const MeasuredBaselines few_shot =
+      measure_baselines(oracle, options.k, options.seed, Split::few_shot);
+  out.baselines = chosen_part(few_shot, cache);
 
   const cluster::Objective objective(options.objective, oracle.n_tasks(),
                                      task_weights(job.manifest),
                                      {out.baselines.at("base"), out.baselines.at("own")});
-  cluster::CachedOracle cache(oracle);
   Checkpointing checkpointing(comm, options, out.provenance.config_hash, context.log);
   checkpointing.resume(cache);
   ProgressLog progress(comm, context);
@@ -213,9 +238,7 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   if (checkpointing.stopped_by_signal()) return std::nullopt;
   describe_search(search, progress, out);
   describe_result(search, out);
-  if (job.tasks->any_held_out()) {
-    out.heldout = measure_held_out(oracle, options, job, search.partition);
-  }
+  describe_unseen(options, job, oracle, cache, few_shot, search, out);
 
   {
     const auto timer = timers.scope("write");

@@ -25,6 +25,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["allow_empty"] = options.allow_empty;
   value["max_evaluations"] = options.max_evaluations;
   value["objective"] = cluster::name(options.objective);
+  value["verify_examples"] = options.verify_examples;
   value["merge_method"] = options.merge_method;
   value["merged_rank"] = options.merge.merged_rank;
   value["density"] = options.merge.density;
@@ -55,6 +56,8 @@ void validate_search(const RunOptions& options) {
           "use kmeans");
   require(options.max_evaluations >= 0, "--max-evaluations must not be negative", "",
           "give 0 for no limit");
+  require(options.verify_examples >= 0, "--verify-examples must not be negative", "",
+          "give the number of examples per task to keep from the search");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");
   require(options.threads >= 1, "--threads must be at least 1", "", "");
   require(options.max_hours >= 0, "--max-hours must not be negative", "", "give 0 for no limit");

@@ -60,6 +60,38 @@ void visit_baselines(Archive& archive, const std::string& group, const TaskTable
   }
 }
 
+/// Examples that the search did not see.
+struct UnseenMeaning {
+  std::string on;  ///< "test split"
+  std::string none;
+  std::string objective_units;
+};
+
+template <class Archive, class Unseen>
+void visit_unseen(Archive& archive, const std::string& group, const UnseenMeaning& meaning,
+                  const TaskTable& tasks, Unseen& figures) {
+  const std::string& on = meaning.on;
+  archive.local_scale("task", group + "/task", tasks.name, task_meaning);
+  archive.array(group + "/n_examples", {"task"}, figures.n_examples,
+                {"number of examples of the " + on, "1", ""}, Presence::optional);
+  archive.array(group + "/n_tokens", {"task"}, figures.n_tokens,
+                {"number of tokens of the " + on + " whose loss is measured", "1", ""},
+                Presence::optional);
+  archive.array(
+      group + "/loss", {"task", "cluster"}, figures.loss,
+      {"loss on the " + on + " under the merged adapter of the cluster", nats, meaning.none},
+      Presence::required);
+  archive.scalar(group + "/objective", figures.objective,
+                 {"objective of the partition on the " + on, meaning.objective_units, ""});
+  archive.array(
+      group + "/gain", {"task"}, figures.gain,
+      {"gain on the " + on + " under the merged adapter of its cluster", "1", gain_undefined},
+      Presence::optional);
+  archive.array(group + "/regret", {"task"}, figures.regret,
+                {regret_meaning + ", on the " + on, nats, meaning.none}, Presence::optional);
+  visit_baselines(archive, group + "/baseline", tasks, figures.baselines);
+}
+
 }  // namespace detail
 
 /// The one description of schema 1. An archive is a writer (Results is const) or a reader; both
@@ -159,26 +191,17 @@ void visit_schema(Archive& archive, Results& results) {
 
   detail::visit_baselines(archive, "baseline", tasks, results.baselines);
 
-  auto& heldout = results.heldout;
-  if (archive.optional_group("heldout", heldout)) {
-    const std::string no_test = "NaN: the task has no test split, or not evaluated";
-    archive.local_scale("task", "heldout/task", tasks.name, task_meaning);
-    archive.array("heldout/n_examples", {"task"}, heldout->n_examples,
-                  {"number of test examples", "1", ""}, optional);
-    archive.array("heldout/n_tokens", {"task"}, heldout->n_tokens,
-                  {"number of tokens of the test split whose loss is measured", "1", ""}, optional);
-    archive.array("heldout/loss", {"task", "cluster"}, heldout->loss,
-                  {"loss on the test split under the merged adapter of the cluster", nats, no_test},
-                  required);
-    archive.scalar("heldout/objective", heldout->objective,
-                   {"objective of the partition on the test split", objective_units, ""});
-    archive.array("heldout/gain", {"task"}, heldout->gain,
-                  {"gain on the test split under the merged adapter of its cluster", "1",
-                   detail::gain_undefined},
-                  optional);
-    archive.array("heldout/regret", {"task"}, heldout->regret,
-                  {detail::regret_meaning + ", on the test split", nats, no_test}, optional);
-    detail::visit_baselines(archive, "heldout/baseline", tasks, heldout->baselines);
+  if (archive.optional_group("verify", results.verify)) {
+    detail::visit_unseen(archive, "verify",
+                         {"examples kept from the search",
+                          "NaN: no such examples, or not evaluated", objective_units},
+                         tasks, *results.verify);
+  }
+  if (archive.optional_group("heldout", results.heldout)) {
+    detail::visit_unseen(
+        archive, "heldout",
+        {"test split", "NaN: the task has no test split, or not evaluated", objective_units}, tasks,
+        *results.heldout);
   }
 
   auto& timing = results.timing;

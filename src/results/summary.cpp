@@ -79,6 +79,10 @@ std::string header(const RunResults& run) {
       fmt::format("objective ({}, lower is better): {}", run.objective_kind,
                   show(run.result.objective, 6)),
   };
+  if (run.verify) {
+    lines.back() +=
+        fmt::format(", on examples kept from the search {}", show(run.verify->objective, 6));
+  }
   if (run.heldout) {
     lines.back() += fmt::format(", on the test split {}", show(run.heldout->objective, 6));
   }
@@ -134,44 +138,52 @@ std::string undefined_gains(const RunResults& run) {
   return text;
 }
 
-/// One row of the comparison: means over all tasks, on the examples and on the test split.
-struct Compared {
+/// The clusters and the baselines on one part of the examples.
+struct Part {
+  std::string title;  ///< before "loss" and "gain" in the head of the table
   std::vector<double> loss;
   std::vector<double> gain;
+  const Baselines& baselines;
 };
 
-std::vector<std::string> cells(const RunResults& run, const Compared& values) {
-  const auto tasks = all_tasks(run);
-  return {show(mean_of(values.loss, tasks, run.tasks)),
-          show(mean_of(values.gain, tasks, run.tasks), 3)};
+std::vector<Part> parts(const RunResults& run) {
+  std::vector<Part> all;
+  all.push_back({"", own_cluster_loss(run, run.result.loss), run.result.gain, run.baselines});
+  const auto add = [&](const char* title, const std::optional<Unseen>& figures) {
+    if (!figures) return;
+    all.push_back({title, own_cluster_loss(run, figures->loss), figures->gain, figures->baselines});
+  };
+  add("verify ", run.verify);
+  add("test ", run.heldout);
+  return all;
 }
 
 std::string comparison(const RunResults& run) {
-  std::vector<Table::Column> columns = {{"", Align::left}, {"loss"}, {"gain"}};
-  if (run.heldout) columns.insert(columns.end(), {{"test loss"}, {"test gain"}});
+  const std::vector<Part> columns_of = parts(run);
+  const auto tasks = all_tasks(run);
+  std::vector<Table::Column> columns = {{"", Align::left}};
+  std::vector<std::string> clusters = {"clusters"};
+  std::set<std::string> names;
+  const auto add = [&](std::vector<std::string>& row, const std::vector<double>& loss,
+                       const std::vector<double>& gain) {
+    row.push_back(show(mean_of(loss, tasks, run.tasks)));
+    row.push_back(show(mean_of(gain, tasks, run.tasks), 3));
+  };
+  for (const Part& part : columns_of) {
+    columns.push_back({part.title + "loss"});
+    columns.push_back({part.title + "gain"});
+    add(clusters, part.loss, part.gain);
+    for (const auto& [name, loss] : part.baselines) names.insert(name);
+  }
   Table table(std::move(columns));
-  const auto add = [&](const std::string& name, const Compared& few_shot, const Compared& test) {
+  table.add(std::move(clusters));
+  for (const std::string& name : names) {
     std::vector<std::string> row = {shorten(name, 40)};
-    for (std::string& cell : cells(run, few_shot)) row.push_back(std::move(cell));
-    if (run.heldout) {
-      for (std::string& cell : cells(run, test)) row.push_back(std::move(cell));
+    for (const Part& part : columns_of) {
+      const std::vector<double>& loss = find(part.baselines, name);
+      add(row, loss, gain_of(loss, part.baselines, part.gain));
     }
     table.add(std::move(row));
-  };
-  const HeldOut none;
-  const HeldOut& heldout = run.heldout ? *run.heldout : none;
-  add("clusters", {own_cluster_loss(run, run.result.loss), run.result.gain},
-      {own_cluster_loss(run, heldout.loss), heldout.gain});
-  std::set<std::string> names;
-  for (const auto& [name, loss] : run.baselines) names.insert(name);
-  for (const auto& [name, loss] : heldout.baselines) names.insert(name);
-  const auto compared = [](const std::string& name, const Baselines& baselines,
-                           const std::vector<double>& gain) {
-    return Compared{find(baselines, name), gain_of(find(baselines, name), baselines, gain)};
-  };
-  for (const std::string& name : names) {
-    add(name, compared(name, run.baselines, run.result.gain),
-        compared(name, heldout.baselines, heldout.gain));
   }
   return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
 }

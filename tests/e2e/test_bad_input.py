@@ -62,6 +62,12 @@ class BadInput(Case):
     def test_search_that_cannot_be_done(self):
         self.run_fails(2, ["kmeans_trimmed"], "--search", "kmeans_trimmed")
 
+    def test_more_examples_kept_from_the_search_than_there_are(self):
+        self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
+        self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],
+                       "--verify-examples", 2)
+        self.run_fails(2, ["--verify-examples", "negative"], "--verify-examples=-1")
+
     def test_failed_job_leaves_nothing_behind(self):
         self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")
         self.run_fails(3, ["absent"])

@@ -64,8 +64,7 @@ class Run(Case):
 
     def test_search_beats_random_and_one_for_all_on_held_out_examples(self):
         output = self.folder / "out"
-        self.succeed("run", DEMO / "manifest.json", "-K", 5, "--restarts", 10, "--output", output,
-                     "--quiet")
+        self.succeed("run", DEMO / "manifest.json", "-K", 5, "--output", output, "--quiet")
         with h5py.File(output / "results.h5") as file:
             gain = numpy.nanmean(file["heldout/gain"][...])
             base, own = file["heldout/baseline/base"][...], file["heldout/baseline/own"][...]
@@ -142,12 +141,35 @@ class Run(Case):
         weights = [float(row[2]) for row in rows]
         self.assertEqual(weights, [float(a == losses.mean(axis=1).argmin()) for a in range(3)])
 
+    def test_kept_examples_influence_nothing_but_their_own_figures(self):
+        """The search on nine examples per task equals a job that was given only these nine."""
+        manifest = demo_manifest(6)
+        kept = self.run_demo("kept", "--verify-examples", 1, ranks=2, k=2,
+                             manifest=write_manifest(self.folder / "kept.json", manifest))
+        for name, last in (("first", False), ("last", True)):
+            for task in manifest["tasks"]:
+                lines = (DEMO / "examples" / f"{task['name']}.jsonl").read_text().splitlines()
+                path = self.folder / f"{task['name']}-{name}.jsonl"
+                path.write_text("\n".join(lines[-1:] if last else lines[:-1]) + "\n")
+                task["test" if last else "examples"] = str(path)
+        nine = self.run_demo("nine", manifest=write_manifest(self.folder / "nine.json", manifest), k=2)
+        with h5py.File(kept / "results.h5") as file, h5py.File(nine / "results.h5") as other:
+            numpy.testing.assert_array_equal(file["result/assignment"], other["result/assignment"])
+            numpy.testing.assert_allclose(file["result/loss"], other["result/loss"], rtol=1e-5)
+            numpy.testing.assert_allclose(file["verify/loss"], other["heldout/loss"], rtol=1e-5)
+            numpy.testing.assert_allclose(file["verify/gain"], other["heldout/gain"], rtol=1e-4)
+            self.assertAlmostEqual(file["verify/objective"][()], other["heldout/objective"][()], 5)
+            self.assertEqual(list(file["verify/n_examples"]), [1] * 6)
+        shown = self.succeed("inspect", kept / "results.h5").stdout
+        self.assertIn("verify gain", shown)
+
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
-        whole = self.run_demo("whole", restarts=6, ranks=2)
+        whole = self.run_demo("whole", "--search", "d2c", restarts=6, ranks=2)
         output = self.folder / "stopped"
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "run",
-                   str(DEMO / "manifest.json"), "-K", "5", "--restarts", "6", "--output", str(output)]
+                   str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "6",
+                   "--output", str(output)]
         job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
         for line in job.stderr:
             if "start   2" in line:
@@ -160,7 +182,7 @@ class Run(Case):
         self.assertFalse((output / "results.h5").exists())
 
         self.fail_with(3, ["config_hash", "other inputs or options"], "run", DEMO / "manifest.json",
-                       "-K", 4, "--output", output)
+                       "-K", 4, "--search", "d2c", "--output", output)
         completed = self.succeed(*command[command.index(BINARY) + 1:], ranks=3)
         self.assertIn("going on from", completed.stderr)
         self.assert_same_bits(whole, output)

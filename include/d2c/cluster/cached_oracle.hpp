@@ -41,6 +41,7 @@ class CachedOracle {
   explicit CachedOracle(LossOracle& inner, FoldSplit folds = {});
 
   [[nodiscard]] int n_tasks() const { return inner_->n_tasks(); }
+  [[nodiscard]] int n_folds() const { return n_folds_; }
 
   /// Mean loss over the chosen folds.
   /// @param sets     none empty; repeats are allowed

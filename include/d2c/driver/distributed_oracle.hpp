@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
@@ -39,23 +40,27 @@ class DistributedOracle final : public cluster::LossOracle {
     PhaseTimers& timers;
   };
 
+  /// @param folds       of the few-shot examples; those of the test split are one fold
   /// @param wave_bytes  cap on the merged adapters that a rank holds at a time; at least one is
   /// held
-  DistributedOracle(const Parts& parts, MergePlan plan,
+  DistributedOracle(const Parts& parts, MergePlan plan, cluster::ExampleFolds folds = {},
                     std::uint64_t wave_bytes = std::uint64_t{512} << 20);
 
   [[nodiscard]] int n_tasks() const override { return parts_.tasks.n_tasks(); }
+  [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
                                            std::span<const cluster::Query> queries) override {
     return losses(sets, queries, Split::few_shot);
   }
-  /// The same on either split; NaN for a task that has no such examples.
+  /// The same on either split; NaN for a task that has no such examples, 0 for a fold that has
+  /// none.
+  /// @return  nats per token, [queries.size(), folds of the split]
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
                                            std::span<const cluster::Query> queries, Split split);
 
-  /// Loss of every task without any adapter. [n_tasks]
+  /// Loss of every task without any adapter. [n_tasks, folds of the split]
   [[nodiscard]] std::vector<double> base_losses(Split split);
-  /// Loss of every task under its own adapter as it was read. [n_tasks]
+  /// Loss of every task under its own adapter as it was read. [n_tasks, folds of the split]
   [[nodiscard]] std::vector<double> own_losses(Split split);
 
   /// The merged adapter of a set, on every rank.
@@ -77,7 +82,13 @@ class DistributedOracle final : public cluster::LossOracle {
                                             std::span<const cluster::Query> queries, Split split);
   /// Finds the adapter with the lowest mean loss over the tasks of each set that has none yet.
   void choose_medoids(std::span<const cluster::TaskSet> sets);
-  [[nodiscard]] double evaluate(int task, Split split);
+  /// Mean over the examples that a search looks at. @param fold_losses  [n_folds]
+  [[nodiscard]] double mean_to_choose_by(int task, const double* fold_losses) const;
+  [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const {
+    return split == Split::few_shot ? folds_ : cluster::ExampleFolds{};
+  }
+  /// Mean loss of each fold of a task of this rank under the evaluator's adapter, to `values`.
+  void evaluate(int task, Split split, double* values);
   void evaluate_wave(std::span<const lora::FactorMap> merged, int first_set,
                      std::span<const cluster::Query> queries, Split split,
                      std::vector<double>& values);
@@ -85,6 +96,7 @@ class DistributedOracle final : public cluster::LossOracle {
 
   Parts parts_;
   MergePlan plan_;
+  cluster::ExampleFolds folds_;
   std::uint64_t wave_bytes_;
   WorkCounts work_;
   std::map<std::pair<int, int>, double> single_losses_;  ///< (adapter, task), few-shot

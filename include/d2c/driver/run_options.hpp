@@ -27,7 +27,7 @@ struct RunOptions {
   bool overwrite = false;          ///< replace an earlier job's results in `output`
 
   int k = 0;  ///< clusters at most; must be given
-  std::string search = "d2c";
+  std::string search = "auto";
   std::uint64_t seed = 0;
   int restarts = 10;
   int max_iterations = 50;
@@ -36,6 +36,7 @@ struct RunOptions {
   std::int64_t max_evaluations = 0;  ///< 0 = no limit
   double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
+  int verify_examples = 0;  ///< few-shot examples per task that the search does not see
 
   std::string merge_method = "average";
   merge::Options merge;

@@ -71,12 +71,13 @@ struct FinalResult {
 /// Name of the baseline (base, own, one, random, ...) to the loss of every task under it, [task].
 using Baselines = std::map<std::string, std::vector<double>>;
 
-/// The returned partition measured on the test split. NaN where a task has none.
-struct HeldOut {
+/// The returned partition measured on examples that the search did not see. NaN where a task has
+/// none.
+struct Unseen {
   std::vector<std::int64_t> n_examples;  ///< [task]
   std::vector<std::int64_t> n_tokens;    ///< [task]
   std::vector<double> loss;              ///< [task, cluster], required
-  double objective = 0.0;                ///< over the tasks that have a test split
+  double objective = 0.0;                ///< over the tasks that have such examples
   std::vector<double> gain;              ///< [task]
   std::vector<double> regret;            ///< [task]
   Baselines baselines;
@@ -120,7 +121,8 @@ struct RunResults {
   RestartTable restarts;
   FinalResult result;
   Baselines baselines;
-  std::optional<HeldOut> heldout;
+  std::optional<Unseen> verify;   ///< few-shot examples kept from the search
+  std::optional<Unseen> heldout;  ///< the test split
   Timing timing;
   EvaluationCounts evaluations;
   Curve curve;

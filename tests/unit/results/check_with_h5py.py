@@ -127,7 +127,7 @@ class Results(unittest.TestCase):
         for name, dataset in self.datasets.items():
             general = name
             if name not in rows:
-                general = re.sub(r"^(baseline|heldout/baseline)/\w+$", r"\1/<name>", name)
+                general = re.sub(r"^(baseline|verify/baseline|heldout/baseline)/\w+$", r"\1/<name>", name)
                 general = re.sub(r"^merged/\d+/[^/]+", "merged/<cluster>/<module>", general)
             with self.subTest(name):
                 self.assertIn(general, rows)

@@ -55,13 +55,20 @@ inline RunResults example_run() {
                    {"own", {1.0, 0.5, 2.75}},
                    {"one", {1.6, 1.1, 2.4}},
                    {"random", {1.8, 1.2, nan}}};
-  run.heldout = HeldOut{.n_examples = {5, 6, 0},
-                        .n_tokens = {50, 60, 0},
-                        .loss = {1.55, 1.8, 1.3, 1.05, nan, nan},
-                        .objective = 1.77,
-                        .gain = {0.7, 0.4, nan},
-                        .regret = {0.04, 0.05, nan},
-                        .baselines = {{"base", {3.1, 2.1, nan}}, {"own", {1.1, 0.6, nan}}}};
+  run.verify = Unseen{.n_examples = {2, 3, 4},
+                      .n_tokens = {20, 30, 40},
+                      .loss = {1.45, 1.85, 1.35, 1.15, 2.15, 2.35},
+                      .objective = 1.73,
+                      .gain = {0.65, 0.45, nan},
+                      .regret = {0.06, 0.07, 0.08},
+                      .baselines = {{"base", {3.2, 2.2, 2.6}}, {"own", {1.2, 0.7, 2.8}}}};
+  run.heldout = Unseen{.n_examples = {5, 6, 0},
+                       .n_tokens = {50, 60, 0},
+                       .loss = {1.55, 1.8, 1.3, 1.05, nan, nan},
+                       .objective = 1.77,
+                       .gain = {0.7, 0.4, nan},
+                       .regret = {0.04, 0.05, nan},
+                       .baselines = {{"base", {3.1, 2.1, nan}}, {"own", {1.1, 0.6, nan}}}};
   run.timing = {.phase = {"load", "evaluate"},
                 .min = {1.0, 10.0},
                 .mean = {1.5, 12.0},

@@ -46,6 +46,18 @@ void expect_same(const Baselines& a, const Baselines& b) {
   }
 }
 
+void expect_same(const std::optional<Unseen>& a, const std::optional<Unseen>& b) {
+  ASSERT_EQ(a.has_value(), b.has_value());
+  if (!a) return;
+  expect_same(a->n_examples, b->n_examples);
+  expect_same(a->n_tokens, b->n_tokens);
+  expect_same(a->loss, b->loss);
+  EXPECT_EQ(a->objective, b->objective);
+  expect_same(a->gain, b->gain);
+  expect_same(a->regret, b->regret);
+  expect_same(a->baselines, b->baselines);
+}
+
 void expect_same(const RunResults& a, const RunResults& b) {
   const Provenance& p = a.provenance;
   const Provenance& q = b.provenance;
@@ -85,16 +97,8 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.result.gain, b.result.gain);
   expect_same(a.result.regret, b.result.regret);
   expect_same(a.baselines, b.baselines);
-  ASSERT_EQ(a.heldout.has_value(), b.heldout.has_value());
-  if (a.heldout) {
-    expect_same(a.heldout->n_examples, b.heldout->n_examples);
-    expect_same(a.heldout->n_tokens, b.heldout->n_tokens);
-    expect_same(a.heldout->loss, b.heldout->loss);
-    EXPECT_EQ(a.heldout->objective, b.heldout->objective);
-    expect_same(a.heldout->gain, b.heldout->gain);
-    expect_same(a.heldout->regret, b.heldout->regret);
-    expect_same(a.heldout->baselines, b.heldout->baselines);
-  }
+  expect_same(a.verify, b.verify);
+  expect_same(a.heldout, b.heldout);
   expect_same(a.timing.phase, b.timing.phase);
   expect_same(a.timing.min, b.timing.min);
   expect_same(a.timing.mean, b.timing.mean);

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "d2c/cluster/cached_oracle.hpp"
+
+namespace d2c::cluster {
+
+/// How the examples of every task are divided into folds. Some are kept from the search, spread
+/// evenly over the task's examples; the others are dealt out to the folds of the search in turn.
+struct ExampleFolds {
+  int choose = 1;  ///< folds that a search looks at
+  int verify = 0;  ///< examples per task that it does not see; together they are the last fold
+
+  [[nodiscard]] int n_folds() const { return choose + (verify > 0 ? 1 : 0); }
+  /// Fold of each example of a task that has `n_examples`.
+  [[nodiscard]] std::vector<int> of(std::int64_t n_examples) const;
+  /// What a search over tasks with so many examples looks at; a fold weighs as many examples as it
+  /// has.
+  [[nodiscard]] FoldSplit split(std::span<const std::int64_t> n_examples) const;
+};
+
+}  // namespace d2c::cluster
