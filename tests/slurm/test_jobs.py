@@ -135,6 +135,23 @@ class Jobs(unittest.TestCase):
             self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
                              (self.slurm.folder / "many" / file).read_bytes())
 
+    def test_array_runs_every_pair_of_k_and_seed(self):
+        folder = self.slurm.folder / "array"
+        job = self.slurm.call(
+            "sbatch", "--parsable", "--array=0-4", JOBS / "array.sbatch", D2C=BINARY,
+            K_LIST="2 3", SEED_LIST="0 7", OUTPUT=str(folder), LAUNCHER="mpirun",
+            MANIFEST=str(DEMO / "manifest.json")).strip()
+        deadline = time.monotonic() + 240
+        while self.slurm.call("squeue", "-h", "-j", job).strip():
+            self.assertLess(time.monotonic(), deadline, self.slurm.call("squeue"))
+            time.sleep(0.3)
+        for k in (2, 3):
+            for seed in (0, 7):
+                merged = folder / f"k{k}-seed{seed}" / "merged"
+                self.assertEqual(len(list(merged.iterdir())), k)
+        surplus = (self.slurm.folder / f"d2c-{job}_4.log").read_text()
+        self.assertIn("array element 4 has nothing to do: there are 4 pairs", surplus)
+
     def test_job_that_meets_its_time_limit_is_requeued_and_goes_on(self):
         # SLURM counts the time to the signal in whole minutes of --time, so send it by hand.
         job = self.slurm.call(
