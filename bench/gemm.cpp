@@ -5,12 +5,13 @@
 // A row is one shape y [T, d_out] = x [T, d_in] W^T. The libraries and the FMA peak take turns
 // within one row, each timed with the thread's processor time. Counters, medians over the turns:
 //   peak     GFLOP/s of fused multiply-adds in registers
-//   own      share of that peak, likewise eigen and onednn
+//   own      share of that peak, likewise bf16 (own, weights in BF16), eigen and onednn
 //   /onednn  median ratio of the speeds of own and oneDNN (above 1: own is faster)
 
 #include <algorithm>
 #include <functional>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include <Eigen/Core>
@@ -45,9 +46,12 @@ struct Problem {
 
 using Run = std::function<void()>;
 
+template <class Value>
 Run own_run(Problem& p) {
-  AlignedFloats panels(packed_floats(p.w.rows(), p.w.cols()));
-  pack_rows(rows_of(p.w), 0, p.w.rows(), panels);
+  std::vector<Value, AlignedAllocator<Value>> panels(std::is_same_v<Value, float>
+                                                         ? packed_floats(p.w.rows(), p.w.cols())
+                                                         : packed_bfloats(p.w.rows(), p.w.cols()));
+  pack_rows(rows_of(std::as_const(p.w)), 0, p.w.rows(), panels);
   return [&p, panels = std::move(panels)] {
     linear(rows_of(std::as_const(p.x)), PackedMatrix(p.w.rows(), p.w.cols(), panels.data()),
            rows_of(p.y));
@@ -109,7 +113,8 @@ double median(std::vector<double> values) {
 void gemm(benchmark::State& state) {
   set_threads(1);
   Problem problem(state.range(0), state.range(1), state.range(2));
-  std::vector<std::pair<std::string, Run>> runs{{"own", own_run(problem)},
+  std::vector<std::pair<std::string, Run>> runs{{"own", own_run<float>(problem)},
+                                                {"bf16", own_run<BFloat16>(problem)},
                                                 {"eigen", eigen_run(problem)}};
 #ifdef D2C_BENCH_ONEDNN
   runs.emplace_back("onednn", onednn_run(problem));
@@ -131,7 +136,7 @@ void gemm(benchmark::State& state) {
   };
   for (std::size_t r = 0; r < runs.size(); ++r) {
     state.counters[runs[r].first] = ratios(speeds[r], peaks);
-    if (r == 2) state.counters["/onednn"] = ratios(speeds[0], speeds[r]);
+    if (runs[r].first == "onednn") state.counters["/onednn"] = ratios(speeds[0], speeds[r]);
   }
 }
 

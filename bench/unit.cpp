@@ -1,10 +1,13 @@
 // Whole units, the loss of a task's examples under an adapter, on this machine.
 //
-//   bench_unit [--threads N] [--seconds S] [NAME ...]
+//   bench_unit [--threads N] [--seconds S] [--weights f32|bf16|both] [--manifest PATH] [-K N]
+//              [NAME ...]
 //
-// NAME: fv40 (one iteration of 40 tasks with 5 adapters, where the reference data lies beside the
-// project), 656K, 135M, 1B (shapes with random weights and fewer layers) and 135M-prompt, 1B-prompt
-// (100-token examples without sharing and without the vocabulary). Default: all.
+// NAME: 656K, 135M, 0.6B, 1B (shapes with random weights and fewer layers) and 135M-prompt,
+// 1B-prompt (100-token examples without sharing and without the vocabulary), and fv40. Default:
+// all. fv40 is the reference data beside the project, where it is; with --manifest any job's: one
+// iteration of its tasks with K of its adapters (default 5), the weights as its files have them.
+// --weights both: F32 and BF16 take turns.
 
 #include <filesystem>
 #include <set>
@@ -24,6 +27,9 @@ namespace {
 struct Settings {
   int threads = 1;
   double seconds = 3.0;
+  std::string weights = "f32";
+  std::filesystem::path manifest = D2C_BENCH_FV40;
+  std::size_t n_adapters = 5;
 };
 
 struct Shape {
@@ -36,6 +42,7 @@ struct Shape {
 const std::vector<Shape> shapes{
     {"656K", {2, 128, 384, 8, 4, 2048}, 8, {}},
     {"135M", {8, 576, 1536, 9, 3, 49152}, 16, {}},
+    {"0.6B", {4, 1024, 3072, 16, 8, 65536}, 16, {}},
     {"1B", {4, 2048, 8192, 32, 8, 32000}, 16, {}},
     // One prediction: what remains of the vocabulary is negligible.
     {"135M-prompt", {8, 576, 1536, 9, 3, 64}, 0, {.shared = 0, .response = 1}},
@@ -43,22 +50,39 @@ const std::vector<Shape> shapes{
 };
 
 void measure_shape(const Shape& shape, const Settings& settings) {
-  const auto model = model::Model::random(eval::llama_config(shape.model));
+  const auto config = eval::llama_config(shape.model);
   const auto examples = eval::random_examples(shape.examples, shape.model.vocabulary);
   // Prompts: every layer for every token, so every token is a target of the tiny vocabulary.
   const auto loss_on = shape.rank == 0 ? eval::LossOn::all : eval::LossOn::response;
   const auto batches = eval::pack(examples, loss_on, 2048);
-  const auto adapter = eval::random_adapter(model.config(), std::max(shape.rank, Index{1}));
+  const auto adapter = eval::random_adapter(config, std::max(shape.rank, Index{1}));
   const eval::Unit unit{shape.rank == 0 ? nullptr : &adapter, batches, std::ssize(examples)};
-  const auto speed = eval::measure_speed(model, {&unit, 1}, eval::count_tokens(examples, batches),
-                                         settings.threads, settings.seconds);
-  fmt::print("{}: {} layers, hidden {}, rank {}\n{}\n", shape.name, shape.model.layers,
-             shape.model.hidden, shape.rank, eval::to_text(speed));
+  const auto tokens = eval::count_tokens(examples, batches);
+  const auto measure = [&](ops::WeightFormat format, double seconds) {
+    return eval::measure_speed(model::Model::random(config, format), {&unit, 1}, tokens,
+                               settings.threads, seconds);
+  };
+  if (settings.weights == "both") {
+    constexpr int turns = 5;
+    std::vector<double> wide;
+    std::vector<double> narrow;
+    for (int turn = 0; turn < turns; ++turn) {
+      wide.push_back(measure(ops::WeightFormat::f32, settings.seconds / turns).useful_share);
+      narrow.push_back(measure(ops::WeightFormat::bf16, settings.seconds / turns).useful_share);
+    }
+    fmt::print("{}: {:.1f} % of the peak with F32, {:.1f} % with BF16\n", shape.name,
+               100.0 * eval::median(wide), 100.0 * eval::median(narrow));
+    return;
+  }
+  const auto format = settings.weights == "bf16" ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+  fmt::print("{}: {} layers, hidden {}, rank {}, {} weights\n{}\n", shape.name, shape.model.layers,
+             shape.model.hidden, shape.rank, settings.weights,
+             eval::to_text(measure(format, settings.seconds)));
 }
 
-void measure_fv40(const std::filesystem::path& folder, const Settings& settings) {
-  constexpr int n_adapters = 5;
-  const driver::Manifest manifest = driver::read_manifest(folder);
+void measure_iteration(const Settings& settings) {
+  const driver::Manifest manifest = driver::read_manifest(settings.manifest);
+  const std::size_t n_adapters = std::min(settings.n_adapters, manifest.tasks.size());
   const driver::ModelFolder model = driver::load_model_folder(manifest.model);
   const auto modules = model.model.target_modules();
   std::vector<lora::Adapter> adapters;
@@ -74,9 +98,10 @@ void measure_fv40(const std::filesystem::path& folder, const Settings& settings)
     tasks.push_back(eval::pack(file.examples, eval::LossOn::response, 2048));
     n_examples.push_back(std::ssize(file.examples));
     const auto counts = eval::count_tokens(file.examples, tasks.back());
-    tokens.total += n_adapters * counts.total;
-    tokens.computed += n_adapters * counts.computed;
-    tokens.targets += n_adapters * counts.targets;
+    const auto passes = static_cast<Index>(n_adapters);
+    tokens.total += passes * counts.total;
+    tokens.computed += passes * counts.computed;
+    tokens.targets += passes * counts.targets;
   }
   std::vector<eval::Unit> units;
   for (const lora::Adapter& adapter : adapters) {
@@ -86,8 +111,9 @@ void measure_fv40(const std::filesystem::path& folder, const Settings& settings)
   }
   const auto speed =
       eval::measure_speed(model.model, units, tokens, settings.threads, settings.seconds);
-  fmt::print("fv40: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}\n", tasks.size(),
-             n_adapters, speed.work.useful * 1e-9, eval::to_text(speed));
+  fmt::print("{}: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}\n",
+             settings.manifest.string(), tasks.size(), n_adapters, speed.work.useful * 1e-9,
+             eval::to_text(speed));
 }
 
 void run(const std::vector<std::string>& args) {
@@ -98,6 +124,13 @@ void run(const std::vector<std::string>& args) {
       settings.threads = std::stoi(args[++i]);
     } else if (args[i] == "--seconds" && i + 1 < args.size()) {
       settings.seconds = std::stod(args[++i]);
+    } else if (args[i] == "--weights" && i + 1 < args.size()) {
+      settings.weights = args[++i];
+    } else if (args[i] == "--manifest" && i + 1 < args.size()) {
+      settings.manifest = args[++i];
+      names.insert("fv40");
+    } else if (args[i] == "-K" && i + 1 < args.size()) {
+      settings.n_adapters = std::stoul(args[++i]);
     } else {
       names.insert(args[i]);
     }
@@ -105,8 +138,7 @@ void run(const std::vector<std::string>& args) {
   const auto wanted = [&](const std::string& name) {
     return names.empty() || names.contains(name);
   };
-  const std::filesystem::path fv40 = D2C_BENCH_FV40;
-  if (wanted("fv40") && std::filesystem::exists(fv40)) measure_fv40(fv40, settings);
+  if (wanted("fv40") && std::filesystem::exists(settings.manifest)) measure_iteration(settings);
   for (const Shape& shape : shapes) {
     if (wanted(shape.name)) measure_shape(shape, settings);
   }

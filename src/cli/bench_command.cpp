@@ -30,6 +30,9 @@ CommandLine command_line() {
       ("model", po::value<std::string>()->default_value(""),
        "Hugging Face model folder; without it a model of 135 million parameters")
       ("rank", po::value<Index>()->default_value(16), "of the adapter")
+      ("weights", po::value<std::string>()->default_value("auto"),
+       "how the matrices lie in memory: f32, bf16, or auto = as `run` would for the files in --model "
+       "(f32 without any)")
       ("threads", po::value<int>()->default_value(default_threads()), "threads to measure with")
       ("seconds", po::value<double>()->default_value(5.0),
        "for the unit; a tenth of it for each matrix product")
@@ -47,6 +50,15 @@ model::ModelConfig config_of(const std::string& folder) {
                              .heads = 9,
                              .kv_heads = 3,
                              .vocabulary = 49152});
+}
+
+/// What `run` would choose, where there are files to look at.
+ops::WeightFormat format_of(const std::string& folder, model::WeightChoice choice) {
+  const bool has_files =
+      std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors") ||
+      std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors.index.json");
+  if (choice == model::WeightChoice::automatic && !has_files) return ops::WeightFormat::f32;
+  return model::weight_format(folder, choice);
 }
 
 /// The same model with as many layers as a unit of about a second has time for.
@@ -100,11 +112,12 @@ int bench_command(const Invocation& invocation) {
 
   const model::ModelConfig whole = config_of(values["model"].as<std::string>());
   const eval::ExampleShape shape;
-  const auto model = model::Model::random(shortened(whole, shape, threads));
+  const auto format = format_of(values["model"].as<std::string>(), weight_choice(values));
+  const auto model = model::Model::random(shortened(whole, shape, threads), format);
   const model::ModelConfig& config = model.config();
-  fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}; {} thread{}\n\n", config.family,
-             config.n_layers, whole.n_layers, config.hidden_size, config.vocab_size, threads,
-             threads == 1 ? "" : "s");
+  fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}, {} weights; {} thread{}\n\n",
+             config.family, config.n_layers, whole.n_layers, config.hidden_size, config.vocab_size,
+             format == ops::WeightFormat::bf16 ? "BF16" : "F32", threads, threads == 1 ? "" : "s");
   print_products(model, threads, 0.1 * seconds);
 
   const auto examples = eval::random_examples(shape, config.vocab_size);

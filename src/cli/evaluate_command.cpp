@@ -32,6 +32,7 @@ CommandLine command_line() {
       ("per-token", po::bool_switch(), "print (and write) the loss of every counted token")
       ("json", po::value<std::string>(), "write the losses to this file; `-` = standard output")
       ("threads", po::value<int>()->default_value(default_threads()), "")
+      ("weights", po::value<std::string>()->default_value("auto"), kWeightsHelp)
       ("batch-tokens", po::value<Index>()->default_value(2048), "tokens per forward pass at most")
       ("help,h", "show this text");
   // clang-format on
@@ -79,9 +80,10 @@ int evaluate_command(const Invocation& invocation) {
   ops::set_threads(values["threads"].as<int>());
   const auto loss_on = choice<eval::LossOn>(
       values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
-  const driver::Evaluation evaluation = driver::evaluate(
-      values["model"].as<std::string>(), values["adapter"].as<std::string>(),
-      values["examples"].as<std::string>(), loss_on, values["batch-tokens"].as<Index>());
+  const driver::Evaluation evaluation =
+      driver::evaluate(values["model"].as<std::string>(), values["adapter"].as<std::string>(),
+                       values["examples"].as<std::string>(), loss_on,
+                       values["batch-tokens"].as<Index>(), weight_choice(values));
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
 

@@ -74,6 +74,13 @@ std::optional<DType> merged_dtype(const po::variables_map& values) {
       {{"source", std::nullopt}, {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}});
 }
 
+model::WeightChoice weight_choice(const po::variables_map& values) {
+  return choice<model::WeightChoice>(values, "weights",
+                                     {{"auto", model::WeightChoice::automatic},
+                                      {"f32", model::WeightChoice::f32},
+                                      {"bf16", model::WeightChoice::bf16}});
+}
+
 std::vector<po::options_description> job_option_groups() {
   const driver::RunOptions defaults;
   po::options_description search("Clusters", kHelpWidth);
@@ -111,6 +118,7 @@ std::vector<po::options_description> job_option_groups() {
   machine.add_options()
       ("threads", po::value<int>()->default_value(default_threads()),
        "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default")
+      ("weights", po::value<std::string>()->default_value("auto"), kWeightsHelp)
       ("batch-tokens", po::value<Index>()->default_value(defaults.batch_tokens),
        "tokens per forward pass at most; bounds the memory of activations")
       ("ranks-per-node", po::value<int>()->default_value(defaults.ranks_per_node),
@@ -147,6 +155,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.merge = merge_options(values);
   options.merged_dtype = merged_dtype(values);
   options.threads = values["threads"].as<int>();
+  options.weights = weight_choice(values);
   options.batch_tokens = values["batch-tokens"].as<Index>();
   options.ranks_per_node = values["ranks-per-node"].as<int>();
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();

@@ -19,6 +19,13 @@ void add_merge_options(po::options_description& group, const std::string& defaul
 /// "source" gives nothing. @throws UsageError
 [[nodiscard]] std::optional<DType> merged_dtype(const po::variables_map& values);
 
+/// --weights, shared with `evaluate` and `bench`.
+inline constexpr const char* kWeightsHelp =
+    "how the base model's matrices lie in memory: f32; bf16, in half of it, which rounds unless "
+    "the "
+    "files are BF16; auto = bf16 where nothing is lost. Arithmetic is float32 either way";
+[[nodiscard]] model::WeightChoice weight_choice(const po::variables_map& values);
+
 /// Threads per rank unless told otherwise: OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1.
 [[nodiscard]] int default_threads();
 

@@ -13,8 +13,8 @@ namespace d2c::driver {
 Evaluation evaluate(const std::filesystem::path& model_folder,
                     const std::filesystem::path& adapter_folder,
                     const std::filesystem::path& examples_file, eval::LossOn loss_on,
-                    Index batch_tokens) {
-  const ModelFolder folder = load_model_folder(model_folder);
+                    Index batch_tokens, model::WeightChoice weights) {
+  const ModelFolder folder = load_model_folder(model_folder, weights);
   const auto modules = folder.model.target_modules();
   eval::Evaluator evaluator(folder.model);
   Evaluation result;
@@ -27,6 +27,9 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
 
   eval::ExampleFile file = eval::read_examples(examples_file, folder.encoding(), folder.limits());
   result.warnings = std::move(file.warnings);
+  if (const auto rounding = rounding_warning(folder.model); !rounding.empty()) {
+    result.warnings.push_back(rounding);
+  }
   const auto batches = eval::pack(file.examples, loss_on, batch_tokens);
   result.nll = evaluator.token_losses(batches, std::ssize(file.examples));
   for (const auto& nll : result.nll) {

@@ -73,7 +73,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
 
   job.model = std::make_unique<ModelFolder>(
-      load_model_folder(comm, job.manifest.model, options.ranks_per_node));
+      load_model_folder(comm, job.manifest.model, options.weights, options.ranks_per_node));
   const std::vector<fs::path> folders = distinct_adapters(job.manifest, job.adapter_of_task);
   const auto owners = comm::balance(file_sizes(comm, folders), comm.size());
   job.adapters = std::make_unique<AdapterStore>(

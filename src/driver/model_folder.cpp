@@ -3,6 +3,8 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 
@@ -80,23 +82,41 @@ std::optional<std::int32_t> end_of_sequence(const fs::path& folder,
   return eos_of_config(folder);
 }
 
-ModelFolder load_model_folder(const fs::path& folder) {
+ModelFolder load_model_folder(const fs::path& folder, model::WeightChoice weights) {
   check_is_folder(folder);
-  return with_tokenizer(model::Model(folder), folder);
+  return with_tokenizer(model::Model(folder, model::weight_format(folder, weights)), folder);
 }
 
 ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
-                              int ranks_per_node) {
+                              model::WeightChoice weights, int ranks_per_node) {
+  // One rank looks at the files.
+  double is_bf16 = 0.0;
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    check_is_folder(folder);
+    is_bf16 = model::weight_format(folder, weights) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+  });
+  comm.maximum({&is_bf16, 1});
+  const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
   std::size_t bytes = 0;
   comm::agree(comm, [&] {
-    check_is_folder(folder);
-    bytes = model::weight_bytes(model::read_config(folder / "config.json"));
+    bytes = model::weight_bytes(model::read_config(folder / "config.json"), format);
   });
   const auto storage = std::make_shared<NodeStorage>(comm.allocate_on_node(bytes, ranks_per_node));
   std::optional<ModelFolder> result;
-  comm::agree(comm, [&] { result.emplace(with_tokenizer(model::Model(folder, storage), folder)); });
+  comm::agree(
+      comm, [&] { result.emplace(with_tokenizer(model::Model(folder, format, storage), folder)); });
   storage->publish();
   return std::move(*result);
+}
+
+std::string rounding_warning(const model::Model& model) {
+  const double rounding = model.weights().largest_rounding;
+  if (rounding == 0.0) return {};
+  return fmt::format(
+      "the base model's weights were rounded to BF16 (largest relative change {:.2g}): losses are "
+      "those of the rounded model; --weights f32 keeps them",
+      rounding);
 }
 
 }  // namespace d2c::driver

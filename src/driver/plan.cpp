@@ -101,9 +101,10 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
       comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
   for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
 
+  plan.weights_are_bf16 = job.model->model.format() == ops::WeightFormat::bf16;
   plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(config) +
                                               model::parameters_per_target(config));
-  plan.weight_bytes = model::weight_bytes(config);
+  plan.weight_bytes = model::weight_bytes(config, job.model->model.format());
   const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
   plan.merged_bytes = std::max(one_merged, std::min(one_merged * static_cast<std::uint64_t>(plan.k),
                                                     options.merged_mib << 20));
@@ -128,10 +129,11 @@ std::string print_plan(const Plan& plan) {
   text += fmt::format("ranks                {} (task imbalance {:.2f})\n", plan.n_ranks,
                       plan.imbalance);
   text += fmt::format(
-      "memory per rank      {} = weights {} + adapters {} + merged {} + exchange up to {} + "
+      "memory per rank      {} = weights ({}) {} + adapters {} + merged {} + exchange up to {} + "
       "activations {}\n",
-      mib(plan.bytes_per_rank()), mib(plan.weight_bytes), mib(plan.adapter_bytes),
-      mib(plan.merged_bytes), mib(plan.exchange_bytes), mib(plan.activation_bytes));
+      mib(plan.bytes_per_rank()), plan.weights_are_bf16 ? "BF16" : "F32", mib(plan.weight_bytes),
+      mib(plan.adapter_bytes), mib(plan.merged_bytes), mib(plan.exchange_bytes),
+      mib(plan.activation_bytes));
   if (plan.imbalance > 1.1) {
     text +=
         "advice               fewer ranks would be used better: tasks are not divided between "

@@ -170,6 +170,8 @@ cluster::SearchOptions search_options(const RunOptions& options) {
 void log_input(const comm::Communicator& comm, const RunContext& context, const Job& job) {
   if (!comm.is_root() || !context.log) return;
   for (const std::string& warning : job.tasks->warnings()) context.log("warning: " + warning);
+  const std::string rounding = rounding_warning(job.model->model);
+  if (!rounding.empty()) context.log("warning: " + rounding);
   const int n_modules = static_cast<int>(job.adapters->modules().size());
   int fewest = n_modules;
   int most = 0;

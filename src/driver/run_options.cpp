@@ -14,6 +14,18 @@ void require(bool holds, const char* what, const char* why, const char* fix) {
   if (!holds) throw UsageError({what, why, fix});
 }
 
+const char* name_of(model::WeightChoice choice) {
+  switch (choice) {
+    case model::WeightChoice::automatic:
+      return "auto";
+    case model::WeightChoice::f32:
+      return "f32";
+    case model::WeightChoice::bf16:
+      return "bf16";
+  }
+  return "";
+}
+
 json::OrderedJson numeric_options(const RunOptions& options) {
   json::OrderedJson value;
   value["k"] = options.k;
@@ -33,6 +45,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
       options.merge.majority_sign == merge::MajoritySign::total ? "total" : "frequency";
   value["loss_on"] = options.loss_on == eval::LossOn::response ? "response" : "all";
   value["batch_tokens"] = options.batch_tokens;
+  value["weights"] = name_of(options.weights);
   return value;
 }
 

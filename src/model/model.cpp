@@ -4,17 +4,18 @@
 
 namespace d2c::model {
 
-Model::Model(const std::filesystem::path& folder, std::shared_ptr<WeightStorage> storage)
+Model::Model(const std::filesystem::path& folder, ops::WeightFormat format,
+             std::shared_ptr<WeightStorage> storage)
     : config_(read_config(folder / "config.json")),
       storage_(std::move(storage)),
-      weights_(load_weights(folder, config_, *storage_)) {}
+      weights_(load_weights(folder, config_, format, *storage_)) {}
 
 Model::Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights)
     : config_(std::move(config)), storage_(std::move(storage)), weights_(std::move(weights)) {}
 
-Model Model::random(ModelConfig config) {
+Model Model::random(ModelConfig config, ops::WeightFormat format) {
   auto storage = std::make_shared<HeapStorage>();
-  Weights weights = random_weights(config, *storage);
+  Weights weights = random_weights(config, format, *storage);
   return {std::move(config), std::move(storage), std::move(weights)};
 }
 

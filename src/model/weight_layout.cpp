@@ -13,7 +13,8 @@ struct Linear {
 
 class Builder {
  public:
-  Builder(const ModelConfig& config, const float* memory) : config_(config), memory_(memory) {}
+  Builder(const ModelConfig& config, ops::WeightFormat format, const std::byte* memory)
+      : config_(config), format_(format), memory_(memory) {}
 
   WeightLayout build() {
     const ModuleNames& names = config_.names;
@@ -97,11 +98,16 @@ class Builder {
     Index size = 0;
     for (const Linear& tensor : tensors) {
       layout_.placements.push_back(
-          {tensor.module, {tensor.d_out}, layout_.n_floats + static_cast<std::size_t>(size), 0, 0});
+          {tensor.module,
+           {tensor.d_out},
+           layout_.n_bytes + static_cast<std::size_t>(size) * sizeof(float),
+           0,
+           0});
       size += tensor.d_out;
     }
     const auto n = static_cast<std::size_t>(size);
-    return {take(n), memory_ == nullptr ? 0 : n};
+    const std::byte* place = take(n * sizeof(float));
+    return {reinterpret_cast<const float*>(place), place == nullptr ? 0 : n};
   }
 
   /// One packed matrix, the layers' rows one below another.
@@ -111,28 +117,29 @@ class Builder {
     Index first_row = 0;
     for (const Linear& layer : layers) {
       layout_.placements.push_back(
-          {layer.module + ".weight", {layer.d_out, d_in}, layout_.n_floats, first_row, d_out});
+          {layer.module + ".weight", {layer.d_out, d_in}, layout_.n_bytes, first_row, d_out});
       first_row += layer.d_out;
     }
-    return {d_out, d_in, take(ops::packed_floats(d_out, d_in))};
+    return {d_out, d_in, format_, take(ops::packed_bytes(format_, d_out, d_in))};
   }
 
-  const float* take(std::size_t n) {
-    constexpr std::size_t line = ops::alignment / sizeof(float);
-    const float* place = memory_ == nullptr ? nullptr : memory_ + layout_.n_floats;
-    layout_.n_floats += (n + line - 1) / line * line;
+  const std::byte* take(std::size_t n) {
+    const std::byte* place = memory_ == nullptr ? nullptr : memory_ + layout_.n_bytes;
+    layout_.n_bytes += (n + ops::alignment - 1) / ops::alignment * ops::alignment;
     return place;
   }
 
   const ModelConfig& config_;
-  const float* memory_;
+  ops::WeightFormat format_;
+  const std::byte* memory_;
   WeightLayout layout_;
 };
 
 }  // namespace
 
-WeightLayout lay_out_weights(const ModelConfig& config, const float* memory) {
-  return Builder(config, memory).build();
+WeightLayout lay_out_weights(const ModelConfig& config, ops::WeightFormat format,
+                             const std::byte* memory) {
+  return Builder(config, format, memory).build();
 }
 
 }  // namespace d2c::model

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -11,19 +12,22 @@ namespace d2c::model {
 struct Placement {
   std::string tensor;
   std::vector<Index> shape;
-  std::size_t offset = 0;  ///< floats from the start of the memory
+  std::size_t offset = 0;  ///< bytes from the start of the memory
   Index first_row = 0;     ///< of a matrix: the tensor's first row in the packed matrix
   Index d_out = 0;         ///< rows of the packed matrix; 0 = a vector, stored as it is
 };
 
 struct WeightLayout {
-  std::size_t n_floats = 0;
+  std::size_t n_bytes = 0;
   std::vector<Placement> placements;  ///< each tensor once
   Weights views;                      ///< of the memory at `memory`
 };
 
-/// Places all tensors of a model one after another. The layout depends on the configuration alone.
-/// @param memory  n_floats floats, or null to learn how many
-[[nodiscard]] WeightLayout lay_out_weights(const ModelConfig& config, const float* memory);
+/// Places all tensors of a model one after another. The layout depends on the configuration and the
+/// format alone.
+/// @param format  of the matrices; vectors are always float
+/// @param memory  n_bytes bytes, or null to learn how many
+[[nodiscard]] WeightLayout lay_out_weights(const ModelConfig& config, ops::WeightFormat format,
+                                           const std::byte* memory);
 
 }  // namespace d2c::model

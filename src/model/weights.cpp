@@ -1,6 +1,7 @@
 #include "d2c/model/weights.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <new>
@@ -11,6 +12,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
+#include "d2c/tensor/dtype.hpp"
 
 #include "weight_layout.hpp"
 
@@ -86,76 +88,150 @@ void check_tied_copies(const safetensors::ShardedReader& reader, const ModelConf
                     "set tie_word_embeddings to false, or remove the tensor that is not in use"});
 }
 
-void fill_matrix(const safetensors::ShardedReader& reader, const Source& source,
-                 std::span<float> memory) {
+/// The largest relative change of a value by rounding to BF16.
+double rounding_to_bf16(std::span<const float> values, const safetensors::ShardedReader& reader,
+                        const std::string& tensor) {
+  float largest = 0.0F;
+  for (const float value : values) {
+    const float rounded = float_from_bf16(bf16_from_float(value));
+    if (!std::isfinite(rounded)) {
+      throw InputError({reader.file_of(tensor), tensor},
+                       {fmt::format("the value {} is too large for BF16", value),
+                        "the weights could not be stored in it", "use --weights f32"});
+    }
+    if (rounded != value) largest = std::max(largest, std::abs((rounded - value) / value));
+  }
+  return static_cast<double>(largest);
+}
+
+/// The memory of a packed matrix, as values of its format.
+template <class Value>
+std::span<Value> values_at(std::span<std::byte> memory, std::size_t offset, std::size_t n) {
+  const auto bytes = memory.subspan(offset, n * sizeof(Value));
+  return {std::launder(reinterpret_cast<Value*>(bytes.data())), n};
+}
+
+/// @return largest relative change by rounding to the format
+double fill_matrix(const safetensors::ShardedReader& reader, const Source& source,
+                   ops::WeightFormat format, std::span<std::byte> memory) {
   constexpr Index floats_at_a_time = Index{1} << 20;
   const Placement& placement = source.placement;
   const Index n_rows = placement.shape[0];
   const Index d_in = placement.shape[1];
-  const auto panels = memory.subspan(placement.offset, ops::packed_floats(placement.d_out, d_in));
   const Index rows_at_a_time = std::max(floats_at_a_time / d_in, Index{1});
-  std::vector<float> rows;
+  double rounding = 0.0;
+  std::vector<float> values;
   for (Index row = 0; row < n_rows; row += rows_at_a_time) {
     const Index count = std::min(rows_at_a_time, n_rows - row);
-    rows.resize(static_cast<std::size_t>(count * d_in));
-    reader.read_rows(source.tensor, row, count, rows);
-    ops::pack_rows({rows.data(), count, d_in, d_in}, placement.first_row + row, placement.d_out,
-                   panels);
+    values.resize(static_cast<std::size_t>(count * d_in));
+    reader.read_rows(source.tensor, row, count, values);
+    const ops::ConstRows rows{values.data(), count, d_in, d_in};
+    const Index first = placement.first_row + row;
+    if (format == ops::WeightFormat::bf16) {
+      if (reader.info(source.tensor).dtype != DType::bf16) {
+        rounding = std::max(rounding, rounding_to_bf16(values, reader, source.tensor));
+      }
+      ops::pack_rows(rows, first, placement.d_out,
+                     values_at<ops::BFloat16>(memory, placement.offset,
+                                              ops::packed_bfloats(placement.d_out, d_in)));
+    } else {
+      ops::pack_rows(
+          rows, first, placement.d_out,
+          values_at<float>(memory, placement.offset, ops::packed_floats(placement.d_out, d_in)));
+    }
   }
+  return rounding;
 }
 
 void fill_vector(const safetensors::ShardedReader& reader, const Source& source,
-                 std::span<float> memory) {
+                 std::span<std::byte> memory) {
   const std::vector<float> values = reader.vector(source.tensor);
-  std::ranges::copy(values, memory.subspan(source.placement.offset).begin());
+  std::ranges::copy(values,
+                    values_at<float>(memory, source.placement.offset, values.size()).begin());
 }
 
-std::span<float> allocate(WeightStorage& storage, std::size_t n_floats) {
-  const std::span<std::byte> bytes = storage.allocate(n_floats * sizeof(float));
-  D2C_EXPECTS(bytes.size() == n_floats * sizeof(float));
-  return {std::launder(reinterpret_cast<float*>(bytes.data())), n_floats};
+std::span<std::byte> allocate(WeightStorage& storage, std::size_t n_bytes) {
+  const std::span<std::byte> bytes = storage.allocate(n_bytes);
+  D2C_EXPECTS(bytes.size() == n_bytes);
+  return bytes;
 }
+
+/// Uniform in [-0.05, 0.05).
+class RandomValues {
+ public:
+  float next() {
+    // Source: the multiplier of Knuth's MMIX generator; the upper bits are good enough here.
+    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<float>(state_ >> 40U) * (0.1F / (1U << 24U)) - 0.05F;
+  }
+
+ private:
+  std::uint64_t state_ = 1;
+};
 
 }  // namespace
 
 std::span<std::byte> HeapStorage::allocate(std::size_t bytes) {
-  memory_.resize(bytes / sizeof(float));
-  return std::as_writable_bytes(std::span(memory_));
+  memory_.resize(bytes);
+  return memory_;
 }
 
-std::size_t weight_bytes(const ModelConfig& config) {
-  return lay_out_weights(config, nullptr).n_floats * sizeof(float);
+ops::WeightFormat weight_format(const std::filesystem::path& folder, WeightChoice choice) {
+  if (choice == WeightChoice::f32) return ops::WeightFormat::f32;
+  if (choice == WeightChoice::bf16) return ops::WeightFormat::bf16;
+  const safetensors::ShardedReader reader(folder);
+  const bool exact = std::ranges::all_of(reader.tensors(), [](const auto& tensor) {
+    return tensor.second.shape.size() != 2 || tensor.second.dtype == DType::bf16;
+  });
+  return exact ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+}
+
+std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format) {
+  return lay_out_weights(config, format, nullptr).n_bytes;
 }
 
 Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
-                     WeightStorage& storage) {
+                     ops::WeightFormat format, WeightStorage& storage) {
   const safetensors::ShardedReader reader(folder);
-  const WeightLayout plan = lay_out_weights(config, nullptr);
+  const WeightLayout plan = lay_out_weights(config, format, nullptr);
   const std::vector<Source> sources = match_tensors(reader, config, plan.placements);
-  const std::span<float> memory = allocate(storage, plan.n_floats);
+  const std::span<std::byte> memory = allocate(storage, plan.n_bytes);
+  double rounding = 0.0;
   if (storage.should_fill()) {
     check_tied_copies(reader, config);
     for (const Source& source : sources) {
       if (source.placement.d_out > 0) {
-        fill_matrix(reader, source, memory);
+        rounding = std::max(rounding, fill_matrix(reader, source, format, memory));
       } else {
         fill_vector(reader, source, memory);
       }
     }
   }
-  return lay_out_weights(config, memory.data()).views;
+  Weights weights = lay_out_weights(config, format, memory.data()).views;
+  weights.largest_rounding = rounding;
+  return weights;
 }
 
-Weights random_weights(const ModelConfig& config, WeightStorage& storage) {
-  const WeightLayout plan = lay_out_weights(config, nullptr);
-  const std::span<float> memory = allocate(storage, plan.n_floats);
-  std::uint64_t state = 1;
-  for (float& value : memory) {
-    // Source: the multiplier of Knuth's MMIX generator; the upper bits are good enough here.
-    state = state * 6364136223846793005U + 1442695040888963407U;
-    value = static_cast<float>(state >> 40U) * (0.1F / (1U << 24U)) - 0.05F;
+Weights random_weights(const ModelConfig& config, ops::WeightFormat format,
+                       WeightStorage& storage) {
+  const WeightLayout plan = lay_out_weights(config, format, nullptr);
+  const std::span<std::byte> memory = allocate(storage, plan.n_bytes);
+  RandomValues random;
+  if (format == ops::WeightFormat::bf16) {
+    for (auto& value : values_at<ops::BFloat16>(memory, 0, plan.n_bytes / sizeof(ops::BFloat16))) {
+      value = ops::BFloat16{bf16_from_float(random.next())};
+    }
+  } else {
+    for (float& value : values_at<float>(memory, 0, plan.n_bytes / sizeof(float))) {
+      value = random.next();
+    }
   }
-  return lay_out_weights(config, memory.data()).views;
+  for (const Placement& placement : plan.placements) {
+    if (placement.d_out > 0) continue;
+    const auto n = static_cast<std::size_t>(placement.shape[0]);
+    for (float& value : values_at<float>(memory, placement.offset, n)) value = random.next();
+  }
+  return lay_out_weights(config, format, memory.data()).views;
 }
 
 }  // namespace d2c::model

@@ -150,7 +150,7 @@ class Attention::BlockAnswer {
 
   /// scores [rows, positions] = queries [rows, head_dim] keys^T, segment by segment.
   void compute_scores() {
-    PanelProduct product;
+    PanelProduct<float> product;
     product.m = n_rows_;
     product.k = head_dim_;
     product.a = queries_;
@@ -185,7 +185,7 @@ class Attention::BlockAnswer {
 
   /// results [rows, head_dim] = exp(scores) values, as one sum over all segments.
   void sum_values() {
-    PanelProduct product;
+    PanelProduct<float> product;
     product.m = n_rows_;
     product.n = head_dim_;
     product.lda = score_stride_;

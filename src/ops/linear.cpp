@@ -47,10 +47,8 @@ Division divide(Index rows, const PackedMatrix& w) {
   return d;
 }
 
-void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
-  D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
-  if (x.n == 0) return;
-  const Index stride = w.d_in() * panel_width;
+template <class Value>
+void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   const Index depth = chain_length(w.d_in());
   const Division d = divide(x.n, w);
   parallel_for(d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
@@ -58,59 +56,35 @@ void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
     const Index panel = task % d.column_blocks * d.block_panels;
     const Index column = panel * panel_width;
     if (row >= x.n || column >= w.d_out()) return;
-    PanelProduct product;
+    PanelProduct<Value> product;
     product.m = std::min(d.block_rows, x.n - row);
     product.n = std::min(d.block_panels * panel_width, w.d_out() - column);
     product.lda = x.stride;
-    product.panel_stride = stride;
+    product.panel_stride = w.panel_stride();
     product.c = y.row(row) + column;
     product.ldc = y.stride;
     // Chains are added to each other: smaller rounding errors than those of one long chain.
     for (Index k = 0; k < w.d_in(); k += depth) {
       product.k = std::min(depth, w.d_in() - k);
       product.a = x.row(row) + k;
-      product.b = w.panels() + panel * stride + k * panel_width;
+      product.b = w.panels<Value>() + panel * w.panel_stride() + k * panel_width;
       product.store = add || k > 0 ? Store::add : Store::overwrite;
       multiply_panels(product);
     }
   });
 }
 
+void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
+  D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
+  if (x.n == 0) return;
+  if (w.format() == WeightFormat::bf16) {
+    multiply_by<BFloat16>(x, w, y, add);
+  } else {
+    multiply_by<float>(x, w, y, add);
+  }
+}
+
 }  // namespace
-
-std::size_t packed_floats(Index d_out, Index d_in) {
-  return static_cast<std::size_t>(n_panels(d_out) * panel_width * d_in);
-}
-
-void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels) {
-  const Index d_in = rows.width;
-  D2C_EXPECTS(first >= 0 && first + rows.n <= d_out);
-  D2C_EXPECTS(panels.size() == packed_floats(d_out, d_in));
-  const auto column = [&](Index row) {
-    return panels.data() + row / panel_width * d_in * panel_width + row % panel_width;
-  };
-  for (Index i = 0; i < rows.n; ++i) {
-    const float* from = rows.row(i);
-    float* to = column(first + i);
-    for (Index k = 0; k < d_in; ++k) to[k * panel_width] = from[k];
-  }
-  if (first + rows.n < d_out) return;
-  for (Index i = d_out; i % panel_width != 0; ++i) {
-    float* to = column(i);
-    for (Index k = 0; k < d_in; ++k) to[k * panel_width] = 0.0F;
-  }
-}
-
-void PackedMatrix::copy_row(Index i, std::span<float> target) const {
-  D2C_EXPECTS(i >= 0 && i < d_out_ && std::ssize(target) == d_in_);
-  const float* from = panels_ + i / panel_width * d_in_ * panel_width + i % panel_width;
-  for (Index k = 0; k < d_in_; ++k) target[static_cast<std::size_t>(k)] = from[k * panel_width];
-}
-
-PackedMatrix PackedMatrix::rows(Index first, Index count) const {
-  D2C_EXPECTS(first % panel_width == 0 && first >= 0 && first + count <= d_out_);
-  return {count, d_in_, panels_ + first * d_in_};
-}
 
 void linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, false); }
 void add_linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, true); }

@@ -1,6 +1,7 @@
 #include "panel_kernel.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "d2c/ops/aligned.hpp"
 
@@ -19,22 +20,45 @@ VectorKernels best_kernels() {
   return baseline_kernels();
 }
 
-}  // namespace
-
-const VectorKernels& vector_kernels() {
-  static const VectorKernels kernels = best_kernels();
+VectorKernels& kernels_in_use() {
+  static VectorKernels kernels = best_kernels();
   return kernels;
 }
 
-void multiply_panels(const PanelProduct& product) {
-  const PanelKernel kernel = vector_kernels().multiply_block;
+template <class Value>
+PanelKernel<Value> kernel_for();
+template <>
+PanelKernel<float> kernel_for() {
+  return vector_kernels().multiply_block;
+}
+template <>
+PanelKernel<BFloat16> kernel_for() {
+  return vector_kernels().multiply_bf16_block;
+}
+
+}  // namespace
+
+const VectorKernels& vector_kernels() { return kernels_in_use(); }
+
+VectorKernels use_kernels(const VectorKernels& kernels) {
+  return std::exchange(kernels_in_use(), kernels);
+}
+
+template <class Value>
+void multiply_panels(const PanelProduct<Value>& product) {
+  const PanelKernel<Value> kernel = kernel_for<Value>();
   thread_local AlignedFloats rows(static_cast<std::size_t>(block_rows * block_stride));
 
-  PanelProduct block = product;
+  // Where B is so small that it stays in a cache by itself, blocks of A stay in the first level,
+  // and C is written along its rows.
+  constexpr Index thin = 64;
+  const bool is_thin = product.n <= thin || product.k <= thin;
+  const Index rows_at_a_time = is_thin ? tile_rows : block_rows;
+  PanelProduct<Value> block = product;
   block.a = rows.data();
   block.lda = block_stride;
-  for (Index row = 0; row < product.m; row += block_rows) {
-    block.m = std::min(block_rows, product.m - row);
+  for (Index row = 0; row < product.m; row += rows_at_a_time) {
+    block.m = std::min(rows_at_a_time, product.m - row);
     block.c = product.c + row * product.ldc;
     block.store = product.store;
     for (Index k = 0; k < product.k; k += block_depth) {
@@ -49,5 +73,8 @@ void multiply_panels(const PanelProduct& product) {
     }
   }
 }
+
+template void multiply_panels(const PanelProduct<float>&);
+template void multiply_panels(const PanelProduct<BFloat16>&);
 
 }  // namespace d2c::ops

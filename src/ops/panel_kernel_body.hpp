@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #include "panel_kernel.hpp"
@@ -15,6 +16,7 @@ namespace {
 template <int width, int vectors, int rows>
 struct Tile {
   using Vector [[gnu::vector_size(width * sizeof(float))]] = float;
+  using Pairs [[gnu::vector_size(width * sizeof(float))]] = std::uint32_t;  ///< of BF16 values
   static constexpr int columns = width * vectors;
   static constexpr Index step = width;  // from vector to vector, for address arithmetic
 
@@ -24,13 +26,75 @@ struct Tile {
     return value;
   }
   static void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+  static Pairs load_pairs(const BFloat16* from) {
+    Pairs value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  }
+  static Vector first_of(Pairs pairs) {
+    pairs <<= 16U;
+    Vector value;
+    std::memcpy(&value, &pairs, sizeof value);
+    return value;
+  }
+  static Vector second_of(Pairs pairs) {
+    pairs &= 0xFFFF0000U;
+    Vector value;
+    std::memcpy(&value, &pairs, sizeof value);
+    return value;
+  }
+
+  using Sums = Vector[rows][vectors];
+
+  /// sum += a[:, k] right, one step of all chains.
+  static void step_chains(Sums& sum, const float* a, const Vector (&right)[vectors]) {
+    for (int i = 0; i < rows; ++i) {
+      const float left = a[i * block_stride];
+      for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
+    }
+  }
+
+  template <bool fetch_ahead>
+  static void run_chains(Sums& sum, const PanelProduct<float>& p, const float* a, const float* b,
+                         [[maybe_unused]] const float* ahead) {
+    for (Index k = 0; k < p.k; ++k) {
+      if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
+      Vector right[vectors];
+      for (int v = 0; v < vectors; ++v) {
+        const int column = v * width;
+        right[v] = load(b + (column / panel_width) * p.panel_stride + k * panel_width +
+                        column % panel_width);
+      }
+      step_chains(sum, a + k, right);
+    }
+  }
+
+  template <bool fetch_ahead>
+  static void run_chains(Sums& sum, const PanelProduct<BFloat16>& p, const float* a,
+                         const BFloat16* b, [[maybe_unused]] const BFloat16* ahead) {
+    for (Index k = 0; k < p.k; k += 2) {
+      if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
+      Pairs pairs[vectors];
+      Vector right[vectors];
+      for (int v = 0; v < vectors; ++v) {
+        const int column = v * width;
+        pairs[v] = load_pairs(b + (column / panel_width) * p.panel_stride + k * panel_width +
+                              2 * (column % panel_width));
+        right[v] = first_of(pairs[v]);
+      }
+      step_chains(sum, a + k, right);
+      if (k + 1 == p.k) return;
+      for (int v = 0; v < vectors; ++v) right[v] = second_of(pairs[v]);
+      step_chains(sum, a + k + 1, right);
+    }
+  }
 
   /// C tile [rows, columns]; c and b point to its first element and first panel.
   /// @param ahead  a panel that is needed soon and fetched along the way, or null
-  template <bool fetch_ahead>
-  static void multiply(const PanelProduct& p, const float* a, const float* b, float* c, Index ldc,
-                       [[maybe_unused]] const float* ahead = nullptr) {
-    Vector sum[rows][vectors];
+  template <bool fetch_ahead, class Value>
+  static void multiply(const PanelProduct<Value>& p, const float* a, const Value* b, float* c,
+                       Index ldc, const Value* ahead = nullptr) {
+    Sums sum;
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; ++v) {
         sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * step) : Vector{};
@@ -41,19 +105,7 @@ struct Tile {
         __builtin_prefetch(c + i * ldc + column, 1);
       }
     }
-    for (Index k = 0; k < p.k; ++k) {
-      if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
-      Vector right[vectors];
-      for (int v = 0; v < vectors; ++v) {
-        const int column = v * width;
-        right[v] = load(b + (column / panel_width) * p.panel_stride + k * panel_width +
-                        column % panel_width);
-      }
-      for (int i = 0; i < rows; ++i) {
-        const float left = a[i * block_stride + k];
-        for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
-      }
-    }
+    run_chains<fetch_ahead>(sum, p, a, b, ahead);
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; ++v) {
         float* to = c + i * ldc + v * step;
@@ -63,8 +115,9 @@ struct Tile {
   }
 
   /// The tile at (row, column) of C, of which only `n` columns exist.
-  static void multiply_narrow(const PanelProduct& p, const float* a, const float* b, float* c,
-                              Index n) {
+  template <class Value>
+  static void multiply_narrow(const PanelProduct<Value>& p, const float* a, const Value* b,
+                              float* c, Index n) {
     float whole[rows][columns] = {};
     const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
     for (int i = 0; i < rows; ++i) std::memcpy(whole[i], c + i * p.ldc, bytes);
@@ -73,8 +126,9 @@ struct Tile {
   }
 
   /// All tiles of one column of tiles: full tiles, then the remaining rows.
-  static void multiply_column(const PanelProduct& p, Index first_row, Index column) {
-    const float* b = p.b + column / panel_width * p.panel_stride;
+  template <class Value>
+  static void multiply_column(const PanelProduct<Value>& p, Index first_row, Index column) {
+    const Value* b = p.b + column / panel_width * p.panel_stride;
     const Index n = p.n - column;
     constexpr Index panels = columns / panel_width;
     Index row = first_row;
@@ -113,8 +167,8 @@ struct Tile {
   }
 };
 
-template <int width, int vectors, int rows>
-void multiply_all(const PanelProduct& p) {
+template <int width, int vectors, int rows, class Value>
+void multiply_all(const PanelProduct<Value>& p) {
   constexpr int columns = width * vectors;
   constexpr int panel_vectors = panel_width / width;
   Index column = 0;

@@ -49,6 +49,10 @@ class Run(Case):
         self.assert_same_bits(together, self.run_demo("pairs", "--ranks-per-node", 2, ranks=4))
         self.assert_same_bits(together, self.run_demo("each", "--ranks-per-node", 1, ranks=4))
 
+    def test_results_do_not_depend_on_how_bf16_weights_are_stored(self):
+        wide = self.run_demo("wide", "--weights", "f32")
+        self.assert_same_bits(wide, self.run_demo("narrow", "--weights", "bf16", ranks=3))
+
     def test_more_ranks_than_tasks(self):
         manifest = write_manifest(self.folder / "small.json", demo_manifest(2))
         alone = self.run_demo("alone", manifest=manifest, k=2)

@@ -48,6 +48,31 @@ class Evaluate(Case):
         means = [example["mean"] for example in losses["examples"]]
         self.assertAlmostEqual(sum(means) / len(means), losses["mean"], places=12)
 
+    def test_weights_of_a_bf16_model_give_the_same_bits_from_bf16_and_f32_memory(self):
+        self.need(DEMO / "manifest.json")
+        task = demo_manifest(1)["tasks"][0]
+        arguments = ("evaluate", "--model", DEMO / "model", "--adapter", task["adapter"],
+                     "--examples", task["examples"], "--per-token", "--json", "-")
+        done = [self.succeed(*arguments, "--weights", w) for w in ("f32", "auto", "bf16")]
+        self.assertEqual(len({d.stdout for d in done}), 1)
+        for d in done:
+            self.assertNotIn("rounded", d.stderr)
+        self.fail_with(2, ["--weights", "int8", "auto", "bf16"], *arguments, "--weights", "int8")
+
+    def test_rounding_an_f32_model_to_bf16_is_announced(self):
+        folder = SHARED / "golden" / "llama-mha"
+        self.need(folder / "golden.json")
+        examples = self.golden_examples(json.loads((folder / "golden.json").read_text()))
+        means = {}
+        for weights in ("f32", "auto", "bf16"):
+            done = self.succeed("evaluate", "--model", folder / "model", "--examples", examples,
+                                "--json", "-", "--weights", weights)
+            means[weights] = json.loads(done.stdout)["mean"]
+            self.assertEqual("rounded to BF16" in done.stderr, weights == "bf16", done.stderr)
+        self.assertEqual(means["auto"], means["f32"])
+        self.assertNotEqual(means["bf16"], means["f32"])
+        self.assertAlmostEqual(means["bf16"] / means["f32"], 1.0, delta=0.02)
+
     def golden_examples(self, golden):
         path = self.folder / "examples.jsonl"
         path.write_text("".join(

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
+#include "d2c/model/weights.hpp"
 
 namespace d2c::driver {
 
@@ -23,7 +24,8 @@ struct Evaluation {
 [[nodiscard]] Evaluation evaluate(const std::filesystem::path& model,
                                   const std::filesystem::path& adapter,
                                   const std::filesystem::path& examples, eval::LossOn loss_on,
-                                  Index batch_tokens);
+                                  Index batch_tokens,
+                                  model::WeightChoice weights = model::WeightChoice::automatic);
 
 /// `{"examples": [{"mean": x, "nll": [...]}], "mean": y}`; nll only with per_token.
 [[nodiscard]] std::string to_json(const Evaluation& evaluation, bool per_token);

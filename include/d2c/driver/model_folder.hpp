@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/eval/examples.hpp"
@@ -31,7 +32,9 @@ struct ModelFolder {
     const std::filesystem::path& folder, const std::optional<tokenizer::Tokenizer>& tokenizer);
 
 /// @throws InputError naming the file and what is wrong with it
-[[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder);
+[[nodiscard]] ModelFolder load_model_folder(
+    const std::filesystem::path& folder,
+    model::WeightChoice weights = model::WeightChoice::automatic);
 
 /// The same for all ranks of a job: the weights of a node lie in memory that its ranks share,
 /// filled by one of them. Collective.
@@ -39,6 +42,9 @@ struct ModelFolder {
 /// @throws InputError, the same on every rank
 [[nodiscard]] ModelFolder load_model_folder(comm::Communicator& comm,
                                             const std::filesystem::path& folder,
-                                            int ranks_per_node);
+                                            model::WeightChoice weights, int ranks_per_node);
+
+/// One line if loading rounded the weights, else empty.
+[[nodiscard]] std::string rounding_warning(const model::Model& model);
 
 }  // namespace d2c::driver

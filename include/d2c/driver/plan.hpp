@@ -21,7 +21,8 @@ struct Plan {
   std::int64_t parameters = 0;           ///< of the base model that a token passes through
   std::int64_t units_per_iteration = 0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
-  std::uint64_t weight_bytes = 0;      ///< base weights, per rank
+  bool weights_are_bf16 = false;       ///< else F32
+  std::uint64_t weight_bytes = 0;      ///< base weights, shared by the ranks of a node
   std::uint64_t adapter_bytes = 0;     ///< largest share of a rank
   std::uint64_t merged_bytes = 0;      ///< merged adapters held at a time, per rank
   std::uint64_t exchange_bytes = 0;    ///< factors in flight, per rank

@@ -9,6 +9,7 @@
 #include "d2c/cluster/objective.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/merge/merge.hpp"
+#include "d2c/model/weights.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 namespace d2c::driver {
@@ -43,6 +44,7 @@ struct RunOptions {
 
   eval::LossOn loss_on = eval::LossOn::response;
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass
+  model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
 
   double checkpoint_minutes = 10.0;  ///< between checkpoints; 0 = only when a signal stops the job
   MergedOutput merged_output = MergedOutput::peft;

@@ -15,16 +15,20 @@ namespace d2c::model {
 class Model {
  public:
   /// Reads config.json and the safetensors files of a Hugging Face model folder.
+  /// @param format   of the matrices in memory; see weight_format()
   /// @param storage  where the weights go; default: this process's memory
   /// @throws InputError naming the file and what is wrong with it
   explicit Model(const std::filesystem::path& folder,
+                 ops::WeightFormat format = ops::WeightFormat::f32,
                  std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>());
 
   /// A model of random weights in [-0.05, 0.05), for measuring speed.
-  [[nodiscard]] static Model random(ModelConfig config);
+  [[nodiscard]] static Model random(ModelConfig config,
+                                    ops::WeightFormat format = ops::WeightFormat::f32);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Weights& weights() const { return weights_; }
+  [[nodiscard]] ops::WeightFormat format() const { return weights_.embedding.format(); }
   /// The modules that an adapter may target.
   [[nodiscard]] std::vector<lora::TargetModule> target_modules() const;
 

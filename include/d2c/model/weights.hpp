@@ -32,7 +32,7 @@ class HeapStorage final : public WeightStorage {
   [[nodiscard]] bool should_fill() const override { return true; }
 
  private:
-  ops::AlignedFloats memory_;
+  std::vector<std::byte, ops::AlignedAllocator<std::byte>> memory_;
 };
 
 struct NormWeights {
@@ -56,25 +56,42 @@ struct LayerWeights {
   std::span<const float> down_bias;
 };
 
-/// Views of a model's weights in float32, in the form that the forward pass reads.
+/// Views of a model's weights, in the form that the forward pass reads: matrices in one of the
+/// packed formats, vectors in float32.
 struct Weights {
   ops::PackedMatrix embedding;  ///< [vocabulary, hidden]
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   ops::PackedMatrix head;  ///< [vocabulary, hidden]; with tied embeddings the same memory
+  /// Largest relative change of an entry of a matrix by rounding to the packed format; 0 = exact.
+  /// Known to the process that filled the memory.
+  double largest_rounding = 0.0;
 };
 
-/// Bytes that load_weights allocates.
-[[nodiscard]] std::size_t weight_bytes(const ModelConfig& config);
+/// In which format the user wants the matrices.
+enum class WeightChoice {
+  automatic,  ///< BF16 where the files' matrices are BF16, so that nothing is lost; else F32
+  f32,
+  bf16,  ///< rounds F32 and F16 files
+};
+/// The format that a choice means for the safetensors files of a model folder. Reads their headers.
+/// @throws InputError naming the file and what is wrong with it
+[[nodiscard]] ops::WeightFormat weight_format(const std::filesystem::path& folder,
+                                              WeightChoice choice);
 
-/// Reads the safetensors files of a Hugging Face model folder; F32, F16, BF16 (mixed) become F32.
-/// Tied embeddings may be stored under either name. Names and shapes are checked in every process,
-/// values where `storage` says so.
-/// @throws InputError naming file and tensor: missing, of another shape, not finite, or not known
+/// Bytes that load_weights allocates.
+[[nodiscard]] std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format);
+
+/// Reads the safetensors files of a Hugging Face model folder; F32, F16, BF16 (mixed) become
+/// `format`. Tied embeddings may be stored under either name. Names and shapes are checked in every
+/// process, values where `storage` says so.
+/// @throws InputError naming file and tensor: missing, of another shape, not finite (also: too
+/// large for the format), or not known
 [[nodiscard]] Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
-                                   WeightStorage& storage);
+                                   ops::WeightFormat format, WeightStorage& storage);
 
 /// Weights of a model that exists nowhere, uniform in [-0.05, 0.05).
-[[nodiscard]] Weights random_weights(const ModelConfig& config, WeightStorage& storage);
+[[nodiscard]] Weights random_weights(const ModelConfig& config, ops::WeightFormat format,
+                                     WeightStorage& storage);
 
 }  // namespace d2c::model

@@ -6,42 +6,10 @@
 #include <vector>
 
 #include "d2c/ops/aligned.hpp"
+#include "d2c/ops/packed_matrix.hpp"
 #include "d2c/ops/rows.hpp"
 
 namespace d2c::ops {
-
-/// Weights W [d_out, d_in] in the form that linear() reads: panels of 16 rows of W, each panel
-/// stored column by column, the last one filled up with zeros. A view: the memory belongs to the
-/// caller, and may be shared between processes.
-class PackedMatrix {
- public:
-  PackedMatrix() = default;
-  /// @param panels  packed_floats(d_out, d_in) floats, best aligned to 64 bytes
-  PackedMatrix(Index d_out, Index d_in, const float* panels)
-      : d_out_(d_out), d_in_(d_in), panels_(panels) {}
-
-  [[nodiscard]] Index d_out() const { return d_out_; }
-  [[nodiscard]] Index d_in() const { return d_in_; }
-  [[nodiscard]] const float* panels() const { return panels_; }
-
-  /// Row i of W, copied to `target` [d_in].
-  void copy_row(Index i, std::span<float> target) const;
-  /// Rows [first, first + count) of W. @pre first is a multiple of 16
-  [[nodiscard]] PackedMatrix rows(Index first, Index count) const;
-
- private:
-  Index d_out_ = 0;
-  Index d_in_ = 0;
-  const float* panels_ = nullptr;
-};
-
-/// Floats that W [d_out, d_in] takes when packed: a multiple of 16.
-[[nodiscard]] std::size_t packed_floats(Index d_out, Index d_in);
-
-/// Packs rows [first, first + rows.n) of W [d_out, rows.width] into `panels`; packing the last row
-/// also clears what fills up the last panel.
-/// @param panels  packed_floats(d_out, rows.width) floats
-void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels);
 
 /// y [T, d_out] = x [T, d_in] W^T.
 ///

@@ -9,6 +9,7 @@
 
 #include "d2c/core/rng.hpp"
 
+#include "../../../src/ops/panel_kernel.hpp"
 #include "batches.hpp"
 #include "test_support.hpp"
 #include "tiny_model.hpp"
@@ -31,10 +32,11 @@ Ids random_ids(Index n, std::uint64_t seed) {
 }
 
 /// A model read from a folder that is gone afterwards.
-Model load(const TinyModel& tiny, DType dtype = DType::f32) {
+Model load(const TinyModel& tiny, DType dtype = DType::f32,
+           ops::WeightFormat format = ops::WeightFormat::f32) {
   const test::TempFolder folder;
   test::write_model(folder.path(), tiny, dtype);
-  return Model(folder.path());
+  return Model(folder.path(), format);
 }
 
 std::vector<double> nll_of(Decoder& decoder, const Ids& ids,
@@ -146,6 +148,34 @@ TEST_P(DecoderFeature, AnAdapterEqualsItsUpdateAddedToTheWeights) {
   EXPECT_THAT(nll_of(decoder, ids, &prepared),
               testing::Pointwise(testing::DoubleNear(tolerance),
                                  test::reference_nll(model_files, ids, adapter)));
+}
+
+TEST_P(DecoderFeature, ABf16ModelGivesTheSameBitsFromBf16AndF32Memory) {
+  const TinyModel model_files = tiny();
+  const Model narrow = load(model_files, DType::bf16, ops::WeightFormat::bf16);
+  const Model wide = load(model_files, DType::bf16, ops::WeightFormat::f32);
+  EXPECT_EQ(narrow.weights().largest_rounding, 0.0);
+  Decoder narrow_decoder(narrow);
+  Decoder wide_decoder(wide);
+  const Ids ids = random_ids(40, 1);
+  const PreparedAdapter adapter(narrow.config(), test::tiny_adapter(model_files, 3));
+  EXPECT_EQ(nll_of(narrow_decoder, ids), nll_of(wide_decoder, ids));
+  EXPECT_EQ(nll_of(narrow_decoder, ids, &adapter), nll_of(wide_decoder, ids, &adapter));
+}
+
+TEST_P(DecoderFeature, AllInstructionSetsGiveTheSameBits) {
+  const TinyModel model_files = tiny();
+  for (const auto format : {ops::WeightFormat::f32, ops::WeightFormat::bf16}) {
+    const Model model = load(model_files, DType::f32, format);
+    const PreparedAdapter adapter(model.config(), test::tiny_adapter(model_files, 3));
+    Decoder decoder(model);
+    const Ids ids = random_ids(40, 1);
+    const auto best = nll_of(decoder, ids, &adapter);
+    const auto before = ops::use_kernels(ops::baseline_kernels());
+    const auto baseline = nll_of(decoder, ids, &adapter);
+    ops::use_kernels(before);
+    EXPECT_EQ(baseline, best);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DecoderFeature, testing::ValuesIn(features()),

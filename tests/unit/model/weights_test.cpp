@@ -140,10 +140,51 @@ TEST(Weights, AProcessThatDoesNotFillSeesWhatAnotherHasFilled) {
   const test::TempFolder folder;
   test::write_model(folder.path(), test::tiny_model(Json::object()));
   const auto first = std::make_shared<RememberingStorage>();
-  const Model filled(folder.path(), first);
-  const Model viewing(folder.path(), std::make_shared<FilledStorage>(first->memory));
+  const Model filled(folder.path(), ops::WeightFormat::f32, first);
+  const Model viewing(folder.path(), ops::WeightFormat::f32,
+                      std::make_shared<FilledStorage>(first->memory));
   EXPECT_EQ(some_losses(viewing), some_losses(filled));
-  EXPECT_EQ(first->memory.size(), weight_bytes(filled.config()));
+  EXPECT_EQ(first->memory.size(), weight_bytes(filled.config(), ops::WeightFormat::f32));
+}
+
+TEST(WeightFormat, AutomaticIsBf16OnlyWhereNothingIsLost) {
+  const TinyModel tiny = test::tiny_model(Json::object());
+  const test::TempFolder folder;
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    test::write_model(folder.path(), tiny, dtype);
+    EXPECT_EQ(weight_format(folder.path(), WeightChoice::automatic),
+              dtype == DType::bf16 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32);
+    EXPECT_EQ(weight_format(folder.path(), WeightChoice::f32), ops::WeightFormat::f32);
+    EXPECT_EQ(weight_format(folder.path(), WeightChoice::bf16), ops::WeightFormat::bf16);
+  }
+}
+
+TEST(WeightFormat, Bf16TakesHalfTheBytesOfTheMatrices) {
+  ModelConfig config = load(test::tiny_model(Json::object())).config();
+  config.vocab_size = 100'000;  // what is not a matrix hardly counts
+  const auto wide = static_cast<double>(weight_bytes(config, ops::WeightFormat::f32));
+  const auto narrow = static_cast<double>(weight_bytes(config, ops::WeightFormat::bf16));
+  EXPECT_NEAR(narrow / wide, 0.5, 1e-3);
+}
+
+TEST(WeightFormat, RoundingToBf16IsMeasured) {
+  TinyModel tiny = test::tiny_model(Json::object());
+  Matrix& some = tiny.tensors.at("model.layers.0.mlp.down_proj.weight");
+  for (auto& [name, tensor] : tiny.tensors) {
+    for (float& value : tensor.values()) value = float_from_bf16(bf16_from_float(value));
+  }
+  some(0, 0) = 1.0F + 1.0F / 512.0F;  // rounds to 1
+  const test::TempFolder folder;
+  test::write_model(folder.path(), tiny);
+  const Model model(folder.path(), ops::WeightFormat::bf16);
+  EXPECT_EQ(model.format(), ops::WeightFormat::bf16);
+  EXPECT_FLOAT_EQ(static_cast<float>(model.weights().largest_rounding), 1.0F / 513.0F);
+  EXPECT_EQ(Model(folder.path()).weights().largest_rounding, 0.0);
+
+  some(0, 0) = std::numeric_limits<float>::max();
+  test::write_model(folder.path(), tiny);
+  D2C_EXPECT_ERROR((void)Model(folder.path(), ops::WeightFormat::bf16), InputError,
+                   "model.layers.0.mlp.down_proj.weight", "too large for BF16", "--weights f32");
 }
 
 TEST(TargetModules, AreTheLinearLayersTheEmbeddingAndTheProjection) {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "d2c/tensor/dtype.hpp"
+
 #include "../../../src/ops/panel_kernel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
@@ -24,6 +26,22 @@ Packed pack(const Matrix& w) {
   result.view = PackedMatrix(w.rows(), w.cols(), result.memory.data());
   return result;
 }
+
+/// Values that BF16 holds.
+Matrix random_bf16_matrix(Index rows, Index cols, const char* name) {
+  Matrix m = random_matrix(rows, cols, name);
+  for (float& value : m.values()) value = float_from_bf16(bf16_from_float(value));
+  return m;
+}
+
+struct PackedInBf16 {
+  explicit PackedInBf16(const Matrix& w) : memory(packed_bfloats(w.rows(), w.cols())) {
+    pack_rows(rows_of(w), 0, w.rows(), memory);
+    view = PackedMatrix(w.rows(), w.cols(), memory.data());
+  }
+  std::vector<BFloat16, AlignedAllocator<BFloat16>> memory;
+  PackedMatrix view;
+};
 
 struct Reference {
   double value = 0.0;
@@ -117,6 +135,44 @@ TEST(Linear, AddLinearAddsTheProduct) {
   }
 }
 
+TEST(Linear, WeightsStoredInBf16GiveTheBitsOfTheSameWeightsInF32) {
+  for (const Index n : {1, 7, 13, 70}) {
+    for (const Index d_out : {1, 16, 33, 80}) {
+      for (const Index d_in : {1, 2, 37, 64, 1301}) {
+        const Matrix x = random_matrix(n, d_in, "x");
+        const Matrix w = random_bf16_matrix(d_out, d_in, "w");
+        const PackedInBf16 packed(w);
+        Matrix y(n, d_out);
+        Matrix expected(n, d_out);
+        linear(rows_of(x), packed.view, rows_of(y));
+        linear(rows_of(x), pack(w).view, rows_of(expected));
+        ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
+        add_linear(rows_of(x), packed.view, rows_of(y));
+        add_linear(rows_of(x), pack(w).view, rows_of(expected));
+        ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
+      }
+    }
+  }
+}
+
+TEST(PackedMatrix, InBf16GivesBackItsRowsRoundedToNearest) {
+  const Matrix w = random_matrix(50, 11, "w");
+  const PackedInBf16 packed(w);
+  EXPECT_EQ(packed.memory.size() * sizeof(BFloat16), packed_bytes(WeightFormat::bf16, 50, 11));
+  std::vector<float> row(11);
+  const auto expect_row = [&](Index i) {
+    for (Index k = 0; k < 11; ++k) {
+      EXPECT_EQ(row[static_cast<std::size_t>(k)], float_from_bf16(bf16_from_float(w(i, k))));
+    }
+  };
+  for (Index i = 0; i < 50; ++i) {
+    packed.view.copy_row(i, row);
+    expect_row(i);
+  }
+  packed.view.rows(32, 18).copy_row(3, row);
+  expect_row(35);
+}
+
 TEST(PackedMatrix, GivesBackItsRows) {
   const Matrix w = random_matrix(50, 11, "w");
   const Packed packed = pack(w);
@@ -141,6 +197,7 @@ TEST(PackedMatrix, DoesNotDependOnTheStepsOfPacking) {
 TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
 #ifdef __x86_64__
   if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
+  const PackedInBf16 half(random_matrix(45, 71, "b"));
   const Index n = 45;
   for (const Index m : {1, 6, 7, 12, 25}) {
     const Matrix a = random_matrix(m, block_stride, "a");
@@ -148,12 +205,27 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
     for (const Store store : {Store::overwrite, Store::add, Store::extend}) {
       Matrix narrow = random_matrix(m, n, "c");
       Matrix wide = narrow;
-      PanelProduct product{
+      PanelProduct<float> product{
           m, n,    70, a.data(), block_stride, b.view.panels(), 70 * panel_width, narrow.data(),
           n, store};
       baseline_kernels().multiply_block(product);
       product.c = wide.data();
       avx512_kernels().multiply_block(product);
+      EXPECT_EQ(narrow, wide);
+
+      PanelProduct<BFloat16> in_bf16{m,
+                                     n,
+                                     71,
+                                     a.data(),
+                                     block_stride,
+                                     half.view.panels<BFloat16>(),
+                                     half.view.panel_stride(),
+                                     narrow.data(),
+                                     n,
+                                     store};
+      baseline_kernels().multiply_bf16_block(in_bf16);
+      in_bf16.c = wide.data();
+      avx512_kernels().multiply_bf16_block(in_bf16);
       EXPECT_EQ(narrow, wide);
     }
   }
@@ -168,16 +240,16 @@ TEST(PanelKernel, ASumSplitByExtendHasTheBitsOfTheWhole) {
     const Packed b = pack(random_matrix(21, k, "b"));
     Matrix whole(13, 21);
     Matrix split(13, 21);
-    PanelProduct product{13,
-                         21,
-                         k,
-                         a.data(),
-                         k,
-                         b.view.panels(),
-                         k * panel_width,
-                         whole.data(),
-                         21,
-                         Store::overwrite};
+    PanelProduct<float> product{13,
+                                21,
+                                k,
+                                a.data(),
+                                k,
+                                b.view.panels(),
+                                k * panel_width,
+                                whole.data(),
+                                21,
+                                Store::overwrite};
     multiply_panels(product);
     product.c = split.data();
     product.k = 33;
