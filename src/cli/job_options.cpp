@@ -126,7 +126,10 @@ std::vector<po::options_description> job_option_groups() {
       ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
        "factors on their way to a rank at a time, MiB")
       ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
-       "merged adapters on a rank at a time, MiB");
+       "merged adapters on a node at a time, MiB")
+      ("balance", po::value<std::string>()->default_value("dynamic"),
+       "how evaluations are spread over ranks: dynamic (ranks that finish early take over from others) "
+       "or static; the numbers are the same");
   // clang-format on
   return {search, merging, machine};
 }
@@ -160,6 +163,9 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.ranks_per_node = values["ranks-per-node"].as<int>();
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
   options.merged_mib = values["merged-mib"].as<std::uint64_t>();
+  options.balance = choice<comm::Balance>(
+      values, "balance",
+      {{"static", comm::Balance::fixed}, {"dynamic", comm::Balance::dynamic}});
   return options;
 }
 

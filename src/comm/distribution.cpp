@@ -31,6 +31,25 @@ std::vector<int> balance(std::span<const double> costs, int n_ranks) {
   return owners;
 }
 
+std::vector<std::uint32_t> cut(std::span<const double> costs, int n_ranks) {
+  D2C_EXPECTS(n_ranks > 0 && costs.size() < (std::size_t{1} << 32));
+  const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
+  std::vector<std::uint32_t> begin{0};
+  double before = 0.0;
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    // An item belongs to the rank in whose share of the total its middle lies.
+    const double middle = total > 0
+                              ? (before + costs[i] / 2) / total
+                              : (static_cast<double>(i) + 0.5) / static_cast<double>(costs.size());
+    while (std::ssize(begin) < n_ranks && middle * n_ranks >= static_cast<double>(begin.size())) {
+      begin.push_back(static_cast<std::uint32_t>(i));
+    }
+    before += costs[i];
+  }
+  begin.resize(static_cast<std::size_t>(n_ranks) + 1, static_cast<std::uint32_t>(costs.size()));
+  return begin;
+}
+
 std::vector<int> owned_by(std::span<const int> owners, int rank) {
   std::vector<int> items;
   for (std::size_t i = 0; i < owners.size(); ++i) {

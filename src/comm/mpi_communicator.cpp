@@ -2,13 +2,19 @@
 #include <cstdlib>
 #include <exception>
 #include <limits>
+#include <list>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <mpi.h>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
+
+#include "mpi_node.hpp"
 
 namespace d2c::comm {
 namespace {
@@ -16,51 +22,61 @@ namespace {
 // MPI counts are int; larger messages travel in pieces.
 constexpr std::size_t kPiece = std::size_t{1} << 30;
 
-/// A window of MPI shared memory; all of it belongs to the writer's segment, so that it is placed
-/// in the memory next to that rank.
-class SharedWindow final : public NodeMemory {
+/// Requests in flight.
+class PendingRequests final : public PendingExchange {
  public:
-  SharedWindow(MPI_Comm node, std::size_t bytes) : node_(node), size_(bytes) {
-    int rank = 0;
-    MPI_Comm_rank(node_, &rank);
-    is_writer_ = rank == 0;
-    void* own = nullptr;
-    const auto own_bytes = static_cast<MPI_Aint>(is_writer_ ? bytes + kAlignment : 0);
-    MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, node_, &own, &window_);
-    MPI_Aint whole = 0;
-    int unit = 0;
-    MPI_Win_shared_query(window_, 0, &whole, &unit, &base_);
-    MPI_Win_lock_all(MPI_MODE_NOCHECK, window_);
-  }
-  ~SharedWindow() override {
-    // Freeing waits for all ranks, and a failing rank must not wait for those that go on.
-    if (std::uncaught_exceptions() > 0) return;
-    MPI_Win_unlock_all(window_);
-    MPI_Win_free(&window_);
-    MPI_Comm_free(&node_);
-  }
-
-  [[nodiscard]] std::span<std::byte> bytes() override {
-    // Pages are mapped at different addresses in each process, but at the same offset in a page.
-    void* aligned = base_;
-    std::size_t room = size_ + kAlignment;
-    return {static_cast<std::byte*>(std::align(kAlignment, size_, aligned, room)), size_};
-  }
-  [[nodiscard]] bool is_writer() const override { return is_writer_; }
-  void publish() override {
-    MPI_Win_sync(window_);
-    MPI_Barrier(node_);
-    MPI_Win_sync(window_);
+  explicit PendingRequests(std::vector<MPI_Request> requests) : requests_(std::move(requests)) {}
+  void wait() override {
+    MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
   }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
+  std::vector<MPI_Request> requests_;
+};
 
-  MPI_Comm node_;
-  MPI_Win window_ = MPI_WIN_NULL;
-  void* base_ = nullptr;
-  std::size_t size_;
-  bool is_writer_ = false;
+/// Letters travel in a communicator of their own, where no other message can be taken for one.
+class MpiMailbox final : public Mailbox {
+ public:
+  explicit MpiMailbox(MPI_Comm comm) { MPI_Comm_dup(comm, &comm_); }
+  ~MpiMailbox() override {
+    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+  }
+  void post(int to, const Content& content) override {
+    Sent& sent = sent_.emplace_back();
+    sent.content = content;
+    MPI_Isend(sent.content.data(), kWords, MPI_UINT64_T, to, 0, comm_, &sent.request);
+  }
+  [[nodiscard]] std::optional<Letter> look() override {
+    std::erase_if(sent_, [](Sent& sent) {
+      int done = 0;
+      MPI_Test(&sent.request, &done, MPI_STATUS_IGNORE);
+      return done != 0;
+    });
+    int there = 0;
+    MPI_Status status;
+    MPI_Iprobe(MPI_ANY_SOURCE, 0, comm_, &there, &status);
+    if (there == 0) return std::nullopt;
+    Letter letter{status.MPI_SOURCE, {}};
+    MPI_Recv(letter.content.data(), kWords, MPI_UINT64_T, letter.from, 0, comm_, MPI_STATUS_IGNORE);
+    return letter;
+  }
+  void arrive() override { MPI_Ibarrier(comm_, &barrier_); }
+  [[nodiscard]] bool all_arrived() override {
+    int done = 0;
+    MPI_Test(&barrier_, &done, MPI_STATUS_IGNORE);
+    return done != 0;
+  }
+
+ private:
+  static constexpr int kWords = std::tuple_size_v<Content>;
+  struct Sent {
+    Content content{};
+    MPI_Request request = MPI_REQUEST_NULL;
+  };
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  MPI_Request barrier_ = MPI_REQUEST_NULL;
+  std::list<Sent> sent_;  ///< not yet on their way
 };
 
 class MpiCommunicator final : public Communicator {
@@ -118,7 +134,8 @@ class MpiCommunicator final : public Communicator {
     return result;
   }
 
-  void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) override {
+  [[nodiscard]] std::unique_ptr<PendingExchange> start_exchange(
+      std::span<const Parcel> outgoing, std::span<Parcel> incoming) override {
     std::vector<MPI_Request> requests;
     const Parcel* to_self = nullptr;
     Parcel* from_self = nullptr;
@@ -144,22 +161,20 @@ class MpiCommunicator final : public Communicator {
     }
     D2C_EXPECTS((to_self == nullptr) == (from_self == nullptr));
     if (to_self != nullptr && from_self != nullptr) from_self->bytes = to_self->bytes;
-    MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+    return std::make_unique<PendingRequests>(std::move(requests));
+  }
+
+  [[nodiscard]] NodeMap nodes(int ranks_per_node) override {
+    return node_comms(ranks_per_node)->map();
   }
 
   [[nodiscard]] std::unique_ptr<NodeMemory> allocate_on_node(std::size_t bytes,
                                                              int ranks_per_node) override {
-    MPI_Comm node = MPI_COMM_NULL;
-    MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node);
-    if (ranks_per_node > 0) {
-      int rank_on_node = 0;
-      MPI_Comm_rank(node, &rank_on_node);
-      MPI_Comm part = MPI_COMM_NULL;
-      MPI_Comm_split(node, rank_on_node / ranks_per_node, rank_, &part);
-      MPI_Comm_free(&node);
-      node = part;
-    }
-    return std::make_unique<SharedWindow>(node, bytes);
+    return allocate_shared_window(node_comms(ranks_per_node), bytes);
+  }
+
+  [[nodiscard]] std::unique_ptr<Mailbox> open_mailbox() override {
+    return std::make_unique<MpiMailbox>(comm_);
   }
 
   void abort(int exit_code) override {
@@ -191,7 +206,15 @@ class MpiCommunicator final : public Communicator {
     });
   }
 
+  /// Made once for each way to see nodes. Collective the first time.
+  const std::shared_ptr<const NodeComms>& node_comms(int ranks_per_node) {
+    auto& comms = node_comms_[ranks_per_node];
+    if (comms == nullptr) comms = std::make_shared<NodeComms>(comm_, ranks_per_node);
+    return comms;
+  }
+
   MPI_Comm comm_;
+  std::map<int, std::shared_ptr<const NodeComms>> node_comms_;
   int rank_ = 0;
   int size_ = 1;
 };

@@ -1,11 +1,14 @@
 #include "d2c/driver/distributed_merge.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
-
-#include "wire.hpp"
+#include "d2c/merge/module_merge.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -14,17 +17,11 @@ namespace {
 struct Unit {
   int request = 0;
   int module = 0;
-  int rank = 0;             ///< that computes it
-  std::uint64_t bytes = 0;  ///< of the members' factors
+  int rank = 0;  ///< that computes it
+  merge::UnitShape shape;
 };
 
-/// Shape of a merged module on the wire.
-struct MergedHeader {
-  std::int64_t unit = 0;
-  std::int64_t rank = 0;
-  double scaling = 1.0;
-};
-
+/// The units of all requests, spread over the ranks by cost.
 std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& method,
                              std::span<const MergeRequest> requests, int n_ranks) {
   std::vector<Unit> units;
@@ -33,17 +30,15 @@ std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& met
     for (int module = 0; module < static_cast<int>(store.modules().size()); ++module) {
       const auto& target = store.modules()[static_cast<std::size_t>(module)];
       merge::UnitShape shape{target.d_out, target.d_in, 0, 0, 0};
-      std::uint64_t bytes = 0;
       for (const int adapter : requests[q].adapters) {
         const Index rank = store.rank_of(adapter, module);
         if (rank == 0) continue;
         ++shape.members;
         shape.total_rank += rank;
         shape.largest_rank = std::max(shape.largest_rank, rank);
-        bytes += store.bytes_of(adapter, module);
       }
       if (shape.members == 0) continue;
-      units.push_back({static_cast<int>(q), module, 0, bytes});
+      units.push_back({static_cast<int>(q), module, 0, shape});
       costs.push_back(method.cost(shape));
     }
   }
@@ -52,18 +47,90 @@ std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& met
   return units;
 }
 
-/// End of the longest run of units from `begin` in which no rank receives more than `cap` bytes.
-std::size_t end_of_round(std::span<const Unit> units, std::size_t begin, int n_ranks,
-                         std::uint64_t cap) {
-  std::vector<std::uint64_t> received(static_cast<std::size_t>(n_ranks), 0);
-  std::size_t end = begin;
-  for (; end < units.size(); ++end) {
-    auto& bytes = received[static_cast<std::size_t>(units[end].rank)];
-    if (bytes > 0 && bytes + units[end].bytes > cap) break;
-    bytes += units[end].bytes;
-  }
-  return end;
+/// Largest rank that a merged module can have.
+Index largest_merged_rank(const MergePlan& plan, const merge::UnitShape& shape) {
+  return plan.method->name == "cat" ? shape.total_rank
+                                    : std::max(shape.largest_rank, plan.options.merged_rank);
 }
+
+/// A member on its way into the merge of a unit.
+struct Step {
+  std::size_t unit = 0;
+  std::size_t member = 0;  ///< index into the request
+};
+
+/// Walks through the members of each rank's units, round by round: in a round no rank takes more
+/// than `cap` bytes of factors, but at least one member. All ranks see the same rounds.
+class Rounds {
+ public:
+  Rounds(const AdapterStore& store, std::span<const MergeRequest> requests,
+         std::span<const Unit> units, int n_ranks, std::uint64_t cap)
+      : store_(store),
+        requests_(requests),
+        units_(units),
+        cap_(cap),
+        cursors_(static_cast<std::size_t>(n_ranks)) {
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      cursors_[static_cast<std::size_t>(units[u].rank)].units.push_back(u);
+    }
+  }
+
+  struct Round {
+    std::vector<Step> mine;           ///< of this rank
+    std::vector<Shipment> shipments;  ///< to or from this rank, sorted
+  };
+  /// The next round; nothing after the last.
+  std::optional<Round> next(int this_rank) {
+    Round round;
+    bool any = false;
+    for (std::size_t rank = 0; rank < cursors_.size(); ++rank) {
+      any = advance(static_cast<int>(rank), this_rank, round) || any;
+    }
+    if (!any) return std::nullopt;
+    // Requests of one call may share adapters.
+    std::sort(round.shipments.begin(), round.shipments.end());
+    round.shipments.erase(std::unique(round.shipments.begin(), round.shipments.end()),
+                          round.shipments.end());
+    return round;
+  }
+
+ private:
+  struct Cursor {
+    std::vector<std::size_t> units;
+    std::size_t unit = 0;    ///< index into `units`
+    std::size_t member = 0;  ///< index into the unit's request
+  };
+
+  /// Moves the cursor of one rank over a round. @return whether it moved
+  bool advance(int rank, int this_rank, Round& round) {
+    Cursor& cursor = cursors_[static_cast<std::size_t>(rank)];
+    std::uint64_t bytes = 0;
+    bool moved = false;
+    for (; cursor.unit < cursor.units.size(); ++cursor.unit, cursor.member = 0) {
+      const std::size_t u = cursor.units[cursor.unit];
+      const auto& adapters = requests_[static_cast<std::size_t>(units_[u].request)].adapters;
+      for (; cursor.member < adapters.size(); ++cursor.member) {
+        const int adapter = adapters[cursor.member];
+        if (store_.rank_of(adapter, units_[u].module) == 0) continue;
+        const std::uint64_t more = store_.bytes_of(adapter, units_[u].module);
+        if (moved && bytes + more > cap_) return true;
+        bytes += more;
+        moved = true;
+        if (rank == this_rank) round.mine.push_back({u, cursor.member});
+        if (rank == this_rank || store_.owner(adapter) == this_rank) {
+          round.shipments.push_back({adapter, units_[u].module, rank});
+        }
+      }
+    }
+    return moved;
+  }
+
+  const AdapterStore& store_;
+  std::span<const MergeRequest> requests_;
+  std::span<const Unit> units_;
+  std::uint64_t cap_;
+  std::vector<Cursor> cursors_;
+};
 
 void round_to(DType type, std::span<float> values) {
   if (type == DType::f32 || type == DType::f64) return;
@@ -72,92 +139,91 @@ void round_to(DType type, std::span<float> values) {
   convert_to_float(bytes, type, values);
 }
 
-lora::Factors merge_unit(const AdapterStore& store, const MergePlan& plan,
-                         const MergeRequest& request, const Unit& unit,
-                         const ReceivedFactors& received) {
-  std::vector<merge::Member> members;
-  for (std::size_t i = 0; i < request.adapters.size(); ++i) {
-    const int adapter = request.adapters[i];
-    members.push_back({store.find(adapter, unit.module, received), request.weights[i],
-                       store.fingerprint(adapter), store.name(adapter)});
-  }
-  lora::Factors merged = plan.method->function(
-      store.modules()[static_cast<std::size_t>(unit.module)].name, members, plan.options);
-  round_to(plan.stored_dtype, merged.a.values());
-  round_to(plan.stored_dtype, merged.b.values());
-  return merged;
-}
+/// This rank's units, one after another.
+class OwnMerges {
+ public:
+  OwnMerges(const AdapterStore& store, const MergePlan& plan,
+            std::span<const MergeRequest> requests, std::span<const Unit> units,
+            MergedArena& merged)
+      : store_(store), plan_(plan), requests_(requests), units_(units), merged_(merged) {}
 
-/// Unpacks what one rank merged into the adapters.
-void collect(std::span<const std::byte> bytes, std::span<const Unit> units,
-             const AdapterStore& store, std::vector<lora::FactorMap>& merged) {
-  while (!bytes.empty()) {
-    MergedHeader header;
-    take_wire(bytes, std::span(&header, 1));
-    const Unit& unit = units[static_cast<std::size_t>(header.unit)];
-    const auto& shape = store.modules()[static_cast<std::size_t>(unit.module)];
-    lora::Factors factors{Matrix(header.rank, shape.d_in), Matrix(shape.d_out, header.rank),
-                          header.scaling};
-    take_wire(bytes, factors.a.values());
-    take_wire(bytes, factors.b.values());
-    merged[static_cast<std::size_t>(unit.request)].emplace(shape.name, std::move(factors));
+  void take(const Step& step, const ReceivedFactors& received) {
+    const Unit& unit = units_[step.unit];
+    const auto& request = requests_[static_cast<std::size_t>(unit.request)];
+    if (taken_ == 0) {
+      current_ = merge::start_merge(*plan_.method,
+                                    store_.modules()[static_cast<std::size_t>(unit.module)].name,
+                                    unit.shape, plan_.options);
+    }
+    const int adapter = request.adapters[step.member];
+    current_->add({store_.find(adapter, unit.module, received), request.weights[step.member],
+                   store_.fingerprint(adapter), store_.name(adapter)});
+    if (++taken_ < unit.shape.members) return;
+    lora::Factors factors = current_->finish();
+    current_.reset();
+    taken_ = 0;
+    round_to(plan_.stored_dtype, factors.a.values());
+    round_to(plan_.stored_dtype, factors.b.values());
+    merged_.write(step.unit, factors);
   }
-}
+
+ private:
+  const AdapterStore& store_;
+  const MergePlan& plan_;
+  std::span<const MergeRequest> requests_;
+  std::span<const Unit> units_;
+  MergedArena& merged_;
+  std::unique_ptr<merge::ModuleMerge> current_;
+  Index taken_ = 0;
+};
 
 }  // namespace
 
 std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                            const MergeRequest& request) {
   std::uint64_t bytes = 0;
-  for (int module = 0; module < static_cast<int>(store.modules().size()); ++module) {
-    Index sum = 0;
-    Index largest = 0;
-    for (const int adapter : request.adapters) {
-      sum += store.rank_of(adapter, module);
-      largest = std::max<Index>(largest, store.rank_of(adapter, module));
-    }
-    const auto& shape = store.modules()[static_cast<std::size_t>(module)];
-    const Index rank =
-        plan.method->name == "cat" ? sum : std::max(largest, plan.options.merged_rank);
-    bytes += static_cast<std::uint64_t>(rank * (shape.d_in + shape.d_out)) * sizeof(float);
+  for (const Unit& unit : plan_units(store, *plan.method, std::span(&request, 1), 1)) {
+    bytes += MergedArena::bytes_of(store.modules()[static_cast<std::size_t>(unit.module)],
+                                   largest_merged_rank(plan, unit.shape));
   }
   return bytes;
 }
 
-std::vector<lora::FactorMap> merge_distributed(comm::Communicator& comm, const AdapterStore& store,
-                                               const MergePlan& plan,
-                                               std::span<const MergeRequest> requests) {
+void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
+                       std::span<const MergeRequest> requests, MergedArena& merged,
+                       PhaseTimers& timers) {
   const std::vector<Unit> units = plan_units(store, *plan.method, requests, comm.size());
-  std::vector<std::byte> own;
-  for (std::size_t begin = 0; begin < units.size();) {
-    const std::size_t end = end_of_round(units, begin, comm.size(), plan.exchange_bytes);
-    std::vector<Shipment> shipments;
-    for (std::size_t u = begin; u < end; ++u) {
-      for (const int adapter : requests[static_cast<std::size_t>(units[u].request)].adapters) {
-        shipments.push_back({adapter, units[u].module, units[u].rank});
-      }
-    }
-    // Requests of one call may share adapters.
-    std::sort(shipments.begin(), shipments.end());
-    shipments.erase(std::unique(shipments.begin(), shipments.end()), shipments.end());
-    const ReceivedFactors received = store.ship(shipments);
-    comm::agree(comm, [&] {
-      for (std::size_t u = begin; u < end; ++u) {
-        if (units[u].rank != comm.rank()) continue;
-        const auto& request = requests[static_cast<std::size_t>(units[u].request)];
-        const lora::Factors factors = merge_unit(store, plan, request, units[u], received);
-        const MergedHeader header{static_cast<std::int64_t>(u), factors.rank(), factors.scaling};
-        append_wire(own, std::span(&header, 1));
-        append_wire(own, factors.a.values());
-        append_wire(own, factors.b.values());
-      }
-    });
-    begin = end;
+  std::vector<MergedArena::Part> parts;
+  for (const Unit& unit : units) {
+    parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(plan, unit.shape)});
+  }
+  {
+    const auto timer = timers.scope("exchange");
+    merged.reset(std::move(parts));
   }
 
-  std::vector<lora::FactorMap> merged(requests.size());
-  for (const auto& part : comm.all_gather(own)) collect(part, units, store, merged);
-  return merged;
+  Rounds rounds(store, requests, units, comm.size(), plan.exchange_bytes);
+  OwnMerges own(store, plan, requests, units, merged);
+  // A rank whose merge fails goes on sending, so that the others reach the end, where all agree.
+  std::exception_ptr failure;
+  while (const auto round = rounds.next(comm.rank())) {
+    const ReceivedFactors received = [&] {
+      const auto timer = timers.scope("exchange");
+      return store.ship(round->shipments);
+    }();
+    if (failure != nullptr) continue;
+    const auto timer = timers.scope("merge");
+    try {
+      for (const Step& step : round->mine) own.take(step, received);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }
+  const auto timer = timers.scope("exchange");
+  comm::agree(comm, [&] {
+    if (failure != nullptr) std::rethrow_exception(failure);
+  });
+  merged.share();
 }
 
 }  // namespace d2c::driver

@@ -4,9 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "d2c/comm/distribution.hpp"
+#include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c::driver {
@@ -15,8 +18,14 @@ using cluster::Query;
 using cluster::TaskSet;
 
 DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
-                                     cluster::ExampleFolds folds, std::uint64_t wave_bytes)
-    : parts_(parts), plan_(plan), folds_(folds), wave_bytes_(wave_bytes) {}
+                                     cluster::ExampleFolds folds, const MachineOptions& machine)
+    : parts_(parts),
+      plan_(plan),
+      folds_(folds),
+      machine_(machine),
+      arena_(parts.comm, parts.adapters, machine.ranks_per_node),
+      queues_(parts.comm, machine.ranks_per_node, machine.balance),
+      costs_(parts.tasks) {}
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   if (plan_.representative == Representative::merged) return members_of(set);
@@ -99,62 +108,84 @@ double DistributedOracle::mean_to_choose_by(int task, const double* fold_losses)
 
 std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> requests,
                                                std::span<const Query> queries, Split split) {
-  std::vector<double> values(queries.size() * static_cast<std::size_t>(folds_of(split).n_folds()),
-                             0.0);
+  std::vector<std::vector<std::size_t>> queries_of(requests.size());
+  std::vector<int> task_of;
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    task_of.push_back(queries[q].task);
+    queries_of[static_cast<std::size_t>(queries[q].set)].push_back(q);
+  }
+  Measured measured(queries.size(), folds_of(split).n_folds());
   for (std::size_t begin = 0; begin < requests.size();) {
     std::uint64_t bytes = 0;
     std::size_t end = begin;
     while (end < requests.size()) {
       bytes += merged_bytes(parts_.adapters, plan_, requests[end]);
-      if (end > begin && bytes > wave_bytes_) break;
+      if (end > begin && bytes > machine_.merged_bytes) break;
       ++end;
     }
-    std::vector<lora::FactorMap> merged;
-    {
-      const auto timer = parts_.timers.scope("merge");
-      merged = merge_distributed(parts_.comm, parts_.adapters, plan_,
-                                 requests.subspan(begin, end - begin));
-    }
+    merge_distributed(parts_.comm, parts_.adapters, plan_, requests.subspan(begin, end - begin),
+                      arena_, parts_.timers);
     work_.merges += static_cast<std::int64_t>(end - begin);
-    evaluate_wave(merged, static_cast<int>(begin), queries, split, values);
+    std::vector<Unit> units;
+    for (std::size_t set = begin; set < end; ++set) {
+      for (const std::size_t q : queries_of[set]) {
+        const TaskFacts& facts = parts_.tasks.facts(queries[q].task, split);
+        if (facts.n_examples == 0) continue;
+        units.push_back({static_cast<int>(set - begin), queries[q].task, q});
+        work_.units += 1;
+        work_.tokens_computed += facts.n_computed;
+        work_.tokens_total += facts.n_tokens;
+      }
+    }
+    measure_units(
+        std::move(units), split,
+        [&](int index) {
+          const lora::FactorMap adapter = arena_.adapter(index);
+          parts_.evaluator.use(&adapter);
+        },
+        measured);
     begin = end;
   }
-  share(values, split, queries);
-  return values;
+  return combine(std::move(measured), split, task_of);
 }
 
-void DistributedOracle::evaluate_wave(std::span<const lora::FactorMap> merged, int first_set,
-                                      std::span<const Query> queries, Split split,
-                                      std::vector<double>& values) {
-  const auto timer = parts_.timers.scope("evaluate");
-  // By merged adapter, so that each is made ready once.
-  std::vector<std::vector<std::size_t>> of_set(merged.size());
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    const int set = queries[q].set - first_set;
-    if (set < 0 || set >= std::ssize(merged)) continue;
-    const TaskFacts& facts = parts_.tasks.facts(queries[q].task, split);
-    if (facts.n_examples == 0) continue;
-    work_.units += 1;
-    work_.tokens_computed += facts.n_computed;
-    work_.tokens_total += facts.n_tokens;
-    if (parts_.tasks.owner(queries[q].task) == parts_.comm.rank()) {
-      of_set[static_cast<std::size_t>(set)].push_back(q);
-    }
+void DistributedOracle::measure_units(std::vector<Unit> units, Split split,
+                                      const std::function<void(int)>& use, Measured& measured) {
+  // Cut in the order of tasks, so that a rank meets the same tasks again and again; within a piece
+  // by adapter, so that each is made ready once.
+  std::ranges::stable_sort(units, {}, &Unit::task);
+  std::vector<double> costs;
+  costs.reserve(units.size());
+  for (const Unit& unit : units) costs.push_back(costs_(unit.task, split));
+  const std::vector<std::uint32_t> piece_begin = comm::cut(costs, parts_.comm.size());
+  for (std::size_t rank = 0; rank + 1 < piece_begin.size(); ++rank) {
+    std::ranges::stable_sort(units.begin() + piece_begin[rank],
+                             units.begin() + piece_begin[rank + 1], {}, &Unit::adapter);
   }
-  for (std::size_t set = 0; set < merged.size(); ++set) {
-    if (of_set[set].empty()) continue;
-    parts_.evaluator.use(&merged[set]);
-    const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
-    for (const std::size_t q : of_set[set]) evaluate(queries[q].task, split, &values[q * n]);
+
+  const auto wait_for = [&](const auto& what) {
+    const auto timer = parts_.timers.scope("wait");
+    return what();
+  };
+  wait_for([&] { queues_.open(piece_begin); });
+  int in_use = -1;
+  while (const auto item = wait_for([&] { return queues_.next(); })) {
+    const auto timer = parts_.timers.scope("evaluate");
+    const Unit& unit = units[*item];
+    if (unit.adapter != in_use) use(unit.adapter);
+    in_use = unit.adapter;
+    measure_unit(unit, split, measured);
   }
+  wait_for([&] { queues_.close(); });
 }
 
-void DistributedOracle::evaluate(int task, Split split, double* values) {
-  const PackedTask& packed = parts_.tasks.local(task, split);
+void DistributedOracle::measure_unit(const Unit& unit, Split split, Measured& measured) {
+  const double begin = thread_cpu_seconds();
+  const PackedTask& packed = parts_.tasks.packed(unit.task, split);
   const cluster::ExampleFolds folds = folds_of(split);
   const std::vector<int> fold_of = folds.of(packed.n_examples);
   std::vector<double> examples(static_cast<std::size_t>(folds.n_folds()), 0.0);
-  std::fill_n(values, examples.size(), 0.0);
+  double* values = &measured.losses[unit.entry * examples.size()];
   std::size_t example = 0;
   for (const double loss : parts_.evaluator.example_losses(packed.batches, packed.n_examples)) {
     const auto fold = static_cast<std::size_t>(fold_of[example++]);
@@ -164,99 +195,93 @@ void DistributedOracle::evaluate(int task, Split split, double* values) {
   for (std::size_t fold = 0; fold < examples.size(); ++fold) {
     if (examples[fold] > 0) values[fold] /= examples[fold];
   }
+  measured.seconds[unit.entry] = thread_cpu_seconds() - begin;
 }
 
-void DistributedOracle::share(std::vector<double>& values, Split split,
-                              std::span<const Query> queries) {
-  const auto timer = parts_.timers.scope("reduce");
-  parts_.comm.sum(values);
-  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const int task = queries[i / n].task;
+std::vector<double> DistributedOracle::combine(Measured measured, Split split,
+                                               std::span<const int> task_of) {
+  {
+    const auto timer = parts_.timers.scope("reduce");
+    parts_.comm.sum(measured.losses);
+    parts_.comm.sum(measured.seconds);
+  }
+  const auto n_folds = static_cast<std::size_t>(folds_of(split).n_folds());
+  for (std::size_t entry = 0; entry < task_of.size(); ++entry) {
+    const int task = task_of[entry];
+    const std::span<double> losses = std::span(measured.losses).subspan(entry * n_folds, n_folds);
     if (parts_.tasks.facts(task, split).n_examples == 0) {
-      values[i] = std::numeric_limits<double>::quiet_NaN();
-    } else if (!std::isfinite(values[i])) {
+      std::ranges::fill(losses, std::numeric_limits<double>::quiet_NaN());
+      continue;
+    }
+    if (!std::ranges::all_of(losses, [](double loss) { return std::isfinite(loss); })) {
       throw InputError({}, {fmt::format("the loss of task {} is not finite", task),
                             "no cluster can be chosen for it",
                             "check its adapter and the base model with `d2c evaluate`"});
     }
+    costs_.add(task, split, measured.seconds[entry]);
   }
+  return std::move(measured.losses);
+}
+
+void DistributedOracle::UnitCosts::add(int task, Split split, double seconds) {
+  const auto tokens = static_cast<double>(tasks_.facts(task, split).n_computed);
+  for (Sum* sum : {&of_task_[{task, split}], &all_}) {
+    sum->seconds += seconds;
+    sum->tokens += tokens;
+  }
+}
+
+double DistributedOracle::UnitCosts::operator()(int task, Split split) const {
+  const auto tokens = static_cast<double>(tasks_.facts(task, split).n_computed);
+  const auto place = of_task_.find({task, split});
+  const Sum& known = place == of_task_.end() ? all_ : place->second;
+  return known.tokens > 0 ? tokens * known.seconds / known.tokens : tokens;
 }
 
 std::vector<double> DistributedOracle::base_losses(Split split) {
-  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
-  std::vector<double> values(static_cast<std::size_t>(n_tasks()) * n, 0.0);
-  std::vector<Query> queries;
-  {
-    const auto timer = parts_.timers.scope("evaluate");
-    parts_.evaluator.use(nullptr);
-    for (int task = 0; task < n_tasks(); ++task) {
-      queries.push_back({0, task});
-      if (parts_.tasks.owner(task) == parts_.comm.rank() &&
-          parts_.tasks.facts(task, split).n_examples > 0) {
-        evaluate(task, split, &values[static_cast<std::size_t>(task) * n]);
-      }
-    }
+  std::vector<Unit> units;
+  std::vector<int> task_of;
+  for (int task = 0; task < n_tasks(); ++task) {
+    task_of.push_back(task);
+    if (parts_.tasks.facts(task, split).n_examples == 0) continue;
+    units.push_back({0, task, static_cast<std::size_t>(task)});
   }
-  share(values, split, queries);
-  return values;
+  Measured measured(task_of.size(), folds_of(split).n_folds());
+  measure_units(
+      std::move(units), split, [&](int) { parts_.evaluator.use(nullptr); }, measured);
+  return combine(std::move(measured), split, task_of);
 }
 
 std::vector<double> DistributedOracle::own_losses(Split split) {
-  // Round by round, each rank gets the adapter of one of its tasks.
-  std::vector<std::vector<int>> tasks_of_rank(static_cast<std::size_t>(parts_.comm.size()));
-  std::vector<Query> queries;
+  std::map<int, std::vector<Unit>> of_adapter;
+  std::vector<int> task_of;
   for (int task = 0; task < n_tasks(); ++task) {
-    queries.push_back({0, task});
-    if (parts_.tasks.facts(task, split).n_examples > 0) {
-      tasks_of_rank[static_cast<std::size_t>(parts_.tasks.owner(task))].push_back(task);
-    }
+    task_of.push_back(task);
+    if (parts_.tasks.facts(task, split).n_examples == 0) continue;
+    const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(task)];
+    of_adapter[adapter].push_back({adapter, task, static_cast<std::size_t>(task)});
   }
-  std::size_t rounds = 0;
-  for (const auto& tasks : tasks_of_rank) rounds = std::max(rounds, tasks.size());
-
-  const auto n_modules = static_cast<int>(parts_.adapters.modules().size());
-  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
-  std::vector<double> values(static_cast<std::size_t>(n_tasks()) * n, 0.0);
-  for (std::size_t round = 0; round < rounds; ++round) {
-    std::vector<Shipment> shipments;
-    int mine = -1;
-    for (int rank = 0; rank < parts_.comm.size(); ++rank) {
-      const auto& tasks = tasks_of_rank[static_cast<std::size_t>(rank)];
-      if (round >= tasks.size()) continue;
-      const int task = tasks[round];
-      if (rank == parts_.comm.rank()) mine = task;
-      for (int module = 0; module < n_modules; ++module) {
-        shipments.push_back({parts_.adapter_of_task[static_cast<std::size_t>(task)], module, rank});
-      }
-    }
-    ReceivedFactors received;
-    {
-      const auto timer = parts_.timers.scope("exchange");
-      received = parts_.adapters.ship(shipments);
-    }
-    if (mine < 0) continue;
+  Measured measured(task_of.size(), folds_of(split).n_folds());
+  {
     const auto timer = parts_.timers.scope("evaluate");
-    const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(mine)];
-    if (parts_.adapters.owner(adapter) == parts_.comm.rank()) {
+    for (const auto& [adapter, units] : of_adapter) {
+      if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
       parts_.evaluator.use(&parts_.adapters.local(adapter));
-    } else {
-      lora::FactorMap factors;
-      for (auto& [key, value] : received) {
-        factors.emplace(parts_.adapters.modules()[static_cast<std::size_t>(key.second)].name,
-                        std::move(value));
-      }
-      parts_.evaluator.use(&factors);
+      for (const Unit& unit : units) measure_unit(unit, split, measured);
     }
-    evaluate(mine, split, &values[static_cast<std::size_t>(mine) * n]);
   }
-  share(values, split, queries);
-  return values;
+  {
+    const auto timer = parts_.timers.scope("wait");
+    parts_.comm.barrier();
+  }
+  return combine(std::move(measured), split, task_of);
 }
 
 lora::FactorMap DistributedOracle::merged(const TaskSet& set) {
   const MergeRequest request = request_for(set);
-  return merge_distributed(parts_.comm, parts_.adapters, plan_, std::span(&request, 1)).front();
+  merge_distributed(parts_.comm, parts_.adapters, plan_, std::span(&request, 1), arena_,
+                    parts_.timers);
+  return arena_.adapter(0);
 }
 
 }  // namespace d2c::driver

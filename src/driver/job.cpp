@@ -78,9 +78,9 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   const auto owners = comm::balance(file_sizes(comm, folders), comm.size());
   job.adapters = std::make_unique<AdapterStore>(
       comm, folders, owners, job.model->model.target_modules(), job.manifest.model);
-  job.tasks =
-      std::make_unique<TaskStore>(comm, job.manifest, job.model->encoding(), job.model->limits(),
-                                  PackOptions{options.loss_on, options.batch_tokens});
+  job.tasks = std::make_unique<TaskStore>(
+      comm, job.manifest, job.model->encoding(), job.model->limits(),
+      PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);
   comm::agree(comm, [&] { check_kept_examples(job, options.verify_examples); });
   return job;
 }

@@ -40,6 +40,17 @@ Index joint_rank(const AdapterStore& adapters, const MergePlan& plan, const Merg
   return 3 * (plan.method->name == "cat" ? sum : largest);
 }
 
+/// Largest load of a rank over the mean, when units are cut into pieces.
+double imbalance_of(std::span<const double> costs, int n_ranks) {
+  const auto piece_begin = comm::cut(costs, n_ranks);
+  std::vector<int> owners;
+  for (int rank = 0; rank < n_ranks; ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    owners.insert(owners.end(), piece_begin[r + 1] - piece_begin[r], rank);
+  }
+  return comm::imbalance(costs, owners, n_ranks);
+}
+
 std::string mib(std::uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
@@ -66,9 +77,11 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
     plan.few_shot_computed += facts.n_computed;
     plan.few_shot_targets += facts.n_targets;
     plan.n_held_out += job.tasks->facts(task, Split::held_out).n_examples > 0 ? 1 : 0;
-    costs.push_back(static_cast<double>(facts.n_computed));
+    // An iteration evaluates a task under every merged adapter.
+    costs.insert(costs.end(), static_cast<std::size_t>(plan.k),
+                 static_cast<double>(facts.n_computed));
   }
-  plan.imbalance = comm::imbalance(costs, job.tasks->owners(), comm.size());
+  plan.imbalance = imbalance_of(costs, comm.size());
 
   MergePlan merging;
   // A medoid is no larger than the result of `average`.
@@ -81,10 +94,10 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
 
   double activation = 0.0;
   for (int task = 0; task < plan.n_tasks; ++task) {
-    if (job.tasks->owner(task) != comm.rank()) continue;
+    if (task % comm.size() != comm.rank()) continue;
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
-      for (const eval::Batch& batch : job.tasks->local(task, split).batches) {
+      for (const eval::Batch& batch : job.tasks->packed(task, split).batches) {
         const model::BatchSize size = size_of(batch);
         activation = std::max(activation, static_cast<double>(model::activation_bytes(
                                               config, size, rank, options.threads)));
@@ -126,8 +139,7 @@ std::string print_plan(const Plan& plan) {
   text += fmt::format(
       "work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
       plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
-  text += fmt::format("ranks                {} (task imbalance {:.2f})\n", plan.n_ranks,
-                      plan.imbalance);
+  text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
   text += fmt::format(
       "memory per rank      {} = weights ({}) {} + adapters {} + merged {} + exchange up to {} + "
       "activations {}\n",
@@ -136,8 +148,8 @@ std::string print_plan(const Plan& plan) {
       mib(plan.activation_bytes));
   if (plan.imbalance > 1.1) {
     text +=
-        "advice               fewer ranks would be used better: tasks are not divided between "
-        "ranks\n";
+        "advice               fewer ranks would be used better: the evaluation of a task under one "
+        "adapter is not divided between ranks\n";
   }
   return text;
 }

@@ -209,7 +209,8 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
   DistributedOracle oracle(
       {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
-      merge_plan(options, *job.adapters), folds, options.merged_mib << 20);
+      merge_plan(options, *job.adapters), folds,
+      {options.merged_mib << 20, options.ranks_per_node, options.balance});
   cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)));
 
   results::RunResults out;

@@ -108,6 +108,7 @@ std::string to_json(const RunOptions& options) {
   value["ranks_per_node"] = options.ranks_per_node;
   value["exchange_mib"] = options.exchange_mib;
   value["merged_mib"] = options.merged_mib;
+  value["balance"] = options.balance == comm::Balance::fixed ? "static" : "dynamic";
   return value.dump(1);
 }
 

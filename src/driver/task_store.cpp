@@ -1,8 +1,10 @@
 #include "d2c/driver/task_store.hpp"
 
+#include <algorithm>
+#include <array>
 #include <sstream>
+#include <utility>
 
-#include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
 
 #include "wire.hpp"
@@ -12,74 +14,33 @@ namespace {
 
 using Examples = std::vector<eval::Example>;
 
-/// Wire form of examples: count, then per example its length, prompt length and ids.
-void append_examples(std::vector<std::byte>& bytes, const Examples& examples) {
-  std::vector<std::int32_t> words{static_cast<std::int32_t>(examples.size())};
+std::uint64_t stored_bytes(const TaskFacts& facts) {
+  return sizeof(std::int32_t) * static_cast<std::uint64_t>(2 * facts.n_examples + facts.n_tokens);
+}
+
+/// Per example its length, its prompt's length and its ids.
+void write_examples(const Examples& examples, std::span<std::byte> place) {
+  std::vector<std::byte> bytes;
   for (const eval::Example& example : examples) {
-    words.push_back(static_cast<std::int32_t>(example.ids.size()));
-    words.push_back(static_cast<std::int32_t>(example.prompt_len));
-    words.insert(words.end(), example.ids.begin(), example.ids.end());
+    const std::array<std::int32_t, 2> lengths{static_cast<std::int32_t>(example.ids.size()),
+                                              static_cast<std::int32_t>(example.prompt_len)};
+    append_wire(bytes, std::span(lengths));
+    append_wire(bytes, std::span(example.ids));
   }
-  append_wire(bytes, std::span(words));
+  D2C_EXPECTS(bytes.size() == place.size());
+  std::ranges::copy(bytes, place.begin());
 }
 
-std::size_t wire_size(const TaskFacts& facts) {
-  return sizeof(std::int32_t) * static_cast<std::size_t>(1 + 2 * facts.n_examples + facts.n_tokens);
-}
-
-Examples take_examples(std::span<const std::byte>& bytes) {
-  const auto take = [&bytes] {
-    std::int32_t word = 0;
-    take_wire(bytes, std::span(&word, 1));
-    return word;
-  };
-  Examples examples(static_cast<std::size_t>(take()));
-  for (eval::Example& example : examples) {
-    example.ids.resize(static_cast<std::size_t>(take()));
-    example.prompt_len = take();
-    take_wire(bytes, std::span(example.ids));
+std::uint64_t bytes_of(const PackedTask& task) {
+  std::uint64_t bytes = sizeof(PackedTask);
+  for (const eval::Batch& batch : task.batches) {
+    bytes += sizeof(batch) + std::as_bytes(std::span(batch.forest.ids)).size() +
+             std::as_bytes(std::span(batch.forest.segments)).size() +
+             std::as_bytes(std::span(batch.targets)).size() +
+             std::as_bytes(std::span(batch.examples)).size() +
+             std::as_bytes(std::span(batch.target_begin)).size();
   }
-  return examples;
-}
-
-/// Sends the examples of each (task, split) from the rank that read them to the one that owns them.
-std::map<int, Examples> send_to_owners(comm::Communicator& comm, std::map<int, Examples> read,
-                                       std::span<const TaskFacts> facts,
-                                       std::span<const int> owners) {
-  std::map<int, comm::Parcel> outgoing;
-  std::map<int, comm::Parcel> incoming;
-  std::map<int, std::vector<int>> expected;
-  std::map<int, Examples> owned;
-  for (int slot = 0; slot < static_cast<int>(facts.size()); ++slot) {
-    const TaskFacts& fact = facts[static_cast<std::size_t>(slot)];
-    const int from = (slot / 2) % comm.size();
-    const int to = owners[static_cast<std::size_t>(slot / 2)];
-    if (fact.n_examples == 0) continue;
-    if (from == comm.rank() && to == comm.rank()) {
-      owned[slot] = std::move(read[slot]);
-    } else if (from == comm.rank()) {
-      outgoing[to].rank = to;
-      append_examples(outgoing[to].bytes, read[slot]);
-    } else if (to == comm.rank()) {
-      comm::Parcel& parcel = incoming[from];
-      parcel.rank = from;
-      parcel.bytes.resize(parcel.bytes.size() + wire_size(fact));
-      expected[from].push_back(slot);
-    }
-  }
-
-  std::vector<comm::Parcel> to_send;
-  to_send.reserve(outgoing.size());
-  for (auto& [rank, parcel] : outgoing) to_send.push_back(std::move(parcel));
-  std::vector<comm::Parcel> to_receive;
-  to_receive.reserve(incoming.size());
-  for (auto& [rank, parcel] : incoming) to_receive.push_back(std::move(parcel));
-  comm.exchange(to_send, to_receive);
-  for (const comm::Parcel& parcel : to_receive) {
-    std::span<const std::byte> bytes = parcel.bytes;
-    for (const int slot : expected[parcel.rank]) owned[slot] = take_examples(bytes);
-  }
-  return owned;
+  return bytes;
 }
 
 std::vector<std::string> gather_lines(comm::Communicator& comm, const std::string& lines) {
@@ -95,9 +56,10 @@ std::vector<std::string> gather_lines(comm::Communicator& comm, const std::strin
 
 TaskStore::TaskStore(comm::Communicator& comm, const Manifest& manifest,
                      const eval::TextEncoding& encoding, const eval::TokenLimits& limits,
-                     const PackOptions& options) {
+                     const PackOptions& options, int ranks_per_node)
+    : options_(options) {
   const auto n_tasks = static_cast<int>(manifest.tasks.size());
-  std::map<int, Examples> read;
+  std::map<std::size_t, Examples> read;
   std::string warnings;
   comm::agree(comm, [&] {
     for (int task = comm.rank(); task < n_tasks; task += comm.size()) {
@@ -118,24 +80,87 @@ TaskStore::TaskStore(comm::Communicator& comm, const Manifest& manifest,
   for (const auto& [slot, examples] : read) {
     const auto batches = eval::pack(examples, options.loss_on, options.max_tokens);
     const eval::TokenCounts counts = eval::count_tokens(examples, batches);
-    const std::int64_t values[4] = {std::ssize(examples), counts.total, counts.computed,
-                                    counts.targets};
-    std::copy(std::begin(values), std::end(values), numbers.begin() + std::ptrdiff_t{4} * slot);
+    const std::array<std::int64_t, 4> values{std::ssize(examples), counts.total, counts.computed,
+                                             counts.targets};
+    std::ranges::copy(values, numbers.begin() + static_cast<std::ptrdiff_t>(4 * slot));
   }
   comm.sum(std::span(numbers));
-  std::vector<double> costs(static_cast<std::size_t>(n_tasks));
   for (std::size_t slot = 0; slot < numbers.size() / 4; ++slot) {
     const auto* n = numbers.data() + 4 * slot;
     facts_.push_back({n[0], n[1], n[2], n[3]});
-    // The few-shot examples are evaluated again and again, the held-out ones once.
-    if (slot % 2 == 0) costs[slot / 2] = static_cast<double>(n[2]);
   }
-  owners_ = comm::balance(costs, comm.size());
 
-  for (auto& [slot, examples] : send_to_owners(comm, std::move(read), facts_, owners_)) {
-    local_[slot] = {std::ssize(examples),
-                    eval::pack(examples, options.loss_on, options.max_tokens)};
+  const std::vector<std::size_t> part_begin = lay_out(comm.nodes(ranks_per_node));
+  ids_ = comm.allocate_on_node(std::max<std::size_t>(part_begin.back(), 1), ranks_per_node);
+  for (const auto& [slot, examples] : read) {
+    write_examples(examples, ids_->bytes().subspan(offsets_[slot], stored_bytes(facts_[slot])));
   }
+  ids_->share_parts(part_begin);
+}
+
+std::vector<std::size_t> TaskStore::lay_out(const comm::NodeMap& nodes) {
+  const std::size_t n_ranks = nodes.of_rank.size();
+  std::vector<std::vector<std::size_t>> tasks_of_node(static_cast<std::size_t>(nodes.n_nodes));
+  for (std::size_t task = 0; task < facts_.size() / 2; ++task) {
+    tasks_of_node[static_cast<std::size_t>(nodes.of_rank[task % n_ranks])].push_back(task);
+  }
+  offsets_.resize(facts_.size());
+  std::vector<std::size_t> part_begin{0};
+  std::size_t end = 0;
+  for (const auto& tasks : tasks_of_node) {
+    for (const std::size_t task : tasks) {
+      for (const std::size_t slot : {2 * task, 2 * task + 1}) {
+        offsets_[slot] = end;
+        end += stored_bytes(facts_[slot]);
+      }
+    }
+    end = (end + 63) / 64 * 64;
+    part_begin.push_back(end);
+  }
+  return part_begin;
+}
+
+std::uint64_t TaskStore::node_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const TaskFacts& facts : facts_) bytes += stored_bytes(facts);
+  return bytes;
+}
+
+std::vector<eval::Example> TaskStore::examples(int task, Split split) const {
+  const TaskFacts& fact = facts(task, split);
+  D2C_EXPECTS(fact.n_examples > 0);
+  std::span<const std::byte> bytes =
+      ids_->bytes().subspan(offsets_[slot(task, split)], stored_bytes(fact));
+  Examples examples(static_cast<std::size_t>(fact.n_examples));
+  for (eval::Example& example : examples) {
+    std::array<std::int32_t, 2> lengths{};
+    take_wire(bytes, std::span(lengths));
+    example.ids.resize(static_cast<std::size_t>(lengths[0]));
+    example.prompt_len = lengths[1];
+    take_wire(bytes, std::span(example.ids));
+  }
+  return examples;
+}
+
+const PackedTask& TaskStore::packed(int task, Split split) const {
+  const std::size_t wanted = slot(task, split);
+  if (const auto place = cached_.find(wanted); place != cached_.end()) {
+    cache_.splice(cache_.begin(), cache_, place->second);
+    return cache_.front().task;
+  }
+  const Examples content = examples(task, split);
+  PackedTask packed{std::ssize(content),
+                    eval::pack(content, options_.loss_on, options_.max_tokens)};
+  const std::uint64_t bytes = bytes_of(packed);
+  while (!cache_.empty() && cached_bytes_ + bytes > options_.cache_bytes) {
+    cached_bytes_ -= cache_.back().bytes;
+    cached_.erase(cache_.back().slot);
+    cache_.pop_back();
+  }
+  cache_.push_front({wanted, bytes, std::move(packed)});
+  cached_[wanted] = cache_.begin();
+  cached_bytes_ += bytes;
+  return cache_.front().task;
 }
 
 bool TaskStore::any_held_out() const {

@@ -105,6 +105,83 @@ TEST(NodeMemory, IsSeenByAllRanksOfANodeAndByNoOther) {
   }
 }
 
+TEST(NodeMemory, HoldsThePartsOfAllNodesOnEachOfThem) {
+  for (const int ranks_per_node : {0, 1, 2, 3}) {
+    const NodeMap nodes = world().nodes(ranks_per_node);
+    ASSERT_EQ(std::ssize(nodes.of_rank), world().size());
+    const int n_nodes =
+        ranks_per_node == 0 ? 1 : (world().size() + ranks_per_node - 1) / ranks_per_node;
+    EXPECT_EQ(nodes.n_nodes, n_nodes);
+    // Every rank writes 100 bytes more than the one before, in the part of its node.
+    const auto size_of = [](int rank) { return 100 * static_cast<std::size_t>(rank); };
+    std::vector<std::size_t> offset(nodes.of_rank.size());
+    std::vector<std::size_t> part_begin{0};
+    std::size_t end = 0;
+    for (int node = 0; node < n_nodes; ++node) {
+      for (int rank = 0; rank < world().size(); ++rank) {
+        if (nodes.of_rank[static_cast<std::size_t>(rank)] != node) continue;
+        offset[static_cast<std::size_t>(rank)] = end;
+        end += size_of(rank);
+      }
+      end = (end + 63) / 64 * 64;
+      part_begin.push_back(end);
+    }
+    const auto memory = world().allocate_on_node(end + 1, ranks_per_node);
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      const int me = world().rank();
+      std::ranges::copy(letter(me, repeat, size_of(me)),
+                        memory->bytes().begin() +
+                            static_cast<std::ptrdiff_t>(offset[static_cast<std::size_t>(me)]));
+      memory->share_parts(part_begin);
+      for (int rank = 0; rank < world().size(); ++rank) {
+        EXPECT_TRUE(std::ranges::equal(
+            memory->bytes().subspan(offset[static_cast<std::size_t>(rank)], size_of(rank)),
+            letter(rank, repeat, size_of(rank))));
+      }
+      world().barrier();
+    }
+  }
+}
+
+TEST(Communicator, KeepsExchangesThatOverlapApart) {
+  const int me = world().rank();
+  const int next = (me + 1) % world().size();
+  const int before = (me + world().size() - 1) % world().size();
+  const std::vector<Parcel> first{{next, letter(me, 1, 1000)}};
+  const std::vector<Parcel> second{{next, letter(me, 2, 70)}};
+  std::vector<Parcel> first_in{{before, std::vector<std::byte>(1000)}};
+  std::vector<Parcel> second_in{{before, std::vector<std::byte>(70)}};
+  const auto one = world().start_exchange(first, first_in);
+  const auto two = world().start_exchange(second, second_in);
+  two->wait();
+  one->wait();
+  EXPECT_EQ(first_in[0].bytes, letter(before, 1, 1000));
+  EXPECT_EQ(second_in[0].bytes, letter(before, 2, 70));
+}
+
+TEST(Mailbox, BringsEveryLetterBeforeAllLeaveTheBarrier) {
+  const auto mailbox = world().open_mailbox();
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const auto n = static_cast<std::uint64_t>(world().size());
+    for (int to = 0; to < world().size(); ++to) {
+      mailbox->post(to, {static_cast<std::uint64_t>(world().rank()), 7, 8});
+    }
+    std::uint64_t sum = 0;
+    for (std::uint64_t received = 0; received < n;) {
+      const auto letter = mailbox->look();
+      if (!letter.has_value()) continue;
+      EXPECT_EQ(letter->content[0], static_cast<std::uint64_t>(letter->from));
+      EXPECT_EQ(letter->content[2], 8U);
+      sum += letter->content[0];
+      ++received;
+    }
+    EXPECT_EQ(sum, n * (n - 1) / 2);
+    mailbox->arrive();
+    while (!mailbox->all_arrived()) EXPECT_FALSE(mailbox->look().has_value());
+    world().barrier();  // or a letter of the next round may come before this rank has left
+  }
+}
+
 TEST(Agree, GivesTheErrorOfTheLowestFailingRankToAll) {
   const int last = world().size() - 1;
   const int first_failing = last / 2;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -20,7 +22,8 @@ struct Parcel {
   std::vector<std::byte> bytes;
 };
 
-/// Memory that the ranks of one node see at the same time; each rank keeps its own handle.
+/// Memory that the ranks of one node see at the same time; each rank keeps its own handle. Ranks
+/// may write different bytes of it at the same time.
 class NodeMemory {
  public:
   NodeMemory() = default;
@@ -29,10 +32,57 @@ class NodeMemory {
   virtual ~NodeMemory() = default;
   /// Aligned to 64 bytes.
   [[nodiscard]] virtual std::span<std::byte> bytes() = 0;
-  /// Whether this rank is the one of its node that writes.
+  /// Whether this rank is the one of its node that writes what is written once.
   [[nodiscard]] virtual bool is_writer() const = 0;
-  /// After it, every rank of the node sees what the writer wrote. Collective over the node.
+  /// After it, every rank of the node sees what the others wrote. Collective over the node.
   virtual void publish() = 0;
+  /// Completes memory of which every node wrote its own part: afterwards all ranks of all nodes see
+  /// all parts. One rank per node sends and receives; no second copy is made. Collective.
+  /// @param part_begin  [nodes + 1] offsets of the nodes' parts, ascending multiples of 64, the
+  /// same
+  ///                    on every rank
+  virtual void share_parts(std::span<const std::size_t> part_begin) = 0;
+};
+
+/// The node that each rank is on.
+struct NodeMap {
+  std::vector<int> of_rank;  ///< [ranks], nodes are numbered in the order of their lowest rank
+  int n_nodes = 1;
+};
+
+/// Small messages between any ranks, received when the receiver looks, and a barrier that lets its
+/// ranks look for messages while they wait.
+class Mailbox {
+ public:
+  using Content = std::array<std::uint64_t, 3>;
+  struct Letter {
+    int from = 0;
+    Content content{};
+  };
+  Mailbox() = default;
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  virtual ~Mailbox() = default;
+  /// Does not wait for the receiver.
+  virtual void post(int to, const Content& content) = 0;
+  /// A letter that has come; nothing if there is none now.
+  [[nodiscard]] virtual std::optional<Letter> look() = 0;
+  /// This rank has come to the barrier. @pre it has left the one before
+  virtual void arrive() = 0;
+  /// Whether all ranks have come; this rank leaves the barrier then. Letters of ranks that have
+  /// left may come before.
+  [[nodiscard]] virtual bool all_arrived() = 0;
+};
+
+/// An exchange that goes on while its ranks work.
+class PendingExchange {
+ public:
+  PendingExchange() = default;
+  PendingExchange(const PendingExchange&) = delete;
+  PendingExchange& operator=(const PendingExchange&) = delete;
+  virtual ~PendingExchange() = default;
+  /// Returns when all parcels have arrived and may be used again. Call once.
+  virtual void wait() = 0;
 };
 
 /// The collectives that d2c needs. The null communicator acts as the only rank, so that every
@@ -63,13 +113,24 @@ class Communicator {
   /// caller knows, from its sender: no message is spent on sizes. At most one parcel per pair of
   /// ranks and direction; a parcel to oneself is copied. Point to point: ranks without parcels need
   /// not call.
-  virtual void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) = 0;
+  void exchange(std::span<const Parcel> outgoing, std::span<Parcel> incoming) {
+    start_exchange(outgoing, incoming)->wait();
+  }
+  /// The same, without waiting for it. The parcels must stay where they are until wait(). Exchanges
+  /// of a pair of ranks are matched in the order in which they were started.
+  [[nodiscard]] virtual std::unique_ptr<PendingExchange> start_exchange(
+      std::span<const Parcel> outgoing, std::span<Parcel> incoming) = 0;
 
+  /// @param ranks_per_node  splits nodes into smaller ones of so many ranks; 0 = as the hardware is
+  [[nodiscard]] virtual NodeMap nodes(int ranks_per_node) = 0;
   /// One block of memory per node, seen by all ranks on it. Collective; the handle must be
   /// destroyed on all ranks before MPI ends.
-  /// @param ranks_per_node  splits nodes into smaller ones of so many ranks; 0 = as the hardware is
+  /// @param ranks_per_node  as in nodes()
   [[nodiscard]] virtual std::unique_ptr<NodeMemory> allocate_on_node(std::size_t bytes,
                                                                      int ranks_per_node) = 0;
+
+  /// Collective; the handle must be destroyed on all ranks before MPI ends.
+  [[nodiscard]] virtual std::unique_ptr<Mailbox> open_mailbox() = 0;
 
   /// Ends every rank at once with this exit code; does not return under MPI.
   virtual void abort(int exit_code) = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -10,6 +11,12 @@ namespace d2c::comm {
 /// lower item and the lower rank, so that every rank computes the same plan.
 /// @param costs  one per item, >= 0
 [[nodiscard]] std::vector<int> balance(std::span<const double> costs, int n_ranks);
+
+/// Cuts a list into consecutive pieces of about equal cost: no piece costs more than the mean and
+/// one item.
+/// @param costs  one per item, >= 0; fewer than 2^32
+/// @return       [n_ranks + 1] where each rank's piece begins
+[[nodiscard]] std::vector<std::uint32_t> cut(std::span<const double> costs, int n_ranks);
 
 /// Items owned by `rank`, ascending.
 [[nodiscard]] std::vector<int> owned_by(std::span<const int> owners, int rank);

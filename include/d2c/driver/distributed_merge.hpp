@@ -4,7 +4,9 @@
 #include <span>
 #include <vector>
 
+#include "d2c/core/timer.hpp"
 #include "d2c/driver/adapter_store.hpp"
+#include "d2c/driver/merged_arena.hpp"
 #include "d2c/merge/merge.hpp"
 
 namespace d2c::driver {
@@ -36,13 +38,15 @@ struct MergePlan {
 [[nodiscard]] std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                                          const MergeRequest& request);
 
-/// Merges adapters that live on different ranks. The units of work (request, module) are spread
-/// over the ranks by cost; the members' factors travel to them in bounded rounds; the merged
-/// factors reach every rank. Members enter in ascending adapter order, so that the result does not
-/// depend on the number of ranks. Collective: every rank passes the same requests.
-/// @return  one merged adapter per request, on every rank
-[[nodiscard]] std::vector<lora::FactorMap> merge_distributed(
-    comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
-    std::span<const MergeRequest> requests);
+/// Merges adapters that live on different ranks into the memory of every node, where they are
+/// numbered as the requests. The units of work (request, module) are spread over the ranks by cost;
+/// the members' factors travel to them in bounded rounds. Members enter in ascending adapter order,
+/// so that the result depends neither on the number of ranks nor on the bounds. Collective: every
+/// rank passes the same requests.
+/// @param timers  gets the phases "exchange" (factors that travel) and "merge"
+/// @throws InputError, the same on every rank, if members cannot be merged
+void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
+                       std::span<const MergeRequest> requests, MergedArena& merged,
+                       PhaseTimers& timers);
 
 }  // namespace d2c::driver

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -10,9 +11,11 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 #include "d2c/comm/communicator.hpp"
+#include "d2c/comm/work_queues.hpp"
 #include "d2c/core/timer.hpp"
 #include "d2c/driver/adapter_store.hpp"
 #include "d2c/driver/distributed_merge.hpp"
+#include "d2c/driver/merged_arena.hpp"
 #include "d2c/driver/task_store.hpp"
 #include "d2c/eval/evaluator.hpp"
 
@@ -26,9 +29,20 @@ struct WorkCounts {
   std::int64_t tokens_total = 0;     ///< tokens of the examples, shared prefixes counted each time
 };
 
-/// The loss oracle of a parallel job: merges sets of tasks over all ranks, evaluates each task on
-/// the rank that owns it, and shares the losses by one all-reduce per call, in which every entry
-/// has one contributor, so that the sum is exact.
+/// How a job uses the machine. None of it changes a number.
+struct MachineOptions {
+  /// Cap on the merged adapters that a node holds at a time; at least one is held.
+  std::uint64_t merged_bytes = std::uint64_t{512} << 20;
+  int ranks_per_node = 0;  ///< see comm::Communicator::nodes
+  comm::Balance balance = comm::Balance::dynamic;
+};
+
+/// The loss oracle of a parallel job: merges sets of tasks over all ranks into the memory of every
+/// node, spreads the units (task, merged adapter) over the ranks by cost, and shares the losses by
+/// one all-reduce per call, in which every entry has one contributor, so that the sum is exact.
+///
+/// A unit is computed wholly on one rank. Which one is planned from what the units of a task took
+/// so far; with Balance::dynamic ranks that finish early take units over from others.
 class DistributedOracle final : public cluster::LossOracle {
  public:
   struct Parts {
@@ -40,11 +54,10 @@ class DistributedOracle final : public cluster::LossOracle {
     PhaseTimers& timers;
   };
 
-  /// @param folds       of the few-shot examples; those of the test split are one fold
-  /// @param wave_bytes  cap on the merged adapters that a rank holds at a time; at least one is
-  /// held
-  DistributedOracle(const Parts& parts, MergePlan plan, cluster::ExampleFolds folds = {},
-                    std::uint64_t wave_bytes = std::uint64_t{512} << 20);
+  /// Collective.
+  /// @param folds  of the few-shot examples; those of the test split are one fold
+  DistributedOracle(const Parts& parts, MergePlan plan, cluster::ExampleFolds folds,
+                    const MachineOptions& machine);
 
   [[nodiscard]] int n_tasks() const override { return parts_.tasks.n_tasks(); }
   [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
@@ -61,6 +74,7 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Loss of every task without any adapter. [n_tasks, folds of the split]
   [[nodiscard]] std::vector<double> base_losses(Split split);
   /// Loss of every task under its own adapter as it was read. [n_tasks, folds of the split]
+  /// Measured by the ranks that hold the adapters: none travels.
   [[nodiscard]] std::vector<double> own_losses(Split split);
 
   /// The merged adapter of a set, on every rank.
@@ -87,18 +101,55 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const {
     return split == Split::few_shot ? folds_ : cluster::ExampleFolds{};
   }
-  /// Mean loss of each fold of a task of this rank under the evaluator's adapter, to `values`.
-  void evaluate(int task, Split split, double* values);
-  void evaluate_wave(std::span<const lora::FactorMap> merged, int first_set,
-                     std::span<const cluster::Query> queries, Split split,
-                     std::vector<double>& values);
-  void share(std::vector<double>& values, Split split, std::span<const cluster::Query> queries);
+  /// A loss to be measured, in each fold.
+  struct Unit {
+    int adapter = 0;  ///< index into the adapters at hand
+    int task = 0;
+    std::size_t entry = 0;  ///< index into the results
+  };
+  /// Results of this rank; those of others are 0.
+  struct Measured {
+    Measured(std::size_t n, int n_folds)
+        : losses(n * static_cast<std::size_t>(n_folds), 0.0), seconds(n, 0.0) {}
+    std::vector<double> losses;   ///< [entries, folds]
+    std::vector<double> seconds;  ///< of processor time
+  };
+  /// Measures what of `units` falls to this rank. Collective, with the same units on every rank.
+  /// @param units  of tasks that have the split
+  /// @param use  makes an adapter the evaluator's
+  void measure_units(std::vector<Unit> units, Split split, const std::function<void(int)>& use,
+                     Measured& measured);
+  void measure_unit(const Unit& unit, Split split, Measured& measured);
+  /// The losses of all ranks. @param task_of  of each entry
+  [[nodiscard]] std::vector<double> combine(Measured measured, Split split,
+                                            std::span<const int> task_of);
+
+  /// What the units of each task took so far, to plan the next ones.
+  class UnitCosts {
+   public:
+    explicit UnitCosts(const TaskStore& tasks) : tasks_(tasks) {}
+    void add(int task, Split split, double seconds);
+    /// Seconds, or tokens while nothing was measured.
+    [[nodiscard]] double operator()(int task, Split split) const;
+
+   private:
+    struct Sum {
+      double seconds = 0.0;
+      double tokens = 0.0;
+    };
+    const TaskStore& tasks_;
+    std::map<std::pair<int, Split>, Sum> of_task_;
+    Sum all_;
+  };
 
   Parts parts_;
   MergePlan plan_;
   cluster::ExampleFolds folds_;
-  std::uint64_t wave_bytes_;
+  MachineOptions machine_;
   WorkCounts work_;
+  MergedArena arena_;
+  comm::WorkQueues queues_;
+  UnitCosts costs_;
   std::map<std::pair<int, int>, double> single_losses_;  ///< (adapter, task), few-shot
   std::map<cluster::TaskSet, int> medoids_;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "d2c/cluster/objective.hpp"
+#include "d2c/comm/work_queues.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/model/weights.hpp"
@@ -53,7 +54,8 @@ struct RunOptions {
   int threads = 1;         ///< per rank
   int ranks_per_node = 0;  ///< ranks that share one copy of the base weights; 0 = a node's
   std::uint64_t exchange_mib = 256;  ///< cap on factors in flight, per rank
-  std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per rank
+  std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per node
+  comm::Balance balance = comm::Balance::dynamic;  ///< of evaluations between ranks
 };
 
 /// Checks what can be checked without reading input. @throws UsageError naming the option

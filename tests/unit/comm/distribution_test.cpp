@@ -48,6 +48,32 @@ TEST(Balance, UsesEveryRankWhenThereAreEnoughItems) {
   EXPECT_DOUBLE_EQ(imbalance(equal, balance(equal, 8), 8), 1.0);
 }
 
+TEST(Cut, LoadsNoRankWithMoreThanTheMeanAndOneItem) {
+  CounterRng rng(5, 0);
+  for (const std::size_t n : {0U, 1U, 3U, 40U, 1000U}) {
+    std::vector<double> costs(n);
+    for (double& cost : costs) cost = rng.uniform() < 0.1 ? 0.0 : rng.uniform() * 10;
+    const double total = std::accumulate(costs.begin(), costs.end(), 0.0);
+    const double largest = n == 0 ? 0.0 : *std::max_element(costs.begin(), costs.end());
+    for (const int n_ranks : {1, 2, 3, 8, 50}) {
+      const auto begin = cut(costs, n_ranks);
+      ASSERT_EQ(std::ssize(begin), n_ranks + 1);
+      EXPECT_EQ(begin.front(), 0U);
+      EXPECT_EQ(begin.back(), n);
+      for (std::size_t rank = 0; rank + 1 < begin.size(); ++rank) {
+        ASSERT_LE(begin[rank], begin[rank + 1]);
+        const double load =
+            std::accumulate(costs.begin() + begin[rank], costs.begin() + begin[rank + 1], 0.0);
+        EXPECT_LE(load, total / n_ranks + largest + 1e-9);
+      }
+    }
+  }
+}
+
+TEST(Cut, SpreadsItemsWithoutCostEvenly) {
+  EXPECT_EQ(cut(std::vector<double>(8, 0.0), 4), (std::vector<std::uint32_t>{0, 2, 4, 6, 8}));
+}
+
 TEST(Imbalance, OfNothingIsOne) { EXPECT_EQ(imbalance({}, {}, 4), 1.0); }
 
 }  // namespace
