@@ -1,13 +1,13 @@
 // Whole units, the loss of a task's examples under an adapter, on this machine.
 //
 //   bench_unit [--threads N] [--seconds S] [--weights f32|bf16|both] [--manifest PATH] [-K N]
-//              [NAME ...]
+//              [--tasks-per-pass N] [NAME ...]
 //
 // NAME: 656K, 135M, 0.6B, 1B (shapes with random weights and fewer layers) and 135M-prompt,
 // 1B-prompt (100-token examples without sharing and without the vocabulary), and fv40. Default:
 // all. fv40 is the reference data beside the project, where it is; with --manifest any job's: one
 // iteration of its tasks with K of its adapters (default 5), the weights as its files have them.
-// --weights both: F32 and BF16 take turns.
+// --weights both: F32 and BF16 take turns. --tasks-per-pass packs the examples of N tasks together.
 
 #include <filesystem>
 #include <set>
@@ -30,6 +30,7 @@ struct Settings {
   std::string weights = "f32";
   std::filesystem::path manifest = D2C_BENCH_FV40;
   std::size_t n_adapters = 5;
+  std::size_t tasks_per_pass = 1;
 };
 
 struct Shape {
@@ -93,11 +94,17 @@ void measure_iteration(const Settings& settings) {
   std::vector<std::vector<eval::Batch>> tasks;
   std::vector<Index> n_examples;
   eval::TokenCounts tokens;
-  for (const driver::TaskSpec& task : manifest.tasks) {
-    const auto file = eval::read_examples(task.examples, model.encoding(), model.limits());
-    tasks.push_back(eval::pack(file.examples, eval::LossOn::response, 2048));
-    n_examples.push_back(std::ssize(file.examples));
-    const auto counts = eval::count_tokens(file.examples, tasks.back());
+  for (std::size_t t = 0; t < manifest.tasks.size();) {
+    std::vector<eval::Example> examples;
+    for (const std::size_t end = t + settings.tasks_per_pass;
+         t < std::min(end, manifest.tasks.size()); ++t) {
+      const auto file =
+          eval::read_examples(manifest.tasks[t].examples, model.encoding(), model.limits());
+      examples.insert(examples.end(), file.examples.begin(), file.examples.end());
+    }
+    tasks.push_back(eval::pack(examples, eval::LossOn::response, 2048));
+    n_examples.push_back(std::ssize(examples));
+    const auto counts = eval::count_tokens(examples, tasks.back());
     const auto passes = static_cast<Index>(n_adapters);
     tokens.total += passes * counts.total;
     tokens.computed += passes * counts.computed;
@@ -112,8 +119,8 @@ void measure_iteration(const Settings& settings) {
   const auto speed =
       eval::measure_speed(model.model, units, tokens, settings.threads, settings.seconds);
   fmt::print("{}: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}\n",
-             settings.manifest.string(), tasks.size(), n_adapters, speed.work.useful * 1e-9,
-             eval::to_text(speed));
+             settings.manifest.string(), manifest.tasks.size(), n_adapters,
+             speed.work.useful * 1e-9, eval::to_text(speed));
 }
 
 void run(const std::vector<std::string>& args) {
@@ -129,6 +136,8 @@ void run(const std::vector<std::string>& args) {
     } else if (args[i] == "--manifest" && i + 1 < args.size()) {
       settings.manifest = args[++i];
       names.insert("fv40");
+    } else if (args[i] == "--tasks-per-pass" && i + 1 < args.size()) {
+      settings.tasks_per_pass = std::max(std::stoul(args[++i]), 1UL);
     } else if (args[i] == "-K" && i + 1 < args.size()) {
       settings.n_adapters = std::stoul(args[++i]);
     } else {

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/eval/speed.hpp"
@@ -95,6 +96,19 @@ double whole_rate(const eval::Speed& speed, Index measured, Index layers) {
   return static_cast<double>(speed.tokens.total) / (head + times * (speed.seconds - head));
 }
 
+void print_memory(const eval::Speed& speed, const model::Model& model) {
+  constexpr double mib = 1 << 20;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print(
+      "  memory: activations {:.1f} MiB (stated bound {:.1f}), weights {:.1f} MiB; largest "
+      "of this process {:.1f} MiB\n",
+      static_cast<double>(speed.workspace_bytes) / mib,
+      static_cast<double>(speed.stated_bytes) / mib,
+      static_cast<double>(model::weight_bytes(model.config(), model.format())) / mib,
+      static_cast<double>(usage.ru_maxrss) / 1024.0);
+}
+
 }  // namespace
 
 int bench_command(const Invocation& invocation) {
@@ -128,6 +142,7 @@ int bench_command(const Invocation& invocation) {
                                          threads, seconds);
   fmt::print("\none unit: {} examples under an adapter of rank {}\n{}", examples.size(), rank,
              eval::to_text(speed));
+  print_memory(speed, model);
   if (config.n_layers < whole.n_layers) {
     fmt::print("  with all {} layers: about {:.0f} tokens/s\n", whole.n_layers,
                whole_rate(speed, config.n_layers, whole.n_layers));

@@ -13,18 +13,6 @@
 namespace d2c::driver {
 namespace {
 
-/// The largest batch that any task of this rank is packed into, and its cost.
-model::BatchSize size_of(const eval::Batch& batch) {
-  model::BatchSize size;
-  size.n_tokens = std::ssize(batch.forest.ids);
-  size.n_segments = std::ssize(batch.forest.segments);
-  size.n_targets = std::ssize(batch.targets);
-  for (const model::Segment& segment : batch.forest.segments) {
-    size.longest = std::max(size.longest, segment.first_position + segment.end - segment.begin);
-  }
-  return size;
-}
-
 /// Sum of the ranks that merged modules reading one input can have: q, k and v, at worst.
 Index joint_rank(const AdapterStore& adapters, const MergePlan& plan, const MergeRequest& all) {
   Index largest = plan.options.merged_rank;
@@ -98,7 +86,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
       for (const eval::Batch& batch : job.tasks->packed(task, split).batches) {
-        const model::BatchSize size = size_of(batch);
+        const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
         activation = std::max(activation, static_cast<double>(model::activation_bytes(
                                               config, size, rank, options.threads)));
         if (split == Split::few_shot) flop += model::flops(config, size);

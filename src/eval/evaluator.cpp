@@ -39,6 +39,8 @@ std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> 
   return losses;
 }
 
+std::size_t Evaluator::workspace_bytes() const { return state_->decoder.workspace_bytes(); }
+
 void Evaluator::record_phases(model::PhaseSeconds* seconds) {
   state_->decoder.record_phases(seconds);
 }

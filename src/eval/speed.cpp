@@ -9,6 +9,7 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/core/timer.hpp"
+#include "d2c/model/prepared_adapter.hpp"
 #include "d2c/ops/linear.hpp"
 #include "d2c/ops/peak.hpp"
 #include "d2c/ops/threads.hpp"
@@ -36,10 +37,31 @@ model::Work total_work(const model::ModelConfig& config, std::span<const Unit> u
 }
 
 void evaluate_all(Evaluator& evaluator, std::span<const Unit> units) {
+  // As the search does: all tasks under one adapter, then the next.
+  const lora::FactorMap* in_use = nullptr;
+  evaluator.use(nullptr);
   for (const Unit& unit : units) {
-    evaluator.use(unit.adapter);
+    if (unit.adapter != in_use) evaluator.use(unit.adapter);
+    in_use = unit.adapter;
     static_cast<void>(evaluator.example_losses(unit.batches, unit.n_examples));
   }
+}
+
+/// The largest bound of the activations of any batch.
+std::size_t stated_bytes(const model::ModelConfig& config, std::span<const Unit> units,
+                         int n_threads) {
+  std::size_t largest = 0;
+  for (const Unit& unit : units) {
+    Index rank = 0;
+    if (unit.adapter != nullptr) {
+      rank = model::PreparedAdapter(config, *unit.adapter).largest_rank;
+    }
+    for (const Batch& batch : unit.batches) {
+      const auto size = model::size_of(batch.forest, std::ssize(batch.targets));
+      largest = std::max(largest, model::activation_bytes(config, size, rank, n_threads));
+    }
+  }
+  return largest;
 }
 
 /// Medians over the repetitions of some work, each beside a measurement of the peak.
@@ -135,6 +157,9 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
       repeat([&] { evaluate_all(evaluator, units); },
              [&] { evaluator.record_phases(&speed.phases); }, n_threads, seconds);
   for (double& phase : speed.phases) phase /= static_cast<double>(repetitions.count);
+  speed.stated_bytes = stated_bytes(model.config(), units, n_threads);
+  speed.workspace_bytes = evaluator.workspace_bytes() +
+                          static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
   speed.seconds = repetitions.seconds;
   speed.peak = repetitions.peak;
   speed.useful_share = speed.work.useful * repetitions.per_peak_flop;

@@ -4,29 +4,37 @@
 #include <vector>
 
 #include "d2c/ops/attention.hpp"
+#include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/linear.hpp"
 
 namespace d2c::model {
 
 std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, Index adapter_rank,
                              Index n_threads) {
-  constexpr Index score_block = Index{264} * 1024;  // logits of cross_entropy
   const Index per_token = 2 * config.hidden_size + 2 * config.q_size() + 2 * config.kv_size() +
                           2 * config.intermediate_size + adapter_rank;
-  const Index per_target = config.hidden_size + adapter_rank;
-  const auto index_bytes =
-      static_cast<std::size_t>(6 * batch.n_tokens + batch.n_segments) * sizeof(Index);
-  const std::size_t scratch_bytes =
-      static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
+  const Index rotary = batch.longest * config.head_dim;
+  const Index floats = batch.n_tokens * per_token + batch.n_targets * config.hidden_size + rotary;
+  // Positions and row numbers; rows and labels of targets.
+  const auto lists =
+      static_cast<std::size_t>(2 * batch.n_tokens + 2 * batch.n_targets) * sizeof(Index);
   const ops::AttentionShape shape{
       .n_heads = config.n_heads, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
-  const Index rotary = batch.longest * config.head_dim;
-  return sizeof(float) *
-             static_cast<std::size_t>(batch.n_tokens * per_token + batch.n_targets * per_target +
-                                      rotary + score_block) +
-         index_bytes + scratch_bytes +
+  return sizeof(float) * static_cast<std::size_t>(floats) + lists +
+         static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes() +
+         ops::CrossEntropy::workspace_bytes(batch.n_targets, adapter_rank) +
          ops::Attention::workspace_bytes(shape, batch.n_tokens, batch.n_segments, batch.longest,
                                          n_threads);
+}
+
+BatchSize size_of(const TokenForest& forest, Index n_targets) {
+  BatchSize size{.n_tokens = std::ssize(forest.ids),
+                 .n_segments = std::ssize(forest.segments),
+                 .n_targets = n_targets};
+  for (const Segment& segment : forest.segments) {
+    size.longest = std::max(size.longest, segment.first_position + segment.length());
+  }
+  return size;
 }
 
 double parameters_per_token(const ModelConfig& config) {

@@ -20,10 +20,10 @@ namespace {
 class Buffer {
  public:
   ops::Rows shape(Index rows, Index width) {
-    const auto floats = static_cast<std::size_t>(rows * width);
-    if (memory_.size() < floats) memory_.resize(floats);
+    ops::grow_to(memory_, static_cast<std::size_t>(rows * width));
     return {memory_.data(), rows, width, width};
   }
+  [[nodiscard]] std::size_t held_bytes() const { return ops::held_bytes(memory_); }
 
  private:
   ops::AlignedFloats memory_;
@@ -91,6 +91,18 @@ class Decoder::Workspace {
 
   void record_phases(PhaseSeconds* seconds) { phases_ = seconds; }
 
+  [[nodiscard]] std::size_t held_bytes() const {
+    std::size_t bytes = rotary_.held_bytes() + attention_.held_bytes() +
+                        cross_entropy_.held_bytes() + ops::held_bytes(positions_) +
+                        ops::held_bytes(all_rows_) + ops::held_bytes(target_rows_) +
+                        ops::held_bytes(labels_);
+    for (const Buffer* buffer :
+         {&residual_, &normalised_, &qkv_, &attended_, &gate_up_, &projected_}) {
+      bytes += buffer->held_bytes();
+    }
+    return bytes;
+  }
+
   std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
                           const PreparedAdapter* adapter) {
     if (targets.empty()) return {};
@@ -106,6 +118,7 @@ class Decoder::Workspace {
   /// Positions of all rows, and the rows that a target needs.
   void place(const TokenForest& forest, std::span<const Target> targets) {
     positions_.clear();
+    positions_.reserve(forest.ids.size());
     for (const Segment& segment : forest.segments) {
       for (Index i = 0; i < segment.length(); ++i) {
         positions_.push_back(segment.first_position + i);
@@ -115,6 +128,7 @@ class Decoder::Workspace {
     all_rows_.resize(positions_.size());
     std::iota(all_rows_.begin(), all_rows_.end(), Index{0});
     target_rows_.clear();
+    target_rows_.reserve(targets.size());
     for (const Target& target : targets) target_rows_.push_back(target.row);
     std::ranges::sort(target_rows_);
     target_rows_.erase(std::unique(target_rows_.begin(), target_rows_.end()), target_rows_.end());
@@ -197,16 +211,17 @@ class Decoder::Workspace {
     const ops::Rows h = normalised_.shape(x_.n, x_.width);
     normalise(x_, weights_.final_norm, h);
     const ops::Rows predicted = attended_.shape(std::ssize(targets), x_.width);
-    std::vector<std::int32_t> labels;
+    labels_.clear();
+    labels_.reserve(targets.size());
     for (const Target& target : targets) {
       const auto row = std::ranges::lower_bound(target_rows_, target.row) - target_rows_.begin();
-      std::copy_n(h.row(row), h.width, predicted.row(std::ssize(labels)));
-      labels.push_back(target.label);
+      std::copy_n(h.row(row), h.width, predicted.row(std::ssize(labels_)));
+      labels_.push_back(target.label);
     }
     std::vector<double> result(targets.size());
     const Timed time = timed(Phase::cross_entropy);
     const ops::LowRankUpdate none;
-    ops::cross_entropy(predicted, weights_.head, adapter_ ? adapter_->head : none, labels, result);
+    cross_entropy_(predicted, weights_.head, adapter_ ? adapter_->head : none, labels_, result);
     return result;
   }
 
@@ -293,10 +308,12 @@ class Decoder::Workspace {
   PhaseSeconds* phases_ = nullptr;
   ops::RotaryTable rotary_;
   ops::Attention attention_;
+  ops::CrossEntropy cross_entropy_;
 
-  std::vector<Index> positions_;    ///< [tokens]
-  std::vector<Index> all_rows_;     ///< 0 .. tokens - 1
-  std::vector<Index> target_rows_;  ///< ascending, each once
+  std::vector<Index> positions_;      ///< [tokens]
+  std::vector<Index> all_rows_;       ///< 0 .. tokens - 1
+  std::vector<Index> target_rows_;    ///< ascending, each once
+  std::vector<std::int32_t> labels_;  ///< [targets]
 
   ops::Rows x_;        ///< the residual stream, in residual_
   Buffer residual_;    ///< [tokens, hidden]
@@ -314,6 +331,8 @@ Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 
 void Decoder::record_phases(PhaseSeconds* seconds) { workspace_->record_phases(seconds); }
+
+std::size_t Decoder::workspace_bytes() const { return workspace_->held_bytes(); }
 
 std::vector<double> Decoder::nll(const TokenForest& forest, std::span<const Target> targets,
                                  const PreparedAdapter* adapter) {

@@ -19,10 +19,6 @@ Index queries_per_block(const AttentionShape& shape) {
   return std::max(rows_per_block / (shape.n_heads / shape.n_kv_heads), Index{1});
 }
 
-void grow(AlignedFloats& buffer, Index floats) {
-  if (std::ssize(buffer) < floats) buffer.resize(static_cast<std::size_t>(floats));
-}
-
 /// Scratch of one block: queries and results [rows, head_dim], sums [rows], scores [rows, longest].
 Index scratch_floats(const AttentionShape& shape, Index longest) {
   const Index rows = queries_per_block(shape) * (shape.n_heads / shape.n_kv_heads);
@@ -49,8 +45,8 @@ struct Attention::Call {
 void Attention::pack(const Call& call) {
   const Index head_dim = call.shape.head_dim;
   const Index padded_dim = round_up(head_dim);
-  grow(keys_, call.shape.n_kv_heads * call.n_keys * head_dim);
-  grow(values_, call.shape.n_kv_heads * call.k.n * padded_dim);
+  grow_to(keys_, static_cast<std::size_t>(call.shape.n_kv_heads * call.n_keys * head_dim));
+  grow_to(values_, static_cast<std::size_t>(call.shape.n_kv_heads * call.k.n * padded_dim));
   const Index n_segments = std::ssize(call.segments);
   parallel_for(call.shape.n_kv_heads * n_segments, 4 * call.k.n * call.k.width, [&](Index task) {
     const Index kv_head = task / n_segments;
@@ -85,7 +81,7 @@ void Attention::pack(const Call& call) {
 class Attention::BlockAnswer {
  public:
   BlockAnswer(const Attention& attention, const Call& call, const Block& block, Index kv_head,
-              float* scratch)
+              Scratch& scratch)
       : attention_(attention),
         call_(call),
         block_(block),
@@ -97,10 +93,12 @@ class Attention::BlockAnswer {
         lowest_(first_seen(position(0))),
         n_positions_(position(n_rows_ - 1) + 1),
         score_stride_(round_up(n_positions_)),
-        queries_(scratch),
+        queries_(scratch.floats.data()),
         results_(queries_ + n_rows_ * head_dim_),
         sums_(results_ + n_rows_ * head_dim_),
-        scores_(sums_ + n_rows_) {
+        scores_(sums_ + n_rows_),
+        chain_(scratch.chain) {
+    chain_.clear();
     for (Index s = block.segment; s >= 0 && end_of(s) > lowest_; s = call.segment(s).parent) {
       chain_.push_back(s);
     }
@@ -225,11 +223,11 @@ class Attention::BlockAnswer {
   Index lowest_;       ///< first position that any row sees
   Index n_positions_;  ///< one past the last position that any row sees
   Index score_stride_;
-  float* queries_;            ///< [rows, head_dim], scaled
-  float* results_;            ///< [rows, head_dim]
-  float* sums_;               ///< [rows]
-  float* scores_;             ///< [rows, score_stride], column = position
-  std::vector<Index> chain_;  ///< segments seen, from the root to this one
+  float* queries_;             ///< [rows, head_dim], scaled
+  float* results_;             ///< [rows, head_dim]
+  float* sums_;                ///< [rows]
+  float* scores_;              ///< [rows, score_stride], column = position
+  std::vector<Index>& chain_;  ///< segments seen, from the root to this one
 };
 
 void Attention::operator()(const AttentionShape& shape, std::span<const Segment> segments,
@@ -245,12 +243,14 @@ void Attention::operator()(const AttentionShape& shape, std::span<const Segment>
 
   const Index n_blocks = std::ssize(blocks_);
   scratch_.resize(static_cast<std::size_t>(omp_get_max_threads()));
-  for (AlignedFloats& scratch : scratch_) grow(scratch, scratch_floats(shape, longest));
+  for (Scratch& scratch : scratch_) {
+    grow_to(scratch.floats, static_cast<std::size_t>(scratch_floats(shape, longest)));
+  }
   const Index work = 4 * std::ssize(queries) * q.width * longest;
   parallel_for(n_blocks * shape.n_kv_heads, work, [&](Index task) {
-    AlignedFloats& scratch = scratch_[static_cast<std::size_t>(omp_get_thread_num())];
+    Scratch& scratch = scratch_[static_cast<std::size_t>(omp_get_thread_num())];
     BlockAnswer(*this, call, blocks_[static_cast<std::size_t>(task / shape.n_kv_heads)],
-                task % shape.n_kv_heads, scratch.data())
+                task % shape.n_kv_heads, scratch)
         .run();
   });
 }
@@ -285,8 +285,22 @@ std::size_t Attention::workspace_bytes(const AttentionShape& shape, Index n_toke
                                        Index n_segments, Index longest, Index n_threads) {
   const Index keys = (n_tokens + n_segments * (panel_width - 1)) * shape.head_dim;
   const Index values = n_tokens * round_up(shape.head_dim);
-  return sizeof(float) * static_cast<std::size_t>(shape.n_kv_heads * (keys + values) +
-                                                  n_threads * scratch_floats(shape, longest));
+  const auto floats = static_cast<std::size_t>(shape.n_kv_heads * (keys + values) +
+                                               n_threads * scratch_floats(shape, longest));
+  // Lists grow by doubling.
+  const auto blocks =
+      static_cast<std::size_t>(n_segments + n_tokens / queries_per_block(shape) + 1);
+  const auto segments = static_cast<std::size_t>(n_segments + n_threads * n_segments);
+  return sizeof(float) * floats + 2 * (sizeof(Block) * blocks + sizeof(Index) * segments);
+}
+
+std::size_t Attention::held_bytes() const {
+  std::size_t bytes = ops::held_bytes(keys_) + ops::held_bytes(values_) +
+                      ops::held_bytes(first_key_) + ops::held_bytes(blocks_);
+  for (const Scratch& scratch : scratch_) {
+    bytes += ops::held_bytes(scratch.floats) + ops::held_bytes(scratch.chain);
+  }
+  return bytes;
 }
 
 }  // namespace d2c::ops

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "d2c/ops/aligned.hpp"
+
 #include "parallel.hpp"
 
 namespace d2c::ops {
@@ -12,6 +14,10 @@ RotaryTable::RotaryTable(std::vector<double> inverse_frequencies, double attenti
     : inverse_frequencies_(std::move(inverse_frequencies)), attention_factor_(attention_factor) {}
 
 void RotaryTable::extend_to(Index n) {
+  if (n <= n_positions_) return;
+  const auto size = static_cast<std::size_t>(n) * inverse_frequencies_.size();
+  cos_.reserve(size);
+  sin_.reserve(size);
   for (; n_positions_ < n; ++n_positions_) {
     for (const double frequency : inverse_frequencies_) {
       const double angle = static_cast<double>(n_positions_) * frequency;
@@ -19,6 +25,10 @@ void RotaryTable::extend_to(Index n) {
       sin_.push_back(static_cast<float>(attention_factor_ * std::sin(angle)));
     }
   }
+}
+
+std::size_t RotaryTable::held_bytes() const {
+  return ops::held_bytes(cos_) + ops::held_bytes(sin_);
 }
 
 void RotaryTable::rotate(Rows x, Index head_dim, std::span<const Index> positions) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <vector>
@@ -35,6 +36,9 @@ class Evaluator {
   /// Negative log likelihood of every scored token. [n_examples][scored tokens] nats
   [[nodiscard]] std::vector<std::vector<double>> token_losses(std::span<const Batch> batches,
                                                               Index n_examples);
+
+  /// Bytes of activations kept; see Decoder::workspace_bytes.
+  [[nodiscard]] std::size_t workspace_bytes() const;
 
   /// Adds what the following evaluations spend their time with to `seconds`; null = no longer.
   void record_phases(model::PhaseSeconds* seconds);

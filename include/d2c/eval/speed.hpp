@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
@@ -49,12 +50,14 @@ struct Unit {
 /// Speed of a list of units, the switching of adapters included.
 struct Speed {
   TokenCounts tokens;
-  model::Work work;              ///< floating-point operations of all units
-  double seconds = 0.0;          ///< median of the repetitions
-  double peak = 0.0;             ///< FLOP/s of multiply-adds, median
-  double useful_share = 0.0;     ///< of the peak measured beside it, median
-  double done_share = 0.0;       ///< likewise, of the operations that are carried out
-  model::PhaseSeconds phases{};  ///< means per repetition
+  model::Work work;                 ///< floating-point operations of all units
+  double seconds = 0.0;             ///< median of the repetitions
+  double peak = 0.0;                ///< FLOP/s of multiply-adds, median
+  double useful_share = 0.0;        ///< of the peak measured beside it, median
+  double done_share = 0.0;          ///< likewise, of the operations that are carried out
+  model::PhaseSeconds phases{};     ///< means per repetition
+  std::size_t stated_bytes = 0;     ///< model::activation_bytes of the largest batch
+  std::size_t workspace_bytes = 0;  ///< what the evaluator held in the end, with thread scratch
 };
 
 /// Repeats the units, each time beside a measurement of the peak, for about `seconds`.

@@ -16,6 +16,8 @@ struct BatchSize {
   Index longest = 0;  ///< tokens of the longest sequence
 };
 
+[[nodiscard]] BatchSize size_of(const TokenForest& forest, Index n_targets);
+
 /// Upper bound of a decoder's workspace in bytes.
 /// @param adapter_rank  largest sum of the ranks of modules that read the same input (q, k, v)
 [[nodiscard]] std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch,

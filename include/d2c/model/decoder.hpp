@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <vector>
@@ -29,6 +30,10 @@ class Decoder {
   /// long for a position scaling that depends on the length
   [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
                                         const PreparedAdapter* adapter = nullptr);
+
+  /// Bytes of activations that this object keeps, without the scratch of the threads
+  /// (linear_scratch_bytes each): at most activation_bytes of the largest batch so far.
+  [[nodiscard]] std::size_t workspace_bytes() const;
 
   /// Adds the times of the following calls to `seconds`; null = no longer.
   void record_phases(PhaseSeconds* seconds);

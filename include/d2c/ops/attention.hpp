@@ -35,16 +35,22 @@ class Attention {
   void operator()(const AttentionShape& shape, std::span<const Segment> segments, ConstRows q,
                   ConstRows k, ConstRows v, std::span<const Index> queries, Rows out);
 
-  /// Bytes of workspace for T tokens of which the longest sequence has `longest`.
+  /// Upper bound of held_bytes() for T tokens of which the longest sequence has `longest`.
   [[nodiscard]] static std::size_t workspace_bytes(const AttentionShape& shape, Index n_tokens,
                                                    Index n_segments, Index longest,
                                                    Index n_threads);
+  /// Bytes of workspace that this object keeps.
+  [[nodiscard]] std::size_t held_bytes() const;
 
  private:
   struct Block {
     Index segment;
     Index first_query;  ///< in `queries`
     Index n_queries;
+  };
+  struct Scratch {
+    AlignedFloats floats;
+    std::vector<Index> chain;  ///< segments that a block sees
   };
   struct Call;
   class BlockAnswer;
@@ -55,7 +61,7 @@ class Attention {
   AlignedFloats values_;  ///< per kv head, per segment: panels of 16 dimensions, [length][16]
   std::vector<Index> first_key_;  ///< per segment: its first key, segments rounded up to panels
   std::vector<Block> blocks_;
-  std::vector<AlignedFloats> scratch_;  ///< per thread
+  std::vector<Scratch> scratch_;  ///< per thread
 };
 
 }  // namespace d2c::ops

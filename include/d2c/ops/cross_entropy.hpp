@@ -2,20 +2,45 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
+#include "d2c/ops/aligned.hpp"
 #include "d2c/ops/linear.hpp"
 
 namespace d2c::ops {
 
-/// nll_i = log sum_v exp(z_iv) - z_i,label_i, with z = h W^T (+ the update), in nats.
+/// The last layer and its loss, with its workspace.
+///
+///   nll_i = log sum_v exp(z_iv) - z_i,label_i, with z = h W^T (+ the update), in nats.
 ///
 /// The vocabulary is walked in blocks with a running log-sum-exp: no [n, vocabulary] matrix exists.
-/// @param h       [n, d]
-/// @param w       [vocabulary, d]
-/// @param update  of W; one part, or empty
-/// @param labels  [n], in [0, vocabulary)
-/// @param nll     [n]
-void cross_entropy(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
-                   std::span<const std::int32_t> labels, std::span<double> nll);
+class CrossEntropy {
+ public:
+  /// @param h       [n, d]
+  /// @param w       [vocabulary, d]
+  /// @param update  of W; one part, or empty
+  /// @param labels  [n], in [0, vocabulary)
+  /// @param nll     [n]
+  void operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
+                  std::span<const std::int32_t> labels, std::span<double> nll);
+
+  /// Upper bound of held_bytes() for n rows under updates of this rank.
+  [[nodiscard]] static std::size_t workspace_bytes(Index n, Index rank);
+  /// Bytes of workspace that this object keeps.
+  [[nodiscard]] std::size_t held_bytes() const;
+
+ private:
+  /// log sum exp of what was seen so far is log(sum) + maximum.
+  struct RunningSum {
+    float maximum;
+    double sum;
+    double label_logit;
+    void add(const float* logits, Index n);
+  };
+
+  AlignedFloats logits_;     ///< [block of rows, block of the vocabulary]
+  AlignedFloats projected_;  ///< [n, rank]
+  std::vector<RunningSum> sums_;
+};
 
 }  // namespace d2c::ops

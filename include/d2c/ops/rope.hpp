@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,8 @@ class RotaryTable {
 
   /// Makes sure that positions [0, n) are there.
   void extend_to(Index n);
+  /// Bytes of the table.
+  [[nodiscard]] std::size_t held_bytes() const;
 
   /// Rotates heads of `head_dim` side by side in each row of x. @pre extend_to covered positions
   /// @param positions  [x.n]

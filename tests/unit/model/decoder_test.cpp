@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 
 #include "d2c/core/rng.hpp"
+#include "d2c/model/cost.hpp"
 
 #include "../../../src/ops/panel_kernel.hpp"
 #include "batches.hpp"
@@ -150,6 +152,39 @@ TEST_P(DecoderFeature, AnAdapterEqualsItsUpdateAddedToTheWeights) {
                                  test::reference_nll(model_files, ids, adapter)));
 }
 
+TEST_P(DecoderFeature, MeanLossesOfPackedTasksAreWithin1e5OfTheScalarTwin) {
+  const TinyModel model_files = tiny();
+  const lora::FactorMap adapter = test::tiny_adapter(model_files, 3);
+  const Model model = load(model_files);
+  const PreparedAdapter prepared(model.config(), adapter);
+  Decoder decoder(model);
+  // Two tasks: the sequences of each share its instruction.
+  TestBatch batch;
+  std::vector<double> expected;
+  for (const std::uint64_t task : {10U, 20U}) {
+    const Ids instruction = random_ids(14, task);
+    const Index root = add_segment(batch.forest, instruction);
+    const Index last = batch.forest.segments[static_cast<std::size_t>(root)].end - 1;
+    for (const std::uint64_t example : {1U, 2U, 3U}) {
+      const Ids rest = random_ids(11, task + example);
+      const Index segment = add_segment(batch.forest, rest, root);
+      const Index begin = batch.forest.segments[static_cast<std::size_t>(segment)].begin;
+      for (std::size_t i = 0; i < rest.size(); ++i) {
+        batch.targets.push_back({i == 0 ? last : begin + static_cast<Index>(i) - 1, rest[i]});
+      }
+      Ids whole = instruction;
+      whole.insert(whole.end(), rest.begin(), rest.end());
+      const auto nll = test::reference_nll(model_files, whole, adapter);
+      expected.push_back(std::accumulate(nll.end() - 11, nll.end(), 0.0) / 11.0);
+    }
+  }
+  const auto nll = decoder.nll(batch.forest, batch.targets, &prepared);
+  for (std::size_t e = 0; e < expected.size(); ++e) {
+    const auto first = nll.begin() + static_cast<std::ptrdiff_t>(11 * e);
+    EXPECT_NEAR(std::accumulate(first, first + 11, 0.0) / 11.0 / expected[e], 1.0, 1e-5) << e;
+  }
+}
+
 TEST_P(DecoderFeature, ABf16ModelGivesTheSameBitsFromBf16AndF32Memory) {
   const TinyModel model_files = tiny();
   const Model narrow = load(model_files, DType::bf16, ops::WeightFormat::bf16);
@@ -228,6 +263,35 @@ TEST_F(DecoderBatch, LossesOfSharedPrefixesAreBitIdenticalToThoseOfWholeSequence
     whole.insert(whole.end(), losses.begin() + first_label, losses.end());
   }
   EXPECT_EQ(decoder_.nll(shared.forest, shared.targets, &adapter_), whole);
+}
+
+TEST_F(DecoderBatch, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
+  struct Case {
+    Index sequences, length, shared;
+  };
+  for (const auto& [sequences, length, shared] :
+       {Case{1, 3, 0}, {1, 300, 0}, {40, 9, 0}, {60, 30, 25}, {200, 2, 0}, {5, 120, 100}}) {
+    TestBatch batch;
+    const Index root = shared > 0 ? add_segment(batch.forest, random_ids(shared, 1)) : -1;
+    for (Index s = 0; s < sequences; ++s) {
+      const Ids ids = random_ids(length - shared, static_cast<std::uint64_t>(s));
+      const Index segment = add_segment(batch.forest, ids, root);
+      const Index begin = batch.forest.segments[static_cast<std::size_t>(segment)].begin;
+      for (Index row = begin; row < begin + std::ssize(ids); ++row)
+        batch.targets.push_back({row, 1});
+    }
+    Decoder decoder(model_);
+    (void)decoder.nll(batch.forest, batch.targets, &adapter_);
+    const std::size_t scratch = ops::linear_scratch_bytes();
+    const std::size_t stated =
+        activation_bytes(model_.config(), size_of(batch.forest, std::ssize(batch.targets)),
+                         adapter_.largest_rank, 1) -
+        scratch;
+    EXPECT_LE(decoder.workspace_bytes(), stated) << sequences << " x " << length;
+    // One block of logits is stated at its full size: this vocabulary is smaller.
+    const std::size_t logits = 264 * 1024 * sizeof(float);
+    EXPECT_GE(3 * decoder.workspace_bytes() + logits, stated) << sequences << " x " << length;
+  }
 }
 
 TEST_F(DecoderBatch, TargetsMayComeInAnyOrderAndShareARow) {

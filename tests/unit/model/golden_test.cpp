@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,13 @@ Worst compare(const std::vector<double>& nll, const json::Json& reference) {
   Worst worst;
   std::size_t i = 0;
   for (std::size_t example = 0; example < reference.size(); ++example) {
+    const auto values = reference[example].get<std::vector<double>>();
+    const auto first = nll.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto n = static_cast<std::ptrdiff_t>(values.size());
+    const double mean = std::accumulate(first, first + n, 0.0) / static_cast<double>(n);
+    const double expected =
+        std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
+    EXPECT_NEAR(mean / expected, 1.0, 1e-5) << "mean of example " << example;
     for (std::size_t token = 0; token < reference[example].size(); ++token) {
       worst.see(nll.at(i++), reference[example][token].get<double>(), example, token);
     }
