@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "agglomeration.hpp"
 #include "evaluate.hpp"
 #include "local_search.hpp"
 #include "methods.hpp"
@@ -24,6 +25,7 @@ class Auto {
   SearchResult run() {
     recorder_.begin_restart(stream);
     State state = best_start();
+    if (similarity_) agglomerate(state);
     local_.improve(state);
     note(state, 0);
     perturb(state);
@@ -38,11 +40,12 @@ class Auto {
     std::vector<Partition> starts;
     for (const Assignment& start : options_.starts) starts.emplace_back(start, options_.k);
     if (problem_.similarity) {
-      const Similarity similarity = provided(problem_.similarity, problem_.oracle.n_tasks());
-      starts.push_back(kernel_kmeans(similarity, options_.k, rng_));
-      starts.push_back(average_linkage(similarity, options_.k));
+      similarity_ = provided(problem_.similarity, problem_.oracle.n_tasks());
+      starts.push_back(kernel_kmeans(*similarity_, options_.k, rng_));
+      starts.push_back(average_linkage(*similarity_, options_.k));
+    } else {
+      starts.push_back(seeded());
     }
-    starts.push_back(seeded());
     std::optional<State> best;
     for (const Partition& start : starts) {
       State state(problem_, rules_, rules_.repaired(start, EmptyClusters::allow), own_);
@@ -52,6 +55,20 @@ class Auto {
       if (recorder_.must_stop()) break;
     }
     return *best;
+  }
+
+  /// Agglomerations by loss, each more careful than the one before. They share what they measure.
+  void agglomerate(State& best) {
+    Agglomeration agglomeration(problem_, rules_, recorder_, *similarity_, own_);
+    for (const double caution : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+      if (recorder_.must_stop()) return;
+      State state(problem_, rules_, agglomeration.run(options_.k, caution), own_);
+      recorder_.offer(state.partition(), state.score());
+      note(state, 0);
+      if (!(state.score() < best.score())) continue;
+      best = std::move(state);
+      local_.settle(best);
+    }
   }
 
   /// Every block joins the best of k single blocks, which are drawn as in k-means++: with
@@ -109,7 +126,8 @@ class Auto {
       for (std::size_t i = 0; !improved && failures < patience && !recorder_.must_stop(); ++i) {
         State next = i < changes.size() && 2 * failures < patience ? changed(state, changes[i])
                                                                    : shaken(state);
-        local_.improve(next);
+        local_.settle(next);
+        if (next.score() < state.score()) local_.improve(next);
         improved = next.score() < state.score();
         note(next, 0);
         if (improved)
@@ -150,6 +168,7 @@ class Auto {
   CounterRng rng_;
   std::vector<double> own_;
   LocalSearch local_;
+  std::optional<Similarity> similarity_;
 };
 
 }  // namespace

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sets.hpp"
+
 namespace d2c::cluster {
 namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-TaskSet united(const TaskSet& a, const TaskSet& b) {
-  TaskSet result;
-  std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(result));
-  return result;
-}
 
 }  // namespace
 
@@ -26,10 +22,17 @@ void LocalSearch::improve(State& state) {
   while (!recorder_.must_stop()) {
     state.refresh_all();
     while (!recorder_.must_stop() && move_together(state)) state.refresh_all();
-    if (move_singly(state)) continue;
+    if (move_singly(state, patience())) continue;
     if (swap(state)) continue;
     if (!restructure(state)) return;
   }
+}
+
+void LocalSearch::settle(State& state) {
+  do {
+    state.refresh_all();
+    while (!recorder_.must_stop() && move_together(state)) state.refresh_all();
+  } while (!recorder_.must_stop() && move_singly(state, 8));
 }
 
 void LocalSearch::improve(State& state, std::span<const int> blocks) {
@@ -39,7 +42,7 @@ void LocalSearch::improve(State& state, std::span<const int> blocks) {
     for (int k = 0; k < state.partition().k(); ++k) entries.emplace_back(b, k);
   do {
     state.refresh(entries);
-  } while (!recorder_.must_stop() && (move_together(state) || move_singly(state)));
+  } while (!recorder_.must_stop() && (move_together(state) || move_singly(state, patience())));
 }
 
 bool LocalSearch::accept(State& state, const Valued& valued) {
@@ -116,8 +119,7 @@ bool LocalSearch::move_together(State& state) {
   return false;
 }
 
-bool LocalSearch::move_singly(State& state) {
-  const int patience = 16 + static_cast<int>(movable_.size()) / 4;
+bool LocalSearch::move_singly(State& state, int patience) {
   Tried tried;
   bool improved = false;
   for (int failures = 0; failures < patience && !recorder_.must_stop();) {

@@ -29,7 +29,9 @@ class LocalSearch {
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
-  /// The same by moves of the given blocks only.
+  /// Moves only, and fewer of them are tried.
+  void settle(State& state);
+  /// Improves by moves of the given blocks only.
   void improve(State& state, std::span<const int> blocks);
   /// The best changes that merge two clusters and split another, best first. Includes merges alone
   /// where they improve, and splits alone where a cluster is empty.
@@ -66,7 +68,9 @@ class LocalSearch {
   [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
   [[nodiscard]] std::vector<Exchange> exchanges(const State& state, std::size_t most) const;
   bool move_together(State& state);
-  bool move_singly(State& state);
+  /// Ends after `patience` moves in a row that do not improve.
+  bool move_singly(State& state, int patience);
+  [[nodiscard]] int patience() const { return 16 + static_cast<int>(movable_.size()) / 4; }
   bool swap(State& state);
   bool restructure(State& state);
   bool accept(State& state, const Valued& valued);

@@ -5,24 +5,12 @@
 #include <limits>
 
 #include "evaluate.hpp"
+#include "sets.hpp"
 
 namespace d2c::cluster {
 namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-TaskSet without(const TaskSet& set, const TaskSet& removed) {
-  TaskSet result;
-  std::set_difference(set.begin(), set.end(), removed.begin(), removed.end(),
-                      std::back_inserter(result));
-  return result;
-}
-
-TaskSet with(const TaskSet& set, const TaskSet& added) {
-  TaskSet result;
-  std::set_union(set.begin(), set.end(), added.begin(), added.end(), std::back_inserter(result));
-  return result;
-}
 
 }  // namespace
 
@@ -102,7 +90,7 @@ void State::refresh_all() {
 Change State::move(int b, int to) const {
   const int from = cluster_of_block(b);
   return {{from, to},
-          {without(members(from), rules_->block(b)), with(members(to), rules_->block(b))},
+          {without(members(from), rules_->block(b)), united(members(to), rules_->block(b))},
           false};
 }
 
@@ -110,8 +98,8 @@ Change State::swap(int a, int b) const {
   const int from = cluster_of_block(a);
   const int to = cluster_of_block(b);
   return {{from, to},
-          {with(without(members(from), rules_->block(a)), rules_->block(b)),
-           with(without(members(to), rules_->block(b)), rules_->block(a))},
+          {united(without(members(from), rules_->block(a)), rules_->block(b)),
+           united(without(members(to), rules_->block(b)), rules_->block(a))},
           false};
 }
 

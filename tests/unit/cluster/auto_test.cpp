@@ -58,6 +58,36 @@ TEST(Auto, ReachesTheQualityOfTenRestartsOfD2cWithAThirdOfTheEvaluations) {
   EXPECT_LT(ratio, 1.0 / 3);
 }
 
+TEST(Auto, WithASimilarityATenthOfTheEvaluationsReachesTheQualityOfTenRestartsOfD2c) {
+  double ratio = 0;
+  constexpr int n = 6;
+  for (std::uint64_t seed = 0; seed < n; ++seed) {
+    const Points points = random_points(60, 8, 6, 0.5, 1000 + seed);
+    const SearchOptions options{.k = 8, .seed = seed};
+    const SearchResult d2c = run("d2c", points, options);
+    const SearchResult found = run("auto", points, options);
+    ASSERT_LE(found.objective, d2c.objective * (1 + 1e-9)) << "seed " << seed;
+    const auto reached = std::find_if(
+        found.curve.begin(), found.curve.end(),
+        [&](const CurvePoint& point) { return point.objective <= d2c.objective * (1 + 1e-9); });
+    ratio +=
+        static_cast<double>(reached->evaluations) / static_cast<double>(d2c.counts.evaluations) / n;
+  }
+  RecordProperty("ratio", std::to_string(ratio));
+  EXPECT_LT(ratio, 0.1);
+}
+
+TEST(AgglomerativeLoss, BeatsAverageLinkageForLessThanOneIterationOfPairs) {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    const Points points = random_points(60, 12, 6, 0.8, 1000 + seed);
+    const SearchOptions options{.k = 6, .seed = seed, .matrix = ResultMatrix::members};
+    const SearchResult linkage = run("agglomerative", points, options);
+    const SearchResult found = run("agglomerative_loss", points, options);
+    EXPECT_LT(found.objective, linkage.objective) << "seed " << seed;
+    EXPECT_LT(found.counts.evaluations, 60 * 60) << "seed " << seed;
+  }
+}
+
 TEST(Auto, IsNeverWorseThanAnyStart) {
   const Points points = random_points(30, 6, 3, 0.7, 2);
   const SearchResult good = run("d2c", points, {.k = 5, .seed = 3});
