@@ -174,10 +174,13 @@ class Auto {
 }  // namespace
 
 SearchResult auto_search(const Problem& problem, const SearchOptions& options) {
-  // So few tasks that trying everything costs no more than a search.
-  constexpr int few = 7;
+  // So few tasks that measuring every set of them costs no more than a search: n 2^(n-1) entries.
+  constexpr int few = 9;
   const Rules rules(options.constraints, problem.oracle.n_tasks(), std::max(options.k, 1));
-  const bool is_small = rules.n_blocks() <= few && options.max_evaluations == 0;
+  const std::int64_t entries = std::int64_t{problem.oracle.n_tasks()}
+                               << (std::min(rules.n_blocks(), few) - 1);
+  const bool is_small = rules.n_blocks() <= few &&
+                        (options.max_evaluations == 0 || entries <= options.max_evaluations);
   return is_small ? exhaustive_search(problem, options) : Auto(problem, options).run();
 }
 

@@ -1,5 +1,7 @@
-#include <bit>
-#include <map>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -13,34 +15,17 @@
 namespace d2c::cluster {
 namespace {
 
-/// Number of partitions of n items into at most k parts (sum of Stirling numbers), as a double.
-double n_partitions(int n, int k) {
-  std::vector<double> parts(static_cast<std::size_t>(k) + 1);  // Stirling numbers of one n
-  parts[0] = 1;
-  for (int i = 1; i <= n; ++i)
-    for (int j = k; j >= 0; --j) {
-      const auto at = static_cast<std::size_t>(j);
-      parts[at] = j == 0 ? 0 : j * parts[at] + parts[at - 1];
-    }
-  double total = 0;
-  for (const double count : parts) total += count;
-  return total;
-}
+/// A set of blocks: bit b = block b.
+using Mask = std::uint32_t;
 
-/// Restricted growth strings: every partition into at most k parts once, in lexicographic order.
-/// Source: Knuth, TAOCP 4A, 7.2.1.5.
-bool next_partition(Assignment& labels, int k) {
-  for (std::size_t i = labels.size(); i-- > 1;) {
-    int highest = 0;
-    for (std::size_t j = 0; j < i; ++j) highest = std::max(highest, labels[j]);
-    if (labels[i] > highest || labels[i] + 1 >= k) continue;
-    ++labels[i];
-    std::fill(labels.begin() + static_cast<std::ptrdiff_t>(i) + 1, labels.end(), 0);
-    return true;
-  }
-  return false;
-}
+constexpr double infinite = std::numeric_limits<double>::infinity();
 
+/// Measures every set of blocks that may be a cluster, then finds the best partition into at most k
+/// of them by dynamic programming over subsets: a cost is that of one cluster, so that
+///
+///     best[j][S] = min over C in S with the lowest block of S: cost[C] + best[j - 1][S - C]
+///
+/// (the largest instead of the sum where the objective is the worst task). 3^blocks k steps.
 class Exhaustive {
  public:
   Exhaustive(const Problem& problem, const SearchOptions& options)
@@ -50,95 +35,140 @@ class Exhaustive {
         rules_(options.constraints, problem.oracle.n_tasks(), options.k) {}
 
   SearchResult run() {
-    constexpr double most = 1e6;
-    const double count = n_partitions(rules_.n_blocks(), options_.k);
-    if (count > most)
-      throw UsageError({fmt::format("{:.3g} partitions of {} tasks into at most {} clusters", count,
-                                    rules_.n_blocks(), options_.k),
-                        fmt::format("an exhaustive search tries at most {:.0g}", most),
+    if (rules_.n_blocks() > exhaustive_most_blocks)
+      throw UsageError({fmt::format("an exhaustive search of {} tasks measures {:.3g} clusters",
+                                    rules_.n_blocks(), std::exp2(rules_.n_blocks()) - 1),
+                        fmt::format("it is meant for {} tasks at most", exhaustive_most_blocks),
                         "use 'auto', or fewer tasks"});
     recorder_.begin_restart();
-    StopReason reason = StopReason::complete;
-    value_starts();
-    Assignment labels(static_cast<std::size_t>(rules_.n_blocks()));
-    bool more = true;
-    while (more) {
-      std::vector<Partition> batch;
-      while (more && batch.size() < 1024 && new_sets_.size() < 64) {
-        Partition partition = of_tasks(labels);
-        if (rules_.allows(partition)) {
-          note(partition);
-          batch.push_back(std::move(partition));
-        }
-        more = next_partition(labels, options_.k);
-      }
-      value(batch);
-      if (const auto stop = recorder_.must_stop(); stop && more) {
-        reason = *stop;
-        break;
-      }
+    offer_starts();
+    if (measure()) {
+      const Partition best = optimum();
+      const std::vector<double> losses = member_losses(problem_.oracle, best);
+      recorder_.offer(best, problem_.objective.score(losses));
     }
-    if (recorder_.best().n_tasks() == 0)
-      throw UsageError({"no partition meets the constraints", "", "drop some of them"});
     const Partition best = recorder_.best();
     recorder_.iteration(best, known_matrix(problem_.oracle, best), recorder_.best_score(), 0);
-    recorder_.end_restart(reason);
+    recorder_.end_restart(recorder_.must_stop().value_or(StopReason::complete));
     return recorder_.finish();
   }
 
  private:
-  [[nodiscard]] Partition of_tasks(const Assignment& labels) const {
-    Assignment assignment(static_cast<std::size_t>(problem_.oracle.n_tasks()));
+  /// A result in case the search has to stop early.
+  void offer_starts() {
+    std::vector<Assignment> starts = options_.starts;
+    if (starts.empty()) starts.emplace_back(static_cast<std::size_t>(problem_.oracle.n_tasks()), 0);
+    for (Assignment& start : starts) {
+      const Partition partition =
+          rules_.repaired(Partition(std::move(start), options_.k), EmptyClusters::allow);
+      recorder_.offer(partition,
+                      problem_.objective.score(member_losses(problem_.oracle, partition)));
+    }
+  }
+
+  [[nodiscard]] Mask all() const { return (Mask{1} << rules_.n_blocks()) - 1; }
+
+  [[nodiscard]] TaskSet tasks_of(Mask blocks) const {
+    TaskSet tasks;
     for (int b = 0; b < rules_.n_blocks(); ++b)
-      for (const int task : rules_.block(b))
-        assignment[static_cast<std::size_t>(task)] = labels[static_cast<std::size_t>(b)];
-    return {std::move(assignment), options_.k};
+      if (((blocks >> b) & 1) != 0)
+        tasks.insert(tasks.end(), rules_.block(b).begin(), rules_.block(b).end());
+    std::sort(tasks.begin(), tasks.end());
+    return tasks;
   }
 
-  void value_starts() {
-    std::vector<Partition> starts;
-    for (const Assignment& start : options_.starts) {
-      starts.push_back(rules_.repaired(Partition(start, options_.k), EmptyClusters::allow));
-      note(starts.back());
-    }
-    if (!starts.empty()) value(starts);
-  }
-
-  void note(const Partition& partition) {
-    for (TaskSet& set : partition.clusters())
-      if (!set.empty() && !losses_.contains(set)) new_sets_.try_emplace(std::move(set));
-  }
-
-  void value(const std::vector<Partition>& batch) {
-    std::vector<TaskSet> sets;
-    std::vector<Query> queries;
-    for (const auto& [set, unused] : new_sets_) {
-      for (const int task : set) queries.push_back({static_cast<int>(sets.size()), task});
-      sets.push_back(set);
-    }
-    const std::vector<double> values = problem_.oracle.losses(sets, queries);
-    for (std::size_t i = 0; i < queries.size(); ++i)
-      losses_[sets[static_cast<std::size_t>(queries[i].set)]].push_back(values[i]);
-    new_sets_.clear();
-
-    std::vector<double> losses(static_cast<std::size_t>(problem_.oracle.n_tasks()));
-    for (const Partition& partition : batch) {
-      for (const TaskSet& set : partition.clusters()) {
-        if (set.empty()) continue;
-        const std::vector<double>& of_set = losses_.at(set);
-        for (std::size_t i = 0; i < set.size(); ++i)
-          losses[static_cast<std::size_t>(set[i])] = of_set[i];
+  /// Cost of all sets that may be clusters. @return  false if the search had to stop
+  bool measure() {
+    constexpr std::size_t batch = 64;
+    sum_.assign(std::size_t{all()} + 1, infinite);
+    worst_.assign(sum_.size(), infinite);
+    // One cluster of all tasks, or every set.
+    for (Mask next = options_.k == 1 ? all() : 1; next <= all();) {
+      if (recorder_.must_stop()) return false;
+      std::vector<Mask> masks;
+      std::vector<TaskSet> sets;
+      std::vector<Query> queries;
+      for (; next <= all() && sets.size() < batch; ++next) {
+        TaskSet set = tasks_of(next);
+        if (!rules_.allows(set)) continue;
+        for (const int task : set) queries.push_back({static_cast<int>(sets.size()), task});
+        masks.push_back(next);
+        sets.push_back(std::move(set));
       }
-      recorder_.offer(partition, problem_.objective.score(losses));
+      const std::vector<double> losses = problem_.oracle.losses(sets, queries);
+      for (const Mask mask : masks) {
+        sum_[mask] = 0;
+        worst_[mask] = -infinite;
+      }
+      for (std::size_t i = 0; i < queries.size(); ++i) {
+        const Objective& objective = problem_.objective;
+        const auto [set, task] = queries[i];
+        const Mask mask = masks[static_cast<std::size_t>(set)];
+        const double cost = objective.cost(task, losses[i]);
+        sum_[mask] += objective.weight(task) * cost;
+        if (objective.weight(task) > 0) worst_[mask] = std::max(worst_[mask], cost);
+      }
     }
+    return true;
+  }
+
+  /// Best partition for a cost per cluster and a way to add costs of clusters.
+  template <typename Add>
+  [[nodiscard]] std::pair<Partition, double> best_for(const std::vector<double>& cost,
+                                                      Add add) const {
+    const std::size_t n = cost.size();
+    std::vector<std::vector<double>> best(1, cost);  // [clusters - 1][blocks]
+    std::vector<std::vector<Mask>> first(1);         // the cluster of the lowest block
+    for (Mask blocks = 0; blocks < n; ++blocks) first[0].push_back(blocks);
+    for (int k = 2; k <= options_.k; ++k) {
+      best.push_back(best.back());
+      first.push_back(first.back());
+      const std::vector<double>& rest = best[best.size() - 2];
+      for (Mask blocks = 1; blocks < n; ++blocks) {
+        const Mask lowest = blocks & (~blocks + 1);
+        const Mask others = blocks ^ lowest;
+        for (Mask joined = others; joined != 0;) {
+          joined = (joined - 1) & others;  // proper subsets of `others`, the empty one last
+          const double total = add(cost[lowest | joined], rest[others ^ joined]);
+          if (!(total < best.back()[blocks])) continue;
+          best.back()[blocks] = total;
+          first.back()[blocks] = lowest | joined;
+        }
+      }
+    }
+    Assignment assignment(static_cast<std::size_t>(problem_.oracle.n_tasks()));
+    Mask left = all();
+    for (int k = 0; left != 0; ++k) {
+      // Fewer clusters may be as good: then `first` of more clusters is that of fewer.
+      const Mask cluster = first[first.size() - 1 - static_cast<std::size_t>(k)][left];
+      for (const int task : tasks_of(cluster)) assignment[static_cast<std::size_t>(task)] = k;
+      left ^= cluster;
+    }
+    return {Partition(std::move(assignment), options_.k), best.back()[all()]};
+  }
+
+  [[nodiscard]] Partition optimum() const {
+    const auto plus = [](double a, double b) { return a + b; };
+    std::vector<double> cost = sum_;
+    if (problem_.objective.kind() == ObjectiveKind::worst) {
+      const double least =
+          best_for(worst_, [](double a, double b) { return std::max(a, b); }).second;
+      // Of all partitions that are best for the worst task, the best for the mean.
+      for (std::size_t blocks = 0; blocks < cost.size(); ++blocks)
+        if (worst_[blocks] > least) cost[blocks] = infinite;
+    }
+    auto [partition, value] = best_for(cost, plus);
+    if (value == infinite)
+      throw UsageError({"no partition meets the constraints", "", "drop some of them"});
+    return partition;
   }
 
   const Problem& problem_;
   const SearchOptions& options_;
   Recorder recorder_;
   Rules rules_;
-  std::map<TaskSet, std::vector<double>> losses_;  // of the members
-  std::map<TaskSet, int> new_sets_;
+  std::vector<double> sum_;    // weighted cost of the members of every set of blocks
+  std::vector<double> worst_;  // largest cost of a member
 };
 
 }  // namespace

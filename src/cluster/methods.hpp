@@ -30,7 +30,9 @@ namespace d2c::cluster {
 [[nodiscard]] SearchResult agglomerative_loss_search(const Problem& problem,
                                                      const SearchOptions& options);
 
-/// All partitions into at most k clusters. @throws UsageError if there are too many
+/// The best of all partitions into at most k clusters. Measures every set of tasks under its merge:
+/// n 2^(n-1) entries for n tasks. @throws UsageError if there are more than these (blocks of) tasks
+inline constexpr int exhaustive_most_blocks = 14;
 [[nodiscard]] SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options);
 
 }  // namespace d2c::cluster

@@ -34,7 +34,7 @@ constexpr std::array methods{
     SearchMethod{"random", "one random partition", "", random_search},
     SearchMethod{"one", "all tasks in one cluster", "", one_search},
     SearchMethod{"own", "every task its own adapter", "", own_search},
-    SearchMethod{"exhaustive", "all partitions; for very few tasks", "", exhaustive_search},
+    SearchMethod{"exhaustive", "the optimum; for up to 14 tasks", "", exhaustive_search},
 };
 
 }  // namespace

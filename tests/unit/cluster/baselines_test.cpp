@@ -95,8 +95,7 @@ TEST(Baselines, ASearchBySimilarityWithoutOneIsRefused) {
   }
 }
 
-TEST(Exhaustive, TriesEveryPartitionIntoAtMostKClusters) {
-  // 15 partitions of 4 tasks, 14 without the finest, 8 into at most two parts.
+TEST(Exhaustive, MeasuresEverySetThatMayBeACluster) {
   for (const auto& [k, subsets] : {std::pair{4, 15}, {3, 15}, {2, 15}, {1, 1}}) {
     FunctionOracle inner(4, [](const TaskSet& set, int task, int) {
       return set == TaskSet{1, 2} ? 0.5 : 1.0 + 0.01 * task;
@@ -114,10 +113,69 @@ TEST(Exhaustive, TriesEveryPartitionIntoAtMostKClusters) {
   }
 }
 
-TEST(Exhaustive, RefusesTooManyPartitions) {
+TEST(Exhaustive, RefusesTooManyTasks) {
   const Points points = random_points(40, 3, 2, 0.5, 5);
-  D2C_EXPECT_ERROR((void)run("exhaustive", points, {.k = 4}), UsageError, "partitions", "40 tasks",
+  D2C_EXPECT_ERROR((void)run("exhaustive", points, {.k = 4}), UsageError, "40 tasks", "clusters",
                    "auto");
+}
+
+/// Calls `visit` with every assignment of n tasks to k clusters.
+template <typename Visit>
+void each_assignment(int n, int k, Visit visit) {
+  Assignment assignment(static_cast<std::size_t>(n));
+  for (std::size_t digit = 0; digit < assignment.size();) {
+    visit(assignment);
+    for (digit = 0; digit < assignment.size() && ++assignment[digit] == k; ++digit)
+      assignment[digit] = 0;
+  }
+}
+
+TEST(Exhaustive, AndAutoAreExactForEveryObjectiveUnderWeightsAndConstraints) {
+  int instance = 0;
+  for (const ObjectiveKind kind : {ObjectiveKind::loss, ObjectiveKind::gain, ObjectiveKind::worst})
+    for (int n = 4; n <= 7; ++n)
+      for (const int k : {1, 2, 3}) {
+        const Points points = random_points(n, 4, 2, 0.6, 300 + static_cast<std::uint64_t>(n));
+        FunctionOracle inner = points.oracle();
+        CachedOracle oracle(inner);
+        std::vector<double> weights(static_cast<std::size_t>(n), 1.0);
+        weights[1] = 2.5;
+        const Objective objective(kind, n, weights, {points.base(), oracle.own_losses()});
+        SearchOptions options{.k = k};
+        if (++instance % 2 == 0) {
+          options.constraints = {.max_size = n == 4 ? 4 : n - 1, .together = {{0, 3}}};
+          if (k > 1) options.constraints.apart = {{1, 2}};
+          if (k == 1) options.constraints.max_size = 0;
+        }
+        Score best;
+        each_assignment(n, k, [&](const Assignment& assignment) {
+          const Partition partition(assignment, k);
+          for (const auto& [a, b] : options.constraints.together)
+            if (partition[a] != partition[b]) return;
+          for (const auto& [a, b] : options.constraints.apart)
+            if (partition[a] == partition[b]) return;
+          const std::vector<int> sizes = partition.sizes();
+          const int largest = *std::max_element(sizes.begin(), sizes.end());
+          if (options.constraints.max_size > 0 && largest > options.constraints.max_size) return;
+          std::vector<double> losses;
+          for (int task = 0; task < n; ++task)
+            losses.push_back(points.loss(partition.members(partition[task]), task));
+          best = std::min(best, objective.score(losses));
+        });
+        for (const std::string_view name : {"exhaustive", "auto"}) {
+          const SearchResult found = search_method(name).run({oracle, objective}, options);
+          EXPECT_NEAR(found.score.value, best.value, 1e-12) << name << ", " << n << ", " << k;
+          EXPECT_NEAR(found.score.tie, best.tie, 1e-12) << name << ", " << n << ", " << k;
+        }
+      }
+  EXPECT_GE(instance, 20);
+}
+
+TEST(Exhaustive, MeasuresEverySetOfTasksOnce) {
+  const Points points = random_points(9, 4, 2, 0.6, 3);
+  EXPECT_EQ(run("exhaustive", points, {.k = 4, .matrix = ResultMatrix::members}).counts.evaluations,
+            9 * 256);
+  EXPECT_LE(run("auto", points, {.k = 4, .max_evaluations = 500}).counts.evaluations, 500 + 9 * 8);
 }
 
 }  // namespace
