@@ -6,7 +6,6 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/eval/speed.hpp"
-#include "d2c/ops/threads.hpp"
 
 #include "command_line.hpp"
 #include "commands.hpp"
@@ -124,6 +123,7 @@ int bench_command(const Invocation& invocation) {
   if (threads < 1 || rank < 1)
     throw UsageError({"--threads and --rank must be at least 1", "", ""});
 
+  use_threads(threads);
   const model::ModelConfig whole = config_of(values["model"].as<std::string>());
   const eval::ExampleShape shape;
   const auto format = format_of(values["model"].as<std::string>(), weight_choice(values));

@@ -4,7 +4,6 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/driver/evaluate.hpp"
-#include "d2c/ops/threads.hpp"
 
 #include "choice.hpp"
 #include "commands.hpp"
@@ -77,7 +76,7 @@ int evaluate_command(const Invocation& invocation) {
   if (values["threads"].as<int>() < 1 || values["batch-tokens"].as<Index>() < 1) {
     throw UsageError({"--threads and --batch-tokens must be at least 1", "", ""});
   }
-  ops::set_threads(values["threads"].as<int>());
+  use_threads(values["threads"].as<int>());
   const auto loss_on = choice<eval::LossOn>(
       values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
   const driver::Evaluation evaluation =

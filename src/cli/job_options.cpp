@@ -6,8 +6,10 @@
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/ops/threads.hpp"
 
 #include "choice.hpp"
+#include "commands.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -37,6 +39,16 @@ int default_threads() {
     if (text != nullptr && std::atoi(text) > 0) return std::atoi(text);
   }
   return 1;
+}
+
+void use_threads(int n) {
+  ops::set_threads(n);
+  if (n <= ops::usable_processors() || !speaks_for_all()) return;
+  fmt::print(stderr,
+             "warning: --threads {} on {} usable processor{} (threads that share one wait for each "
+             "other) give fewer, or more processors per rank: srun --cpus-per-task, mpirun "
+             "--map-by slot:PE=n\n",
+             n, ops::usable_processors(), ops::usable_processors() == 1 ? "" : "s");
 }
 
 void add_merge_options(po::options_description& group, const std::string& default_method,
@@ -164,8 +176,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
   options.merged_mib = values["merged-mib"].as<std::uint64_t>();
   options.balance = choice<comm::Balance>(
-      values, "balance",
-      {{"static", comm::Balance::fixed}, {"dynamic", comm::Balance::dynamic}});
+      values, "balance", {{"static", comm::Balance::fixed}, {"dynamic", comm::Balance::dynamic}});
   return options;
 }
 

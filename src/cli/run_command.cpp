@@ -3,7 +3,6 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/signals.hpp"
 #include "d2c/driver/run.hpp"
-#include "d2c/ops/threads.hpp"
 #include "d2c/results/summary.hpp"
 
 #include "choice.hpp"
@@ -68,7 +67,7 @@ int run_command(const Invocation& invocation) {
   }
   const driver::RunOptions options = options_of(values);
   const bool quiet = values["quiet"].as<bool>();
-  ops::set_threads(options.threads);
+  use_threads(options.threads);
   const StopSignals signals;
   return with_mpi([&](comm::Communicator& comm) {
     driver::RunContext context;

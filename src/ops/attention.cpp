@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "d2c/ops/exp.hpp"
-
-#include "lanes.hpp"
 #include "panel_kernel.hpp"
 #include "parallel.hpp"
 
@@ -173,12 +170,11 @@ class Attention::BlockAnswer {
     const Index at = position(i);
     const Index from = first_seen(at);
     float* row = scores_ + i * score_stride_;
-    const float maximum = largest(row + from, at + 1 - from);
+    const VectorLoops& loops = vector_kernels().loops;
+    const float maximum = loops.largest(row + from, at + 1 - from);
     std::fill(row + first_score(chain_.front()), row + from, 0.0F);
     std::fill(row + at + 1, row + n_positions_, 0.0F);
-#pragma omp simd
-    for (Index j = from; j <= at; ++j) row[j] = fast_exp(row[j] - maximum);
-    return sum_in_lanes(at + 1 - from, [&](Index j) { return row[from + j]; });
+    return loops.exponentials(row + from, at + 1 - from, maximum);
   }
 
   /// results [rows, head_dim] = exp(scores) values, as one sum over all segments.

@@ -4,9 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "d2c/ops/exp.hpp"
-
-#include "lanes.hpp"
+#include "panel_kernel.hpp"
 #include "parallel.hpp"
 
 namespace d2c::ops {
@@ -18,8 +16,9 @@ constexpr Index vocabulary_block = 1024;  // a multiple of 16
 }  // namespace
 
 void CrossEntropy::RunningSum::add(const float* logits, Index n) {
-  const float highest = std::max(maximum, largest(logits, n));
-  const float added = sum_in_lanes(n, [&](Index v) { return fast_exp(logits[v] - highest); });
+  const VectorLoops& loops = vector_kernels().loops;
+  const float highest = std::max(maximum, loops.largest(logits, n));
+  const float added = loops.sum_of_exponentials(logits, n, highest);
   if (sum > 0.0) sum *= std::exp(static_cast<double>(maximum) - static_cast<double>(highest));
   sum += static_cast<double>(added);
   maximum = highest;

@@ -7,7 +7,7 @@ namespace d2c::ops {
 /// Sum of term(i) for i in [0, n) in an order that is written down here, so that it depends neither
 /// on the compiler's vectorisation nor on the alignment of the data: 16 interleaved partial sums.
 template <class Term>
-[[nodiscard]] inline float sum_in_lanes(Index n, Term term) {
+[[nodiscard, gnu::always_inline]] inline float sum_in_lanes(Index n, Term term) {
   constexpr Index lanes = 16;
   float partial[lanes] = {};
   Index i = 0;
@@ -23,7 +23,7 @@ template <class Term>
 }
 
 /// Largest of x[0 .. n). @pre n > 0
-[[nodiscard]] inline float largest(const float* x, Index n) {
+[[nodiscard, gnu::always_inline]] inline float largest(const float* x, Index n) {
   float result = x[0];
 #pragma omp simd reduction(max : result)
   for (Index i = 0; i < n; ++i) result = x[i] > result ? x[i] : result;

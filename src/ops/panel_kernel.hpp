@@ -3,6 +3,8 @@
 #include "d2c/ops/packed_matrix.hpp"
 #include "d2c/tensor/matrix.hpp"
 
+#include "vector_loops.hpp"
+
 /// The inner loops of every matrix product in this module.
 namespace d2c::ops {
 
@@ -61,6 +63,7 @@ struct VectorKernels {
   PanelKernel<float> multiply_block;
   PanelKernel<BFloat16> multiply_bf16_block;
   FmaChains (*fma_chains)(Index steps, float start);
+  VectorLoops loops;
 };
 [[nodiscard]] VectorKernels baseline_kernels();  ///< the build's -march
 [[nodiscard]] VectorKernels avx512_kernels();    ///< x86-64-v4

@@ -6,4 +6,6 @@ namespace d2c::ops {
 
 void set_threads(int n) { omp_set_num_threads(n); }
 
+int usable_processors() { return omp_get_num_procs(); }
+
 }  // namespace d2c::ops

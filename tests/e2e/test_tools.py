@@ -1,6 +1,7 @@
 """plan, evaluate, merge, inspect, tokenize and bench as a user would call them."""
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -447,6 +448,13 @@ class Bench(Case):
         shown = self.succeed("bench", "--model", DEMO / "model", "--seconds", 0.1).stdout
         for words in ("gate, up", "% of the peak", "distinct tokens/s", "cross-entropy"):
             self.assertIn(words, shown)
+
+    def test_warns_of_more_threads_than_processors(self):
+        one = {min(os.sched_getaffinity(0))}
+        done = subprocess.run([BINARY, "evaluate", "--threads", "2", "--model", DEMO / "absent",
+                               "--examples", DEMO / "absent.jsonl"], capture_output=True, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, one))
+        self.assertIn("--threads 2 on 1 usable processor", done.stderr)
 
     def test_refuses_no_threads(self):
         self.assertEqual(d2c("bench", "--threads", 0).returncode, 2)

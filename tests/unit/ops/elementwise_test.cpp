@@ -8,6 +8,7 @@
 #include "d2c/ops/norm.hpp"
 #include "d2c/ops/rope.hpp"
 
+#include "../../../src/ops/panel_kernel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
 
@@ -168,6 +169,36 @@ TEST(Activations, HaveTheNamesOfConfigJson) {
   EXPECT_EQ(activation_from_name("gelu_pytorch_tanh"), Activation::gelu_tanh);
   EXPECT_EQ(activation_from_name("relu"), Activation::relu);
   EXPECT_EQ(activation_from_name("xielu"), std::nullopt);
+}
+
+TEST(VectorLoops, AllInstructionSetsGiveTheSameBits) {
+#ifdef __x86_64__
+  if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
+  const VectorLoops narrow = baseline_kernels().loops;
+  const VectorLoops wide = avx512_kernels().loops;
+  for (const Index n : {1, 7, 8, 15, 16, 17, 31, 40, 333}) {
+    for (const float scale : {0.1F, 3.0F, 60.0F}) {
+      Matrix x = test::random_matrix(1, n, "x");
+      for (float& value : x.values()) value *= scale;
+      const Matrix up = test::random_matrix(1, n, "up");
+      Matrix y = x;
+      Matrix z = x;
+      const float largest = narrow.largest(x.data(), n);
+      EXPECT_EQ(largest, wide.largest(x.data(), n));
+      EXPECT_EQ(narrow.sum_of_exponentials(x.data(), n, largest),
+                wide.sum_of_exponentials(x.data(), n, largest));
+      EXPECT_EQ(narrow.exponentials(y.data(), n, largest), wide.exponentials(z.data(), n, largest));
+      EXPECT_EQ(y, z);
+      y = x;
+      z = x;
+      narrow.gate_silu(y.data(), up.data(), n);
+      wide.gate_silu(z.data(), up.data(), n);
+      EXPECT_EQ(y, z) << n;
+    }
+  }
+#else
+  GTEST_SKIP() << "one instruction set";
+#endif
 }
 
 }  // namespace
