@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/merge/module_merge.hpp"
@@ -21,8 +23,30 @@ struct Unit {
   merge::UnitShape shape;
 };
 
+/// Factors of one module that a rank holds at a time where the method needs all members.
+constexpr double kMostMemberBytes = 4.0 * (1 << 30);
+
+/// The same on every rank. @throws InputError
+void check_members_fit(const AdapterStore& store, const MergePlan& plan,
+                       std::span<const Unit> units) {
+  if (!merge::holds_all_members(*plan.method, plan.options)) return;
+  const auto bytes = [](const Unit& unit) {
+    return static_cast<double>(unit.shape.total_rank) *
+           static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
+  };
+  const Unit& largest = *std::ranges::max_element(units, {}, bytes);
+  if (bytes(largest) <= kMostMemberBytes) return;
+  throw InputError(
+      {{}, store.modules()[static_cast<std::size_t>(largest.module)].name},
+      {fmt::format("the factors of {} adapters are {:.1f} GiB, more than {:.0f}",
+                   largest.shape.members, bytes(largest) / (1 << 30), kMostMemberBytes / (1 << 30)),
+       fmt::format("the method '{}' needs all members of a module at a time on one rank",
+                   plan.method->name),
+       "choose average or one of the methods that work on A and B apart"});
+}
+
 /// The units of all requests, spread over the ranks by cost.
-std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& method,
+std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
                              std::span<const MergeRequest> requests, int n_ranks) {
   std::vector<Unit> units;
   std::vector<double> costs;
@@ -39,9 +63,10 @@ std::vector<Unit> plan_units(const AdapterStore& store, const merge::Method& met
       }
       if (shape.members == 0) continue;
       units.push_back({static_cast<int>(q), module, 0, shape});
-      costs.push_back(method.cost(shape));
+      costs.push_back(plan.method->cost(shape));
     }
   }
+  if (!units.empty()) check_members_fit(store, plan, units);
   const auto owners = comm::balance(costs, n_ranks);
   for (std::size_t u = 0; u < units.size(); ++u) units[u].rank = owners[u];
   return units;
@@ -182,7 +207,7 @@ class OwnMerges {
 std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                            const MergeRequest& request) {
   std::uint64_t bytes = 0;
-  for (const Unit& unit : plan_units(store, *plan.method, std::span(&request, 1), 1)) {
+  for (const Unit& unit : plan_units(store, plan, std::span(&request, 1), 1)) {
     bytes += MergedArena::bytes_of(store.modules()[static_cast<std::size_t>(unit.module)],
                                    largest_merged_rank(plan, unit.shape));
   }
@@ -192,7 +217,7 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
 void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
                        std::span<const MergeRequest> requests, MergedArena& merged,
                        PhaseTimers& timers) {
-  const std::vector<Unit> units = plan_units(store, *plan.method, requests, comm.size());
+  const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
   std::vector<MergedArena::Part> parts;
   for (const Unit& unit : units) {
     parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(plan, unit.shape)});

@@ -82,13 +82,20 @@ Matrix merge_deltas(const Unit& unit, Operator op, const Options& options) {
 
 }  // namespace
 
-lora::Factors merge_deltawise(Operator op, std::string_view module, std::span<const Member> members,
-                              const Options& options) {
-  const Unit unit = check_members(module, members);
+std::unique_ptr<ModuleMerge> start_deltawise(Operator op, std::string_view module,
+                                             const UnitShape& shape, const Options& options) {
   // Without pruning a sum stays a sum of low-rank updates.
   const bool low_rank = op.combination == Combination::sum && options.density >= 1;
-  return low_rank ? truncate(stack(unit), chosen_rank(unit, options))
-                  : truncate(merge_deltas(unit, op, options), chosen_rank(unit, options));
+  return low_rank ? start_average(module, shape, options) : nullptr;
+}
+
+lora::Factors merge_deltawise(Operator op, std::string_view module, std::span<const Member> members,
+                              const Options& options) {
+  if (const auto stream = start_deltawise(op, module, shape_of(members), options)) {
+    return merge_all(*stream, members);
+  }
+  const Unit unit = check_members(module, members);
+  return truncate(merge_deltas(unit, op, options), chosen_rank(unit, options));
 }
 
 }  // namespace d2c::merge

@@ -63,29 +63,54 @@ CounterRng random_stream(const Options& options, std::string_view tensor, const 
   return {options.seed, hash_name(tensor) ^ (member.adapter * 0x9e3779b97f4a7c15)};
 }
 
+Combiner::Combiner(Combination combination, MajoritySign majority_sign, std::size_t n)
+    : combination_(combination), majority_sign_(majority_sign) {
+  if (combination == Combination::sum) {
+    sum_.resize(n);
+    return;
+  }
+  vote_.resize(n);
+  for (Side* side : {&positive_, &negative_}) {
+    side->sum.resize(n);
+    side->n.resize(n);
+  }
+}
+
+void Combiner::add(std::span<const float> task, double weight) {
+  if (combination_ == Combination::sum) {
+    D2C_EXPECTS(task.size() == sum_.size());
+    for (std::size_t entry = 0; entry < task.size(); ++entry) sum_[entry] += weight * task[entry];
+    return;
+  }
+  D2C_EXPECTS(task.size() == vote_.size());
+  for (std::size_t entry = 0; entry < task.size(); ++entry) {
+    const float x = task[entry];
+    vote_[entry] += majority_sign_ == MajoritySign::total ? x : static_cast<float>(sign(x));
+    if (x == 0) continue;
+    Side& side = x > 0 ? positive_ : negative_;
+    side.sum[entry] += weight * x;
+    ++side.n[entry];
+  }
+}
+
+void Combiner::finish(std::span<float> result) const {
+  for (std::size_t entry = 0; entry < result.size(); ++entry) {
+    if (combination_ == Combination::sum) {
+      result[entry] = static_cast<float>(sum_[entry]);
+      continue;
+    }
+    const Side& elected = vote_[entry] >= 0 ? positive_ : negative_;
+    result[entry] =
+        static_cast<float>(elected.sum[entry] / std::max<std::uint32_t>(elected.n[entry], 1));
+  }
+}
+
 void combine(std::span<const std::span<const float>> tasks, std::span<const double> weights,
              Combination combination, MajoritySign majority_sign, std::span<float> result) {
   D2C_EXPECTS(tasks.size() == weights.size());
-  for (std::size_t entry = 0; entry < result.size(); ++entry) {
-    double sum = 0;
-    if (combination == Combination::sum) {
-      for (std::size_t i = 0; i < tasks.size(); ++i) sum += weights[i] * tasks[i][entry];
-      result[entry] = static_cast<float>(sum);
-      continue;
-    }
-    double vote = 0;
-    for (const auto& task : tasks) {
-      vote += majority_sign == MajoritySign::total ? task[entry] : sign(task[entry]);
-    }
-    const int elected = vote >= 0 ? 1 : -1;
-    int agreeing = 0;
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-      if (sign(tasks[i][entry]) != elected) continue;
-      sum += weights[i] * tasks[i][entry];
-      ++agreeing;
-    }
-    result[entry] = static_cast<float>(sum / std::max(agreeing, 1));
-  }
+  Combiner entries(combination, majority_sign, result.size());
+  for (std::size_t i = 0; i < tasks.size(); ++i) entries.add(tasks[i], weights[i]);
+  entries.finish(result);
 }
 
 EigenRowMajor ties(std::vector<EigenRowMajor> tasks, std::span<const double> weights,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,30 @@ class Pruner {
 /// Random numbers of one adapter's tensor: the same on any rank and in any order.
 [[nodiscard]] CounterRng random_stream(const Options& options, std::string_view tensor,
                                        const Member& member);
+
+/// Combines equally long task tensors that come one after another, entry by entry. Each sum runs
+/// over the tasks in their order.
+class Combiner {
+ public:
+  Combiner() = default;
+  Combiner(Combination combination, MajoritySign majority_sign, std::size_t n);
+  void add(std::span<const float> task, double weight);
+  void finish(std::span<float> result) const;
+
+ private:
+  /// What the tasks add up to on one side of zero: which side counts is known at the end.
+  struct Side {
+    std::vector<double> sum;
+    std::vector<std::uint32_t> n;
+  };
+
+  Combination combination_ = Combination::sum;
+  MajoritySign majority_sign_ = MajoritySign::total;
+  std::vector<double> sum_;   ///< Combination::sum
+  std::vector<double> vote_;  ///< Combination::disjoint, as the sides
+  Side positive_;
+  Side negative_;
+};
 
 /// Combines equally long task tensors into `result`.
 /// @param weights  one per task

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "elementwise.hpp"
 #include "families.hpp"
@@ -15,38 +16,69 @@ Pruner make_pruner(Pruning pruning, const Matrix& task, const Options& options, 
   return Pruner::by_magnitude(std::move(magnitudes), options.density);
 }
 
-/// The operator on one factor of all members.
-Matrix merge_factor(const Unit& unit, Operator op, const Options& options,
-                    Matrix lora::Factors::*factor, std::string_view suffix,
-                    std::span<const double> weights) {
-  const std::string tensor = std::string(unit.module) + std::string(suffix);
-  std::vector<Matrix> tasks;
-  std::vector<std::span<const float>> views;
-  tasks.reserve(unit.members.size());
-  for (const Member& member : unit.members) {
-    Matrix& task = tasks.emplace_back(member.factors->*factor);
-    make_pruner(op.pruning, task, options, random_stream(options, tensor, member))
+/// The operator on one factor of members that come one after another.
+class FactorMerge {
+ public:
+  FactorMerge(Operator op, const Options& options, std::string tensor)
+      : op_(op), options_(options), tensor_(std::move(tensor)) {}
+
+  void add(const Member& member, const Matrix& factor, double weight) {
+    Matrix task = factor;
+    make_pruner(op_.pruning, task, options_, random_stream(options_, tensor_, member))
         .prune(task.values());
-    views.push_back(task.values());
+    if (merged_.size() == 0) {
+      merged_ = Matrix(task.rows(), task.cols());
+      entries_ = Combiner(op_.combination, options_.majority_sign, task.values().size());
+    }
+    entries_.add(task.values(), weight);
   }
-  Matrix merged(tasks.front().rows(), tasks.front().cols());
-  combine(views, weights, op.combination, options.majority_sign, merged.values());
-  return merged;
-}
+  [[nodiscard]] Matrix finish() {
+    entries_.finish(merged_.values());
+    return std::move(merged_);
+  }
+
+ private:
+  Operator op_;
+  Options options_;
+  std::string tensor_;
+  Matrix merged_;
+  Combiner entries_;
+};
+
+class Factorwise final : public ModuleMerge {
+ public:
+  Factorwise(Operator op, std::string_view module, const Options& options)
+      : module_(module),
+        a_(op, options, module_ + ".lora_A"),
+        b_(op, options, module_ + ".lora_B") {
+    unit_.module = module_;
+  }
+
+  void add(const Member& member) override {
+    admit_equal_rank(unit_, member);
+    const double weight = std::sqrt(std::abs(strength(member)));
+    a_.add(member, member.factors->a, std::copysign(weight, strength(member)));
+    b_.add(member, member.factors->b, weight);
+  }
+  [[nodiscard]] lora::Factors finish() override { return {a_.finish(), b_.finish(), 1.0}; }
+
+ private:
+  std::string module_;
+  Unit unit_;
+  FactorMerge a_;
+  FactorMerge b_;
+};
 
 }  // namespace
 
+std::unique_ptr<ModuleMerge> start_factorwise(Operator op, std::string_view module,
+                                              const Options& options) {
+  return std::make_unique<Factorwise>(op, module, options);
+}
+
 lora::Factors merge_factorwise(Operator op, std::string_view module,
                                std::span<const Member> members, const Options& options) {
-  const Unit unit = check_equal_ranks(module, members);
-  std::vector<double> weights_a;
-  std::vector<double> weights_b;
-  for (const Member& member : unit.members) {
-    weights_b.push_back(std::sqrt(std::abs(strength(member))));
-    weights_a.push_back(std::copysign(weights_b.back(), strength(member)));
-  }
-  return {merge_factor(unit, op, options, &lora::Factors::a, ".lora_A", weights_a),
-          merge_factor(unit, op, options, &lora::Factors::b, ".lora_B", weights_b), 1.0};
+  return merge_all(*start_factorwise(op, module, options), members);
 }
 
 }  // namespace d2c::merge

@@ -1,6 +1,8 @@
 #pragma once
 
-#include "d2c/merge/merge.hpp"
+#include <memory>
+
+#include "d2c/merge/module_merge.hpp"
 
 /// The functions behind the rows of the registry, one file per family.
 namespace d2c::merge {
@@ -8,6 +10,9 @@ namespace d2c::merge {
 // average.cpp: argmin over rank <= r of || sum_i u_i B_i A_i - B A ||_F (Eckart-Young).
 lora::Factors merge_average(std::string_view module, std::span<const Member> members,
                             const Options& options);
+
+std::unique_ptr<ModuleMerge> start_average(std::string_view module, const UnitShape& shape,
+                                           const Options& options);
 
 // cat.cpp: A = [u_i A_i] stacked in rows, B = [B_i] side by side, so B A = sum_i u_i B_i A_i.
 lora::Factors merge_cat(std::string_view module, std::span<const Member> members,
@@ -30,10 +35,17 @@ struct Operator {
 lora::Factors merge_factorwise(Operator op, std::string_view module,
                                std::span<const Member> members, const Options& options);
 
+std::unique_ptr<ModuleMerge> start_factorwise(Operator op, std::string_view module,
+                                              const Options& options);
+
 // deltawise.cpp: op(s_i B_i A_i; w_i) truncated to the wanted rank. Scaling enters once, through
 // the update.
 lora::Factors merge_deltawise(Operator op, std::string_view module, std::span<const Member> members,
                               const Options& options);
+
+/// Null where all members must be at hand.
+std::unique_ptr<ModuleMerge> start_deltawise(Operator op, std::string_view module,
+                                             const UnitShape& shape, const Options& options);
 
 // core_space.cpp: operators on M_i = U^T (s_i B_i A_i) V, where U and V are the singular bases of
 // the stacked B_i and A_i (arXiv 2509.17786).

@@ -176,14 +176,16 @@ Stack stack(const Unit& unit) {
   Stack s{MatrixXd(unit.d_out, unit.total_rank), MatrixXd(unit.d_in, unit.total_rank),
           VectorXd(unit.total_rank)};
   Index column = 0;
-  for (const Member& member : unit.members) {
-    const lora::Factors& f = *member.factors;
-    s.b.middleCols(column, f.rank()) = as_eigen(f.b).cast<double>();
-    s.a.middleCols(column, f.rank()) = as_eigen(f.a).transpose().cast<double>();
-    s.strength.segment(column, f.rank()).setConstant(strength(member));
-    column += f.rank();
-  }
+  for (const Member& member : unit.members) column = put(member, column, s);
   return s;
+}
+
+Index put(const Member& member, Index column, Stack& s) {
+  const lora::Factors& f = *member.factors;
+  s.b.middleCols(column, f.rank()) = as_eigen(f.b).cast<double>();
+  s.a.middleCols(column, f.rank()) = as_eigen(f.a).transpose().cast<double>();
+  s.strength.segment(column, f.rank()).setConstant(strength(member));
+  return column + f.rank();
 }
 
 lora::Factors truncate(const Stack& s, Index rank) {

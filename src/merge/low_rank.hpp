@@ -14,6 +14,8 @@ struct Stack {
 };
 
 [[nodiscard]] Stack stack(const Unit& unit);
+/// Writes a member to the columns from `column` on. @return the column behind them
+Index put(const Member& member, Index column, Stack& stack);
 
 /// Best rank-`rank` approximation (Frobenius and spectral norm) of b diag(strength) a^T as
 /// B = U sqrt(S), A = sqrt(S) V^T with scaling 1; zero rows where its rank is lower.

@@ -40,44 +40,59 @@ std::vector<std::string_view> mixed_rank_methods() {
 
 }  // namespace
 
+void admit(Unit& unit, const Member& member) {
+  check_one(unit.module, member);
+  const lora::Factors& f = *member.factors;
+  if (unit.total_rank == 0) {
+    unit.d_out = f.d_out();
+    unit.d_in = f.d_in();
+    unit.first_name = member.name;
+    unit.first_rank = f.rank();
+  } else if (f.d_out() != unit.d_out || f.d_in() != unit.d_in) {
+    throw InputError(
+        {{}, std::string(unit.module)},
+        {fmt::format("adapter '{}' is for a [{}, {}] module, adapter '{}' for [{}, {}]",
+                     unit.first_name, unit.d_out, unit.d_in, member.name, f.d_out(), f.d_in()),
+         "only adapters of one base model can be merged",
+         "check that all adapters were trained on the same base model"});
+  }
+  unit.total_rank += f.rank();
+  unit.largest_rank = std::max(unit.largest_rank, f.rank());
+}
+
+void admit_equal_rank(Unit& unit, const Member& member) {
+  admit(unit, member);
+  if (member.factors->rank() == unit.first_rank) return;
+  throw InputError(
+      {{}, std::string(unit.module)},
+      {fmt::format("adapter '{}' has rank {}, adapter '{}' has rank {}", unit.first_name,
+                   unit.first_rank, member.name, member.factors->rank()),
+       "the method combines the entries of A and of B, which needs equal ranks",
+       fmt::format("choose a method that takes mixed ranks: {}",
+                   fmt::join(mixed_rank_methods(), ", "))});
+}
+
+UnitShape shape_of(std::span<const Member> members) {
+  UnitShape shape{};
+  for (const Member& member : members) {
+    if (member.factors == nullptr) continue;
+    shape.d_out = member.factors->d_out();
+    shape.d_in = member.factors->d_in();
+    ++shape.members;
+    shape.total_rank += member.factors->rank();
+    shape.largest_rank = std::max(shape.largest_rank, member.factors->rank());
+  }
+  return shape;
+}
+
 Unit check_members(std::string_view module, std::span<const Member> members) {
   Unit unit{.module = module};
   for (const Member& member : members) {
     if (member.factors == nullptr) continue;
-    check_one(module, member);
-    const lora::Factors& f = *member.factors;
-    if (unit.members.empty()) {
-      unit.d_out = f.d_out();
-      unit.d_in = f.d_in();
-    } else if (f.d_out() != unit.d_out || f.d_in() != unit.d_in) {
-      throw InputError(
-          {{}, std::string(module)},
-          {fmt::format("adapter '{}' is for a [{}, {}] module, adapter '{}' for [{}, {}]",
-                       unit.members.front().name, unit.d_out, unit.d_in, member.name, f.d_out(),
-                       f.d_in()),
-           "only adapters of one base model can be merged",
-           "check that all adapters were trained on the same base model"});
-    }
-    unit.total_rank += f.rank();
-    unit.largest_rank = std::max(unit.largest_rank, f.rank());
+    admit(unit, member);
     unit.members.push_back(member);
   }
   D2C_EXPECTS(!unit.members.empty());
-  return unit;
-}
-
-Unit check_equal_ranks(std::string_view module, std::span<const Member> members) {
-  Unit unit = check_members(module, members);
-  const Member& first = unit.members.front();
-  for (const Member& member : unit.members) {
-    if (member.factors->rank() == first.factors->rank()) continue;
-    throw InputError({{}, std::string(module)},
-                     {fmt::format("adapter '{}' has rank {}, adapter '{}' has rank {}", first.name,
-                                  first.factors->rank(), member.name, member.factors->rank()),
-                      "the method combines the entries of A and of B, which needs equal ranks",
-                      fmt::format("choose a method that takes mixed ranks: {}",
-                                  fmt::join(mixed_rank_methods(), ", "))});
-  }
   return unit;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,15 +17,25 @@ struct Unit {
   Index total_rank = 0;    ///< R = sum of r_i
   Index largest_rank = 0;  ///< max of r_i
   std::vector<Member> members = {};
+  std::string first_name = {};  ///< of the member that the others are compared with
+  Index first_rank = 0;
 };
+
+/// Checks one member more and counts it, without adding it to `unit.members`: its factors may go
+/// away. @pre it has factors
+/// @throws InputError as check_members
+void admit(Unit& unit, const Member& member);
+
+/// admit() for methods that combine A with A and B with B.
+/// @throws InputError if the ranks differ; names both and the methods that take mixed ranks
+void admit_equal_rank(Unit& unit, const Member& member);
+
+/// What decides how members are merged.
+[[nodiscard]] UnitShape shape_of(std::span<const Member> members);
 
 /// @throws InputError if d_in or d_out differ, A and B disagree, or a value is not finite; names
 ///         the module and the adapters
 [[nodiscard]] Unit check_members(std::string_view module, std::span<const Member> members);
-
-/// check_members for methods that combine A with A and B with B.
-/// @throws InputError if the ranks differ; names both and the methods that take mixed ranks
-[[nodiscard]] Unit check_equal_ranks(std::string_view module, std::span<const Member> members);
 
 /// Rank of a result whose rank is a choice: min(merged_rank or largest member rank, d_in, d_out).
 [[nodiscard]] Index chosen_rank(const Unit& unit, const Options& options);

@@ -33,8 +33,22 @@ class Collected final : public ModuleMerge {
 
 }  // namespace
 
+lora::Factors merge_all(ModuleMerge& merge, std::span<const Member> members) {
+  for (const Member& member : members) {
+    if (member.factors != nullptr) merge.add(member);
+  }
+  return merge.finish();
+}
+
+bool holds_all_members(const Method& method, const Options& options) {
+  return method.stream == nullptr || method.stream("", {}, options) == nullptr;
+}
+
 std::unique_ptr<ModuleMerge> start_merge(const Method& method, std::string_view module,
-                                         const UnitShape&, const Options& options) {
+                                         const UnitShape& shape, const Options& options) {
+  if (method.stream != nullptr) {
+    if (auto stream = method.stream(module, shape, options)) return stream;
+  }
   return std::make_unique<Collected>(method.function, module, options);
 }
 

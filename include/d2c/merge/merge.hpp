@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +45,13 @@ struct UnitShape {
 /// Floating-point operations to leading order: for balancing, good to a factor of a few.
 using CostFunction = double (*)(const UnitShape& shape);
 
+class ModuleMerge;
+/// Starts a merge of members that come one after another, see start_merge.
+/// @return  null where the method needs all of them at hand
+using StreamFunction = std::unique_ptr<ModuleMerge> (*)(std::string_view module,
+                                                        const UnitShape& shape,
+                                                        const Options& options);
+
 /// A method is a row: everything the command line, the docs and the tests need to know.
 struct Method {
   std::string_view name;
@@ -56,6 +64,7 @@ struct Method {
   bool mixed_ranks = false;  ///< members may have different ranks
   MergeFunction function = nullptr;
   CostFunction cost = nullptr;
+  StreamFunction stream = nullptr;  ///< null = needs all members at hand
 };
 
 /// All methods, in the order shown to users.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "d2c/merge/merge.hpp"
@@ -23,6 +24,13 @@ class ModuleMerge {
   /// Call once, after at least one member.
   [[nodiscard]] virtual lora::Factors finish() = 0;
 };
+
+/// Adds all members that have factors, and finishes.
+[[nodiscard]] lora::Factors merge_all(ModuleMerge& merge, std::span<const Member> members);
+
+/// Whether the merge holds the factors of all members at a time: its memory grows with their
+/// number. The others hold no more than a few copies of the module's update.
+[[nodiscard]] bool holds_all_members(const Method& method, const Options& options);
 
 /// @param module  as in MergeFunction; copied
 /// @param shape   of all members that will come

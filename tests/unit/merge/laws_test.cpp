@@ -1,6 +1,7 @@
 #include <functional>
 
 #include "d2c/core/error.hpp"
+#include "d2c/merge/module_merge.hpp"
 
 #include "merge_test_support.hpp"
 #include "test_support.hpp"
@@ -55,6 +56,61 @@ TEST(Merge, DoesNotDependOnTheOrderOfMembers) {
       EXPECT_LT((forward - backward).norm(), 1e-4 * forward.norm() + 64 * eps * p.scale());
     });
   }
+}
+
+TEST(Merge, OfMembersThatComeAndGoIsThatOfAllTogether) {
+  for (const Method& method : methods()) {
+    SCOPED_TRACE(method.name);
+    on_random_problems(ranks_of(method), [&](const Problem& p) {
+      for (const double density : {1.0, 0.6}) {
+        if (density < 1 && !method.uses_density) continue;
+        const Options options{.density = density};
+        UnitShape shape{p.d_out, p.d_in, std::ssize(p.factors), 0, 0};
+        for (const lora::Factors& f : p.factors) {
+          shape.total_rank += f.rank();
+          shape.largest_rank = std::max(shape.largest_rank, f.rank());
+        }
+        const auto merge = start_merge(method, std::string("m"), shape, options);
+        for (const Member& member : p.members()) {
+          lora::Factors visitor = *member.factors;
+          Member visiting = member;
+          visiting.factors = &visitor;
+          merge->add(visiting);
+          std::ranges::fill(visitor.a.values(), std::nanf(""));
+          std::ranges::fill(visitor.b.values(), std::nanf(""));
+        }
+        const lora::Factors streamed = merge->finish();
+        const lora::Factors together = method.function("m", p.members(), options);
+        EXPECT_EQ(streamed.a, together.a);
+        EXPECT_EQ(streamed.b, together.b);
+      }
+    });
+  }
+}
+
+TEST(Merge, OfThousandsOfMembersKeepsNoneOfThem) {
+  for (const std::string_view name : {"average", "svd", "linear", "ties", "dare_linear",
+                                      "dare_ties", "magnitude_prune", "dare_linear_svd"}) {
+    EXPECT_FALSE(holds_all_members(find_method(name), {})) << name;
+  }
+  for (const std::string_view name : {"cat", "ties_svd", "core_ties", "knots_ties", "lego"}) {
+    EXPECT_TRUE(holds_all_members(find_method(name), {})) << name;
+  }
+  std::mt19937 rng(1);
+  constexpr Index n = 3000;
+  constexpr Index rank = 4;
+  Dense sum = Dense::Zero(20, 30);
+  double scale = 0;
+  const auto merge =
+      start_merge(find_method("average"), "m", {20, 30, n, n * rank, rank}, {.merged_rank = 20});
+  for (Index i = 0; i < n; ++i) {
+    const lora::Factors f = test::random_factors(rng, 20, 30, rank, 0.5);
+    const double weight = (i % 3 == 0 ? -1.0 : 1.0) / static_cast<double>(n);
+    merge->add({&f, weight, static_cast<std::uint64_t>(i), "a"});
+    sum += weight * delta(f);
+    scale += std::abs(weight) * delta(f).norm();
+  }
+  EXPECT_LT((delta(merge->finish()) - sum).norm(), 8 * eps * scale);
 }
 
 TEST(Merge, LinearHasPeftsCrossTerms) {
