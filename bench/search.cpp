@@ -280,6 +280,14 @@ class Bench {
     const cluster::Objective objective(settings_.objective, few_shot_.n_tasks(), {}, {base_, own_});
     cluster::Problem problem{.oracle = oracle, .objective = objective};
     problem.similarity = [this] { return similarity_; };
+    problem.trimmed_similarity = [this] {
+      std::vector<lora::FactorMap> trimmed;
+      for (const lora::Adapter& adapter : job_.adapters)
+        trimmed.push_back(lora::trimmed(adapter.modules, 0.2));
+      std::vector<const lora::FactorMap*> all;
+      for (const lora::FactorMap& adapter : trimmed) all.push_back(&adapter);
+      return lora::factor_gram(all, all);
+    };
     cluster::SearchOptions options;
     options.k = k;
     options.seed = static_cast<std::uint64_t>(seed);

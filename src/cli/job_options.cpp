@@ -25,7 +25,6 @@ std::string method_list() {
 std::string search_list() {
   std::string rows;
   for (const cluster::SearchMethod& search : cluster::search_methods()) {
-    if (search.needs == cluster::SearchMethod::Needs::trimmed_similarity) continue;
     rows += fmt::format("{}{} ({})", rows.empty() ? "" : ", ", search.name, search.summary);
   }
   return rows;

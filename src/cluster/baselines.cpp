@@ -95,9 +95,11 @@ SearchResult kmeans_search(const Problem& problem, const SearchOptions& options)
 }
 
 SearchResult kmeans_trimmed_search(const Problem& problem, const SearchOptions& options) {
-  return by_similarity(
-      problem, options, "kmeans_trimmed", problem.trimmed_similarity,
-      [](const Similarity& s, int k, CounterRng& rng) { return kernel_kmeans(s, k, rng); });
+  return by_similarity(problem, options, "kmeans_trimmed", problem.trimmed_similarity,
+                       [](const Similarity& gram, int k, CounterRng& rng) {
+                         constexpr int dimensions = 64;
+                         return kernel_kmeans(reduced_cosine(gram, dimensions, rng), k, rng);
+                       });
 }
 
 SearchResult spectral_search(const Problem& problem, const SearchOptions& options) {

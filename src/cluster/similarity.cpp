@@ -239,6 +239,38 @@ Partition spectral(const Similarity& similarity, int k, CounterRng& rng) {
   return kernel_kmeans(gram, k, rng);
 }
 
+Similarity reduced_cosine(const Similarity& gram, int dimensions, CounterRng& rng) {
+  const int n = gram.n;
+  Similarity reduced = gram;
+  if (dimensions < n) {
+    double trace = 0;
+    for (int i = 0; i < n; ++i) trace += gram(i, i);
+    if (trace > 0)
+      for (double& value : reduced.values) value /= trace;
+    const std::vector<double> v = leading_eigenvectors(reduced, dimensions, rng);
+    const auto column = [&](int i, int d) { return v[at(i) * at(dimensions) + at(d)]; };
+    std::vector<double> eigenvalue(at(dimensions));
+    for (int d = 0; d < dimensions; ++d)
+      for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j)
+          eigenvalue[at(d)] += column(i, d) * reduced(i, j) * column(j, d);
+    for (int i = 0; i < n; ++i)
+      for (int j = 0; j < n; ++j) {
+        double sum = 0;
+        for (int d = 0; d < dimensions; ++d) sum += eigenvalue[at(d)] * column(i, d) * column(j, d);
+        reduced.values[at(i) * at(n) + at(j)] = sum;
+      }
+  }
+  Similarity cosine{n, std::vector<double>(reduced.values.size())};
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) {
+      const double norms = reduced(i, i) * reduced(j, j);
+      if (reduced(i, i) > 0 && reduced(j, j) > 0)
+        cosine.values[at(i) * at(n) + at(j)] = reduced(i, j) / std::sqrt(norms);
+    }
+  return cosine;
+}
+
 Partition average_linkage(const Similarity& similarity, int k) {
   D2C_EXPECTS(k >= 1 && k <= similarity.n);
   return AverageLinkage(similarity).run(k);

@@ -32,6 +32,10 @@ struct Similarity {
 /// without its diagonal. Source: Ng, Jordan, Weiss, "On spectral clustering", NIPS 2001.
 [[nodiscard]] Partition spectral(const Similarity& similarity, int k, CounterRng& rng);
 
+/// Cosines of items after a truncated SVD: of the rows of V sqrt(L), where G ~ V L V^T with the
+/// `dimensions` largest eigenvalues. 0 for an item that vanishes.
+[[nodiscard]] Similarity reduced_cosine(const Similarity& gram, int dimensions, CounterRng& rng);
+
 /// Merges the two clusters with the largest mean similarity until k are left.
 [[nodiscard]] Partition average_linkage(const Similarity& similarity, int k);
 

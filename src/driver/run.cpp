@@ -236,6 +236,10 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
     const auto timer = timers.scope("similarity");
     return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
   };
+  problem.trimmed_similarity = [&] {
+    const auto timer = timers.scope("similarity");
+    return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
+  };
   const cluster::SearchResult search =
       cluster::search_method(options.search).run(problem, search_options(options));
   if (checkpointing.stopped_by_signal()) return std::nullopt;

@@ -63,10 +63,7 @@ void validate_search(const RunOptions& options) {
   require(options.restarts >= 1, "--restarts must be at least 1", "", "give the number of starts");
   require(options.max_iterations >= 1, "--max-iterations must be at least 1", "", "");
   require(options.perturbations >= 0, "--perturbations must not be negative", "", "");
-  require(cluster::search_method(options.search).needs !=
-              cluster::SearchMethod::Needs::trimmed_similarity,
-          "--search does not take 'kmeans_trimmed'", "the similarity it needs is not computed yet",
-          "use kmeans");
+  (void)cluster::search_method(options.search);
   require(options.max_evaluations >= 0, "--max-evaluations must not be negative", "",
           "give 0 for no limit");
   require(options.verify_examples >= 0, "--verify-examples must not be negative", "",

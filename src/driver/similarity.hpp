@@ -17,4 +17,12 @@ namespace d2c::driver {
                                                   std::span<const int> adapter_of_task,
                                                   std::uint64_t batch_bytes);
 
+/// Inner products of the factors of every pair of tasks' adapters, of which the largest fifth of
+/// the entries of each matrix is kept; see lora::trimmed and lora::factor_gram. Collective.
+/// @return  [n_tasks, n_tasks], symmetric, the same on every rank
+[[nodiscard]] std::vector<double> trimmed_task_gram(comm::Communicator& comm,
+                                                    const AdapterStore& adapters,
+                                                    std::span<const int> adapter_of_task,
+                                                    std::uint64_t batch_bytes);
+
 }  // namespace d2c::driver

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -121,6 +122,56 @@ std::vector<double> gram(std::span<const FactorMap* const> rows,
         check_same_shape(*x[i].factors, *y[j].factors, module);
         result[i * cols.size() + j] += inner(x[i], y[j]);
       }
+    }
+  }
+  return result;
+}
+
+FactorMap trimmed(const FactorMap& adapter, double density) {
+  D2C_EXPECTS(density > 0 && density <= 1);
+  FactorMap result = adapter;
+  std::vector<float> magnitudes;
+  for (auto& [module, factors] : result) {
+    for (Matrix* matrix : {&factors.a, &factors.b}) {
+      const std::span<float> values = matrix->values();
+      if (values.empty()) continue;
+      magnitudes.clear();
+      for (const float value : values) magnitudes.push_back(std::abs(value));
+      const auto n = static_cast<double>(values.size());
+      const auto kept = std::clamp(std::ceil(density * n), 1.0, n);
+      const auto smallest = magnitudes.begin() + static_cast<std::ptrdiff_t>(kept) - 1;
+      std::nth_element(magnitudes.begin(), smallest, magnitudes.end(), std::greater<>());
+      for (float& value : values) {
+        if (std::abs(value) < *smallest) value = 0.0F;
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<double> factor_gram(std::span<const FactorMap* const> rows,
+                                std::span<const FactorMap* const> cols) {
+  std::vector<double> result;
+  result.reserve(rows.size() * cols.size());
+  for (const FactorMap* x : rows) {
+    for (const FactorMap* y : cols) {
+      double sum = 0.0;
+      for (const auto& [module, fx] : *x) {
+        const auto found = y->find(module);
+        if (found == y->end()) continue;
+        const Factors& fy = found->second;
+        check_same_shape(fx, fy, module);
+        const Index rank = std::min(fx.rank(), fy.rank());
+        for (Index k = 0; k < rank; ++k) {
+          for (Index j = 0; j < fx.d_in(); ++j)
+            sum += static_cast<double>(fx.a(k, j)) * static_cast<double>(fy.a(k, j));
+        }
+        for (Index i = 0; i < fx.d_out(); ++i) {
+          for (Index k = 0; k < rank; ++k)
+            sum += static_cast<double>(fx.b(i, k)) * static_cast<double>(fy.b(i, k));
+        }
+      }
+      result.push_back(sum);
     }
   }
   return result;

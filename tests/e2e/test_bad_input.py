@@ -59,8 +59,8 @@ class BadInput(Case):
     def test_unknown_method(self):
         self.run_fails(2, ["nonsense", "average"], "--method", "nonsense")
 
-    def test_search_that_cannot_be_done(self):
-        self.run_fails(2, ["kmeans_trimmed"], "--search", "kmeans_trimmed")
+    def test_unknown_search(self):
+        self.run_fails(2, ["nonsense", "kmeans_trimmed"], "--search", "nonsense")
 
     def test_more_examples_kept_from_the_search_than_there_are(self):
         self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')

@@ -44,6 +44,11 @@ class Run(Case):
         tight = self.run_demo("tight", "--exchange-mib", 1, "--merged-mib", 1, ranks=2)
         self.assert_same_bits(free, tight)
 
+    def test_kmeans_trimmed_does_not_depend_on_ranks_or_batches_of_adapters(self):
+        alone = self.run_demo("trimmed1", "--search", "kmeans_trimmed")
+        spread = self.run_demo("trimmed3", "--search", "kmeans_trimmed", "--exchange-mib", 1, ranks=3)
+        self.assert_same_bits(alone, spread)
+
     def test_results_do_not_depend_on_who_shares_the_weights(self):
         together = self.run_demo("together", ranks=4)
         self.assert_same_bits(together, self.run_demo("pairs", "--ranks-per-node", 2, ranks=4))

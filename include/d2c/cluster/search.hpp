@@ -76,7 +76,8 @@ struct Problem {
   CachedOracle& oracle;
   const Objective& objective;
   SimilarityProvider similarity = {};
-  SimilarityProvider trimmed_similarity = {};  ///< of adapters reduced to their largest entries
+  /// Not cosines but inner products of adapters reduced to their largest entries.
+  SimilarityProvider trimmed_similarity = {};
   Observer* observer = nullptr;
   /// Asked between steps, on every rank equally often, so it may be collective; true ends the
   /// search with the best so far. Must agree on all ranks.

@@ -1,6 +1,7 @@
 #include "similarity.hpp"
 
 #include <cmath>
+#include <numeric>
 
 #include <gtest/gtest.h>
 
@@ -77,6 +78,23 @@ TEST(Spectral, SeparatesChainsByTheirLinks) {
   CounterRng rng(1, 1);
   EXPECT_EQ(spectral(s, 2, rng).canonical().assignment(),
             (Assignment{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}));
+}
+
+TEST(ReducedCosine, KeepsTheLeadingDirectionsOnly) {
+  // Two large directions and one small one.
+  const std::vector<std::vector<double>> x{{3, 0, 0.1}, {3, 0.5, -0.1}, {0, 4, 0.1}, {0, 0, 0}};
+  Similarity gram{4, {}};
+  for (const auto& a : x)
+    for (const auto& b : x)
+      gram.values.push_back(std::inner_product(a.begin(), a.end(), b.begin(), 0.0));
+  CounterRng rng(1, 2);
+  const Similarity all = reduced_cosine(gram, 8, rng);
+  const Similarity two = reduced_cosine(gram, 2, rng);
+  for (int i = 0; i < 3; ++i) EXPECT_NEAR(two(i, i), 1, 1e-12);
+  EXPECT_NEAR(all(0, 1), gram(0, 1) / std::sqrt(gram(0, 0) * gram(1, 1)), 1e-12);
+  EXPECT_NEAR(two(0, 1), 3 * 3 / (3 * std::sqrt(9.25)), 1e-2);
+  EXPECT_GT(std::abs(two(0, 1) - all(0, 1)), 1e-4);
+  EXPECT_EQ(two(3, 0), 0);
 }
 
 }  // namespace

@@ -104,6 +104,57 @@ TEST(Gram, DoesNotDependOnTheFactorisation) {
   EXPECT_NEAR(g[1], g[0], 1e-5 * g[0]);
 }
 
+TEST(Trimmed, KeepsTheLargestEntriesOfEveryMatrixAsTheyAre) {
+  FactorMap adapter;
+  adapter["m"] = random_factors(10, 20, 3, 5, 2.0);
+  const FactorMap result = trimmed(adapter, 0.2);
+  const Factors& before = adapter.at("m");
+  const Factors& after = result.at("m");
+  EXPECT_EQ(after.scaling, 2.0);
+  for (const auto& [old_matrix, matrix, kept] :
+       {std::tuple{&before.a, &after.a, 12}, {&before.b, &after.b, 6}}) {
+    float smallest_kept = INFINITY;
+    float largest_dropped = 0;
+    int n = 0;
+    for (std::size_t i = 0; i < matrix->values().size(); ++i) {
+      const float old = old_matrix->values()[i];
+      if (matrix->values()[i] != 0) {
+        EXPECT_EQ(matrix->values()[i], old);
+        smallest_kept = std::min(smallest_kept, std::abs(old));
+        ++n;
+      } else {
+        largest_dropped = std::max(largest_dropped, std::abs(old));
+      }
+    }
+    EXPECT_EQ(n, kept);
+    EXPECT_GT(smallest_kept, largest_dropped);
+  }
+  const FactorMap all = trimmed(adapter, 1.0);
+  for (std::size_t i = 0; i < before.a.values().size(); ++i)
+    EXPECT_EQ(all.at("m").a.values()[i], before.a.values()[i]);
+}
+
+TEST(FactorGram, IsTheInnerProductOfTheFlattenedFactors) {
+  FactorMap x;
+  FactorMap y;
+  x["m"] = {Matrix(1, 2), Matrix(2, 1), 3.0};
+  y["m"] = {Matrix(2, 2), Matrix(2, 2), 5.0};
+  y["other"] = random_factors(3, 4, 2, 1);
+  x["m"].a(0, 0) = 2;
+  x["m"].b(1, 0) = -1;
+  y["m"].a(0, 0) = 7;
+  y["m"].a(1, 0) = 100;  // a row that x does not have
+  y["m"].b(1, 0) = 4;
+  y["m"].b(1, 1) = 100;
+  const std::vector<const FactorMap*> both{&x, &y};
+  const auto g = factor_gram(both, both);
+  EXPECT_EQ(g[1], 2 * 7 - 4);
+  EXPECT_EQ(g[2], g[1]);
+  EXPECT_EQ(g[0], 5);
+  x["m"] = random_factors(5, 2, 1, 8);
+  D2C_EXPECT_ERROR((void)factor_gram(both, both), InputError, "m", "[5, 2]");
+}
+
 TEST(Gram, IsZeroWithoutSharedModulesAndEmptyForNoAdapters) {
   FactorMap x;
   FactorMap y;
