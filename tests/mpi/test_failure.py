@@ -1,0 +1,81 @@
+"""A rank that fails ends the whole job within ten seconds, with the reason on standard error and an
+exit code that is not 0, whatever the others are doing.
+
+Usage: test_failure.py FAILING_RANK D2C SOURCE
+"""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SECONDS = 10
+
+
+def environment():
+    env = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
+    env["OMP_NUM_THREADS"] = "1"
+    if os.getuid() == 0:
+        env["OMPI_ALLOW_RUN_AS_ROOT"] = env["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+    return env
+
+
+def start(*command, ranks=3):
+    return subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command],
+                            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def children(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+class Failure(unittest.TestCase):
+    def expect_end(self, job, words):
+        """Standard error of a job that must end soon and in failure."""
+        try:
+            _, errors = job.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            self.fail(f"still running after {SECONDS} s: {job.communicate()[1]}")
+        self.assertNotEqual(job.returncode, 0, errors)
+        for word in words:
+            self.assertIn(word, errors)
+
+    def test_a_foreign_exception_on_one_rank_ends_all(self):
+        self.expect_end(start(sys.argv[1], "exception"), ["d2c: rank 1: a rank met something odd"])
+
+    def test_a_rank_without_memory_ends_all(self):
+        self.expect_end(start(sys.argv[1], "memory"), ["d2c: rank 1: out of memory"])
+
+    def test_a_rank_that_leaves_ends_all(self):
+        self.expect_end(start(sys.argv[1], "exit"), ["exit"])
+
+    def test_a_rank_that_aborts_ends_all(self):
+        self.expect_end(start(sys.argv[1], "abort"), ["signal 6"])
+
+    def test_a_rank_that_is_killed_ends_the_job(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-failure-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        manifest = pathlib.Path(sys.argv[3]) / "data" / "demo" / "manifest.json"
+        job = start(sys.argv[2], "run", str(manifest), "-K", "5", "--search", "d2c", "--restarts", "500",
+                    "--output", str(folder / "out"))
+        for line in job.stderr:
+            if "iteration" in line:
+                break
+        ranks = children(job.pid)
+        self.assertEqual(len(ranks), 3)
+        time.sleep(0.2)
+        os.kill(ranks[1], signal.SIGKILL)
+        self.expect_end(job, ["signal 9"])
+        self.assertFalse((folder / "out" / "results.h5").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
