@@ -7,7 +7,7 @@ packages=(
   g++ cmake ninja-build git pkg-config
   openmpi-bin libopenmpi-dev
   libeigen3-dev libhdf5-dev libboost-program-options-dev libfmt-dev nlohmann-json3-dev
-  libpcre2-dev libicu-dev
+  libpcre2-dev libicu-dev zlib1g-dev
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev hdf5-tools python3 python3-numpy python3-h5py
 )

@@ -13,6 +13,9 @@
 namespace d2c::json {
 
 std::string read_text(const std::filesystem::path& file) {
+  if (const auto* known = KnownFiles::find(file); known != nullptr && known->has_value()) {
+    return **known;
+  }
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) {
     throw InputError({file, {}}, {"is a folder", "a file is needed here", "check the path"});

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 std::optional<std::int32_t> eos_of_tokenizer(const fs::path& folder,
                                              const tokenizer::Tokenizer& tokenizer) {
   const fs::path file = folder / "tokenizer_config.json";
-  if (!fs::exists(file)) return std::nullopt;
+  if (!KnownFiles::exists(file)) return std::nullopt;
   const json::Json config = json::read_file(file);
   if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
   const json::Json& token = config["eos_token"];
@@ -59,10 +59,34 @@ void check_is_folder(const fs::path& folder) {
                     "give the folder with config.json and model.safetensors"});
 }
 
+using ModelTexts = KnownFiles::Texts;
+
+/// Rank 0 reads the small files of a model folder for all ranks. Collective.
+ModelTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
+  ModelTexts texts;
+  for (const char* name :
+       {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+    std::string text;
+    std::string exists;
+    comm::agree(comm, [&] {
+      if (!comm.is_root()) return;
+      check_is_folder(folder);
+      if (!fs::exists(folder / name)) return;
+      exists = "yes";
+      text = json::read_text(folder / name);
+    });
+    exists = comm::broadcast_text(comm, exists, 0);
+    text = comm::broadcast_text(comm, text, 0);
+    std::optional<std::string>& known = texts[folder / name];
+    if (!exists.empty()) known = std::move(text);
+  }
+  return texts;
+}
+
 ModelFolder with_tokenizer(model::Model model, const fs::path& folder) {
   ModelFolder result{std::move(model), std::nullopt, std::nullopt, folder};
-  if (fs::exists(folder / "tokenizer.json")) {
-    result.tokenizer.emplace(tokenizer::Tokenizer::load(folder));
+  if (KnownFiles::exists(folder / "tokenizer.json")) {
+    result.tokenizer.emplace(tokenizer::Tokenizer::load(folder / "tokenizer.json"));
   }
   result.eos = end_of_sequence(folder, result.tokenizer);
   return result;
@@ -89,11 +113,11 @@ ModelFolder load_model_folder(const fs::path& folder, model::WeightChoice weight
 
 ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
                               model::WeightChoice weights, int ranks_per_node) {
-  // One rank looks at the files.
+  auto known = std::make_unique<KnownFiles>(share_texts(comm, folder));
+  // One rank looks at the headers of the weights.
   double is_bf16 = 0.0;
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    check_is_folder(folder);
     is_bf16 = model::weight_format(folder, weights) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
   });
   comm.maximum({&is_bf16, 1});
@@ -107,6 +131,13 @@ ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
   comm::agree(
       comm, [&] { result.emplace(with_tokenizer(model::Model(folder, format, storage), folder)); });
   storage->publish();
+  // What examples may still ask for; the tokenizer's own file can be large and has been read.
+  KnownFiles::Texts later;
+  for (const char* name : {"tokenizer_config.json", "chat_template.jinja"}) {
+    later[folder / name] = *KnownFiles::find(folder / name);
+  }
+  known.reset();
+  result->known_files = std::make_unique<KnownFiles>(std::move(later));
   return std::move(*result);
 }
 

@@ -192,12 +192,12 @@ std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format) {
 
 Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
                      ops::WeightFormat format, WeightStorage& storage) {
-  const safetensors::ShardedReader reader(folder);
   const WeightLayout plan = lay_out_weights(config, format, nullptr);
-  const std::vector<Source> sources = match_tensors(reader, config, plan.placements);
   const std::span<std::byte> memory = allocate(storage, plan.n_bytes);
   double rounding = 0.0;
   if (storage.should_fill()) {
+    const safetensors::ShardedReader reader(folder);
+    const std::vector<Source> sources = match_tensors(reader, config, plan.placements);
     check_tied_copies(reader, config);
     for (const Source& source : sources) {
       if (source.placement.d_out > 0) {

@@ -46,7 +46,7 @@ struct Source {
 
 Source find_source(const fs::path& folder, const json::Json& config, const fs::path& config_file) {
   const fs::path own_file = folder / "chat_template.jinja";
-  if (fs::exists(own_file)) return {own_file, json::read_text(own_file)};
+  if (KnownFiles::exists(own_file)) return {own_file, json::read_text(own_file)};
   if (const auto field = Field(config, config_file, "").find("chat_template")) {
     return {config_file, template_text(*field)};
   }
@@ -90,7 +90,7 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(i
 
 ChatTemplate ChatTemplate::load(const fs::path& folder) {
   const fs::path config_file = folder / "tokenizer_config.json";
-  if (!fs::exists(config_file)) {
+  if (!KnownFiles::exists(config_file)) {
     throw InputError({config_file, {}},
                      {"is missing", "messages are rendered by the chat template it holds",
                       "add the model's file, or give prompt and response or input_ids"});

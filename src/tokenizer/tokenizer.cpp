@@ -87,8 +87,9 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(path, ignored);
-  const std::filesystem::path file = is_folder ? path / "tokenizer.json" : path;
+  const bool is_file =
+      path.filename() == "tokenizer.json" || !std::filesystem::is_directory(path, ignored);
+  const std::filesystem::path file = is_file ? path : path / "tokenizer.json";
   const json::Json document = json::read_file(file);
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});

@@ -9,6 +9,7 @@ ROOT = pathlib.Path(sys.argv[1])
 # Third-party header -> the modules that may include it.
 OWNERS = {
     r"mpi\.h": {"comm"},
+    r"zlib\.h": {"core"},
     r"(hdf5|H5\w+)\.h": {"results"},
     r"boost/program_options.*": {"cli"},
     r"(dnnl|oneapi/dnnl/.*)\.hpp?": {"ops"},

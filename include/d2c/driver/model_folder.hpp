@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/known_files.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/tokenizer/tokenizer.hpp"
@@ -18,6 +20,8 @@ struct ModelFolder {
   std::optional<tokenizer::Tokenizer> tokenizer;  ///< unset: the folder has no tokenizer.json
   std::optional<std::int32_t> eos;                ///< unset: neither config nor tokenizer name it
   std::filesystem::path path;
+  /// Texts of the folder that another rank has read, for what is read later (chat templates).
+  std::unique_ptr<KnownFiles> known_files = nullptr;
 
   [[nodiscard]] eval::TextEncoding encoding() const {
     return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path};

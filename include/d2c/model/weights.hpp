@@ -83,8 +83,8 @@ enum class WeightChoice {
 [[nodiscard]] std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format);
 
 /// Reads the safetensors files of a Hugging Face model folder; F32, F16, BF16 (mixed) become
-/// `format`. Tied embeddings may be stored under either name. Names and shapes are checked in every
-/// process, values where `storage` says so.
+/// `format`. Tied embeddings may be stored under either name. Only a process that `storage` tells
+/// to fill opens the files and checks them.
 /// @throws InputError naming file and tensor: missing, of another shape, not finite (also: too
 /// large for the format), or not known
 [[nodiscard]] Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
