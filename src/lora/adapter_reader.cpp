@@ -12,6 +12,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/lora/adapter.hpp"
+#include "d2c/safetensors/input_file.hpp"
 #include "d2c/safetensors/reader.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
 
@@ -78,12 +79,11 @@ struct FactorNames {
 
 class AdapterReader {
  public:
-  AdapterReader(const fs::path& folder, std::span<const TargetModule> base, const fs::path& model)
-      : folder_(folder),
-        config_(parse_adapter_config(json::read_text(folder / "adapter_config.json"),
-                                     folder / "adapter_config.json")),
+  AdapterReader(AdapterFiles files, std::span<const TargetModule> base, const fs::path& model)
+      : folder_(std::move(files.folder)),
+        config_(parse_adapter_config(files.config, folder_ / "adapter_config.json")),
         rules_(config_),
-        tensors_(weights_file(folder)),
+        tensors_(folder_ / "adapter_model.safetensors", std::move(files.tensors)),
         model_(model) {
     for (const TargetModule& module : base) base_.emplace(module.name, &module);
   }
@@ -91,23 +91,19 @@ class AdapterReader {
   [[nodiscard]] Adapter read() {
     collect_names();
     check_modules();
-    Adapter adapter{folder_, config_.base_model, common_dtype(), {}, config_};
+    Adapter adapter{folder_, config_.base_model, common_dtype(), {}, config_, {}};
     for (const auto& [module, names] : names_) {
       adapter.modules.emplace(module, read_factors(module, names));
+      adapter.stored.emplace(
+          module, StoredFactors{place_of(names.a), place_of(names.b), rules_.scaling(module)});
     }
     return adapter;
   }
 
  private:
-  static fs::path weights_file(const fs::path& folder) {
-    std::error_code ignored;
-    if (!fs::exists(folder / "adapter_model.safetensors", ignored) &&
-        fs::exists(folder / "adapter_model.bin", ignored)) {
-      throw InputError({folder / "adapter_model.bin", {}},
-                       {"pickled weights are not read", "they can hold code",
-                        "save the adapter again with safe_serialization=True"});
-    }
-    return folder / "adapter_model.safetensors";
+  [[nodiscard]] StoredMatrix place_of(const std::string& tensor) const {
+    const auto& info = tensors_.info(tensor);
+    return {info.dtype, info.shape[0], info.shape[1], tensors_.data_begin() + info.begin};
   }
 
   [[noreturn]] void refuse(std::string tensor, std::string what, std::string why,
@@ -287,9 +283,27 @@ class AdapterReader {
 
 }  // namespace
 
+AdapterFiles read_adapter_files(const fs::path& folder) {
+  std::string config = json::read_text(folder / "adapter_config.json");
+  const fs::path weights = folder / "adapter_model.safetensors";
+  std::error_code ignored;
+  if (!fs::exists(weights, ignored) && fs::exists(folder / "adapter_model.bin", ignored)) {
+    throw InputError({folder / "adapter_model.bin", {}},
+                     {"pickled weights are not read", "they can hold code",
+                      "save the adapter again with safe_serialization=True"});
+  }
+  const safetensors::InputFile file(weights);
+  return {folder, std::move(config), file.read(0, file.size())};
+}
+
 Adapter read_adapter(const fs::path& folder, std::span<const TargetModule> base,
                      const fs::path& model) {
-  return AdapterReader(folder, base, model).read();
+  return read_adapter(read_adapter_files(folder), base, model);
+}
+
+Adapter read_adapter(AdapterFiles files, std::span<const TargetModule> base,
+                     const fs::path& model) {
+  return AdapterReader(std::move(files), base, model).read();
 }
 
 }  // namespace d2c::lora

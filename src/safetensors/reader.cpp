@@ -4,6 +4,7 @@
 #include <bit>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -39,7 +40,15 @@ Index TensorInfo::n_elements() const {
 
 struct Reader::Impl {
   explicit Impl(const std::filesystem::path& path)
-      : file(path), mapping(path), header(parse_header(mapping.bytes(), path)) {}
+      : file(path),
+        mapping(std::in_place, path),
+        content(mapping->bytes()),
+        header(parse_header(content, path)) {}
+  Impl(std::filesystem::path path, std::vector<std::byte> bytes)
+      : file(std::move(path)),
+        owned(std::move(bytes)),
+        content(owned),
+        header(parse_header(content, file)) {}
 
   [[nodiscard]] const TensorInfo& info(const std::string& name) const {
     const auto found = header.tensors.find(name);
@@ -51,7 +60,7 @@ struct Reader::Impl {
   }
 
   [[nodiscard]] std::span<const std::byte> bytes(const TensorInfo& tensor) const {
-    return mapping.bytes().subspan(header.data_begin + tensor.begin, tensor.end - tensor.begin);
+    return content.subspan(header.data_begin + tensor.begin, tensor.end - tensor.begin);
   }
 
   /// An entry of a float tensor with `n_dimensions` dimensions.
@@ -93,11 +102,15 @@ struct Reader::Impl {
   }
 
   std::filesystem::path file;
-  MappedFile mapping;
+  std::optional<MappedFile> mapping;
+  std::vector<std::byte> owned;  ///< the content, where there is no mapping
+  std::span<const std::byte> content;
   Header header;
 };
 
 Reader::Reader(const std::filesystem::path& file) : impl_(std::make_unique<Impl>(file)) {}
+Reader::Reader(std::filesystem::path file, std::vector<std::byte> content)
+    : impl_(std::make_unique<Impl>(std::move(file), std::move(content))) {}
 Reader::~Reader() = default;
 Reader::Reader(Reader&&) noexcept = default;
 Reader& Reader::operator=(Reader&&) noexcept = default;
@@ -111,6 +124,7 @@ bool Reader::contains(const std::string& name) const {
   return impl_->header.tensors.contains(name);
 }
 const TensorInfo& Reader::info(const std::string& name) const { return impl_->info(name); }
+std::uint64_t Reader::data_begin() const { return impl_->header.data_begin; }
 std::span<const std::byte> Reader::bytes(const std::string& name) const {
   return impl_->bytes(impl_->info(name));
 }

@@ -1,15 +1,44 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "d2c/lora/config.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 namespace d2c::lora {
+
+/// The two files of a PEFT folder, wherever they were read from.
+struct AdapterFiles {
+  std::filesystem::path folder;    ///< for messages
+  std::string config;              ///< adapter_config.json
+  std::vector<std::byte> tensors;  ///< adapter_model.safetensors
+};
+/// @throws InputError if one of them cannot be read
+[[nodiscard]] AdapterFiles read_adapter_files(const std::filesystem::path& folder);
+
+/// Where the values of one factor lie, in the type they are stored in.
+struct StoredMatrix {
+  DType dtype = DType::f32;
+  Index rows = 0;
+  Index cols = 0;
+  std::uint64_t begin = 0;  ///< bytes from the start of adapter_model.safetensors
+
+  [[nodiscard]] std::uint64_t bytes() const {
+    return static_cast<std::uint64_t>(rows * cols) * size_of(dtype);
+  }
+};
+struct StoredFactors {
+  StoredMatrix a;
+  StoredMatrix b;
+  double scaling = 1.0;
+};
 
 /// An adapter as read from a PEFT folder.
 struct Adapter {
@@ -18,6 +47,7 @@ struct Adapter {
   DType dtype = DType::f32;  ///< of the stored factors; F32 where they differ
   FactorMap modules;
   AdapterConfig config;
+  std::map<std::string, StoredFactors> stored;  ///< the same modules
 };
 
 /// A module of the base model that an adapter may target: a linear layer, or the embedding, seen as
@@ -40,6 +70,10 @@ struct TargetModule {
 /// @throws InputError with file and tensor or field
 [[nodiscard]] Adapter read_adapter(const std::filesystem::path& folder,
                                    std::span<const TargetModule> base = {},
+                                   const std::filesystem::path& model = {});
+
+/// The same for files that were read elsewhere.
+[[nodiscard]] Adapter read_adapter(AdapterFiles files, std::span<const TargetModule> base = {},
                                    const std::filesystem::path& model = {});
 
 /// How much of a base model an adapter changes.

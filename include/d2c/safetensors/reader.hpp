@@ -23,7 +23,7 @@ struct TensorInfo {
   [[nodiscard]] Index n_elements() const;
 };
 
-/// A validated safetensors file, memory-mapped read-only.
+/// A validated safetensors file, memory-mapped read-only or held in memory.
 ///
 /// Format: u64 little-endian header length N <= 100,000,000; N bytes of JSON; data. The ranges of
 /// the tensors are checked to tile the data section from 0 to its end without holes or overlaps,
@@ -33,6 +33,9 @@ class Reader {
  public:
   /// @throws InputError naming the file (and tensor) for anything that is not valid
   explicit Reader(const std::filesystem::path& file);
+  /// The same for the content of a file that was read elsewhere.
+  /// @param file  for messages
+  Reader(std::filesystem::path file, std::vector<std::byte> content);
   ~Reader();
   Reader(Reader&&) noexcept;
   Reader& operator=(Reader&&) noexcept;
@@ -44,6 +47,8 @@ class Reader {
 
   /// @throws InputError if the tensor is absent
   [[nodiscard]] const TensorInfo& info(const std::string& name) const;
+  /// Where the data section starts, in bytes from the start of the file.
+  [[nodiscard]] std::uint64_t data_begin() const;
   /// The tensor's bytes in the mapping; valid as long as the reader lives.
   [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
 
