@@ -48,10 +48,16 @@ void fail(const Where& where, std::string_view what, std::string_view fix) {
   throw InputError(where, {std::string(what), reason(), std::string(fix)});
 }
 
-OutputFile::OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file)
+OutputFile::OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file,
+                       const OutputSettings& settings)
     : shown_as_(std::move(shown_as)) {
   const Where where{shown_as_, {}};
   const Properties properties = access(where);
+  check_write(H5Pset_alignment(properties.get(), 0, settings.alignment), where);
+  if (settings.in_memory) {
+    constexpr std::size_t increment = 1 << 16;
+    check_write(H5Pset_fapl_core(properties.get(), increment, false), where);
+  }
   file_ = File(
       check_write(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get()), where));
 }

@@ -74,11 +74,17 @@ Status check_read(Status status, const Where& where) {
   return status;
 }
 
+struct OutputSettings {
+  hsize_t alignment = 1;   ///< bytes; every object starts at a multiple of it
+  bool in_memory = false;  ///< nothing reaches the disk
+};
+
 /// A new file for writing. Metadata carry checksums, and HDF5 1.8 or newer can read it.
 class OutputFile {
  public:
   /// @param shown_as  name of the file in messages
-  OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file);
+  OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file,
+             const OutputSettings& settings = {});
   [[nodiscard]] hid_t get() const { return file_.get(); }
   void close();
 

@@ -8,7 +8,7 @@ namespace d2c::results {
 
 SchemaReader::SchemaReader(std::filesystem::path file, SealRule rule) : file_(std::move(file)) {
   h5::expect_file(file_);
-  const Seal seal = check_seal(file_);
+  const Seal seal = rule == SealRule::was_checked ? Seal::fits : check_seal(file_);
   if (seal == Seal::broken || (seal == Seal::absent && rule == SealRule::required)) {
     throw InputError({file_, {}}, {"is damaged", "its checksum does not fit its content",
                                    "restore the file or run again"});

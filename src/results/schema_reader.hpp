@@ -19,7 +19,7 @@ namespace d2c::results {
 /// anything is read, so that a damaged or foreign file is an error and not a surprise.
 class SchemaReader {
  public:
-  enum class SealRule { may_be_absent, required };
+  enum class SealRule { may_be_absent, required, was_checked };
   /// Opens the file and verifies its seal, where it has one. Schema and completeness are checked
   /// by check_header.
   explicit SchemaReader(std::filesystem::path file, SealRule rule = SealRule::may_be_absent);

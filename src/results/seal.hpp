@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 
 /// A checksum of the whole file in a line of text behind the HDF5 content, where HDF5 does not
 /// look.
@@ -17,5 +19,20 @@ void append_seal(const std::filesystem::path& file, const std::filesystem::path&
 
 /// @throws InputError if the file cannot be read
 [[nodiscard]] Seal check_seal(const std::filesystem::path& file);
+
+/// A stretch of bytes that a seal leaves out, because it is large, is not read by HDF5 and has
+/// checksums of its own.
+struct Hole {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// The same with a hole, which the line of text names too.
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as,
+                 Hole hole);
+
+/// The hole of a file whose seal fits; nothing if the seal is absent or broken.
+/// @throws InputError if the file cannot be read
+[[nodiscard]] std::optional<Hole> check_holed_seal(const std::filesystem::path& file);
 
 }  // namespace d2c::results

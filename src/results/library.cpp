@@ -1,0 +1,202 @@
+#include "d2c/results/library.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+
+#include "schema_reader.hpp"
+#include "schema_writer.hpp"
+#include "seal.hpp"
+
+namespace d2c::results {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Schema library_schema{"d2c-library", 1};
+constexpr hsize_t page = 4096;
+constexpr const char* kRestore = "restore the file, or pack it again";
+
+template <class Archive, class Index>
+void visit_library(Archive& archive, Index& index) {
+  archive.attribute("/", "software_version", index.version);
+  archive.attribute("/", "git_commit", index.git_commit);
+  archive.attribute("/", "created_utc", index.created_utc);
+  archive.scale("adapter", "adapter/name", index.name, {"name of the adapter", "", ""});
+  const auto row = [&](const char* path, auto& values, const char* meaning, const char* units) {
+    archive.array(path, {"adapter"}, values, {meaning, units, ""}, Presence::required);
+  };
+  row("adapter/source", index.source, "folder that the adapter was packed from", "");
+  row("adapter/base_model", index.base_model, "base_model_name_or_path of the configuration", "");
+  row("adapter/dtype", index.dtype, "type of the stored factors", "");
+  row("adapter/begin", index.begin, "start of the record in /data", "bytes");
+  row("adapter/config_bytes", index.config_bytes,
+      "length of adapter_config.json, where the record starts", "bytes");
+  row("adapter/tensors_begin", index.tensors_begin,
+      "start of adapter_model.safetensors, from the start of the record", "bytes");
+  row("adapter/tensors_bytes", index.tensors_bytes, "length of adapter_model.safetensors", "bytes");
+  row("adapter/checksum", index.checksum,
+      "CRC-32 (zlib) of the record: tensors_begin + tensors_bytes bytes", "1");
+  row("adapter/fingerprint", index.fingerprint,
+      "hash of names, shapes, values and scalings: equal for equal content", "1");
+  archive.scale("module", "module/name", index.module,
+                {"module of the base model that an adapter changes", "", ""});
+  archive.array("module/d_out", {"module"}, index.d_out, {"rows of the module's weight", "1", ""},
+                Presence::required);
+  archive.array("module/d_in", {"module"}, index.d_in, {"columns of the module's weight", "1", ""},
+                Presence::required);
+  archive.array("rank", {"adapter", "module"}, index.rank,
+                {"rank r of the factors A [r, d_in], B [d_out, r]; 0 = not changed", "1", ""},
+                Presence::required);
+}
+
+/// A file for the time of a scope. One that a killed process left is written over.
+class Scratch {
+ public:
+  explicit Scratch(fs::path file) : file_(std::move(file)) {}
+  ~Scratch() {
+    std::error_code ignored;
+    fs::remove(file_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] const fs::path& path() const { return file_; }
+
+ private:
+  fs::path file_;
+};
+
+/// The dataset `data`, of which HDF5 writes nothing but the description.
+std::uint64_t create_data(hid_t file, std::uint64_t bytes, const Where& where) {
+  const hsize_t length = bytes;
+  const h5::Space space(h5::check_write(H5Screate_simple(1, &length, nullptr), where));
+  const h5::Properties creation(h5::check_write(H5Pcreate(H5P_DATASET_CREATE), where));
+  h5::check_write(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), where);
+  h5::check_write(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), where);
+  h5::check_write(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), where);
+  const h5::Dataset dataset(h5::check_write(
+      H5Dcreate2(file, "data", H5T_STD_U8LE, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),
+      where));
+  h5::write_attribute(dataset.get(), "long_name",
+                      std::string("records of the adapters, each found by /adapter/begin"), where);
+  h5::write_attribute(dataset.get(), "units", std::string("1"), where);
+  return H5Dget_offset(dataset.get());
+}
+
+/// Copies bytes [begin, end) of one file to the same place of another.
+void copy_range(std::ifstream& from, std::fstream& to, std::uint64_t begin, std::uint64_t end) {
+  std::vector<char> block(1 << 20);
+  from.seekg(static_cast<std::streamoff>(begin));
+  to.seekp(static_cast<std::streamoff>(begin));
+  while (begin < end && from && to) {
+    const std::uint64_t size = std::min<std::uint64_t>(end - begin, block.size());
+    from.read(block.data(), static_cast<std::streamsize>(size));
+    to.write(block.data(), static_cast<std::streamsize>(size));
+    begin += size;
+  }
+}
+
+void check_ranges(const SchemaReader& archive, const LibraryIndex& index) {
+  const std::set<std::string> names(index.name.begin(), index.name.end());
+  if (names.size() != index.name.size()) archive.refuse("adapter/name", "holds a name twice");
+  for (std::size_t i = 0; i < index.n_adapters(); ++i) {
+    std::uint64_t end = 0;
+    if (__builtin_add_overflow(index.tensors_begin[i], index.tensors_bytes[i], &end) ||
+        __builtin_add_overflow(end, index.begin[i], &end) || end > index.data_bytes ||
+        index.config_bytes[i] > index.tensors_begin[i]) {
+      archive.refuse(fmt::format("adapter/begin[{}]", i), "names bytes that are not in data");
+    }
+  }
+}
+
+bool is_hdf5(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string start(8, '\0');
+  return in.read(start.data(), 8) && start == "\x89HDF\r\n\x1a\n";
+}
+
+}  // namespace
+
+std::uint64_t library_data_begin() {
+  // HDF5 puts what it needs at the start into whole pages; how many depends on its version alone.
+  static const std::uint64_t begin = [] {
+    const h5::QuietErrors quiet;
+    const h5::OutputFile probe("library", "library", {page, true});
+    return create_data(probe.get(), page, {});
+  }();
+  return begin;
+}
+
+void finish_library(const fs::path& file, const fs::path& shown_as, const LibraryIndex& index) {
+  D2C_EXPECTS(index.data_bytes > 0 && index.data_bytes % page == 0);
+  const h5::QuietErrors quiet;
+  const Where where{shown_as, {}};
+  const Hole hole{library_data_begin(), library_data_begin() + index.data_bytes};
+
+  // HDF5 describes the data in a file of its own, which has a hole in their place.
+  const Scratch frame(file.string() + ".frame");
+  {
+    h5::OutputFile open(shown_as, frame.path(), {page, false});
+    const std::uint64_t begin = create_data(open.get(), index.data_bytes, where);
+    if (begin != hole.begin) {
+      throw ContractError(fmt::format("results: HDF5 puts the data of a library at {}, not at {}",
+                                      begin, hole.begin));
+    }
+    SchemaWriter archive(open.get(), shown_as);
+    archive.header(library_schema);
+    visit_library(archive, index);
+    archive.complete();
+    open.close();
+  }
+
+  const std::uint64_t end = fs::file_size(frame.path());
+  std::ifstream from(frame.path(), std::ios::binary);
+  std::fstream to(file, std::ios::binary | std::ios::in | std::ios::out);
+  std::error_code error;
+  fs::resize_file(file, hole.end, error);
+  if (error) {
+    throw InputError(
+        where, {"cannot be written", error.message(), "free some space or write to another place"});
+  }
+  copy_range(from, to, 0, hole.begin);
+  copy_range(from, to, hole.end, end);
+  to.close();
+  if (!from || !to) {
+    throw InputError(where, {"cannot be written", std::strerror(errno),
+                             "free some space or write to another place"});
+  }
+  append_seal(file, shown_as, hole);
+}
+
+LibraryIndex read_library(const fs::path& file) {
+  const h5::QuietErrors quiet;
+  h5::expect_file(file);
+  const auto hole = check_holed_seal(file);
+  if (!hole && !is_hdf5(file)) {
+    throw InputError({file, {}}, {"is not a library of adapters", "it is not even an HDF5 file",
+                                  "give a file made by `d2c pack`"});
+  }
+  if (!hole) {
+    throw InputError({file, {}},
+                     {"is not a whole library of adapters",
+                      "the checksum that ends one is missing or does not fit", kRestore});
+  }
+  SchemaReader archive(file, SchemaReader::SealRule::was_checked);
+  archive.check_header(library_schema);
+  LibraryIndex index;
+  visit_library(archive, index);
+  index.data_begin = hole->begin;
+  index.data_bytes = hole->end - hole->begin;
+  check_ranges(archive, index);
+  return index;
+}
+
+}  // namespace d2c::results
