@@ -26,6 +26,7 @@ int run_command(const Invocation& invocation);
 int plan_command(const Invocation& invocation);
 int evaluate_command(const Invocation& invocation);
 int merge_command(const Invocation& invocation);
+int pack_command(const Invocation& invocation);
 int inspect_command(const Invocation& invocation);
 int tokenize_command(const Invocation& invocation);
 int bench_command(const Invocation& invocation);

@@ -23,7 +23,7 @@ CommandLine command_line() {
   // clang-format off
   options.add_options()
       ("model", po::value<std::string>()->required(), "Hugging Face model folder")
-      ("adapter", po::value<std::string>()->default_value(""), "PEFT folder; without it the base model")
+      ("adapter", po::value<std::string>()->default_value(""), "PEFT folder, or LIBRARY.h5::NAME; without it the base model")
       ("examples", po::value<std::string>()->required(),
        "JSONL of {\"prompt\", \"response\"} or {\"input_ids\", \"prompt_len\"}")
       ("loss-on", po::value<std::string>()->default_value("response"),

@@ -134,6 +134,11 @@ std::vector<po::options_description> job_option_groups() {
        "tokens per forward pass at most; bounds the memory of activations")
       ("ranks-per-node", po::value<int>()->default_value(defaults.ranks_per_node),
        "ranks that share one copy of the base weights; 0 = all of a node")
+      ("adapters-in", po::value<std::string>()->default_value("auto"),
+       "where a rank keeps its adapters: memory, disk (their factors are read again when a merge "
+       "needs them) or auto (memory if they fit on every host); the results are the same")
+      ("adapter-cache-mib", po::value<std::uint64_t>()->default_value(defaults.adapter_cache_mib),
+       "with disk: factors kept in memory after they were read, MiB")
       ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
        "factors on their way to a rank at a time, MiB")
       ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
@@ -172,6 +177,11 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.weights = weight_choice(values);
   options.batch_tokens = values["batch-tokens"].as<Index>();
   options.ranks_per_node = values["ranks-per-node"].as<int>();
+  options.adapters_in = choice<driver::AdaptersIn>(values, "adapters-in",
+                                                   {{"memory", driver::AdaptersIn::memory},
+                                                    {"disk", driver::AdaptersIn::disk},
+                                                    {"auto", driver::AdaptersIn::automatic}});
+  options.adapter_cache_mib = values["adapter-cache-mib"].as<std::uint64_t>();
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
   options.merged_mib = values["merged-mib"].as<std::uint64_t>();
   options.balance = choice<comm::Balance>(

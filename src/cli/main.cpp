@@ -21,6 +21,7 @@ constexpr std::array kCommands{
     Command{"plan", "check every input of a job and tell what it will take", plan_command},
     Command{"evaluate", "loss of a model or adapter on a file of examples", evaluate_command},
     Command{"merge", "merge adapters into one, without clustering", merge_command},
+    Command{"pack", "pack adapters into one library file", pack_command},
     Command{"inspect", "show a results file", inspect_command},
     Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
     Command{"bench", "how fast this machine evaluates adapters, in 20 seconds", bench_command},

@@ -16,7 +16,9 @@ CommandLine command_line() {
   CommandLine line;
   line.usage = "d2c merge ADAPTER... --output DIR [--method M] [--weights w1,w2,...] [options]";
   line.description =
-      "Merges LoRA adapters (PEFT folders) into one, without clustering or base model.";
+      "Merges LoRA adapters (PEFT folders, or LIBRARY.h5::NAME) into one, without clustering or "
+      "base "
+      "model.";
   po::options_description options("Options", kHelpWidth);
   // clang-format off
   options.add_options()

@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "d2c/comm/distribution.hpp"
+#include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 
+#include "factor_cache.hpp"
 #include "wire.hpp"
 
 namespace d2c::driver {
@@ -29,24 +31,105 @@ DType join(DType a, DType b) {
   return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
 }
 
+/// Factors in float32 from their stored bytes.
+/// @param content  bytes that start at `begin` of the tensor file
+std::shared_ptr<const lora::Factors> expand(const lora::StoredFactors& stored,
+                                            std::span<const std::byte> content,
+                                            std::uint64_t begin) {
+  const auto matrix = [&](const lora::StoredMatrix& place) {
+    Matrix values(place.rows, place.cols);
+    convert_to_float(content.subspan(place.begin - begin, place.bytes()), place.dtype,
+                     values.values());
+    return values;
+  };
+  return std::make_shared<const lora::Factors>(
+      lora::Factors{matrix(stored.a), matrix(stored.b), stored.scaling});
+}
+
+std::uint32_t checksum(const lora::StoredFactors& stored, std::span<const std::byte> content,
+                       std::uint64_t begin) {
+  const auto bytes = [&](const lora::StoredMatrix& place) {
+    return content.subspan(place.begin - begin, place.bytes());
+  };
+  return crc32(bytes(stored.b), crc32(bytes(stored.a)));
+}
+
+struct Range {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// The bytes from the first to the last of both factors.
+Range range_of(const lora::StoredFactors& stored) {
+  return {std::min(stored.a.begin, stored.b.begin),
+          std::max(stored.a.begin + stored.a.bytes(), stored.b.begin + stored.b.bytes())};
+}
+
 }  // namespace
 
-AdapterStore::AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
+/// What this rank keeps of an adapter it owns.
+struct AdapterStore::Local {
+  std::string base_model;
+  DType dtype = DType::f32;
+  std::map<std::string, lora::StoredFactors> stored;
+  std::map<std::string, std::uint32_t> checksums;  ///< where the factors are read again
+  std::vector<std::byte> values;                   ///< else: the factors, `stored` points into them
+};
+
+AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSource> source,
                            std::span<const int> owners, std::span<const lora::TargetModule> modules,
-                           const std::filesystem::path& model)
-    : comm_(comm), owners_(owners.begin(), owners.end()), modules_(modules.begin(), modules.end()) {
-  D2C_EXPECTS(folders.size() == owners.size());
+                           const std::filesystem::path& model, const KeepOptions& keep)
+    : comm_(comm),
+      owners_(owners.begin(), owners.end()),
+      modules_(modules.begin(), modules.end()),
+      source_(std::move(source)),
+      keep_(keep),
+      cache_(std::make_unique<FactorCache>(keep.cache_bytes)),
+      fingerprints_(owners.size(), 0) {
+  D2C_EXPECTS(static_cast<std::size_t>(source_->size()) == owners.size());
+  D2C_EXPECTS(keep_.in != AdaptersIn::automatic);
   std::sort(modules_.begin(), modules_.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (const auto& folder : folders) names_.push_back(folder.lexically_normal().string());
+  for (int adapter = 0; adapter < source_->size(); ++adapter) {
+    names_.push_back(source_->name(adapter));
+  }
   comm::agree(comm_, [&] {
-    for (const int adapter : comm::owned_by(owners_, comm_.rank())) {
-      local_.emplace(
-          adapter, lora::read_adapter(folders[static_cast<std::size_t>(adapter)], modules_, model));
-    }
+    for (const int adapter : comm::owned_by(owners_, comm_.rank())) load(adapter, model);
   });
   exchange_shapes();
   exchange_fingerprints();
+}
+
+AdapterStore::~AdapterStore() = default;
+
+void AdapterStore::load(int adapter, const std::filesystem::path& model) {
+  lora::AdapterFiles files = source_->read(adapter);
+  const bool in_memory = keep_.in == AdaptersIn::memory;
+  const std::vector<std::byte> content = files.tensors;
+  lora::Adapter read = lora::read_adapter(std::move(files), modules_, model);
+  fingerprints_[static_cast<std::size_t>(adapter)] = lora::fingerprint(read.modules);
+  read.modules.clear();
+
+  Local& own = local_[adapter];
+  own.base_model = std::move(read.base_model);
+  own.dtype = read.dtype;
+  own.stored = std::move(read.stored);
+  if (!in_memory) {
+    for (const auto& [name, stored] : own.stored) {
+      own.checksums.emplace(name, checksum(stored, content, 0));
+    }
+    return;
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& [name, stored] : own.stored) bytes += stored.a.bytes() + stored.b.bytes();
+  own.values.reserve(bytes);
+  for (auto& [name, stored] : own.stored) {
+    for (lora::StoredMatrix* place : {&stored.a, &stored.b}) {
+      const auto values = std::span(content).subspan(place->begin, place->bytes());
+      place->begin = own.values.size();
+      own.values.insert(own.values.end(), values.begin(), values.end());
+    }
+  }
 }
 
 void AdapterStore::exchange_shapes() {
@@ -54,10 +137,10 @@ void AdapterStore::exchange_shapes() {
   for (const auto& [adapter, content] : local_) {
     own.push_back(static_cast<std::uint16_t>(content.dtype));
     for (const auto& module : modules_) {
-      const auto place = content.modules.find(module.name);
-      own.push_back(place == content.modules.end()
+      const auto place = content.stored.find(module.name);
+      own.push_back(place == content.stored.end()
                         ? std::uint16_t{0}
-                        : static_cast<std::uint16_t>(place->second.rank()));
+                        : static_cast<std::uint16_t>(place->second.a.rows));
     }
   }
   const auto all = comm::all_gather_values<std::uint16_t>(comm_, own);
@@ -82,12 +165,14 @@ void AdapterStore::exchange_shapes() {
 
 void AdapterStore::exchange_fingerprints() {
   std::vector<std::uint64_t> own;
-  for (const auto& [adapter, content] : local_) own.push_back(lora::fingerprint(content.modules));
+  for (const auto& [adapter, content] : local_) {
+    own.push_back(fingerprints_[static_cast<std::size_t>(adapter)]);
+  }
   const auto all = comm::all_gather_values<std::uint64_t>(comm_, own);
   std::vector<std::size_t> position(all.size(), 0);
-  for (const int owner : owners_) {
-    const auto rank = static_cast<std::size_t>(owner);
-    fingerprints_.push_back(all[rank][position[rank]++]);
+  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+    const auto rank = static_cast<std::size_t>(owners_[adapter]);
+    fingerprints_[adapter] = all[rank][position[rank]++];
   }
 }
 
@@ -111,19 +196,46 @@ std::uint64_t AdapterStore::bytes_of(int adapter, int module) const {
 }
 
 std::uint64_t AdapterStore::local_bytes() const {
+  if (keep_.in == AdaptersIn::disk) return keep_.cache_bytes;
   std::uint64_t bytes = 0;
-  for (const auto& [adapter, content] : local_) {
-    for (const auto& [name, factors] : content.modules) {
-      bytes += static_cast<std::uint64_t>(factors.a.size() + factors.b.size()) * sizeof(float);
-    }
-  }
+  for (const auto& [adapter, content] : local_) bytes += content.values.size();
   return bytes;
 }
 
-const lora::FactorMap& AdapterStore::local(int adapter) const {
+const AdapterStore::Local& AdapterStore::local_of(int adapter) const {
   const auto place = local_.find(adapter);
   D2C_EXPECTS(place != local_.end());
-  return place->second.modules;
+  return place->second;
+}
+
+lora::FactorMap AdapterStore::local(int adapter) const {
+  lora::FactorMap factors;
+  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+    if (rank_of(adapter, module) == 0) continue;
+    factors.emplace(modules_[static_cast<std::size_t>(module)].name, *own_factors(adapter, module));
+  }
+  return factors;
+}
+
+std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int module) const {
+  const Local& own = local_of(adapter);
+  const std::string& name = modules_[static_cast<std::size_t>(module)].name;
+  const lora::StoredFactors& stored = own.stored.at(name);
+  if (keep_.in == AdaptersIn::memory) return expand(stored, own.values, 0);
+
+  if (auto kept = cache_->find({adapter, module})) return kept;
+  // PEFT writes A and B of a module side by side: one read fetches both.
+  const Range range = range_of(stored);
+  std::vector<std::byte> content(range.end - range.begin);
+  source_->read(adapter, range.begin, content);
+  if (checksum(stored, content, range.begin) != own.checksums.at(name)) {
+    throw InputError({this->name(adapter), name},
+                     {"has changed since the job was started", "the merges would not fit together",
+                      "leave the adapters alone while a job reads them, and start it again"});
+  }
+  auto factors = expand(stored, content, range.begin);
+  cache_->insert({adapter, module}, factors);
+  return factors;
 }
 
 std::uint64_t AdapterStore::bytes_of(int adapter) const {
@@ -148,7 +260,9 @@ std::vector<lora::FactorMap> AdapterStore::gather(std::span<const int> adapters)
   std::vector<std::byte> own;
   for (const int adapter : adapters) {
     if (owner(adapter) != comm_.rank()) continue;
-    for (const auto& [name, factors] : local(adapter)) append_factors(own, factors);
+    for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+      if (rank_of(adapter, module) > 0) append_factors(own, *own_factors(adapter, module));
+    }
   }
   const auto all = comm_.all_gather(own);
 
@@ -207,15 +321,14 @@ ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
   return received;
 }
 
-const lora::Factors* AdapterStore::find(int adapter, int module,
-                                        const ReceivedFactors& received) const {
+std::shared_ptr<const lora::Factors> AdapterStore::find(int adapter, int module,
+                                                        const ReceivedFactors& received) const {
   if (rank_of(adapter, module) == 0) return nullptr;
-  if (owner(adapter) == comm_.rank()) {
-    return &local(adapter).at(modules_[static_cast<std::size_t>(module)].name);
-  }
+  if (owner(adapter) == comm_.rank()) return own_factors(adapter, module);
   const auto place = received.find({adapter, module});
   D2C_EXPECTS(place != received.end());
-  return &place->second;
+  // The receiver keeps them.
+  return {std::shared_ptr<const void>(), &place->second};
 }
 
 }  // namespace d2c::driver

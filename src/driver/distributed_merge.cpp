@@ -181,7 +181,8 @@ class OwnMerges {
                                     unit.shape, plan_.options);
     }
     const int adapter = request.adapters[step.member];
-    current_->add({store_.find(adapter, unit.module, received), request.weights[step.member],
+    const auto factors_of_member = store_.find(adapter, unit.module, received);
+    current_->add({factors_of_member.get(), request.weights[step.member],
                    store_.fingerprint(adapter), store_.name(adapter)});
     if (++taken_ < unit.shape.members) return;
     lora::Factors factors = current_->finish();

@@ -266,7 +266,8 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
     const auto timer = parts_.timers.scope("evaluate");
     for (const auto& [adapter, units] : of_adapter) {
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
-      parts_.evaluator.use(&parts_.adapters.local(adapter));
+      const lora::FactorMap factors = parts_.adapters.local(adapter);
+      parts_.evaluator.use(&factors);
       for (const Unit& unit : units) measure_unit(unit, split, measured);
     }
   }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "d2c/core/json.hpp"
+#include "d2c/driver/adapter_source.hpp"
 #include "d2c/driver/model_folder.hpp"
 #include "d2c/eval/evaluator.hpp"
 #include "d2c/lora/adapter.hpp"
@@ -20,7 +21,8 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
   Evaluation result;
   result.modules = static_cast<int>(modules.size());
   if (!adapter_folder.empty()) {
-    const lora::Adapter adapter = lora::read_adapter(adapter_folder, modules, model_folder);
+    const lora::Adapter adapter =
+        lora::read_adapter(read_adapter_at(adapter_folder), modules, model_folder);
     result.modules_applied = static_cast<int>(adapter.modules.size());
     evaluator.use(&adapter.modules);
   }

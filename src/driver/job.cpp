@@ -2,7 +2,8 @@
 
 #include <filesystem>
 #include <map>
-#include <system_error>
+#include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -23,32 +24,26 @@ std::string share_manifest(comm::Communicator& comm, const fs::path& path) {
   return comm::broadcast_text(comm, text, 0);
 }
 
-/// Folders of the distinct adapters in the order of the first task that names each.
+/// The distinct adapters in the order of the first task that names each.
 std::vector<fs::path> distinct_adapters(const Manifest& manifest,
                                         std::vector<int>& adapter_of_task) {
   std::map<fs::path, int> index;
-  std::vector<fs::path> folders;
+  std::vector<fs::path> adapters;
   for (const TaskSpec& task : manifest.tasks) {
-    const fs::path folder = task.adapter.lexically_normal();
-    const auto [place, fresh] = index.emplace(folder, static_cast<int>(folders.size()));
-    if (fresh) folders.push_back(folder);
+    const fs::path adapter = task.adapter.lexically_normal();
+    const auto [place, fresh] = index.emplace(adapter, static_cast<int>(adapters.size()));
+    if (fresh) adapters.push_back(adapter);
     adapter_of_task.push_back(place->second);
   }
-  return folders;
+  return adapters;
 }
 
-/// Bytes of each adapter's file; each rank asks the file system for its share. A missing file
-/// counts as one byte: reading it will name it.
-std::vector<double> file_sizes(comm::Communicator& comm, const std::vector<fs::path>& folders) {
-  std::vector<double> sizes(folders.size(), 0.0);
-  for (auto i = static_cast<std::size_t>(comm.rank()); i < folders.size();
-       i += static_cast<std::size_t>(comm.size())) {
-    std::error_code error;
-    const auto bytes = fs::file_size(folders[i] / "adapter_model.safetensors", error);
-    sizes[i] = error ? 1.0 : static_cast<double>(bytes);
-  }
-  comm.sum(sizes);
-  return sizes;
+std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm, const Manifest& manifest,
+                                             std::vector<fs::path> adapters) {
+  if (manifest.library.empty()) return open_folders(comm, std::move(adapters));
+  std::vector<std::string> names;
+  for (const fs::path& adapter : adapters) names.push_back(adapter.string());
+  return open_library(comm, manifest.library, std::move(names));
 }
 
 /// A search needs at least one example of every task.
@@ -74,10 +69,18 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
 
   job.model = std::make_unique<ModelFolder>(
       load_model_folder(comm, job.manifest.model, options.weights, options.ranks_per_node));
-  const std::vector<fs::path> folders = distinct_adapters(job.manifest, job.adapter_of_task);
-  const auto owners = comm::balance(file_sizes(comm, folders), comm.size());
+  auto source =
+      open_adapters(comm, job.manifest, distinct_adapters(job.manifest, job.adapter_of_task));
+  const auto owners = comm::balance(source->bytes(), comm.size());
+  const Residence residence = decide_residence(comm, options.adapters_in, source->bytes(), owners,
+                                               (options.exchange_mib + options.merged_mib) << 20);
+  job.adapters_note = fmt::format(
+      "adapters are {} ({})",
+      residence.in == AdaptersIn::memory ? "kept in memory" : "read from the disk when wanted",
+      residence.reason);
   job.adapters = std::make_unique<AdapterStore>(
-      comm, folders, owners, job.model->model.target_modules(), job.manifest.model);
+      comm, std::move(source), owners, job.model->model.target_modules(), job.manifest.model,
+      KeepOptions{residence.in, options.adapter_cache_mib << 20});
   job.tasks = std::make_unique<TaskStore>(
       comm, job.manifest, job.model->encoding(), job.model->limits(),
       PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);

@@ -22,6 +22,7 @@ struct Job {
   std::vector<int> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;
+  std::string adapters_note;  ///< where they are kept, for people
 };
 
 /// Collective. @throws InputError or UsageError, the same on every rank

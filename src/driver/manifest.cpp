@@ -39,8 +39,8 @@ std::string text_field(const Json& object, const char* field, const fs::path& fi
   return object[field].get<std::string>();
 }
 
-TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& file,
-                    std::size_t index) {
+TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& adapters,
+                    const fs::path& file, std::size_t index) {
   const std::string item = fmt::format("tasks[{}].", index);
   if (!value.is_object()) {
     throw InputError({file, item},
@@ -49,7 +49,7 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& f
   refuse_unknown_fields(value, {"name", "adapter", "examples", "test", "weight"}, file, item);
   TaskSpec task;
   task.name = text_field(value, "name", file, item);
-  task.adapter = folder / text_field(value, "adapter", file, item);
+  task.adapter = adapters / text_field(value, "adapter", file, item);
   task.examples = folder / text_field(value, "examples", file, item);
   if (value.contains("test") && !value["test"].is_null()) {
     task.test = folder / text_field(value, "test", file, item);
@@ -109,15 +109,17 @@ Manifest parse_manifest(const std::string& text, const fs::path& file) {
     throw InputError({file, {}},
                      {"is not a JSON object", "", "write {\"model\": ..., \"tasks\": [...]}"});
   }
-  refuse_unknown_fields(value, {"model", "tasks"}, file, "");
+  refuse_unknown_fields(value, {"model", "library", "tasks"}, file, "");
   const fs::path folder = file.parent_path();
   Manifest manifest;
   manifest.model = folder / text_field(value, "model", file, "");
+  if (value.contains("library")) manifest.library = folder / text_field(value, "library", file, "");
   if (!value.contains("tasks") || !value["tasks"].is_array()) {
     throw InputError({file, "tasks"}, {"is missing or not a list", "", "list the tasks"});
   }
   for (const Json& task : value["tasks"]) {
-    manifest.tasks.push_back(parse_task(task, folder, file, manifest.tasks.size()));
+    manifest.tasks.push_back(parse_task(task, folder, manifest.library.empty() ? folder : "", file,
+                                        manifest.tasks.size()));
   }
   check_tasks(manifest, file);
   return manifest;
@@ -147,11 +149,12 @@ std::string to_json(const Manifest& manifest) {
   const auto absolute = [](const fs::path& path) { return fs::absolute(path).string(); };
   json::OrderedJson value;
   value["model"] = absolute(manifest.model);
+  if (!manifest.library.empty()) value["library"] = absolute(manifest.library);
   value["tasks"] = json::OrderedJson::array();
   for (const TaskSpec& task : manifest.tasks) {
     json::OrderedJson entry;
     entry["name"] = task.name;
-    entry["adapter"] = absolute(task.adapter);
+    entry["adapter"] = manifest.library.empty() ? absolute(task.adapter) : task.adapter.string();
     entry["examples"] = absolute(task.examples);
     if (!task.test.empty()) entry["test"] = absolute(task.test);
     entry["weight"] = task.weight;

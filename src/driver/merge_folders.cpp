@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/driver/adapter_source.hpp"
 #include "d2c/driver/version.hpp"
 #include "d2c/lora/adapter.hpp"
 
@@ -99,7 +100,7 @@ std::string merge_folders(const MergeFoldersOptions& options) {
   std::vector<lora::Adapter> adapters;
   std::vector<std::string> names;
   for (const auto& folder : options.adapters) {
-    adapters.push_back(lora::read_adapter(folder, {}, options.model));
+    adapters.push_back(lora::read_adapter(read_adapter_at(folder), {}, options.model));
     names.push_back(folder.lexically_normal().string());
   }
   const std::string base_model = common_base_model(adapters);

@@ -97,6 +97,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   plan.activation_bytes = static_cast<std::uint64_t>(activation);
   double adapter_bytes = static_cast<double>(job.adapters->local_bytes());
   comm.maximum({&adapter_bytes, 1});
+  plan.adapters_note = job.adapters_note;
   plan.adapter_bytes = static_cast<std::uint64_t>(adapter_bytes);
   const auto flops_of_ranks =
       comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
@@ -134,6 +135,7 @@ std::string print_plan(const Plan& plan) {
       mib(plan.bytes_per_rank()), plan.weights_are_bf16 ? "BF16" : "F32", mib(plan.weight_bytes),
       mib(plan.adapter_bytes), mib(plan.merged_bytes), mib(plan.exchange_bytes),
       mib(plan.activation_bytes));
+  text += fmt::format("                     {}\n", plan.adapters_note);
   if (plan.imbalance > 1.1) {
     text +=
         "advice               fewer ranks would be used better: the evaluation of a task under one "

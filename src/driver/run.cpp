@@ -172,6 +172,7 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
   for (const std::string& warning : job.tasks->warnings()) context.log("warning: " + warning);
   const std::string rounding = rounding_warning(job.model->model);
   if (!rounding.empty()) context.log("warning: " + rounding);
+  context.log(job.adapters_note);
   const int n_modules = static_cast<int>(job.adapters->modules().size());
   int fewest = n_modules;
   int most = 0;

@@ -103,6 +103,10 @@ std::string to_json(const RunOptions& options) {
   value["max_hours"] = options.max_hours;
   value["checkpoint_minutes"] = options.checkpoint_minutes;
   value["ranks_per_node"] = options.ranks_per_node;
+  value["adapters_in"] = options.adapters_in == AdaptersIn::memory ? "memory"
+                         : options.adapters_in == AdaptersIn::disk ? "disk"
+                                                                   : "auto";
+  value["adapter_cache_mib"] = options.adapter_cache_mib;
   value["exchange_mib"] = options.exchange_mib;
   value["merged_mib"] = options.merged_mib;
   value["balance"] = options.balance == comm::Balance::fixed ? "static" : "dynamic";

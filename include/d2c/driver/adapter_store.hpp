@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/driver/adapter_source.hpp"
+#include "d2c/driver/adapters_in.hpp"
 #include "d2c/lora/adapter.hpp"
 
 namespace d2c::driver {
@@ -26,20 +29,29 @@ struct Shipment {
 /// Factors received from other ranks, by (adapter, module).
 using ReceivedFactors = std::map<std::pair<int, int>, lora::Factors>;
 
-/// The adapters of a job, each in the memory of exactly one rank, which alone opens its files.
+class FactorCache;
+
+/// How a rank keeps its adapters.
+struct KeepOptions {
+  AdaptersIn in = AdaptersIn::memory;                    ///< memory or disk
+  std::uint64_t cache_bytes = std::uint64_t{256} << 20;  ///< of factors read again from the disk
+};
+
+/// The adapters of a job, each owned by exactly one rank, which alone opens its files and keeps its
+/// factors in the type they are stored in, or reads them from the disk whenever they are wanted.
 /// Every rank knows the rank (size of the low-rank space) of every module of every adapter, two
 /// bytes each; the factors themselves never gather anywhere.
 class AdapterStore {
  public:
-  /// Reads this rank's adapters. Collective.
-  /// @param folders  PEFT folders of all adapters
-  /// @param owners   owning rank of each, the same on every rank
+  /// Reads and checks this rank's adapters, one at a time. Collective.
+  /// @param owners   owning rank of each adapter, the same on every rank
   /// @param modules  modules of the base model that adapters may target
   /// @param model    folder of the base model, see lora::read_adapter
   /// @throws InputError (the same on every rank) if an adapter cannot be read
-  AdapterStore(comm::Communicator& comm, std::span<const std::filesystem::path> folders,
+  AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSource> source,
                std::span<const int> owners, std::span<const lora::TargetModule> modules,
-               const std::filesystem::path& model);
+               const std::filesystem::path& model, const KeepOptions& keep = {});
+  ~AdapterStore();
 
   [[nodiscard]] int n_adapters() const { return static_cast<int>(owners_.size()); }
   [[nodiscard]] const std::vector<lora::TargetModule>& modules() const { return modules_; }
@@ -59,13 +71,14 @@ class AdapterStore {
   [[nodiscard]] DType widest_dtype() const { return widest_dtype_; }
   /// base_model_name_or_path of the first adapter; may be empty.
   [[nodiscard]] const std::string& base_model() const { return base_model_; }
-  /// Bytes of factors in this rank's memory.
+  /// Bytes of factors that this rank keeps in memory, at most.
   [[nodiscard]] std::uint64_t local_bytes() const;
-  /// Bytes of the factors of one module of one adapter.
+  /// Bytes of the factors of one module of one adapter on their way to another rank.
   [[nodiscard]] std::uint64_t bytes_of(int adapter, int module) const;
 
-  /// The adapter, if this rank owns it.
-  [[nodiscard]] const lora::FactorMap& local(int adapter) const;
+  /// The adapter in float32. @pre this rank owns it @throws InputError if it is read from the disk
+  /// and has changed there
+  [[nodiscard]] lora::FactorMap local(int adapter) const;
 
   /// Sends factors to where they are wanted. Every rank passes the same list, in which an (adapter,
   /// module, rank) stands at most once; shipments from a rank to itself cost nothing and are not
@@ -80,10 +93,16 @@ class AdapterStore {
 
   /// Factors from this rank's own adapters or else from `received`; null if the adapter lacks the
   /// module. @pre the factors are in one of them
-  [[nodiscard]] const lora::Factors* find(int adapter, int module,
-                                          const ReceivedFactors& received) const;
+  /// @throws as local()
+  [[nodiscard]] std::shared_ptr<const lora::Factors> find(int adapter, int module,
+                                                          const ReceivedFactors& received) const;
 
  private:
+  struct Local;
+
+  [[nodiscard]] const Local& local_of(int adapter) const;
+  void load(int adapter, const std::filesystem::path& model);
+  [[nodiscard]] std::shared_ptr<const lora::Factors> own_factors(int adapter, int module) const;
   void exchange_shapes();
   void exchange_fingerprints();
   /// Unpacks one module from its wire form. @return what follows it
@@ -94,7 +113,10 @@ class AdapterStore {
   std::vector<std::string> names_;
   std::vector<int> owners_;
   std::vector<lora::TargetModule> modules_;
-  std::map<int, lora::Adapter> local_;
+  std::unique_ptr<AdapterSource> source_;
+  KeepOptions keep_;
+  std::unique_ptr<FactorCache> cache_;
+  std::map<int, Local> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
   std::vector<std::uint64_t> fingerprints_;
   DType widest_dtype_ = DType::bf16;

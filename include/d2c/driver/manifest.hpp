@@ -9,7 +9,7 @@ namespace d2c::driver {
 /// One task of a job. Paths are absolute or relative to the working directory.
 struct TaskSpec {
   std::string name;
-  std::filesystem::path adapter;   ///< PEFT folder
+  std::filesystem::path adapter;   ///< PEFT folder, or name of an entry of the library
   std::filesystem::path examples;  ///< JSONL
   std::filesystem::path test;      ///< JSONL of held-out examples; empty = none
   double weight = 1.0;             ///< in the objective
@@ -17,11 +17,13 @@ struct TaskSpec {
 
 /// What a job works on.
 struct Manifest {
-  std::filesystem::path model;  ///< Hugging Face folder
+  std::filesystem::path model;    ///< Hugging Face folder
+  std::filesystem::path library;  ///< file that holds the adapters; empty = each has a folder
   std::vector<TaskSpec> tasks;
 };
 
-/// Parses `{"model": DIR, "tasks": [{"name", "adapter", "examples", "test"?, "weight"?}]}`.
+/// Parses `{"model": DIR, "library"?: FILE, "tasks": [{"name", "adapter", "examples", "test"?,
+/// "weight"?}]}`.
 /// @param file  where the text is from: relative paths start at its folder
 /// @throws InputError naming the field: unknown, missing or mistyped fields, no tasks, names that
 /// repeat or that cannot name a file, weights that are not positive

@@ -12,7 +12,7 @@ namespace d2c::driver {
 
 /// What `d2c merge` does: adapters in, one adapter out, without base model or clustering.
 struct MergeFoldersOptions {
-  std::vector<std::filesystem::path> adapters;  ///< PEFT folders; not empty
+  std::vector<std::filesystem::path> adapters;  ///< PEFT folders or LIBRARY::NAME; not empty
   std::vector<double> weights;                  ///< one per adapter; empty = 1/m each
   std::string method = "average";
   merge::Options merge;

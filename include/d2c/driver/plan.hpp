@@ -27,6 +27,7 @@ struct Plan {
   std::uint64_t merged_bytes = 0;      ///< merged adapters held at a time, per rank
   std::uint64_t exchange_bytes = 0;    ///< factors in flight, per rank
   std::uint64_t activation_bytes = 0;  ///< per rank
+  std::string adapters_note;           ///< where adapters are kept, and why
   double imbalance = 1.0;              ///< largest task load of a rank over the mean
 
   [[nodiscard]] std::uint64_t bytes_per_rank() const {

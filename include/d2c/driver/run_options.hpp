@@ -8,6 +8,7 @@
 
 #include "d2c/cluster/objective.hpp"
 #include "d2c/comm/work_queues.hpp"
+#include "d2c/driver/adapters_in.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/model/weights.hpp"
@@ -53,8 +54,10 @@ struct RunOptions {
 
   int threads = 1;         ///< per rank
   int ranks_per_node = 0;  ///< ranks that share one copy of the base weights; 0 = a node's
-  std::uint64_t exchange_mib = 256;  ///< cap on factors in flight, per rank
-  std::uint64_t merged_mib = 512;    ///< cap on merged adapters held at a time, per node
+  AdaptersIn adapters_in = AdaptersIn::automatic;
+  std::uint64_t adapter_cache_mib = 256;  ///< of factors read again from the disk, per rank
+  std::uint64_t exchange_mib = 256;       ///< cap on factors in flight, per rank
+  std::uint64_t merged_mib = 512;         ///< cap on merged adapters held at a time, per node
   comm::Balance balance = comm::Balance::dynamic;  ///< of evaluations between ranks
 };
 
