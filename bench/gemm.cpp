@@ -140,6 +140,57 @@ void gemm(benchmark::State& state) {
   }
 }
 
+/// Arguments: d_in, d_out, rank. Folding an adapter into packed weights, W + B A, against applying
+/// its factors to tokens. Counters: fold (ms), factors (us per token), tokens = fold / factors: the
+/// tokens per adapter from which on folding would be faster.
+void fold(benchmark::State& state) {
+  set_threads(1);
+  constexpr Index tokens = 512;
+  constexpr Index rows_at_a_time = 64;
+  const Index d_in = state.range(0);
+  const Index d_out = state.range(1);
+  const Index rank = state.range(2);
+  Problem down(tokens, d_in, rank);
+  Problem up(d_out, rank, d_in);  // rows of B times A: x = B, w = A^T
+  Matrix w(d_out, d_in);
+  Matrix y(tokens, d_out);
+  Matrix u(tokens, rank);
+  Matrix a(rank, d_in);
+  const LowRankUpdate update(std::vector<LowRankUpdate::Part>{
+      {rows_of(std::as_const(a)), rows_of(std::as_const(up.x)), 1.0, 0}});
+  AlignedFloats a_panels(packed_floats(d_in, rank));
+  pack_rows(rows_of(std::as_const(up.w)), 0, d_in, a_panels);
+  const PackedMatrix packed_a(d_in, rank, a_panels.data());
+  AlignedFloats panels(packed_floats(d_out, d_in));
+  const Run fold_all = [&] {
+    for (Index row = 0; row < d_out; row += rows_at_a_time) {
+      const Index n = std::min(rows_at_a_time, d_out - row);
+      const Rows block = rows_of(w).rows(row, n);
+      add_linear(rows_of(std::as_const(up.x)).rows(row, n), packed_a, block);
+      pack_rows(block, row, d_out, panels);
+    }
+  };
+  const Run factors = [&] {
+    update.project(rows_of(std::as_const(down.x)), rows_of(u));
+    update.expand(rows_of(std::as_const(u)), rows_of(y));
+  };
+  std::vector<double> folds;
+  std::vector<double> thin;
+  for (auto _ : state) {
+    folds.push_back(1.0 / speed(fold_all, 1.0));
+    thin.push_back(1.0 / speed(factors, static_cast<double>(tokens)));
+  }
+  state.counters["fold"] = 1e3 * median(folds);
+  state.counters["factors"] = 1e6 * median(thin);
+  state.counters["tokens"] = median(folds) / median(thin);
+}
+BENCHMARK(fold)
+    ->ArgNames({"in", "out", "rank"})
+    ->Iterations(15)
+    ->Args({128, 384, 8})
+    ->Args({576, 1536, 16})
+    ->Args({2048, 8192, 16});
+
 void shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"tokens", "in", "out"})->Iterations(25)->Unit(benchmark::kMillisecond);
   for (const int tokens : {64, 256, 640, 1024}) {

@@ -52,6 +52,7 @@ struct Speed {
   TokenCounts tokens;
   model::Work work;                 ///< floating-point operations of all units
   double seconds = 0.0;             ///< median of the repetitions
+  double best_seconds = 0.0;        ///< the shortest repetition: least disturbed by other programs
   double peak = 0.0;                ///< FLOP/s of multiply-adds, median
   double useful_share = 0.0;        ///< of the peak measured beside it, median
   double done_share = 0.0;          ///< likewise, of the operations that are carried out
