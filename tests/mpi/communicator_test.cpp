@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <numeric>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -102,6 +104,39 @@ TEST(NodeMemory, IsSeenByAllRanksOfANodeAndByNoOther) {
     memory->publish();
     EXPECT_TRUE(std::ranges::equal(memory->bytes(), letter(node, 99, 1000)));
     world().barrier();
+  }
+}
+
+/// Bytes of this process's memory, in which a page that n processes share counts as an n-th. -1
+/// where the system does not tell.
+double proportional_set_bytes() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  for (std::string word; file >> word;) {
+    double kib = 0;
+    if (word == "Pss:" && file >> kib) return kib * 1024;
+  }
+  return -1;
+}
+
+TEST(NodeMemory, TakesMemoryOncePerNode) {
+  constexpr std::size_t size = std::size_t{64} << 20;
+  for (const int ranks_per_node : {0, 2}) {
+    world().barrier();
+    const double before = proportional_set_bytes();
+    if (before < 0) GTEST_SKIP() << "/proc/self/smaps_rollup is absent";
+    const auto memory = world().allocate_on_node(size, ranks_per_node);
+    if (memory->is_writer()) std::ranges::fill(memory->bytes(), std::byte{1});
+    memory->publish();
+    const auto sum = std::accumulate(
+        memory->bytes().begin(), memory->bytes().end(), std::size_t{0},
+        [](std::size_t so_far, std::byte byte) { return so_far + static_cast<std::size_t>(byte); });
+    EXPECT_EQ(sum, size);  // every rank has touched every page
+    world().barrier();
+    double grown = proportional_set_bytes() - before;
+    world().barrier();
+    world().sum({&grown, 1});
+    const double copies = grown / static_cast<double>(size);
+    EXPECT_NEAR(copies, world().nodes(ranks_per_node).n_nodes, 0.1);
   }
 }
 
