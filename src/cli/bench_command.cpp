@@ -23,7 +23,8 @@ CommandLine command_line() {
       "Measures how fast this machine evaluates adapters, in about 20 seconds: the peak of its\n"
       "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples of "
       "100\n"
-      "tokens under an adapter). Of the model only config.json is read; the weights are random.";
+      "tokens under an adapter). Of the model config.json is read, and the format of the weights;\n"
+      "their values are random.";
   po::options_description options("Options", kHelpWidth);
   // clang-format off
   options.add_options()

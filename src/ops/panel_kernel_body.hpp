@@ -157,7 +157,7 @@ struct Tile {
     for (Vector& chain : sum) chain = Vector{} + start;
     const Vector factor = Vector{} + 0.5F;
     const Vector term = Vector{} + start;
-    for (Index step = 0; step < steps; ++step) {
+    for (Index i = 0; i < steps; ++i) {
       for (Vector& chain : sum) chain = chain * factor + term;
     }
     for (int c = 1; c < chains; ++c) sum[0] += sum[c];
