@@ -35,6 +35,9 @@ std::string seal_text(std::uint64_t checksum, Hole hole) {
 /// Both steps of a word are one-to-one, so that no change of one word can go unseen.
 class Checksum {
  public:
+  /// @param folds  whether the upper bits of the hash reach the lower ones after each word. Without
+  ///               it two changes in the last bytes of two words can hide each other.
+  explicit Checksum(bool folds) : folds_(folds) {}
   void add(std::ifstream& in, std::uint64_t bytes) {
     std::vector<char> block(1 << 20);
     for (std::uint64_t left = bytes; left > 0 && in;) {
@@ -53,19 +56,23 @@ class Checksum {
   [[nodiscard]] std::uint64_t value() const { return hash_; }
 
  private:
-  void mix(std::uint64_t word) { hash_ = (hash_ ^ word) * 0x100000001b3; }
+  void mix(std::uint64_t word) {
+    hash_ = (hash_ ^ word) * 0x100000001b3;
+    if (folds_) hash_ ^= hash_ >> 32;
+  }
+  bool folds_;
   std::uint64_t hash_ = 0xcbf29ce484222325;
 };
 
 std::uint64_t checksum_of(std::ifstream& in, std::uint64_t bytes) {
-  Checksum checksum;
+  Checksum checksum(/*folds=*/false);
   checksum.add(in, bytes);
   return checksum.value();
 }
 
 /// Of the bytes before and behind the hole.
 std::uint64_t checksum_of(std::ifstream& in, std::uint64_t bytes, Hole hole) {
-  Checksum checksum;
+  Checksum checksum(/*folds=*/true);
   checksum.add(in, hole.begin);
   in.seekg(static_cast<std::streamoff>(hole.end));
   checksum.add(in, bytes - hole.end);

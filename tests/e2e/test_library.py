@@ -26,6 +26,7 @@ def fnv(parts):
         padded = part + bytes(-len(part) % 8)
         for word in numpy.frombuffer(padded, "<u8").tolist() + [len(part)]:
             value = ((value ^ word) * prime) & mask
+            value ^= value >> 32
     return value
 
 
