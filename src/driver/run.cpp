@@ -235,11 +235,13 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   problem.stop = [&] { return checkpointing.stop(cache); };
   problem.similarity = [&] {
     const auto timer = timers.scope("similarity");
-    return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
+    return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
+                           options.ranks_per_node);
   };
   problem.trimmed_similarity = [&] {
     const auto timer = timers.scope("similarity");
-    return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20);
+    return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
+                             options.ranks_per_node);
   };
   const cluster::SearchResult search =
       cluster::search_method(options.search).run(problem, search_options(options));

@@ -1,7 +1,10 @@
 #include "similarity.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 
+#include "d2c/driver/merged_arena.hpp"
 #include "d2c/lora/similarity.hpp"
 
 namespace d2c::driver {
@@ -19,72 +22,114 @@ std::vector<int> next_batch(const AdapterStore& adapters, int begin, std::uint64
   return batch;
 }
 
-/// Inner products of one adapter with several.
+/// Inner products of adapters with others.
 using Products = std::vector<double> (*)(std::span<const lora::FactorMap* const>,
                                          std::span<const lora::FactorMap* const>);
 
-/// Inner products of this rank's adapter i with the visiting j >= i, into row i of `products`.
-void compare(const lora::FactorMap& own, int i, std::span<const int> batch,
-             std::span<const lora::FactorMap> visitors, Products products, std::span<double> row) {
-  std::vector<const lora::FactorMap*> cols;
-  std::vector<int> index;
-  for (std::size_t j = 0; j < batch.size(); ++j) {
-    if (batch[j] < i) continue;
-    cols.push_back(&visitors[j]);
-    index.push_back(batch[j]);
+/// Upper triangle [n_adapters, n_adapters], once per node. The rows of the adapters that the ranks
+/// of a node own stand together.
+class Triangle {
+ public:
+  /// Collective.
+  Triangle(comm::Communicator& comm, const AdapterStore& adapters, int ranks_per_node)
+      : n_(static_cast<std::size_t>(adapters.n_adapters())), row_(n_) {
+    const comm::NodeMap nodes = comm.nodes(ranks_per_node);
+    std::size_t end = 0;
+    for (int node = 0; node < nodes.n_nodes; ++node) {
+      for (std::size_t i = 0; i < n_; ++i) {
+        const auto owner = static_cast<std::size_t>(adapters.owner(static_cast<int>(i)));
+        if (nodes.of_rank[owner] != node) continue;
+        row_[i] = end;
+        end += n_ - i;
+      }
+      end = (end + 7) / 8 * 8;
+      part_begin_.push_back(end * sizeof(double));
+    }
+    memory_ = comm.allocate_on_node(end * sizeof(double), ranks_per_node);
   }
-  if (cols.empty()) return;
-  const lora::FactorMap* const one = &own;
-  const auto values = products(std::span(&one, 1), cols);
-  for (std::size_t j = 0; j < index.size(); ++j) {
-    row[static_cast<std::size_t>(index[j])] = values[j];
-  }
-}
 
-/// Upper triangle [n_adapters, n_adapters]; each entry is computed by one rank. Collective.
+  /// Entry i <= j.
+  [[nodiscard]] double& operator()(std::size_t i, std::size_t j) {
+    return reinterpret_cast<double*>(memory_->bytes().data())[row_[i] + (j - i)];
+  }
+  /// After it, all ranks see all rows. Collective.
+  void share() { memory_->share_parts(part_begin_); }
+
+ private:
+  std::size_t n_;
+  std::vector<std::size_t> row_;            ///< where row i begins, in entries
+  std::vector<std::size_t> part_begin_{0};  ///< [nodes + 1]
+  std::unique_ptr<comm::NodeMemory> memory_;
+};
+
+/// Each entry is computed by the rank that owns adapter i. Batches of adapters visit every node.
+/// Collective.
 /// @param density  share of the entries of the factors that are kept; 1 = as they are
-std::vector<double> all_products(comm::Communicator& comm, const AdapterStore& adapters,
-                                 std::uint64_t batch_bytes, double density, Products products) {
-  const auto n = static_cast<std::size_t>(adapters.n_adapters());
-  std::vector<double> result(n * n, 0.0);
+Triangle all_products(comm::Communicator& comm, const AdapterStore& adapters,
+                      std::uint64_t batch_bytes, int ranks_per_node, double density,
+                      Products products) {
+  const auto as_compared = [&](int adapter) {
+    lora::FactorMap own = adapters.local(adapter);
+    return density < 1 ? lora::trimmed(own, density) : own;
+  };
+  Triangle result(comm, adapters, ranks_per_node);
+  MergedArena visitors(comm, adapters, ranks_per_node);
   for (int begin = 0; begin < adapters.n_adapters();) {
     const std::vector<int> batch = next_batch(adapters, begin, batch_bytes);
-    std::vector<lora::FactorMap> visitors = adapters.gather(batch);
-    if (density < 1) {
-      for (lora::FactorMap& visitor : visitors) visitor = lora::trimmed(visitor, density);
+    std::vector<MergedArena::Part> parts;
+    for (std::size_t v = 0; v < batch.size(); ++v) {
+      for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+        const int rank = adapters.rank_of(batch[v], module);
+        if (rank == 0) continue;
+        parts.push_back({static_cast<int>(v), module, adapters.owner(batch[v]), rank});
+      }
     }
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto adapter = static_cast<int>(i);
-      if (adapters.owner(adapter) != comm.rank()) continue;
-      const auto row = std::span(result).subspan(i * n, n);
-      if (density < 1) {
-        compare(lora::trimmed(adapters.local(adapter), density), adapter, batch, visitors, products,
-                row);
-      } else {
-        compare(adapters.local(adapter), adapter, batch, visitors, products, row);
+    visitors.reset(parts);
+    lora::FactorMap own;
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      if (parts[p].by != comm.rank()) continue;
+      if (p == 0 || parts[p].adapter != parts[p - 1].adapter) {
+        own = as_compared(batch[static_cast<std::size_t>(parts[p].adapter)]);
+      }
+      visitors.write(p, own.at(adapters.modules()[static_cast<std::size_t>(parts[p].module)].name));
+    }
+    visitors.share();
+
+    std::vector<lora::FactorMap> visiting;
+    for (int v = 0; v < std::ssize(batch); ++v) visiting.push_back(visitors.adapter(v));
+    for (int i = 0; i <= batch.back(); ++i) {
+      if (adapters.owner(i) != comm.rank()) continue;
+      own = as_compared(i);
+      const lora::FactorMap* const row = &own;
+      std::vector<const lora::FactorMap*> columns;
+      for (std::size_t v = 0; v < batch.size(); ++v) {
+        if (batch[v] >= i) columns.push_back(&visiting[v]);
+      }
+      const std::vector<double> values = products(std::span(&row, 1), columns);
+      const int first = batch.back() + 1 - static_cast<int>(columns.size());
+      for (std::size_t c = 0; c < values.size(); ++c) {
+        result(static_cast<std::size_t>(i), static_cast<std::size_t>(first) + c) = values[c];
       }
     }
     begin += static_cast<int>(batch.size());
   }
-  comm.sum(result);
+  result.share();
   return result;
 }
 
 }  // namespace
 
 std::vector<double> task_similarity(comm::Communicator& comm, const AdapterStore& adapters,
-                                    std::span<const int> adapter_of_task,
-                                    std::uint64_t batch_bytes) {
-  const auto n = static_cast<std::size_t>(adapters.n_adapters());
-  const std::vector<double> products = all_products(comm, adapters, batch_bytes, 1.0, lora::gram);
+                                    std::span<const int> adapter_of_task, std::uint64_t batch_bytes,
+                                    int ranks_per_node) {
+  Triangle products = all_products(comm, adapters, batch_bytes, ranks_per_node, 1.0, lora::gram);
   const std::size_t n_tasks = adapter_of_task.size();
   std::vector<double> similarity(n_tasks * n_tasks);
   for (std::size_t s = 0; s < n_tasks; ++s) {
     for (std::size_t t = s; t < n_tasks; ++t) {
       const auto [i, j] = std::minmax({static_cast<std::size_t>(adapter_of_task[s]),
                                        static_cast<std::size_t>(adapter_of_task[t])});
-      const double cosine =
-          lora::cosine(products[i * n + j], products[i * n + i], products[j * n + j]);
+      const double cosine = lora::cosine(products(i, j), products(i, i), products(j, j));
       similarity[s * n_tasks + t] = similarity[t * n_tasks + s] = cosine;
     }
   }
@@ -93,16 +138,16 @@ std::vector<double> task_similarity(comm::Communicator& comm, const AdapterStore
 
 std::vector<double> trimmed_task_gram(comm::Communicator& comm, const AdapterStore& adapters,
                                       std::span<const int> adapter_of_task,
-                                      std::uint64_t batch_bytes) {
+                                      std::uint64_t batch_bytes, int ranks_per_node) {
   constexpr double density = 0.2;
-  const auto n = static_cast<std::size_t>(adapters.n_adapters());
-  const auto products = all_products(comm, adapters, batch_bytes, density, lora::factor_gram);
+  Triangle products =
+      all_products(comm, adapters, batch_bytes, ranks_per_node, density, lora::factor_gram);
   std::vector<double> gram;
   gram.reserve(adapter_of_task.size() * adapter_of_task.size());
   for (const int s : adapter_of_task) {
     for (const int t : adapter_of_task) {
       const auto [i, j] = std::minmax({static_cast<std::size_t>(s), static_cast<std::size_t>(t)});
-      gram.push_back(products[i * n + j]);
+      gram.push_back(products(i, j));
     }
   }
   return gram;
