@@ -256,32 +256,6 @@ const std::byte* AdapterStore::read_factors(const std::byte* from, int adapter, 
   return take(from, std::as_writable_bytes(factors.b.values()));
 }
 
-std::vector<lora::FactorMap> AdapterStore::gather(std::span<const int> adapters) const {
-  std::vector<std::byte> own;
-  for (const int adapter : adapters) {
-    if (owner(adapter) != comm_.rank()) continue;
-    for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
-      if (rank_of(adapter, module) > 0) append_factors(own, *own_factors(adapter, module));
-    }
-  }
-  const auto all = comm_.all_gather(own);
-
-  std::vector<const std::byte*> place;
-  place.reserve(all.size());
-  for (const auto& part : all) place.push_back(part.data());
-  std::vector<lora::FactorMap> gathered;
-  for (const int adapter : adapters) {
-    lora::FactorMap& map = gathered.emplace_back();
-    const std::byte*& from = place[static_cast<std::size_t>(owner(adapter))];
-    for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
-      if (rank_of(adapter, module) == 0) continue;
-      from =
-          read_factors(from, adapter, module, map[modules_[static_cast<std::size_t>(module)].name]);
-    }
-  }
-  return gathered;
-}
-
 ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
   std::map<int, comm::Parcel> outgoing;
   std::map<int, std::size_t> incoming_bytes;

@@ -85,9 +85,6 @@ class AdapterStore {
   /// in the result. Collective; the caller bounds the bytes of one call.
   [[nodiscard]] ReceivedFactors ship(std::span<const Shipment> shipments) const;
 
-  /// Whole adapters on every rank, in the order asked for. Collective; the caller bounds the bytes
-  /// of one call.
-  [[nodiscard]] std::vector<lora::FactorMap> gather(std::span<const int> adapters) const;
   /// Bytes of all factors of an adapter.
   [[nodiscard]] std::uint64_t bytes_of(int adapter) const;
 
