@@ -3,11 +3,11 @@
 
     scale_model.py predict [--model NAME|config.json] [--adapters N ...] [--ranks P ...]
     scale_model.py simulate [--ranks P] [--skew S] [--speed-spread S]
-    scale_model.py check --binary d2c --manifest M --against MANIFEST -K K ...
+    scale_model.py check --d2c PROGRAM --calibrate MANIFEST:K --predict MANIFEST:K[:RANKS] ...
 
 `predict` adds up one iteration of the search in which every cluster changed: the worst case.
 `simulate` plays the balancing of the evaluation unit by unit. `check` measures unit costs with one
-small run and compares predictions with other runs. The formulas stand in docs/scaling.md.
+run on one rank and compares predictions with other runs. See docs/scale-model.md.
 """
 import argparse
 import dataclasses
@@ -16,7 +16,10 @@ import json
 import math
 import pathlib
 import random
+import re
+import subprocess
 import sys
+import tempfile
 
 MIB = 1 << 20
 
@@ -218,7 +221,7 @@ def read_machine(path):
     return dataclasses.replace(Machine(), **fields)
 
 
-STRANGERS = 32  # ranks of other nodes that a rank asks for work, as in comm/work_queues.cpp
+ASKED_NODES = 4  # that a rank asks for work before it gives up, as in comm/work_queues.cpp
 
 
 def cut(costs, n_pieces):
@@ -231,56 +234,79 @@ def cut(costs, n_pieces):
     return begins + [len(costs)] * (n_pieces + 1 - len(begins))
 
 
-def simulate(n_ranks, ranks_per_node, n_tasks, k, skew, speed_spread, seed, dynamic=True,
-             steal_seconds=2e-5):
+class Balancing:
     """Plays one evaluation phase; a unit of mean length takes one second on a rank of speed 1.
 
     Tasks have lengths drawn from a lognormal distribution, ranks have speeds drawn from
-    [1 - speed_spread, 1 + speed_spread], which the plan does not know. The units, one merged adapter
-    after another, are cut into pieces of equal length. With `dynamic`, a rank that runs dry takes
-    the second half of what another one has left: comm::WorkQueues in C++.
-    @return (idle share of all ranks' time, seconds of the phase, units that changed their rank)
+    [1 - speed_spread, 1 + speed_spread], which the plan does not know. The units, one task after
+    another, are cut into pieces of equal length. With `dynamic`, a rank that runs dry takes the
+    second half of what the fullest rank of its node has left, or asks a rank on each of some other
+    nodes, which answers between two units: comm::WorkQueues in C++.
     """
-    rng = random.Random(seed)
-    lengths = [rng.lognormvariate(-skew * skew / 2.0, skew) for _ in range(n_tasks)]
-    speeds = [rng.uniform(1.0 - speed_spread, 1.0 + speed_spread) for _ in range(n_ranks)]
-    begins = cut(lengths * k, n_ranks)
-    ranges = [[begins[rank], begins[rank + 1]] for rank in range(n_ranks)]
-    strangers = {}
 
-    def left(rank):
-        return ranges[rank][1] - ranges[rank][0]
+    def __init__(self, n_ranks, ranks_per_node, n_tasks, k, skew, speed_spread, seed, dynamic=True,
+                 message_seconds=1e-4):
+        self.rng = random.Random(seed)
+        lengths = [self.rng.lognormvariate(-skew * skew / 2.0, skew) for _ in range(n_tasks)]
+        self.units = [length for length in lengths for _ in range(k)]
+        self.speeds = [self.rng.uniform(1.0 - speed_spread, 1.0 + speed_spread)
+                       for _ in range(n_ranks)]
+        begins = cut(self.units, n_ranks)
+        self.ranges = [[begins[rank], begins[rank + 1]] for rank in range(n_ranks)]
+        self.n_ranks, self.ranks_per_node = n_ranks, ranks_per_node
+        self.dynamic, self.message_seconds = dynamic, message_seconds
+        self.busy_until = [0.0] * n_ranks
+        self.busy, self.moved = 0.0, 0
+        self.asked = [self.choose_asked(rank) for rank in range(n_ranks)]
+        self.next_asked = [0] * n_ranks
 
-    def victim(rank):
-        node = rank // ranks_per_node * ranks_per_node
-        neighbours = range(node, min(node + ranks_per_node, n_ranks))
-        fullest = max(neighbours, key=left)
-        if left(fullest) > 0:
-            return fullest
-        if rank not in strangers:
-            others = [r for r in range(n_ranks) if r not in neighbours]
-            strangers[rank] = rng.sample(others, min(STRANGERS, len(others)))
-        return next((r for r in strangers[rank] if left(r) > 0), None)
+    def node_of(self, rank):
+        return rank // self.ranks_per_node
 
-    busy, end, moved = 0.0, 0.0, 0
-    ready = [(0.0, rank) for rank in range(n_ranks)]
-    while ready:
-        now, rank = heapq.heappop(ready)
-        if left(rank) == 0:
-            source = victim(rank) if dynamic else None
-            if source is None:
-                continue
-            first = ranges[source][1] - (left(source) + 1) // 2
-            ranges[rank] = [first, ranges[source][1]]
-            ranges[source][1] = first
-            moved += left(rank)
-            now += steal_seconds
-        seconds = lengths[ranges[rank][0] % n_tasks] / speeds[rank]
-        ranges[rank][0] += 1
-        busy += seconds
-        end = max(end, now + seconds)
-        heapq.heappush(ready, (now + seconds, rank))
-    return 1.0 - busy / (n_ranks * end), end, moved
+    def neighbours(self, rank):
+        first = self.node_of(rank) * self.ranks_per_node
+        return range(first, min(first + self.ranks_per_node, self.n_ranks))
+
+    def choose_asked(self, rank):
+        nodes = [n for n in range(math.ceil(self.n_ranks / self.ranks_per_node))
+                 if n != self.node_of(rank)]
+        chosen = self.rng.sample(nodes, min(ASKED_NODES, len(nodes)))
+        return [self.rng.choice(self.neighbours(n * self.ranks_per_node)) for n in chosen]
+
+    def left(self, rank):
+        return self.ranges[rank][1] - self.ranges[rank][0]
+
+    def take_half(self, rank):
+        """The second half of what the fullest rank of this rank's node has left."""
+        fullest = max(self.neighbours(rank), key=self.left)
+        begin, end = self.ranges[fullest]
+        first = end - (end - begin + 1) // 2
+        self.ranges[fullest][1] = first
+        return [first, end]
+
+    def play(self):
+        """@return (idle share of all ranks' time, seconds, units that changed their rank)"""
+        events = [(0.0, rank, None) for rank in range(self.n_ranks)]  # (time, rank, who answers)
+        while events:
+            now, rank, answering = heapq.heappop(events)
+            if self.left(rank) == 0 and self.dynamic:
+                self.ranges[rank] = self.take_half(rank if answering is None else answering)
+                self.moved += self.left(rank)
+                if answering is not None and self.left(rank) > 0:
+                    self.next_asked[rank] = 0
+            if self.left(rank) > 0:
+                seconds = self.units[self.ranges[rank][0]] / self.speeds[rank]
+                self.ranges[rank][0] += 1
+                self.busy += seconds
+                self.busy_until[rank] = now + seconds
+                heapq.heappush(events, (now + seconds, rank, None))
+            elif self.dynamic and self.next_asked[rank] < len(self.asked[rank]):
+                other = self.asked[rank][self.next_asked[rank]]
+                self.next_asked[rank] += 1
+                answered = max(now, self.busy_until[other]) + self.message_seconds
+                heapq.heappush(events, (answered, rank, other))
+        end = max(self.busy_until)
+        return 1.0 - self.busy / (self.n_ranks * end), end, self.moved
 
 
 def print_simulation(args):
@@ -288,11 +314,79 @@ def print_simulation(args):
     print("|---|---|---|---|---|---|---|---|")
     for dynamic in (False, True):
         for skew in args.skew:
-            idle, _, moved = simulate(args.ranks, args.ranks_per_node, args.tasks, args.k, skew,
-                                      args.speed_spread, args.seed, dynamic)
+            idle, _, moved = Balancing(args.ranks, args.ranks_per_node, args.tasks, args.k, skew,
+                                       args.speed_spread, args.seed, dynamic).play()
             print(f"| {args.ranks} | {args.tasks} | {args.k} | {skew:g} | "
                   f"+-{100 * args.speed_spread:.0f} % | {'dynamic' if dynamic else 'static'} | "
                   f"{100 * idle:.1f} % | {moved} of {args.tasks * args.k} |")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One iteration of the search from a random start, and the four baselines."""
+    manifest: str
+    k: int
+    ranks: int = 1
+
+    @staticmethod
+    def read(text):
+        manifest, k, *ranks = text.split(":")
+        return Run(manifest, int(k), int(ranks[0]) if ranks else 1)
+
+
+def call(args, command, ranks=1):
+    launcher = [] if ranks == 1 else [*args.mpirun.split(), "-n", str(ranks)]
+    done = subprocess.run([*launcher, args.d2c, *command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"scale_model: {' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def measure(args, run):
+    """Seconds of the phases "evaluate" and "merge", means over ranks; least of args.repeat runs."""
+    least = {}
+    for _ in range(args.repeat):
+        with tempfile.TemporaryDirectory() as folder:
+            call(args, ["run", run.manifest, "-K", str(run.k), "--search", "d2c", "--restarts", "1",
+                        "--max-iterations", "1", "--output", f"{folder}/out", "--quiet",
+                        *args.options.split()], run.ranks)
+            report = call(args, ["inspect", f"{folder}/out/results.h5"])
+        for phase in ("evaluate", "merge"):
+            mean = float(re.search(rf"(?m)^ +{phase} +\S+ +(\S+)", report).group(1))
+            least[phase] = min(mean, least.get(phase, math.inf))
+    return least
+
+
+def work(args, run):
+    """(tokens to evaluate, operations to merge) of a run, from its plan alone."""
+    plan = json.loads(call(args, ["plan", run.manifest, "-K", str(run.k), "--json"]))
+    tokens = 0
+    for split in ("few_shot", "held_out"):
+        tokens += plan[f"{split}_computed"] * (run.k + 4)
+    # The start and the random baseline merge K clusters, `one` merges everything.
+    model, n, rank = Model.read(str(pathlib.Path(plan["model"]) / "config.json")), plan["adapters"], plan["adapter_rank"]
+    flops = sum(2 * run.k * merge_flops(d_out, d_in, n / run.k, rank) + merge_flops(d_out, d_in, n, rank)
+                for d_out, d_in in model.modules()) * model.layers
+    return tokens, flops
+
+
+def print_check(args):
+    calibration = Run.read(args.calibrate)
+    tokens, flops = work(args, calibration)
+    seconds = measure(args, calibration)
+    token_seconds, flop_seconds = seconds["evaluate"] / tokens, seconds["merge"] / flops
+    print(f"calibrated with {calibration.manifest}, K = {calibration.k}, one rank: "
+          f"{1e6 * token_seconds:.3g} us per token, {1e-9 / flop_seconds:.3g} GFLOP/s of merging")
+    print("| manifest | K | ranks | phase | predicted s | measured s | measured / predicted |")
+    print("|---|---|---|---|---|---|---|")
+    for run in map(Run.read, args.predict):
+        tokens, flops = work(args, run)
+        predicted = {"evaluate": tokens * token_seconds / run.ranks,
+                     "merge": flops * flop_seconds / run.ranks}
+        measured = measure(args, run)
+        for phase, value in predicted.items():
+            print(f"| {run.manifest} | {run.k} | {run.ranks} | {phase} | {value:.2f} | "
+                  f"{measured[phase]:.2f} | {measured[phase] / value:.2f} |")
 
 
 def parse_arguments():
@@ -312,10 +406,18 @@ def parse_arguments():
     p.add_argument("--ranks-per-node", type=int, default=64)
     p.add_argument("--tasks", type=int, default=2000)
     p.add_argument("-K", dest="k", type=int, default=64)
-    p.add_argument("--skew", type=float, nargs="+", default=[0.0, 0.5, 1.0])
+    p.add_argument("--skew", type=float, nargs="+", default=[0.0, 0.5, 0.8, 1.0])
     p.add_argument("--speed-spread", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=0)
     p.set_defaults(function=print_simulation)
+    p = commands.add_parser("check", help="predictions against runs on this machine")
+    p.add_argument("--d2c", default="d2c", help="the program")
+    p.add_argument("--mpirun", default="mpirun --oversubscribe", help="how ranks are started")
+    p.add_argument("--calibrate", required=True, metavar="MANIFEST:K")
+    p.add_argument("--predict", nargs="+", required=True, metavar="MANIFEST:K[:RANKS]")
+    p.add_argument("--repeat", type=int, default=3, help="runs of each, of which the least counts")
+    p.add_argument("--options", default="", help="more options of `d2c run`")
+    p.set_defaults(function=print_check)
     return parser.parse_args()
 
 

@@ -12,13 +12,17 @@ int plan_command(const Invocation& invocation) {
   CommandLine line;
   line.usage = "d2c plan MANIFEST -K 5 [options]";
   line.description =
-      "Loads and checks every input of a job without evaluating anything, and tells what the job\n"
-      "will take: tokens, forward passes, memory per rank. Takes the options of `d2c run`; under\n"
-      "mpirun the figures are for that number of ranks.";
+      "Loads and checks every input of a job, evaluates one task once, and tells what the job "
+      "will\n"
+      "take: tokens, forward passes, time, memory per node and per rank. Takes the options of\n"
+      "`d2c run`; under mpirun the figures are for that number of ranks. scripts/make_job.py makes "
+      "a\n"
+      "SLURM job of the output of --json.";
   line.groups = job_option_groups();
   po::options_description other("Other", kHelpWidth);
   // clang-format off
   other.add_options()
+      ("json", "print the plan as JSON")
       ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
       ("help,h", "show this text");
   // clang-format on
@@ -33,7 +37,12 @@ int plan_command(const Invocation& invocation) {
   driver::RunOptions options = job_options(values);
   return with_mpi([&](comm::Communicator& comm) {
     const driver::Plan plan = driver::make_plan(comm, options);
-    if (comm.is_root()) fmt::print("{}", driver::print_plan(plan));
+    if (!comm.is_root()) return 0;
+    if (values.count("json") != 0) {
+      fmt::print("{}\n", driver::to_json(plan));
+    } else {
+      fmt::print("{}", driver::print_plan(plan));
+    }
     return 0;
   });
 }

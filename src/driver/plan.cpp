@@ -1,11 +1,13 @@
 #include "d2c/driver/plan.hpp"
 
 #include <algorithm>
-
-#include <fmt/format.h>
+#include <filesystem>
+#include <limits>
 
 #include "d2c/comm/distribution.hpp"
+#include "d2c/core/cpu_time.hpp"
 #include "d2c/driver/distributed_merge.hpp"
+#include "d2c/eval/evaluator.hpp"
 #include "d2c/model/cost.hpp"
 
 #include "job.hpp"
@@ -39,8 +41,31 @@ double imbalance_of(std::span<const double> costs, int n_ranks) {
   return comm::imbalance(costs, owners, n_ranks);
 }
 
-std::string mib(std::uint64_t bytes) {
-  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+std::uint64_t sum_over_ranks(comm::Communicator& comm, double bytes) {
+  auto total = static_cast<std::int64_t>(bytes);
+  comm.sum({&total, 1});
+  return static_cast<std::uint64_t>(total);
+}
+
+/// Processor time per distinct token of the first task under an adapter of rank 0, if it has one.
+/// 0 on the other ranks.
+double measure_token_seconds(const comm::Communicator& comm, const Job& job) {
+  if (!comm.is_root()) return 0.0;
+  constexpr int repeats = 3;
+  eval::Evaluator evaluator(job.model->model);
+  lora::FactorMap factors;
+  for (int adapter = 0; adapter < job.adapters->n_adapters() && factors.empty(); ++adapter) {
+    if (job.adapters->owner(adapter) == comm.rank()) factors = job.adapters->local(adapter);
+  }
+  evaluator.use(factors.empty() ? nullptr : &factors);
+  const PackedTask& task = job.tasks->packed(0, Split::few_shot);
+  double least = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    const double begin = thread_cpu_seconds();
+    static_cast<void>(evaluator.example_losses(task.batches, task.n_examples));
+    least = std::min(least, thread_cpu_seconds() - begin);
+  }
+  return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
 
 }  // namespace
@@ -55,6 +80,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   plan.n_tasks = job.tasks->n_tasks();
   plan.n_adapters = job.adapters->n_adapters();
   plan.k = options.k;
+  plan.manifest = std::filesystem::absolute(options.manifest).lexically_normal().string();
+  plan.model = job.manifest.model.string();
   plan.n_ranks = comm.size();
   plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
   std::vector<double> costs;
@@ -64,6 +91,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
     plan.few_shot_tokens += facts.n_tokens;
     plan.few_shot_computed += facts.n_computed;
     plan.few_shot_targets += facts.n_targets;
+    plan.held_out_computed += job.tasks->facts(task, Split::held_out).n_computed;
     plan.n_held_out += job.tasks->facts(task, Split::held_out).n_examples > 0 ? 1 : 0;
     // An iteration evaluates a task under every merged adapter.
     costs.insert(costs.end(), static_cast<std::size_t>(plan.k),
@@ -95,10 +123,12 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   }
   comm.maximum({&activation, 1});
   plan.activation_bytes = static_cast<std::uint64_t>(activation);
-  double adapter_bytes = static_cast<double>(job.adapters->local_bytes());
+  auto adapter_bytes = static_cast<double>(job.adapters->local_bytes());
+  plan.all_adapter_bytes = sum_over_ranks(comm, adapter_bytes);
   comm.maximum({&adapter_bytes, 1});
-  plan.adapters_note = job.adapters_note;
   plan.adapter_bytes = static_cast<std::uint64_t>(adapter_bytes);
+  plan.adapters_note = job.adapters_note;
+  plan.example_bytes = job.tasks->node_bytes();
   const auto flops_of_ranks =
       comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
   for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
@@ -110,38 +140,22 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
   const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
   plan.merged_bytes = std::max(one_merged, std::min(one_merged * static_cast<std::uint64_t>(plan.k),
                                                     options.merged_mib << 20));
-  plan.exchange_bytes = comm.size() == 1 ? 0 : options.exchange_mib << 20;
-  return plan;
-}
-
-std::string print_plan(const Plan& plan) {
-  const double sharing =
-      static_cast<double>(plan.few_shot_tokens) / static_cast<double>(plan.few_shot_computed);
-  std::string text =
-      fmt::format("Input is valid: {} tasks ({} with held-out examples), {} adapters, K = {}\n",
-                  plan.n_tasks, plan.n_held_out, plan.n_adapters, plan.k);
-  text += fmt::format(
-      "tokens               {} in few-shot examples, {} scored, {} computed (prefixes shared "
-      "{:.2f} times)\n",
-      plan.few_shot_tokens, plan.few_shot_targets, plan.few_shot_computed, sharing);
-  text += fmt::format("model                {} parameters per scored token\n", plan.parameters);
-  text += fmt::format(
-      "work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
-      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
-  text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
-  text += fmt::format(
-      "memory per rank      {} = weights ({}) {} + adapters {} + merged {} + exchange up to {} + "
-      "activations {}\n",
-      mib(plan.bytes_per_rank()), plan.weights_are_bf16 ? "BF16" : "F32", mib(plan.weight_bytes),
-      mib(plan.adapter_bytes), mib(plan.merged_bytes), mib(plan.exchange_bytes),
-      mib(plan.activation_bytes));
-  text += fmt::format("                     {}\n", plan.adapters_note);
-  if (plan.imbalance > 1.1) {
-    text +=
-        "advice               fewer ranks would be used better: the evaluation of a task under one "
-        "adapter is not divided between ranks\n";
+  plan.in_use_bytes = 2 * one_merged;
+  std::uint64_t travelling = 0;
+  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+    travelling += job.adapters->bytes_of(adapter);
   }
-  return text;
+  plan.exchange_bytes = std::min(travelling, options.exchange_mib << 20);
+  plan.packed_bytes = PackOptions{}.cache_bytes;
+  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+    for (int module = 0; module < static_cast<int>(job.adapters->modules().size()); ++module) {
+      plan.adapter_rank = std::max(plan.adapter_rank, job.adapters->rank_of(adapter, module));
+    }
+  }
+  double token_seconds = measure_token_seconds(comm, job);
+  comm.maximum({&token_seconds, 1});
+  plan.unit_seconds = token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
+  return plan;
 }
 
 }  // namespace d2c::driver

@@ -368,6 +368,24 @@ class Plan(Case):
         self.assertIn("40 tasks", text)
         self.assertIn("memory per rank", text)
 
+    def test_as_json_is_what_make_job_makes_a_job_of(self):
+        self.need(DEMO / "manifest.json")
+        plans = [json.loads(self.succeed("plan", DEMO / "manifest.json", "-K", 5, "--json",
+                                         ranks=ranks).stdout) for ranks in (1, 3)]
+        for plan in plans:
+            self.assertGreater(plan.pop("unit_seconds"), 0)
+            plan.pop("imbalance"), plan.pop("ranks")
+            plan["bytes_per_rank"].pop("activations")
+        self.assertEqual(*plans)
+        plans[0].update(unit_seconds=0.001)
+        plans[0]["bytes_per_rank"]["activations"] = 1 << 20
+        job = subprocess.run([sys.executable, SOURCE / "scripts" / "make_job.py", "-",
+                              "--cores-per-node", "2", "--gib-per-node", "1"],
+                             input=json.dumps(plans[0]), text=True, capture_output=True, check=True)
+        self.assertIn(str(DEMO / "manifest.json"), job.stdout)
+        self.assertIn("#SBATCH --nodes=1\n", job.stdout)
+        subprocess.run(["bash", "-n"], input=job.stdout, text=True, check=True)
+
     def test_refuses_what_run_refuses(self):
         self.need(DEMO / "manifest.json")
         self.fail_with(2, ["-K is 41"], "plan", DEMO / "manifest.json", "-K", 41)

@@ -135,6 +135,18 @@ class Jobs(unittest.TestCase):
             self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
                              (self.slurm.folder / "many" / file).read_bytes())
 
+    def test_job_made_from_the_plan_runs(self):
+        plan = self.slurm.call(BINARY, "plan", DEMO / "manifest.json", "-K", 5, "--json")
+        script = self.slurm.folder / "made.sbatch"
+        script.write_text(subprocess.run(
+            [sys.executable, SOURCE / "scripts" / "make_job.py", "-", "--cores-per-node", "2",
+             "--gib-per-node", "1.9", "--d2c", BINARY], input=plan, text=True, check=True,
+            capture_output=True).stdout)
+        output = self.slurm.folder / "made"
+        state, log, _ = self.slurm.run_job(script, LAUNCHER="mpirun", OUTPUT=str(output))
+        self.assertEqual(state, "COMPLETED", log)
+        self.assertEqual(len(list((output / "merged").iterdir())), 5)
+
     def test_array_runs_every_pair_of_k_and_seed(self):
         folder = self.slurm.folder / "array"
         job = self.slurm.call(

@@ -51,14 +51,14 @@ class Balancing(unittest.TestCase):
             self.assertLessEqual(abs(sum(costs[begin:end]) - mean), max(costs))
 
     def test_ranks_of_one_speed_with_equal_units_have_nothing_to_balance(self):
-        idle, end, moved = sm.simulate(8, 4, 16, 4, 0.0, 0.0, 0)
+        idle, end, moved = sm.Balancing(8, 4, 16, 4, 0.0, 0.0, 0).play()
         self.assertAlmostEqual(idle, 0.0)
         self.assertAlmostEqual(end, 8.0)
         self.assertEqual(moved, 0)
 
     def test_taking_over_work_bounds_the_wait_for_a_slow_rank(self):
-        fixed, _, _ = sm.simulate(64, 16, 128, 32, 0.5, 0.3, 1, dynamic=False)
-        dynamic, _, moved = sm.simulate(64, 16, 128, 32, 0.5, 0.3, 1)
+        fixed, _, _ = sm.Balancing(64, 16, 128, 32, 0.5, 0.3, 1, dynamic=False).play()
+        dynamic, _, moved = sm.Balancing(64, 16, 128, 32, 0.5, 0.3, 1).play()
         self.assertGreater(fixed, 0.15)
         self.assertLess(dynamic, 0.05)
         self.assertGreater(moved, 0)

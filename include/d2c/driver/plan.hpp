@@ -14,30 +14,50 @@ struct Plan {
   int n_adapters = 0;
   int k = 0;
   int n_ranks = 1;
+  std::string manifest;                  ///< absolute path
+  std::string model;                     ///< folder of the base model
+  int adapter_rank = 0;                  ///< largest of any module of any adapter
   int n_held_out = 0;                    ///< tasks with a test split
   std::int64_t few_shot_tokens = 0;      ///< ids of all few-shot examples
   std::int64_t few_shot_computed = 0;    ///< distinct prefix tokens among them
   std::int64_t few_shot_targets = 0;     ///< scored tokens
+  std::int64_t held_out_computed = 0;    ///< distinct prefix tokens of the test splits
   std::int64_t parameters = 0;           ///< of the base model that a token passes through
   std::int64_t units_per_iteration = 0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
-  bool weights_are_bf16 = false;       ///< else F32
-  std::uint64_t weight_bytes = 0;      ///< base weights, shared by the ranks of a node
+  double unit_seconds = 0.0;      ///< processor time of a mean unit, from one that rank 0 measured
+  bool weights_are_bf16 = false;  ///< else F32
+  // Once per node.
+  std::uint64_t weight_bytes = 0;   ///< base weights
+  std::uint64_t merged_bytes = 0;   ///< merged adapters held at a time
+  std::uint64_t example_bytes = 0;  ///< token ids of all examples
+  // Per rank.
   std::uint64_t adapter_bytes = 0;     ///< largest share of a rank
-  std::uint64_t merged_bytes = 0;      ///< merged adapters held at a time, per rank
-  std::uint64_t exchange_bytes = 0;    ///< factors in flight, per rank
-  std::uint64_t activation_bytes = 0;  ///< per rank
-  std::string adapters_note;           ///< where adapters are kept, and why
-  double imbalance = 1.0;              ///< largest task load of a rank over the mean
+  std::uint64_t exchange_bytes = 0;    ///< cap on factors in flight, where there are several ranks
+  std::uint64_t packed_bytes = 0;      ///< cap on packed examples at hand
+  std::uint64_t activation_bytes = 0;  ///< forward pass
+  std::uint64_t in_use_bytes = 0;      ///< the merged adapter in use while it is made ready
 
+  std::uint64_t all_adapter_bytes = 0;  ///< adapters of all ranks
+  std::string adapters_note;            ///< where adapters are kept, and why
+  double imbalance = 1.0;               ///< largest load of a rank over the mean, as planned
+
+  [[nodiscard]] std::uint64_t bytes_per_node() const {
+    return weight_bytes + merged_bytes + example_bytes;
+  }
   [[nodiscard]] std::uint64_t bytes_per_rank() const {
-    return weight_bytes + adapter_bytes + merged_bytes + exchange_bytes + activation_bytes;
+    return adapter_bytes + (n_ranks > 1 ? exchange_bytes : 0) + packed_bytes + activation_bytes +
+           in_use_bytes;
   }
 };
 
-/// Loads and checks every input of the job without evaluating anything. Collective.
+/// Loads and checks every input of the job, and evaluates one task once for the time it takes.
+/// Collective.
 /// @throws as run()
 [[nodiscard]] Plan make_plan(comm::Communicator& comm, const RunOptions& options);
+
+/// The plan as a JSON object, for scripts; sizes in bytes, times in seconds.
+[[nodiscard]] std::string to_json(const Plan& plan);
 
 /// The plan for people.
 [[nodiscard]] std::string print_plan(const Plan& plan);
