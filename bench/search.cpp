@@ -8,6 +8,12 @@
 // those of a search that starts without them. With --folds N the search sees all but the last of N
 // parts of the few-shot examples. One line per search, K and seed; then means over seeds, and how
 // many evaluations every search took to reach the final objective of d2c on the same K and seed.
+//
+//   bench_search MANIFEST --every-set-of 0,9,17,...
+//
+// prints the losses of all merges of some tasks: their numbers; without an adapter; then one line
+// per set, bit i of 1, 2, ... = the i-th task, with the losses of these tasks under its merge. So
+// were made tests/unit/cluster/data/*.txt, in which brute force finds the optimum.
 
 #include <algorithm>
 #include <cmath>
@@ -15,10 +21,12 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/driver/manifest.hpp"
@@ -48,6 +56,7 @@ struct Settings {
   std::int64_t max_evaluations = 0;
   ObjectiveKind objective = ObjectiveKind::loss;
   bool curves = false;
+  TaskSet every_set_of;
 };
 
 struct Job {
@@ -358,6 +367,31 @@ class Bench {
   std::vector<double> similarity_;
 };
 
+void print_every_set(const Settings& settings) {
+  Job job(settings.manifest);
+  StoredOracle oracle(job, false, 1, settings.cache);
+  const TaskSet& tasks = settings.every_set_of;
+  std::vector<TaskSet> sets;
+  std::vector<Query> queries;
+  for (std::size_t mask = 1; mask < std::size_t{1} << tasks.size(); ++mask) {
+    TaskSet set;
+    for (std::size_t i = 0; i < tasks.size(); ++i)
+      if (((mask >> i) & 1) != 0) set.push_back(tasks[i]);
+    for (const int task : tasks) queries.push_back({static_cast<int>(sets.size()), task});
+    sets.push_back(std::move(set));
+  }
+  const std::vector<double> base = oracle.base();
+  fmt::print("{}\n", fmt::join(tasks, " "));
+  std::vector<double> line;
+  for (const int task : tasks) line.push_back(base[static_cast<std::size_t>(task)]);
+  fmt::print("{:.5f}\n", fmt::join(line, " "));
+  const std::vector<double> losses = oracle.losses(sets, queries);
+  for (std::size_t set = 0; set < sets.size(); ++set)
+    fmt::print("{:.5f}\n",
+               fmt::join(std::span(losses).subspan(set * tasks.size(), tasks.size()), " "));
+  oracle.save();
+}
+
 std::vector<std::string> parts(const std::string& text) {
   std::vector<std::string> result(1);
   for (const char c : text) {
@@ -394,6 +428,9 @@ Settings settings_of(const std::vector<std::string>& args) {
       else if (arg == "--k") {
         settings.ks.clear();
         for (const std::string& k : parts(value)) settings.ks.push_back(std::stoi(k));
+      } else if (arg == "--every-set-of") {
+        for (const std::string& task : parts(value))
+          settings.every_set_of.push_back(std::stoi(task));
       } else
         throw std::invalid_argument("unknown option " + arg);
     }
@@ -408,7 +445,11 @@ Settings settings_of(const std::vector<std::string>& args) {
 int main(int argc, char** argv) {
   try {
     d2c::ops::set_threads(1);
-    d2c::Bench(d2c::settings_of({argv + 1, argv + argc})).run();
+    const d2c::Settings settings = d2c::settings_of({argv + 1, argv + argc});
+    if (settings.every_set_of.empty())
+      d2c::Bench(settings).run();
+    else
+      d2c::print_every_set(settings);
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_search: {}\n", error.what());
     return 1;
