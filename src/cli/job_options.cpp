@@ -10,6 +10,7 @@
 
 #include "choice.hpp"
 #include "commands.hpp"
+#include "numbers.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -28,6 +29,28 @@ std::string search_list() {
     rows += fmt::format("{}{} ({})", rows.empty() ? "" : ", ", search.name, search.summary);
   }
   return rows;
+}
+
+/// -K or --budget-mb.
+void read_cluster_counts(const po::variables_map& values, driver::RunOptions& options) {
+  const bool has_k = values.count("-K") != 0;
+  if (has_k == (values.count("budget-mb") != 0)) {
+    throw UsageError({has_k ? "-K and --budget-mb exclude each other" : "-K is missing",
+                      "it is the number of merged adapters",
+                      "give the number of adapters that the device has room for, or --budget-mb"});
+  }
+  options.sweep_pick = values["sweep-pick"].as<int>();
+  if (!has_k) {
+    options.budget_mb = values["budget-mb"].as<double>();
+    if (!(options.budget_mb > 0)) {
+      throw UsageError({"--budget-mb must be a positive number",
+                        "it is the room for merged adapters", "give the megabytes"});
+    }
+    return;
+  }
+  std::vector<int> ks = parse_numbers("-K", values["-K"].as<std::string>());
+  options.k = ks.back();
+  if (ks.size() > 1) options.ks = std::move(ks);
 }
 
 }  // namespace
@@ -97,7 +120,15 @@ std::vector<po::options_description> job_option_groups() {
   po::options_description search("Clusters", kHelpWidth);
   // clang-format off
   search.add_options()
-      (",K", po::value<int>()->value_name("K"), "number of merged adapters: the room that the device has")
+      (",K", po::value<std::string>()->value_name("K"),
+       "number of merged adapters: the room that the device has. Several (3,5,8 or 1..12) give the objective as a curve over K")
+      ("sweep-pick", po::value<int>()->value_name("K")->default_value(defaults.sweep_pick),
+       "of several K, the one that is written; 0 = the knee of the curve")
+      ("budget-mb", po::value<double>(), "instead of -K: room for merged adapters in MB (10^6 bytes); K is as many as fit")
+      ("constraints", po::value<std::string>()->value_name("FILE"),
+       "JSON file with tasks that share a cluster or must not: {\"together\": [[\"a\", \"b\"]], \"apart\": [[\"a\", \"c\"]]}")
+      ("min-cluster-size", po::value<int>()->default_value(defaults.min_cluster_size), "tasks in a cluster at least")
+      ("max-cluster-size", po::value<int>()->default_value(defaults.max_cluster_size), "tasks in a cluster at most; 0 = no limit")
       ("search", po::value<std::string>()->default_value(defaults.search),
        ("how clusters are found: " + search_list()).c_str())
       ("seed", po::value<std::uint64_t>()->default_value(defaults.seed), "of all random choices")
@@ -153,11 +184,11 @@ std::vector<po::options_description> job_option_groups() {
 driver::RunOptions job_options(const po::variables_map& values) {
   driver::RunOptions options;
   options.manifest = values["manifest"].as<std::string>();
-  if (values.count("-K") == 0) {
-    throw UsageError({"-K is missing", "it is the number of merged adapters",
-                      "give the number of adapters that the device has room for"});
-  }
-  options.k = values["-K"].as<int>();
+  read_cluster_counts(values, options);
+  if (values.count("constraints") != 0)
+    options.constraints = values["constraints"].as<std::string>();
+  options.min_cluster_size = values["min-cluster-size"].as<int>();
+  options.max_cluster_size = values["max-cluster-size"].as<int>();
   options.search = values["search"].as<std::string>();
   options.perturbations = values["perturbations"].as<int>();
   options.seed = values["seed"].as<std::uint64_t>();

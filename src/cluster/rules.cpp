@@ -314,4 +314,11 @@ Partition Rules::repaired(const Partition& partition, EmptyClusters empty) const
   return fit(cost, empty);
 }
 
+void check_constraints(const Constraints& constraints, int n_tasks, int k) {
+  const Rules rules(constraints, n_tasks, k);
+  LossMatrix cost(n_tasks, k);
+  std::fill(cost.values.begin(), cost.values.end(), 0.0);
+  static_cast<void>(rules.fit(cost, EmptyClusters::allow));
+}
+
 }  // namespace d2c::cluster

@@ -1,6 +1,7 @@
 #include "d2c/cluster/sweep.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "d2c/core/error.hpp"
 
@@ -57,16 +58,76 @@ std::vector<Assignment> merged_starts(const Objective& objective, const SearchRe
   return starts;
 }
 
-/// Searches with k clusters, or with more where constraints rule out so few.
-SearchResult first_result(const Problem& problem, SearchOptions options, int most) {
-  for (;; ++options.k) {
-    try {
-      return auto_search(problem, options);
-    } catch (const UsageError&) {
-      if (options.k >= most) throw;
+/// Sweeps one k after the other.
+class Sweeper {
+ public:
+  Sweeper(const Problem& problem, const SearchOptions& options)
+      : problem_(problem), at_k_(options) {
+    at_k_.matrix = ResultMatrix::full;
+  }
+
+  Sweep run(std::span<const int> ks) {
+    const CachedOracle::Counts start = problem_.oracle.counts();
+    upwards(ks);
+    downwards();
+    sweep_.knee = knee_of(sweep_.k, sweep_.objectives());
+    const CachedOracle::Counts& end = problem_.oracle.counts();
+    sweep_.counts = {end.evaluations - start.evaluations, end.replayed - start.replayed,
+                     end.cached - start.cached};
+    return std::move(sweep_);
+  }
+
+ private:
+  [[nodiscard]] bool stopped() const { return problem_.stop && problem_.stop(); }
+
+  SearchResult search(int k, std::vector<Assignment> starts) {
+    at_k_.k = k;
+    at_k_.starts = std::move(starts);
+    return auto_search(problem_, at_k_);
+  }
+
+  void upwards(std::span<const int> ks) {
+    for (const int k : ks) {
+      if (sweep_.k.empty()) {
+        // Constraints can rule out few clusters, never more of them.
+        if (k != ks.back() && !feasible(k)) continue;
+      } else if (stopped()) {
+        return;
+      }
+      std::vector<Assignment> starts;
+      if (!sweep_.k.empty()) starts = {sweep_.results.back().partition.assignment()};
+      SearchResult found = search(k, std::move(starts));
+      sweep_.k.push_back(k);
+      sweep_.evaluations.push_back(found.counts.evaluations);
+      sweep_.results.push_back(std::move(found));
     }
   }
-}
+
+  void downwards() {
+    for (std::size_t i = sweep_.k.size() - 1; i-- > 0 && !stopped();) {
+      const int k = sweep_.k[i];
+      if (k == 1 || sweep_.k[i + 1] != k + 1) continue;
+      std::vector<Assignment> starts = merged_starts(problem_.objective, sweep_.results[i + 1]);
+      starts.push_back(sweep_.results[i].partition.assignment());
+      SearchResult found = search(k, std::move(starts));
+      sweep_.evaluations[i] += found.counts.evaluations;
+      if (found.score < sweep_.results[i].score) sweep_.results[i] = std::move(found);
+    }
+  }
+
+  [[nodiscard]] bool feasible(int k) const {
+    try {
+      check_constraints(at_k_.constraints, problem_.oracle.n_tasks(), k);
+      return true;
+    } catch (const UsageError&) {
+      return false;
+    }
+  }
+
+  const Problem& problem_;
+  SearchOptions at_k_;
+  Sweep sweep_;
+};
 
 }  // namespace
 
@@ -76,45 +137,23 @@ std::vector<double> Sweep::objectives() const {
   return values;
 }
 
-Sweep sweep_k(const Problem& problem, const SearchOptions& options) {
-  check_options(options, problem.oracle.n_tasks());
-  SearchOptions at_k = options;
-  at_k.k = 1;
-  at_k.matrix = ResultMatrix::full;
-  at_k.starts.clear();
-  const CachedOracle::Counts start = problem.oracle.counts();
-  const auto stopped = [&problem] { return problem.stop && problem.stop(); };
-  Sweep sweep;
-  sweep.results.push_back(first_result(problem, at_k, options.k));
-  sweep.first_k = sweep.results.front().partition.k();
-  for (at_k.k = sweep.first_k + 1; at_k.k <= options.k && !stopped(); ++at_k.k) {
-    at_k.starts = {sweep.results.back().partition.assignment()};
-    sweep.results.push_back(auto_search(problem, at_k));
-  }
-  for (std::size_t i = sweep.results.size() - 1; i-- > 0 && !stopped();) {
-    at_k.k = sweep.first_k + static_cast<int>(i);
-    if (at_k.k == 1) break;
-    at_k.starts = merged_starts(problem.objective, sweep.results[i + 1]);
-    at_k.starts.push_back(sweep.results[i].partition.assignment());
-    SearchResult found = auto_search(problem, at_k);
-    if (found.score < sweep.results[i].score) sweep.results[i] = std::move(found);
-  }
-  sweep.knee = sweep.first_k + static_cast<int>(knee_of(sweep.objectives()));
-  const CachedOracle::Counts& end = problem.oracle.counts();
-  sweep.counts = {end.evaluations - start.evaluations, end.replayed - start.replayed,
-                  end.cached - start.cached};
-  return sweep;
+Sweep sweep_k(const Problem& problem, const SearchOptions& options, std::span<const int> ks) {
+  D2C_EXPECTS(!ks.empty() && std::is_sorted(ks.begin(), ks.end(), std::less_equal<>()));
+  SearchOptions largest = options;
+  largest.k = ks.back();
+  check_options(largest, problem.oracle.n_tasks());
+  return Sweeper(problem, options).run(ks);
 }
 
-std::size_t knee_of(std::span<const double> objectives) {
+std::size_t knee_of(std::span<const int> ks, std::span<const double> objectives) {
   if (objectives.size() < 3 || !(objectives.front() > objectives.back())) return 0;
-  const double run = static_cast<double>(objectives.size() - 1);
+  const double run = ks.back() - ks.front();
   const double fall = objectives.front() - objectives.back();
   std::size_t knee = 0;
   double farthest = 0;
   for (std::size_t i = 0; i < objectives.size(); ++i) {
     const double below =
-        1 - static_cast<double>(i) / run - (objectives[i] - objectives.back()) / fall;
+        1 - (ks[i] - ks.front()) / run - (objectives[i] - objectives.back()) / fall;
     if (below > farthest) {
       farthest = below;
       knee = i;

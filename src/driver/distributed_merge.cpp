@@ -74,8 +74,8 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
 
 /// Largest rank that a merged module can have.
 Index largest_merged_rank(const MergePlan& plan, const merge::UnitShape& shape) {
-  return plan.method->name == "cat" ? shape.total_rank
-                                    : std::max(shape.largest_rank, plan.options.merged_rank);
+  return plan.method->adds_ranks ? shape.total_rank
+                                 : std::max(shape.largest_rank, plan.options.merged_rank);
 }
 
 /// A member on its way into the merge of a unit.

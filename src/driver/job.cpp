@@ -9,6 +9,9 @@
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+#include "constraints.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -46,6 +49,28 @@ std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm, const Man
   return open_library(comm, manifest.library, std::move(names));
 }
 
+/// The same for the constraints; parsed, and refused where no partition obeys them.
+void share_constraints(comm::Communicator& comm, const RunOptions& options, Job& job) {
+  comm::agree(comm, [&] {
+    if (comm.is_root() && !options.constraints.empty()) {
+      job.constraints_json = json::read_text(options.constraints);
+    }
+  });
+  job.constraints_json = comm::broadcast_text(comm, job.constraints_json, 0);
+  comm::agree(comm, [&] {
+    if (!options.constraints.empty()) {
+      job.constraints = parse_constraints(job.constraints_json, options.constraints, job.manifest);
+    }
+    job.constraints.min_size = options.min_cluster_size;
+    job.constraints.max_size = options.max_cluster_size;
+    // A budget decides k only when the adapters are known.
+    if (options.k > 0 && !job.constraints.none()) {
+      cluster::check_constraints(job.constraints, static_cast<int>(job.manifest.tasks.size()),
+                                 options.k);
+    }
+  });
+}
+
 /// A search needs at least one example of every task.
 void check_kept_examples(const Job& job, int kept) {
   for (int task = 0; kept > 0 && task < job.tasks->n_tasks(); ++task) {
@@ -60,12 +85,17 @@ void check_kept_examples(const Job& job, int kept) {
 
 }  // namespace
 
+std::string config_hash(const RunOptions& options, const Job& job) {
+  return config_hash(options, job.manifest_json + job.constraints_json);
+}
+
 Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers) {
   const auto timer = timers.scope("load");
   Job job;
   job.manifest_json = share_manifest(comm, options.manifest);
   job.manifest = parse_manifest(job.manifest_json, options.manifest);
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
+  share_constraints(comm, options, job);
 
   job.model = std::make_unique<ModelFolder>(
       load_model_folder(comm, job.manifest.model, options.weights, options.ranks_per_node));

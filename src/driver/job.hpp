@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "d2c/cluster/constraints.hpp"
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
 #include "d2c/driver/adapter_store.hpp"
@@ -18,12 +19,17 @@ namespace d2c::driver {
 struct Job {
   Manifest manifest;
   std::string manifest_json;
+  std::string constraints_json;  ///< empty = none
+  cluster::Constraints constraints;
   std::unique_ptr<ModelFolder> model;
   std::vector<int> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;
   std::string adapters_note;  ///< where they are kept, for people
 };
+
+/// Hash of everything that decides the numbers of a job.
+[[nodiscard]] std::string config_hash(const RunOptions& options, const Job& job);
 
 /// Collective. @throws InputError or UsageError, the same on every rank
 [[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options,

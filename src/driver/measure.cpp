@@ -21,22 +21,6 @@ cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
   return {assignment, k};
 }
 
-/// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
-Losses losses_of(DistributedOracle& oracle, const cluster::Partition& partition, Split split) {
-  std::vector<cluster::TaskSet> sets;
-  std::vector<int> set_of_cluster;
-  for (auto& members : partition.clusters()) {
-    set_of_cluster.push_back(static_cast<int>(sets.size()));
-    if (!members.empty()) sets.push_back(std::move(members));
-  }
-  std::vector<cluster::Query> queries;
-  queries.reserve(static_cast<std::size_t>(partition.n_tasks()));
-  for (int task = 0; task < partition.n_tasks(); ++task) {
-    queries.push_back({set_of_cluster[static_cast<std::size_t>(partition[task])], task});
-  }
-  return oracle.losses(sets, queries, split);
-}
-
 }  // namespace
 
 std::vector<double> task_weights(const Manifest& manifest) {
@@ -54,14 +38,33 @@ std::vector<std::int64_t> examples_per_task(const TaskStore& tasks, Split split)
   return counts;
 }
 
-MeasuredBaselines measure_baselines(DistributedOracle& oracle, int k, std::uint64_t seed,
-                                    Split split) {
-  const int n_tasks = oracle.n_tasks();
-  const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(n_tasks), 0), 1);
+std::vector<double> losses_of(DistributedOracle& oracle, const cluster::Partition& partition,
+                              Split split) {
+  std::vector<cluster::TaskSet> sets;
+  std::vector<int> set_of_cluster;
+  for (auto& members : partition.clusters()) {
+    set_of_cluster.push_back(static_cast<int>(sets.size()));
+    if (!members.empty()) sets.push_back(std::move(members));
+  }
+  std::vector<cluster::Query> queries;
+  queries.reserve(static_cast<std::size_t>(partition.n_tasks()));
+  for (int task = 0; task < partition.n_tasks(); ++task) {
+    queries.push_back({set_of_cluster[static_cast<std::size_t>(partition[task])], task});
+  }
+  return oracle.losses(sets, queries, split);
+}
+
+MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split) {
+  const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(oracle.n_tasks()), 0),
+                               1);
   return {{"base", oracle.base_losses(split)},
           {"own", oracle.own_losses(split)},
-          {"one", losses_of(oracle, one, split)},
-          {"random", losses_of(oracle, random_partition(n_tasks, k, seed), split)}};
+          {"one", losses_of(oracle, one, split)}};
+}
+
+std::vector<double> measure_random(DistributedOracle& oracle, int k, std::uint64_t seed,
+                                   Split split) {
+  return losses_of(oracle, random_partition(oracle.n_tasks(), k, seed), split);
 }
 
 results::Baselines chosen_part(const MeasuredBaselines& measured,
@@ -89,6 +92,19 @@ Comparison compare(const results::Baselines& baselines, const std::vector<double
     result.regret.push_back(loss[t] - baselines.at("own")[t]);
   }
   return result;
+}
+
+double mean_gain(const std::vector<double>& weights, const results::Baselines& baselines,
+                 const std::vector<double>& loss) {
+  const std::vector<double> gain = compare(baselines, loss).gain;
+  double sum = 0.0;
+  double total = 0.0;
+  for (std::size_t t = 0; t < gain.size(); ++t) {
+    if (!std::isfinite(gain[t])) continue;
+    sum += weights[t] * gain[t];
+    total += weights[t];
+  }
+  return total > 0 ? sum / total : std::numeric_limits<double>::quiet_NaN();
 }
 
 double objective_of(cluster::ObjectiveKind kind, const std::vector<double>& weights,

@@ -23,10 +23,15 @@ namespace d2c::driver {
 /// Losses under the baselines by name, as measured. [task, folds of the split]
 using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 
-/// The losses that every user compares with, on one split: base, own, one (all adapters merged) and
-/// random (a random partition into as many clusters). Collective.
-[[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, int k,
-                                                  std::uint64_t seed, Split split);
+/// The losses that every user compares with, on one split: base, own and one (all adapters merged).
+/// [task, folds of the split] Collective.
+[[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split);
+/// Those of a random partition into k clusters. Collective.
+[[nodiscard]] std::vector<double> measure_random(DistributedOracle& oracle, int k,
+                                                 std::uint64_t seed, Split split);
+/// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
+[[nodiscard]] std::vector<double> losses_of(DistributedOracle& oracle,
+                                            const cluster::Partition& partition, Split split);
 
 /// Baselines of few-shot examples: those that the search looks at, or those kept from it.
 [[nodiscard]] results::Baselines chosen_part(const MeasuredBaselines& measured,
@@ -41,6 +46,11 @@ struct Comparison {
 };
 [[nodiscard]] Comparison compare(const results::Baselines& baselines,
                                  const std::vector<double>& loss);
+
+/// Weighted mean over the tasks that have a gain; NaN if there is none.
+[[nodiscard]] double mean_gain(const std::vector<double>& weights,
+                               const results::Baselines& baselines,
+                               const std::vector<double>& loss);
 
 /// Objective over the tasks whose loss is known; NaN if there is none.
 /// @param loss  [task] NaN = not known

@@ -11,6 +11,7 @@
 #include "d2c/model/cost.hpp"
 
 #include "job.hpp"
+#include "setup.hpp"
 
 namespace d2c::driver {
 namespace {
@@ -27,7 +28,7 @@ Index joint_rank(const AdapterStore& adapters, const MergePlan& plan, const Merg
     }
     sum = std::max(sum, of_module);
   }
-  return 3 * (plan.method->name == "cat" ? sum : largest);
+  return 3 * (plan.method->adds_ranks ? sum : largest);
 }
 
 /// Largest load of a rank over the mean, when units are cut into pieces.
@@ -70,10 +71,15 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job) {
 
 }  // namespace
 
-Plan make_plan(comm::Communicator& comm, const RunOptions& options) {
+Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
+  RunOptions options = given;
   comm::agree(comm, [&] { validate_search(options); });
   PhaseTimers timers;
   const Job job = load_job(comm, options, timers);
+  if (options.budget_mb > 0) {
+    const MergePlan asked = merge_plan(options, *job.adapters);
+    comm::agree(comm, [&] { settle_budget(options, job, asked); });
+  }
   const auto& config = job.model->model.config();
 
   Plan plan;

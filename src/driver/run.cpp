@@ -1,15 +1,14 @@
 #include "d2c/driver/run.hpp"
 
-#include <chrono>
-#include <map>
+#include <algorithm>
+#include <optional>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "d2c/cluster/registry.hpp"
+#include "d2c/cluster/sweep.hpp"
 #include "d2c/core/error.hpp"
-#include "d2c/driver/version.hpp"
 #include "d2c/results/writer.hpp"
 
 #include "checkpointing.hpp"
@@ -17,103 +16,65 @@
 #include "measure.hpp"
 #include "merged_writer.hpp"
 #include "phase_report.hpp"
+#include "record.hpp"
+#include "setup.hpp"
 #include "similarity.hpp"
 
 namespace d2c::driver {
 namespace {
 
-/// Logs each iteration of the search on rank 0, and notes when it came.
-class ProgressLog final : public cluster::Observer {
- public:
-  ProgressLog(const comm::Communicator& comm, const RunContext& context)
-      : comm_(comm), context_(context) {}
+/// Says so on rank 0.
+void say(const comm::Communicator& comm, const RunContext& context, const std::string& line) {
+  if (comm.is_root() && context.log) context.log(line);
+}
 
-  void on_iteration(const cluster::Progress& progress) override {
-    seconds_[{progress.restart, progress.iteration}] = watch_.seconds() - last_;
-    last_ = watch_.seconds();
-    if (!comm_.is_root() || !context_.log) return;
-    context_.log(fmt::format(
-        "{:8.1f} s  start {:>3}  iteration {:>3}  objective {:.4f}  best {:.4f}  moved {:>4}  "
-        "evaluations {}",
-        watch_.seconds(), progress.restart + 1, progress.iteration + 1, progress.objective,
-        progress.best, progress.moved, progress.evaluations));
+void log_input(const comm::Communicator& comm, const RunContext& context, const Job& job) {
+  for (const std::string& warning : job.tasks->warnings()) {
+    say(comm, context, "warning: " + warning);
   }
-
-  /// Seconds that an iteration took, what led to it included.
-  [[nodiscard]] double seconds(int restart, int iteration) const {
-    const auto place = seconds_.find({restart, iteration});
-    return place == seconds_.end() ? 0.0 : place->second;
+  const std::string rounding = rounding_warning(job.model->model);
+  if (!rounding.empty()) say(comm, context, "warning: " + rounding);
+  const int n_modules = static_cast<int>(job.adapters->modules().size());
+  int fewest = n_modules;
+  int most = 0;
+  for (int adapter = 0; adapter < job.adapters->n_adapters(); ++adapter) {
+    fewest = std::min(fewest, job.adapters->n_applied(adapter));
+    most = std::max(most, job.adapters->n_applied(adapter));
   }
+  say(comm, context,
+      fmt::format("{} tasks, {} adapters, applied to {} of {} modules", job.tasks->n_tasks(),
+                  job.adapters->n_adapters(),
+                  fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most),
+                  n_modules));
+}
 
- private:
-  const comm::Communicator& comm_;
-  const RunContext& context_;
-  Stopwatch watch_;
-  double last_ = 0.0;
-  std::map<std::pair<int, int>, double> seconds_;
+/// Everything that the losses of a job are measured with.
+struct Bench {
+  const RunOptions& options;
+  const Job& job;
+  DistributedOracle& oracle;
+  cluster::CachedOracle& cache;
+  const std::vector<double>& weights;
+  const MeasuredBaselines& few_shot;
+  const MeasuredBaselines& held_out;  ///< empty where no task has a test split
 };
 
-std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-}
-
-void describe_tasks(const Job& job, results::RunResults& out) {
-  for (int task = 0; task < job.tasks->n_tasks(); ++task) {
-    const TaskSpec& spec = job.manifest.tasks[static_cast<std::size_t>(task)];
-    const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
-    out.tasks.name.push_back(spec.name);
-    out.tasks.adapter.push_back(spec.adapter.lexically_normal().string());
-    out.tasks.n_examples.push_back(facts.n_examples);
-    out.tasks.n_tokens.push_back(facts.n_targets);
-    out.tasks.weight.push_back(spec.weight);
-  }
-}
-
-void describe_search(const cluster::SearchResult& search, const ProgressLog& progress,
-                     results::RunResults& out) {
-  for (const cluster::Iteration& iteration : search.history) {
-    out.iterations.seconds.push_back(
-        progress.seconds(search.best_restart, static_cast<int>(out.iterations.seconds.size())));
-    out.iterations.restart.push_back(search.best_restart);
-    out.iterations.assignment.insert(out.iterations.assignment.end(), iteration.assignment.begin(),
-                                     iteration.assignment.end());
-    out.iterations.loss.insert(out.iterations.loss.end(), iteration.loss.values.begin(),
-                               iteration.loss.values.end());
-    out.iterations.objective.push_back(iteration.objective);
-    out.iterations.moved.push_back(iteration.moved);
-  }
-  for (const cluster::RestartSummary& restart : search.restarts) {
-    out.restarts.objective.push_back(restart.objective);
-    out.restarts.iterations.push_back(restart.iterations);
-    out.restarts.stop_reason.emplace_back(cluster::name(restart.stop));
-  }
-  for (const cluster::CurvePoint& point : search.curve) {
-    out.curve.evaluations.push_back(point.evaluations);
-    out.curve.objective.push_back(point.objective);
-  }
-  out.evaluations.cached = search.counts.cached;
-}
-
 /// What the partition is worth on the examples that the search did not see. Collective.
-void describe_unseen(const RunOptions& options, const Job& job, DistributedOracle& oracle,
-                     cluster::CachedOracle& cache, const MeasuredBaselines& few_shot,
-                     const cluster::SearchResult& search, results::RunResults& out) {
-  const std::vector<double> weights = task_weights(job.manifest);
-  if (options.verify_examples > 0) {
-    out.verify = unseen(options, weights, search.partition, cluster::verify(cache, search),
-                        verify_part(few_shot, cache));
-    out.verify->n_examples.assign(out.tasks.name.size(), options.verify_examples);
+void describe_unseen(const Bench& bench, const cluster::SearchResult& search,
+                     results::RunResults& out) {
+  if (bench.options.verify_examples > 0) {
+    out.verify =
+        unseen(bench.options, bench.weights, search.partition, cluster::verify(bench.cache, search),
+               verify_part(bench.few_shot, bench.cache));
+    out.verify->n_examples.assign(out.tasks.name.size(), bench.options.verify_examples);
   }
-  if (job.tasks->any_held_out()) {
-    out.heldout =
-        unseen(options, weights, search.partition, held_out_matrix(oracle, search.partition),
-               measure_baselines(oracle, options.k, options.seed, Split::held_out));
-    for (int task = 0; task < job.tasks->n_tasks(); ++task) {
-      const TaskFacts& facts = job.tasks->facts(task, Split::held_out);
-      out.heldout->n_examples.push_back(facts.n_examples);
-      out.heldout->n_tokens.push_back(facts.n_targets);
-    }
+  if (bench.held_out.empty()) return;
+  out.heldout = unseen(bench.options, bench.weights, search.partition,
+                       held_out_matrix(bench.oracle, search.partition), bench.held_out);
+  for (int task = 0; task < bench.job.tasks->n_tasks(); ++task) {
+    const TaskFacts& facts = bench.job.tasks->facts(task, Split::held_out);
+    out.heldout->n_examples.push_back(facts.n_examples);
+    out.heldout->n_tokens.push_back(facts.n_targets);
   }
 }
 
@@ -127,69 +88,61 @@ void describe_result(const cluster::SearchResult& search, results::RunResults& o
   out.result.regret = std::move(comparison.regret);
 }
 
-results::Provenance provenance(const comm::Communicator& comm, const RunOptions& options,
-                               const RunContext& context, const Job& job) {
-  results::Provenance p;
-  p.version = version();
-  p.git_commit = git_commit();
-  p.created_utc = utc_now();
-  p.mpi_ranks = comm.size();
-  p.threads = options.threads;
-  p.seed = options.seed;
-  p.command_line = context.command_line;
-  p.config = to_json(options);
-  p.config_hash = config_hash(options, job.manifest_json);
-  return p;
-}
-
-MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
-  MergePlan plan;
-  const bool medoid = options.merge_method == medoid_method;
-  plan.representative = medoid ? Representative::medoid : Representative::merged;
-  // `cat` of one adapter is that adapter.
-  plan.method = &merge::find_method(medoid ? "cat" : options.merge_method);
-  plan.options = options.merge;
-  plan.stored_dtype = options.merged_dtype.value_or(adapters.widest_dtype());
-  plan.exchange_bytes = options.exchange_mib << 20;
-  return plan;
-}
-
-cluster::SearchOptions search_options(const RunOptions& options) {
-  cluster::SearchOptions search;
-  search.k = options.k;
-  search.seed = options.seed;
-  search.restarts = options.restarts;
-  search.max_iterations = options.max_iterations;
-  search.perturbations = options.perturbations;
-  search.empty =
-      options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
-  search.max_evaluations = options.max_evaluations;
-  return search;
-}
-
-void log_input(const comm::Communicator& comm, const RunContext& context, const Job& job) {
-  if (!comm.is_root() || !context.log) return;
-  for (const std::string& warning : job.tasks->warnings()) context.log("warning: " + warning);
-  const std::string rounding = rounding_warning(job.model->model);
-  if (!rounding.empty()) context.log("warning: " + rounding);
-  context.log(job.adapters_note);
-  const int n_modules = static_cast<int>(job.adapters->modules().size());
-  int fewest = n_modules;
-  int most = 0;
-  for (int adapter = 0; adapter < job.adapters->n_adapters(); ++adapter) {
-    fewest = std::min(fewest, job.adapters->n_applied(adapter));
-    most = std::max(most, job.adapters->n_applied(adapter));
+/// The curve over K, on all parts of the examples. Collective.
+results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& sweep) {
+  const RunOptions& options = bench.options;
+  const results::Baselines chosen = chosen_part(bench.few_shot, bench.cache);
+  const results::Baselines kept = verify_part(bench.few_shot, bench.cache);
+  results::SweepTable table;
+  table.k = sweep.k;
+  table.objective = sweep.objectives();
+  table.evaluations = sweep.evaluations;
+  table.knee = sweep.k[sweep.knee];
+  for (const cluster::SearchResult& result : sweep.results) {
+    const cluster::Partition& partition = result.partition;
+    table.assignment.insert(table.assignment.end(), partition.assignment().begin(),
+                            partition.assignment().end());
+    table.gain.push_back(mean_gain(bench.weights, chosen, result.loss.of(partition)));
+    if (options.verify_examples > 0) {
+      table.verify_objective.push_back(
+          objective_of(options.objective, bench.weights, kept,
+                       cluster::verify(bench.cache, result).of(partition)));
+    }
+    if (bench.held_out.empty()) continue;
+    const auto loss = losses_of(bench.oracle, partition, Split::held_out);
+    table.heldout_objective.push_back(
+        objective_of(options.objective, bench.weights, bench.held_out, loss));
+    table.heldout_gain.push_back(mean_gain(bench.weights, bench.held_out, loss));
   }
-  context.log(fmt::format(
-      "{} tasks, {} adapters, applied to {} of {} modules", job.tasks->n_tasks(),
-      job.adapters->n_adapters(),
-      fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most), n_modules));
+  return table;
+}
+
+/// Index of the number of clusters that becomes the result.
+std::size_t picked(const cluster::Sweep& sweep, int wanted) {
+  if (wanted == 0) return sweep.knee;
+  const auto place = std::ranges::find(sweep.k, wanted);
+  if (place == sweep.k.end()) {
+    throw UsageError({fmt::format("--sweep-pick is {}, of which there is no result", wanted),
+                      "the constraints rule it out, or the search ended before it",
+                      "pick another, or none for the knee"});
+  }
+  return static_cast<std::size_t>(place - sweep.k.begin());
+}
+
+/// Searches as the options ask; with several numbers of clusters, `sweep` gets them all.
+cluster::SearchResult search_clusters(const cluster::Problem& problem, const RunOptions& options,
+                                      const Job& job, std::optional<cluster::Sweep>& sweep) {
+  const cluster::SearchOptions search = search_options(options, job);
+  if (options.ks.empty()) return cluster::search_method(options.search).run(problem, search);
+  sweep = cluster::sweep_k(problem, search, options.ks);
+  return sweep->results[picked(*sweep, options.sweep_pick)];
 }
 
 }  // namespace
 
-std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& options,
+std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& given,
                                        const RunContext& context) {
+  RunOptions options = given;
   MergedFolders folders(options.output, options.overwrite);
   std::unique_ptr<results::ResultsWriter> writer;
   comm::agree(comm, [&] {
@@ -205,31 +158,36 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   const Stopwatch total;
   const Job job = load_job(comm, options, timers);
   log_input(comm, context, job);
+  const MergePlan plan = merge_plan(options, *job.adapters);
+  if (options.budget_mb > 0) {
+    comm::agree(comm, [&] { settle_budget(options, job, plan); });
+    say(comm, context,
+        fmt::format("K = {}: a merged adapter takes {:.3f} of {:g} MB", options.k,
+                    static_cast<double>(stored_bytes(*job.adapters, plan)) * 1e-6,
+                    options.budget_mb));
+  }
 
   eval::Evaluator evaluator(job.model->model);
   const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
   DistributedOracle oracle(
-      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers},
-      merge_plan(options, *job.adapters), folds,
+      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers}, plan, folds,
       {options.merged_mib << 20, options.ranks_per_node, options.balance});
   cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)));
 
   results::RunResults out;
   out.provenance = provenance(comm, options, context, job);
-  out.n_clusters = options.k;
   out.objective_kind = cluster::name(options.objective);
   out.merge_method = options.merge_method;
-  describe_tasks(job, out);
-  const MeasuredBaselines few_shot =
-      measure_baselines(oracle, options.k, options.seed, Split::few_shot);
+  out.tasks = task_table(job);
+  MeasuredBaselines few_shot = measure_baselines(oracle, Split::few_shot);
   out.baselines = chosen_part(few_shot, cache);
 
-  const cluster::Objective objective(options.objective, oracle.n_tasks(),
-                                     task_weights(job.manifest),
+  const std::vector<double> weights = task_weights(job.manifest);
+  const cluster::Objective objective(options.objective, oracle.n_tasks(), weights,
                                      {out.baselines.at("base"), out.baselines.at("own")});
   Checkpointing checkpointing(comm, options, out.provenance.config_hash, context.log);
   checkpointing.resume(cache);
-  ProgressLog progress(comm, context);
+  ProgressLog progress(comm.is_root() ? context.log : nullptr);
   cluster::Problem problem{.oracle = cache, .objective = objective};
   problem.observer = &progress;
   problem.stop = [&] { return checkpointing.stop(cache); };
@@ -243,12 +201,23 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
     return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
                              options.ranks_per_node);
   };
-  const cluster::SearchResult search =
-      cluster::search_method(options.search).run(problem, search_options(options));
+  std::optional<cluster::Sweep> sweep;
+  const cluster::SearchResult search = search_clusters(problem, options, job, sweep);
   if (checkpointing.stopped_by_signal()) return std::nullopt;
+
+  out.n_clusters = search.partition.k();
+  few_shot["random"] = measure_random(oracle, out.n_clusters, options.seed, Split::few_shot);
+  out.baselines = chosen_part(few_shot, cache);
+  MeasuredBaselines held_out;
+  if (job.tasks->any_held_out()) {
+    held_out = measure_baselines(oracle, Split::held_out);
+    held_out["random"] = measure_random(oracle, out.n_clusters, options.seed, Split::held_out);
+  }
+  const Bench bench{options, job, oracle, cache, weights, few_shot, held_out};
   describe_search(search, progress, out);
   describe_result(search, out);
-  describe_unseen(options, job, oracle, cache, few_shot, search, out);
+  describe_unseen(bench, search, out);
+  if (sweep) out.sweep = describe_sweep(bench, *sweep);
 
   {
     const auto timer = timers.scope("write");

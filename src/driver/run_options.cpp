@@ -1,5 +1,8 @@
 #include "d2c/driver/run_options.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "d2c/cluster/registry.hpp"
@@ -29,6 +32,10 @@ const char* name_of(model::WeightChoice choice) {
 json::OrderedJson numeric_options(const RunOptions& options) {
   json::OrderedJson value;
   value["k"] = options.k;
+  value["ks"] = options.ks;
+  value["budget_mb"] = options.budget_mb;
+  value["min_cluster_size"] = options.min_cluster_size;
+  value["max_cluster_size"] = options.max_cluster_size;
   value["search"] = options.search;
   value["seed"] = options.seed;
   value["restarts"] = options.restarts;
@@ -58,8 +65,26 @@ void validate(const RunOptions& options) {
 }
 
 void validate_search(const RunOptions& options) {
-  require(options.k >= 1, "-K must be at least 1", "it is the number of merged adapters",
+  require(options.k >= 0 && (options.k >= 1 || options.budget_mb > 0), "-K must be at least 1",
+          "it is the number of merged adapters",
           "give the number of adapters that the device has room for");
+  require(options.ks.empty() || options.search == "auto",
+          "several numbers of clusters need --search auto",
+          "its searches start from each other's results",
+          "give one -K, or compare searches with `d2c compare`");
+  require(options.sweep_pick == 0 ||
+              std::ranges::find(options.ks, options.sweep_pick) != options.ks.end(),
+          "--sweep-pick is not one of the numbers of clusters", "it names the one that is written",
+          "give one of those after -K");
+  require(std::isfinite(options.budget_mb) && options.budget_mb >= 0,
+          "--budget-mb must be a positive number", "it is the room for merged adapters", "");
+  validate_clustering(options);
+}
+
+void validate_clustering(const RunOptions& options) {
+  require(options.min_cluster_size >= 1, "--min-cluster-size must be at least 1", "", "");
+  require(options.max_cluster_size >= 0, "--max-cluster-size must not be negative", "",
+          "give 0 for no limit");
   require(options.restarts >= 1, "--restarts must be at least 1", "", "give the number of starts");
   require(options.max_iterations >= 1, "--max-iterations must be at least 1", "", "");
   require(options.perturbations >= 0, "--perturbations must not be negative", "", "");
@@ -95,6 +120,8 @@ std::string to_json(const RunOptions& options) {
   value["output"] = options.output.string();
   value["overwrite"] = options.overwrite;
   value.update(numeric_options(options));
+  value["constraints"] = options.constraints.string();
+  value["sweep_pick"] = options.sweep_pick;
   value["merged"] = options.merged_output == MergedOutput::peft   ? "peft"
                     : options.merged_output == MergedOutput::hdf5 ? "hdf5"
                                                                   : "both";
@@ -113,8 +140,8 @@ std::string to_json(const RunOptions& options) {
   return value.dump(1);
 }
 
-std::string config_hash(const RunOptions& options, const std::string& manifest_json) {
-  return fmt::format("{:016x}", hash_name(numeric_options(options).dump() + manifest_json));
+std::string config_hash(const RunOptions& options, const std::string& input) {
+  return fmt::format("{:016x}", hash_name(numeric_options(options).dump() + input));
 }
 
 }  // namespace d2c::driver

@@ -49,6 +49,7 @@ constexpr auto rows = std::to_array<Method>({
      .summary = "the weighted sum of the updates, exactly; its rank is the sum of the ranks",
      .reference = "PEFT LoraModel.add_weighted_adapter, cat",
      .mixed_ranks = true,
+     .adds_ranks = true,
      .function = merge_cat,
      .cost = cost_of_factors},
     {.name = "linear",

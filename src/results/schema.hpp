@@ -236,6 +236,30 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("curve/seconds", {"evaluations"}, curve.seconds,
                   {"wall time since the start of the search", "s", ""}, optional);
   }
+
+  auto& sweep = results.sweep;
+  if (archive.optional_group("sweep", !sweep.k.empty())) {
+    archive.scale("k", "sweep/k", sweep.k, {"number of clusters", "1", ""});
+    archive.local_scale("task", "sweep/task", tasks.name, task_meaning);
+    archive.array("sweep/objective", {"k"}, sweep.objective,
+                  {"objective of the best partition", objective_units, ""}, required);
+    archive.array("sweep/gain", {"k"}, sweep.gain, {"mean gain", "1", detail::gain_undefined},
+                  optional);
+    archive.array("sweep/verify_objective", {"k"}, sweep.verify_objective,
+                  {"objective on the examples kept from the search", objective_units, ""},
+                  optional);
+    archive.array("sweep/heldout_objective", {"k"}, sweep.heldout_objective,
+                  {"objective on the test split", objective_units, ""}, optional);
+    archive.array("sweep/heldout_gain", {"k"}, sweep.heldout_gain,
+                  {"mean gain on the test split", "1", detail::gain_undefined}, optional);
+    archive.array("sweep/evaluations", {"k"}, sweep.evaluations,
+                  {"units (task, merged adapter) that no other k had asked for before", "1", ""},
+                  optional);
+    archive.array("sweep/assignment", {"k", "task"}, sweep.assignment,
+                  {"cluster of the task", "1", "0-based"}, required);
+    archive.scalar("sweep/knee", sweep.knee,
+                   {"number of clusters at the bend of the curve", "1", ""});
+  }
 }
 
 }  // namespace d2c::results

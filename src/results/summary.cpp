@@ -188,9 +188,37 @@ std::string comparison(const RunResults& run) {
   return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
 }
 
+/// A cell of a column that may be empty.
+std::string optional_cell(const std::vector<double>& values, std::size_t i, int decimals) {
+  return i < values.size() ? show(values[i], decimals) : "-";
+}
+
 template <class Values>
 std::string integer(const Values& values, std::size_t i) {
   return i < values.size() ? std::to_string(values[i]) : "-";
+}
+
+std::string sweep(const RunResults& run) {
+  const SweepTable& rows = run.sweep;
+  if (rows.k.empty()) return "";
+  Table table({{"K"},
+               {"objective"},
+               {"verify"},
+               {"test"},
+               {"gain"},
+               {"test gain"},
+               {"evaluations"},
+               {"", Align::left}});
+  for (std::size_t i = 0; i < rows.k.size(); ++i) {
+    const bool knee = rows.k[i] == rows.knee;
+    const bool chosen = rows.k[i] == run.n_clusters;
+    const char* mark = knee && chosen ? "knee, chosen" : knee ? "knee" : chosen ? "chosen" : "";
+    table.add({std::to_string(rows.k[i]), show(rows.objective[i], 6),
+               optional_cell(rows.verify_objective, i, 6),
+               optional_cell(rows.heldout_objective, i, 6), optional_cell(rows.gain, i, 3),
+               optional_cell(rows.heldout_gain, i, 3), integer(rows.evaluations, i), mark});
+  }
+  return "\nnumbers of clusters that were tried\n" + table.render(40);
 }
 
 std::string iterations(const RunResults& run) {
@@ -245,7 +273,7 @@ std::string work(const RunResults& run) {
 
 std::string print_summary(const RunResults& results) {
   return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
-         iterations(results) + restarts(results) + timing(results) + work(results);
+         sweep(results) + iterations(results) + restarts(results) + timing(results) + work(results);
 }
 
 }  // namespace d2c::results

@@ -62,6 +62,41 @@ class BadInput(Case):
     def test_unknown_search(self):
         self.run_fails(2, ["nonsense", "kmeans_trimmed"], "--search", "nonsense")
 
+    def test_numbers_of_clusters_that_are_none(self):
+        for text in ("x", "5..", "..3", "5..3", "3,", "", "2.5", "99999999999"):
+            self.run_fails(2, ["-K", f"'{text}'"], k=text)
+        self.run_fails(2, ["-K", "at least 1"], k="0..3")
+        self.run_fails(2, ["-K is 5", "4 tasks"], k="1..5")
+        self.run_fails(2, ["--sweep-pick"], "--sweep-pick", 4, k="1..3")
+        self.run_fails(2, ["--search auto", "d2c compare"], "--search", "d2c", k="1..3")
+        self.run_fails(2, ["-K and --budget-mb"], "--budget-mb", 4)
+
+    def test_constraints_that_cannot_be_used(self):
+        names = [task["name"] for task in self.manifest["tasks"]]
+        a, b, c, d = names
+        rules = self.folder / "rules.json"
+        for content, code, words in (
+                ([], 3, ["is not an object"]),
+                ({"apart ": []}, 3, ["apart ", "not a field"]),
+                ({"apart": {}}, 3, ["apart", "is not a list"]),
+                ({"apart": [[a]]}, 3, ["apart[0]", "at least two"]),
+                ({"together": [[a, b], [c, "nobody"]]}, 3, ["together[1][1]", "nobody"]),
+                ({"together": [[a, 7]]}, 3, ["together[0][1]", "7"]),
+                ({"together": [[a, a]]}, 3, ["together[0][1]", "again"]),
+                ({"together": [[a, b], [b, c]], "apart": [[d, b], [a, c]]}, 3, ["apart[1]", a, c]),
+                ({"apart": [[a, b, c]]}, 2, ["no partition"])):
+            rules.write_text(json.dumps(content))
+            # Refused before any adapter is opened.
+            self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")
+            self.run_fails(code, words, "--constraints", rules)
+        rules.write_text("{")
+        self.run_fails(3, ["rules.json", "not valid JSON"], "--constraints", rules)
+        self.run_fails(3, ["absent.json"], "--constraints", self.folder / "absent.json")
+        self.run_fails(2, ["2 clusters of at most 1"], "--max-cluster-size", 1)
+        self.run_fails(2, ["at least 3 and at most 2"], "--max-cluster-size", 2,
+                       "--min-cluster-size", 3)
+        self.run_fails(2, ["--min-cluster-size"], "--min-cluster-size", 0)
+
     def test_more_examples_kept_from_the_search_than_there_are(self):
         self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
         self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],

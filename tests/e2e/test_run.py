@@ -4,7 +4,8 @@ import signal
 import subprocess
 import unittest
 
-from harness import (BINARY, Case, DEMO, demo_manifest, environment, h5py, numpy, write_manifest)
+from harness import (BINARY, Case, DEMO, demo_manifest, environment, h5py, numpy,
+                     read_safetensors, write_manifest)
 
 
 class Run(Case):
@@ -171,6 +172,76 @@ class Run(Case):
             self.assertEqual(list(file["verify/n_examples"]), [1] * 6)
         shown = self.succeed("inspect", kept / "results.h5").stdout
         self.assertIn("verify gain", shown)
+
+    def test_several_numbers_of_clusters_give_a_curve_and_the_result_of_the_knee(self):
+        tasks = demo_manifest()["tasks"]
+        manifest = demo_manifest()
+        manifest["tasks"] = [task for task in tasks if task["name"].split("_")[0] in
+                             ("echo", "plural", "rotate")][::2]
+        path = write_manifest(self.folder / "part.json", manifest)
+        alone = self.run_demo("alone", "--verify-examples", 2, manifest=path, k="1..5")
+        ranks = self.run_demo("ranks3", "--verify-examples", 2, manifest=path, k="1..5", ranks=3)
+        self.assert_same_bits(alone, ranks)
+        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
+            sweep = file["sweep"]
+            for name in sweep:
+                self.assertEqual(sweep[name][...].tobytes() if name != "task" else b"",
+                                 other["sweep"][name][...].tobytes() if name != "task" else b"", name)
+            self.assertEqual(list(sweep["k"]), [1, 2, 3, 4, 5])
+            self.assertTrue((numpy.diff(sweep["objective"]) <= 0).all())
+            self.assertEqual(sweep["knee"][()], 3)
+            self.assertEqual(file["result/size"].shape, (3,))
+            numpy.testing.assert_array_equal(sweep["assignment"][2], file["result/assignment"])
+            self.assertEqual(sweep["objective"][2], file["result/objective"][()])
+            self.assertAlmostEqual(sweep["heldout_objective"][2], file["heldout/objective"][()], 12)
+            self.assertAlmostEqual(sweep["verify_objective"][2], file["verify/objective"][()], 12)
+            self.assertAlmostEqual(sweep["heldout_gain"][2], numpy.mean(file["heldout/gain"]), 12)
+            self.assertAlmostEqual(sweep["gain"][2], numpy.mean(file["result/gain"]), 12)
+        self.assertEqual(len(list((alone / "merged").iterdir())), 3)
+        self.assertIn("knee, chosen", self.succeed("inspect", alone / "results.h5").stdout)
+        picked = self.run_demo("picked", "--sweep-pick", 2, manifest=path, k="2,4")
+        with h5py.File(picked / "results.h5") as file:
+            self.assertEqual(list(file["sweep/k"]), [2, 4])
+            self.assertEqual(file["result/size"].shape, (2,))
+
+    def test_budget_has_room_for_the_adapters_that_are_written(self):
+        path = write_manifest(self.folder / "small.json", demo_manifest(4))
+        one = self.run_demo("one", manifest=path, k=1)
+        file = one / "merged" / "cluster_00" / "adapter_model.safetensors"
+        header, data = read_safetensors(file)
+        size = len(data) / 1e6
+        for room, k in ((1.0, 1), (2.99, 2), (100, 4)):
+            output = self.folder / f"room{k}"
+            completed = self.succeed("run", path, "--budget-mb", room * size + 1e-7, "--output", output)
+            self.assertIn(f"K = {k}: a merged adapter takes {size:.3f}", completed.stderr)
+            self.assertEqual(len(list((output / "merged").iterdir())), k)
+            plan = self.succeed("plan", path, "--budget-mb", room * size + 1e-7)
+            self.assertIn(f"K = {k}", plan.stdout)
+        for extra, words in (([], ["--budget-mb", f"{size:.3f} MB"]), (["--method", "cat"], ["cat"])):
+            self.fail_with(2, words, "run", path, "--budget-mb", 0.9 * size, *extra, "--output",
+                           self.folder / "none", ranks=2)
+
+    def test_constraints_are_obeyed(self):
+        path = write_manifest(self.folder / "part.json", demo_manifest(10))
+        free = self.run_demo("free", manifest=path, k=2)
+        names = [task["name"] for task in demo_manifest(10)["tasks"]]
+        with h5py.File(free / "results.h5") as file:
+            found = file["result/assignment"][...]
+        first, second = (int(t) for t in numpy.flatnonzero(found == found[0])[:2])
+        other = int(numpy.flatnonzero(found != found[0])[0])
+        rules = self.folder / "rules.json"
+        rules.write_text(json.dumps({"together": [[names[first], names[other]]],
+                                     "apart": [[names[first], names[second]]]}))
+        for search in ("auto", "d2c", "kmeans", "random"):
+            output = self.run_demo(search, "--constraints", rules, "--max-cluster-size", 6,
+                                   "--min-cluster-size", 4, "--search", search, manifest=path, k=2,
+                                   ranks=2)
+            with h5py.File(output / "results.h5") as file:
+                assignment = file["result/assignment"][...]
+            self.assertEqual(assignment[first], assignment[other], search)
+            self.assertNotEqual(assignment[first], assignment[second], search)
+            self.assertLessEqual(max(numpy.bincount(assignment)), 6, search)
+            self.assertGreaterEqual(min(numpy.bincount(assignment)), 4, search)
 
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""

@@ -17,4 +17,8 @@ struct Constraints {
   }
 };
 
+/// Looks for a partition into at most k clusters that obeys them, without any loss.
+/// @throws UsageError if they contradict each other or no partition was found
+void check_constraints(const Constraints& constraints, int n_tasks, int k);
+
 }  // namespace d2c::cluster

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -7,23 +8,28 @@
 
 namespace d2c::cluster {
 
-/// The best partitions found for every number of clusters.
+/// The best partitions found for several numbers of clusters.
 struct Sweep {
-  int first_k = 1;                    ///< above 1 where constraints rule out fewer clusters
-  std::vector<SearchResult> results;  ///< for k = first_k, ...; fewer than asked for if stopped
-  int knee = 1;                       ///< number of clusters at the bend of the curve
-  CachedOracle::Counts counts;        ///< of the whole sweep
+  std::vector<int> k;                     ///< ascending; those that constraints rule out are absent
+  std::vector<SearchResult> results;      ///< per k; fewer than asked for if stopped
+  std::vector<std::int64_t> evaluations;  ///< per k: entries that were new when it was searched
+  std::size_t knee = 0;                   ///< index of the bend of the curve
+  CachedOracle::Counts counts;            ///< of the whole sweep
   [[nodiscard]] std::vector<double> objectives() const;
 };
 
-/// `auto` for k = 1 .. options.k over one cache: upwards from the best of k - 1 with a cluster
-/// split, then downwards from the best of k + 1 with two merged. The objective never rises with k.
-/// @param options  `k` is the largest number of clusters; the budget is for each k and direction
+/// `auto` for every k asked for over one cache: upwards from the best of the k before with a
+/// cluster split, then downwards from the best of k + 1 with two merged. The objective never rises
+/// with k.
+/// @param ks       ascending, distinct, at least one
+/// @param options  `k` and `starts` are not read; the budget is for each k and direction
 /// @throws UsageError if no number of clusters meets the constraints
-[[nodiscard]] Sweep sweep_k(const Problem& problem, const SearchOptions& options);
+[[nodiscard]] Sweep sweep_k(const Problem& problem, const SearchOptions& options,
+                            std::span<const int> ks);
 
 /// Index of the point of a falling curve farthest below the line from its first to its last point.
 /// Source: Satopaa, Albrecht, Irwin, Raghavan, "Finding a 'kneedle' in a haystack", ICDCS 2011.
-[[nodiscard]] std::size_t knee_of(std::span<const double> objectives);
+/// @param ks  ascending, one per objective
+[[nodiscard]] std::size_t knee_of(std::span<const int> ks, std::span<const double> objectives);
 
 }  // namespace d2c::cluster

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "d2c/cluster/objective.hpp"
 #include "d2c/comm/work_queues.hpp"
@@ -29,7 +30,13 @@ struct RunOptions {
   std::filesystem::path output;    ///< folder; made if absent
   bool overwrite = false;          ///< replace an earlier job's results in `output`
 
-  int k = 0;  ///< clusters at most; must be given
+  int k = 0;               ///< clusters at most; the largest of `ks` where there are some
+  std::vector<int> ks;     ///< numbers of clusters to try, ascending; empty = k alone
+  int sweep_pick = 0;      ///< the one of `ks` that is the result; 0 = the knee of the curve
+  double budget_mb = 0.0;  ///< room for merged adapters, 10^6 bytes, that decides k; 0 = k is given
+  std::filesystem::path constraints;  ///< JSON file: tasks together or apart; empty = none
+  int min_cluster_size = 1;           ///< tasks
+  int max_cluster_size = 0;           ///< tasks; 0 = no limit
   std::string search = "auto";
   std::uint64_t seed = 0;
   int restarts = 10;
@@ -67,12 +74,15 @@ void validate(const RunOptions& options);
 void validate_search(const RunOptions& options);
 /// Checks K against the number of tasks. @throws UsageError
 void validate(const RunOptions& options, int n_tasks);
+/// The options of clustering that hold for any number of clusters.
+void validate_clustering(const RunOptions& options);
 
 /// All options as JSON, in a fixed order.
 [[nodiscard]] std::string to_json(const RunOptions& options);
 
 /// Hash (16 hex digits) of the options and inputs that decide the numbers: not of output places,
 /// threads or memory caps.
-[[nodiscard]] std::string config_hash(const RunOptions& options, const std::string& manifest_json);
+/// @param input  the manifest and the constraints, as text
+[[nodiscard]] std::string config_hash(const RunOptions& options, const std::string& input);
 
 }  // namespace d2c::driver

@@ -62,6 +62,7 @@ struct Method {
   bool uses_majority_sign = false;
   bool uses_seed = false;
   bool mixed_ranks = false;  ///< members may have different ranks
+  bool adds_ranks = false;   ///< the rank of the result is the sum of those of its members
   MergeFunction function = nullptr;
   CostFunction cost = nullptr;
   StreamFunction stream = nullptr;  ///< null = needs all members at hand

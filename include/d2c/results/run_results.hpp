@@ -108,6 +108,19 @@ struct Curve {
   std::vector<double> seconds;  ///< since the start of the search
 };
 
+/// The best partition for several numbers of clusters, [k]. Empty unless several were tried.
+struct SweepTable {
+  std::vector<int> k;                     ///< ascending
+  std::vector<double> objective;          ///< required
+  std::vector<double> gain;               ///< weighted mean over tasks
+  std::vector<double> verify_objective;   ///< on examples kept from the search
+  std::vector<double> heldout_objective;  ///< on the test split
+  std::vector<double> heldout_gain;       ///< weighted mean over tasks
+  std::vector<std::int64_t> evaluations;  ///< units asked for that no other k had asked for before
+  std::vector<int> assignment;            ///< [k, task], required
+  int knee = 0;                           ///< k at the bend of the curve
+};
+
 /// A run. Groups that are empty or unset are absent from the file.
 struct RunResults {
   Provenance provenance;
@@ -126,6 +139,7 @@ struct RunResults {
   Timing timing;
   EvaluationCounts evaluations;
   Curve curve;
+  SweepTable sweep;
 };
 
 /// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.

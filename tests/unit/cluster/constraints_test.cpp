@@ -98,5 +98,15 @@ TEST(Constraints, AnImpossibleSetIsRefused) {
   D2C_EXPECT_ERROR((void)run("own", points, {.together = {{0, 1}}}, 2), UsageError, "own");
 }
 
+TEST(Constraints, AreCheckedWithoutASearch) {
+  check_constraints({}, 4, 2);
+  check_constraints({.max_size = 2, .together = {{0, 1}}, .apart = {{0, 2}}}, 4, 2);
+  D2C_EXPECT_ERROR(check_constraints({.max_size = 1}, 4, 2), UsageError, "2 clusters of at most 1");
+  D2C_EXPECT_ERROR(check_constraints({.together = {{0, 1}}, .apart = {{0, 1}}}, 4, 2), UsageError,
+                   "together and apart");
+  D2C_EXPECT_ERROR(check_constraints({.apart = {{0, 1}, {1, 2}, {0, 2}}}, 4, 2), UsageError,
+                   "no partition");
+}
+
 }  // namespace
 }  // namespace d2c::cluster

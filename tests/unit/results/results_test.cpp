@@ -99,6 +99,15 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.baselines, b.baselines);
   expect_same(a.verify, b.verify);
   expect_same(a.heldout, b.heldout);
+  expect_same(a.sweep.k, b.sweep.k);
+  expect_same(a.sweep.objective, b.sweep.objective);
+  expect_same(a.sweep.gain, b.sweep.gain);
+  expect_same(a.sweep.verify_objective, b.sweep.verify_objective);
+  expect_same(a.sweep.heldout_objective, b.sweep.heldout_objective);
+  expect_same(a.sweep.heldout_gain, b.sweep.heldout_gain);
+  expect_same(a.sweep.evaluations, b.sweep.evaluations);
+  expect_same(a.sweep.assignment, b.sweep.assignment);
+  EXPECT_EQ(a.sweep.knee, b.sweep.knee);
   expect_same(a.timing.phase, b.timing.phase);
   expect_same(a.timing.min, b.timing.min);
   expect_same(a.timing.mean, b.timing.mean);
