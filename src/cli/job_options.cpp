@@ -1,5 +1,6 @@
 #include "job_options.hpp"
 
+#include <charconv>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -51,6 +52,22 @@ void read_cluster_counts(const po::variables_map& values, driver::RunOptions& op
   std::vector<int> ks = parse_numbers("-K", values["-K"].as<std::string>());
   options.k = ks.back();
   if (ks.size() > 1) options.ks = std::move(ks);
+}
+
+/// --scale and --member-weights.
+void read_refinement(const po::variables_map& values, driver::RunOptions& options) {
+  const auto& scale = values["scale"].as<std::string>();
+  options.tune_scale = scale == "auto";
+  if (!options.tune_scale) {
+    const auto [end, error] =
+        std::from_chars(scale.data(), scale.data() + scale.size(), options.scale);
+    if (error != std::errc() || end != scale.data() + scale.size()) {
+      throw UsageError({fmt::format("--scale does not take '{}'", scale),
+                        "it is a factor on the merged update",
+                        "give a number such as 1.5, or auto"});
+    }
+  }
+  options.tune_weights = choice<bool>(values, "member-weights", {{"equal", false}, {"auto", true}});
 }
 
 }  // namespace
@@ -152,8 +169,17 @@ std::vector<po::options_description> job_option_groups() {
   // clang-format on
 
   po::options_description merging("Merging", kHelpWidth);
-  add_merge_options(merging, defaults.merge_method,
-                    ", medoid (no merging: the member that serves its cluster best)");
+  add_merge_options(
+      merging, defaults.merge_method,
+      ", medoid (no merging: the member that serves its cluster best), auto (average, and "
+      "after the search the best of several for each cluster)");
+  // clang-format off
+  merging.add_options()
+      ("scale", po::value<std::string>()->default_value("1"),
+       "factor on merged updates, or auto: 1 while clusters are searched, then a line search for each cluster")
+      ("member-weights", po::value<std::string>()->default_value("equal"),
+       "equal, or auto: after the search, the weights of each cluster's members are fitted");
+  // clang-format on
 
   po::options_description machine("Machine", kHelpWidth);
   // clang-format off
@@ -204,6 +230,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.merge_method = values["method"].as<std::string>();
   options.merge = merge_options(values);
   options.merged_dtype = merged_dtype(values);
+  read_refinement(values, options);
   options.threads = values["threads"].as<int>();
   options.weights = weight_choice(values);
   options.batch_tokens = values["batch-tokens"].as<Index>();

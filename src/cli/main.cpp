@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::array kCommands{
     Command{"run", "cluster and merge adapters: the job, also under mpirun or srun", run_command},
+    Command{"compare", "searches, merge methods and K side by side, over one cache",
+            compare_command},
     Command{"plan", "check every input of a job and tell what it will take", plan_command},
     Command{"evaluate", "loss of a model or adapter on a file of examples", evaluate_command},
     Command{"merge", "merge adapters into one, without clustering", merge_command},

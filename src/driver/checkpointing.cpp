@@ -51,10 +51,10 @@ std::vector<Entry> unpack(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-Checkpointing::Checkpointing(comm::Communicator& comm, const RunOptions& options, std::string hash,
-                             std::function<void(const std::string&)> log)
+Checkpointing::Checkpointing(comm::Communicator& comm, const RunOptions& options, fs::path file,
+                             std::string hash, std::function<void(const std::string&)> log)
     : comm_(comm),
-      file_(options.output / "checkpoint.h5"),
+      file_(std::move(file)),
       hash_(std::move(hash)),
       period_seconds_(options.checkpoint_minutes * 60),
       limit_seconds_(options.max_hours * 3600),
@@ -94,11 +94,12 @@ bool Checkpointing::stop(const cluster::CachedOracle& cache) {
   stopped_by_signal_ = votes[0] > 0;
   stopped_ = stopped_by_signal_ || votes[1] > 0;
   const bool due = period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
-  if (comm_.is_root() && (stopped_by_signal_ || due)) write(cache);
+  if (stopped_by_signal_ || due) save(cache);
   return stopped_;
 }
 
-void Checkpointing::write(const cluster::CachedOracle& cache) {
+void Checkpointing::save(const cluster::CachedOracle& cache) {
+  if (!comm_.is_root()) return;
   results::Checkpoint checkpoint;
   checkpoint.config_hash = hash_;
   checkpoint.n_folds = cache.n_folds();

@@ -16,9 +16,10 @@ namespace d2c::driver {
 /// measuring.
 class Checkpointing {
  public:
+  /// @param file  of the checkpoint
   /// @param hash  of the job (config_hash): a checkpoint of another job is refused
-  Checkpointing(comm::Communicator& comm, const RunOptions& options, std::string hash,
-                std::function<void(const std::string&)> log);
+  Checkpointing(comm::Communicator& comm, const RunOptions& options, std::filesystem::path file,
+                std::string hash, std::function<void(const std::string&)> log);
 
   /// Restores the losses of an earlier, unfinished run of this job. Collective.
   /// @throws InputError if there is a checkpoint that cannot be used
@@ -26,14 +27,14 @@ class Checkpointing {
   /// Asked between the steps of a search: whether it shall end now, because of a signal or the time
   /// limit. Writes a checkpoint when one is due. Collective.
   [[nodiscard]] bool stop(const cluster::CachedOracle& cache);
+  /// Writes a checkpoint now, on rank 0.
+  void save(const cluster::CachedOracle& cache);
   /// Whether a signal ended the search; its state is on disk then.
   [[nodiscard]] bool stopped_by_signal() const { return stopped_by_signal_; }
   /// Forgets the checkpoints of a finished job.
   void remove() const;
 
  private:
-  void write(const cluster::CachedOracle& cache);
-
   comm::Communicator& comm_;
   std::filesystem::path file_;
   std::string hash_;

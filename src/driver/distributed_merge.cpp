@@ -28,21 +28,21 @@ constexpr double kMostMemberBytes = 4.0 * (1 << 30);
 
 /// The same on every rank. @throws InputError
 void check_members_fit(const AdapterStore& store, const MergePlan& plan,
-                       std::span<const Unit> units) {
-  if (!merge::holds_all_members(*plan.method, plan.options)) return;
-  const auto bytes = [](const Unit& unit) {
-    return static_cast<double>(unit.shape.total_rank) *
-           static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
-  };
-  const Unit& largest = *std::ranges::max_element(units, {}, bytes);
-  if (bytes(largest) <= kMostMemberBytes) return;
-  throw InputError(
-      {{}, store.modules()[static_cast<std::size_t>(largest.module)].name},
-      {fmt::format("the factors of {} adapters are {:.1f} GiB, more than {:.0f}",
-                   largest.shape.members, bytes(largest) / (1 << 30), kMostMemberBytes / (1 << 30)),
-       fmt::format("the method '{}' needs all members of a module at a time on one rank",
-                   plan.method->name),
-       "choose average or one of the methods that work on A and B apart"});
+                       std::span<const MergeRequest> requests, std::span<const Unit> units) {
+  for (const Unit& unit : units) {
+    const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);
+    if (!merge::holds_all_members(*way.method, way.options)) continue;
+    const double bytes = static_cast<double>(unit.shape.total_rank) *
+                         static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
+    if (bytes <= kMostMemberBytes) continue;
+    throw InputError(
+        {{}, store.modules()[static_cast<std::size_t>(unit.module)].name},
+        {fmt::format("the factors of {} adapters are {:.1f} GiB, more than {:.0f}",
+                     unit.shape.members, bytes / (1 << 30), kMostMemberBytes / (1 << 30)),
+         fmt::format("the method '{}' needs all members of a module at a time on one rank",
+                     way.method->name),
+         "choose average or one of the methods that work on A and B apart"});
+  }
 }
 
 /// The units of all requests, spread over the ranks by cost.
@@ -63,19 +63,19 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
       }
       if (shape.members == 0) continue;
       units.push_back({static_cast<int>(q), module, 0, shape});
-      costs.push_back(plan.method->cost(shape));
+      costs.push_back(plan.way(requests[q].way).method->cost(shape));
     }
   }
-  if (!units.empty()) check_members_fit(store, plan, units);
+  check_members_fit(store, plan, requests, units);
   const auto owners = comm::balance(costs, n_ranks);
   for (std::size_t u = 0; u < units.size(); ++u) units[u].rank = owners[u];
   return units;
 }
 
 /// Largest rank that a merged module can have.
-Index largest_merged_rank(const MergePlan& plan, const merge::UnitShape& shape) {
-  return plan.method->adds_ranks ? shape.total_rank
-                                 : std::max(shape.largest_rank, plan.options.merged_rank);
+Index largest_merged_rank(const MergeWay& way, const merge::UnitShape& shape) {
+  return way.method->adds_ranks ? shape.total_rank
+                                : std::max(shape.largest_rank, way.options.merged_rank);
 }
 
 /// A member on its way into the merge of a unit.
@@ -176,9 +176,10 @@ class OwnMerges {
     const Unit& unit = units_[step.unit];
     const auto& request = requests_[static_cast<std::size_t>(unit.request)];
     if (taken_ == 0) {
-      current_ = merge::start_merge(*plan_.method,
+      const MergeWay way = plan_.way(request.way);
+      current_ = merge::start_merge(*way.method,
                                     store_.modules()[static_cast<std::size_t>(unit.module)].name,
-                                    unit.shape, plan_.options);
+                                    unit.shape, way.options);
     }
     const int adapter = request.adapters[step.member];
     const auto factors_of_member = store_.find(adapter, unit.module, received);
@@ -188,6 +189,11 @@ class OwnMerges {
     lora::Factors factors = current_->finish();
     current_.reset();
     taken_ = 0;
+    if (request.scale != 1.0) {
+      for (float& value : factors.b.values()) {
+        value = static_cast<float>(request.scale * static_cast<double>(value));
+      }
+    }
     round_to(plan_.stored_dtype, factors.a.values());
     round_to(plan_.stored_dtype, factors.b.values());
     merged_.write(step.unit, factors);
@@ -210,7 +216,7 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
   std::uint64_t bytes = 0;
   for (const Unit& unit : plan_units(store, plan, std::span(&request, 1), 1)) {
     bytes += MergedArena::bytes_of(store.modules()[static_cast<std::size_t>(unit.module)],
-                                   largest_merged_rank(plan, unit.shape));
+                                   largest_merged_rank(plan.way(request.way), unit.shape));
   }
   return bytes;
 }
@@ -221,7 +227,8 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store, cons
   const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
   std::vector<MergedArena::Part> parts;
   for (const Unit& unit : units) {
-    parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(plan, unit.shape)});
+    const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);
+    parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(way, unit.shape)});
   }
   {
     const auto timer = timers.scope("exchange");

@@ -29,7 +29,23 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   if (plan_.representative == Representative::merged) return members_of(set);
-  return {{medoids_.at(set)}, {1.0}};
+  return {{medoids_.at(set)}, {1.0}, plan_.scale};
+}
+
+MergeRequest DistributedOracle::request_for(const cluster::Recipe& recipe) const {
+  MergeRequest request = request_for(recipe.members);
+  request.scale = recipe.scale;
+  request.way = recipe.method;
+  if (recipe.weights.empty()) return request;
+  std::map<int, double> weight_of_adapter;
+  for (std::size_t i = 0; i < recipe.members.size(); ++i) {
+    const auto task = static_cast<std::size_t>(recipe.members[i]);
+    weight_of_adapter[parts_.adapter_of_task[task]] += recipe.weights[i];
+  }
+  for (std::size_t i = 0; i < request.adapters.size(); ++i) {
+    request.weights[i] = weight_of_adapter.at(request.adapters[i]);
+  }
+  return request;
 }
 
 MergeRequest DistributedOracle::members_of(const TaskSet& set) const {
@@ -38,6 +54,7 @@ MergeRequest DistributedOracle::members_of(const TaskSet& set) const {
     tasks_of_adapter[parts_.adapter_of_task[static_cast<std::size_t>(task)]] += 1.0;
   }
   MergeRequest request;
+  request.scale = plan_.scale;
   for (const auto& [adapter, n] : tasks_of_adapter) {
     request.adapters.push_back(adapter);
     request.weights.push_back(n / static_cast<double>(set.size()));
@@ -51,7 +68,7 @@ std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
   std::vector<MergeRequest> requests;
   requests.reserve(sets.size());
   for (const TaskSet& set : sets) requests.push_back(request_for(set));
-  return measure(requests, queries, split);
+  return losses(requests, queries, split, part(split).folds);
 }
 
 void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {
@@ -65,12 +82,12 @@ void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {
         if (!single_losses_.emplace(std::pair(adapter, task), 0.0).second) continue;
         const auto [place, fresh] =
             single_of_adapter.emplace(adapter, static_cast<int>(singles.size()));
-        if (fresh) singles.push_back({{adapter}, {1.0}});
+        if (fresh) singles.push_back({{adapter}, {1.0}, plan_.scale});
         queries.push_back({place->second, task});
       }
     }
   }
-  const std::vector<double> values = measure(singles, queries, Split::few_shot);
+  const std::vector<double> values = losses(singles, queries, Split::few_shot, folds_);
   const auto n = static_cast<std::size_t>(n_folds());
   for (std::size_t q = 0; q < queries.size(); ++q) {
     const int adapter = singles[static_cast<std::size_t>(queries[q].set)].adapters.front();
@@ -106,15 +123,17 @@ double DistributedOracle::mean_to_choose_by(int task, const double* fold_losses)
   return sum / total;
 }
 
-std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> requests,
-                                               std::span<const Query> queries, Split split) {
+std::vector<double> DistributedOracle::losses(std::span<const MergeRequest> requests,
+                                              std::span<const Query> queries, Split split,
+                                              cluster::ExampleFolds folds) {
+  const Part part{split, folds};
   std::vector<std::vector<std::size_t>> queries_of(requests.size());
   std::vector<int> task_of;
   for (std::size_t q = 0; q < queries.size(); ++q) {
     task_of.push_back(queries[q].task);
     queries_of[static_cast<std::size_t>(queries[q].set)].push_back(q);
   }
-  Measured measured(queries.size(), folds_of(split).n_folds());
+  Measured measured(queries.size(), part.n_folds());
   for (std::size_t begin = 0; begin < requests.size();) {
     std::uint64_t bytes = 0;
     std::size_t end = begin;
@@ -138,7 +157,7 @@ std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> req
       }
     }
     measure_units(
-        std::move(units), split,
+        std::move(units), part,
         [&](int index) {
           const lora::FactorMap adapter = arena_.adapter(index);
           parts_.evaluator.use(&adapter);
@@ -146,17 +165,17 @@ std::vector<double> DistributedOracle::measure(std::span<const MergeRequest> req
         measured);
     begin = end;
   }
-  return combine(std::move(measured), split, task_of);
+  return combine(std::move(measured), part, task_of);
 }
 
-void DistributedOracle::measure_units(std::vector<Unit> units, Split split,
+void DistributedOracle::measure_units(std::vector<Unit> units, const Part& part,
                                       const std::function<void(int)>& use, Measured& measured) {
   // Cut in the order of tasks, so that a rank meets the same tasks again and again; within a piece
   // by adapter, so that each is made ready once.
   std::ranges::stable_sort(units, {}, &Unit::task);
   std::vector<double> costs;
   costs.reserve(units.size());
-  for (const Unit& unit : units) costs.push_back(costs_(unit.task, split));
+  for (const Unit& unit : units) costs.push_back(costs_(unit.task, part.split));
   const std::vector<std::uint32_t> piece_begin = comm::cut(costs, parts_.comm.size());
   for (std::size_t rank = 0; rank + 1 < piece_begin.size(); ++rank) {
     std::ranges::stable_sort(units.begin() + piece_begin[rank],
@@ -174,17 +193,16 @@ void DistributedOracle::measure_units(std::vector<Unit> units, Split split,
     const Unit& unit = units[*item];
     if (unit.adapter != in_use) use(unit.adapter);
     in_use = unit.adapter;
-    measure_unit(unit, split, measured);
+    measure_unit(unit, part, measured);
   }
   wait_for([&] { queues_.close(); });
 }
 
-void DistributedOracle::measure_unit(const Unit& unit, Split split, Measured& measured) {
+void DistributedOracle::measure_unit(const Unit& unit, const Part& part, Measured& measured) {
   const double begin = thread_cpu_seconds();
-  const PackedTask& packed = parts_.tasks.packed(unit.task, split);
-  const cluster::ExampleFolds folds = folds_of(split);
-  const std::vector<int> fold_of = folds.of(packed.n_examples);
-  std::vector<double> examples(static_cast<std::size_t>(folds.n_folds()), 0.0);
+  const PackedTask& packed = parts_.tasks.packed(unit.task, part.split);
+  const std::vector<int> fold_of = part.folds.of(packed.n_examples);
+  std::vector<double> examples(part.n_folds(), 0.0);
   double* values = &measured.losses[unit.entry * examples.size()];
   std::size_t example = 0;
   for (const double loss : parts_.evaluator.example_losses(packed.batches, packed.n_examples)) {
@@ -198,18 +216,18 @@ void DistributedOracle::measure_unit(const Unit& unit, Split split, Measured& me
   measured.seconds[unit.entry] = thread_cpu_seconds() - begin;
 }
 
-std::vector<double> DistributedOracle::combine(Measured measured, Split split,
+std::vector<double> DistributedOracle::combine(Measured measured, const Part& part,
                                                std::span<const int> task_of) {
   {
     const auto timer = parts_.timers.scope("reduce");
     parts_.comm.sum(measured.losses);
     parts_.comm.sum(measured.seconds);
   }
-  const auto n_folds = static_cast<std::size_t>(folds_of(split).n_folds());
+  const std::size_t n_folds = part.n_folds();
   for (std::size_t entry = 0; entry < task_of.size(); ++entry) {
     const int task = task_of[entry];
     const std::span<double> losses = std::span(measured.losses).subspan(entry * n_folds, n_folds);
-    if (parts_.tasks.facts(task, split).n_examples == 0) {
+    if (parts_.tasks.facts(task, part.split).n_examples == 0) {
       std::ranges::fill(losses, std::numeric_limits<double>::quiet_NaN());
       continue;
     }
@@ -218,7 +236,7 @@ std::vector<double> DistributedOracle::combine(Measured measured, Split split,
                             "no cluster can be chosen for it",
                             "check its adapter and the base model with `d2c evaluate`"});
     }
-    costs_.add(task, split, measured.seconds[entry]);
+    costs_.add(task, part.split, measured.seconds[entry]);
   }
   return std::move(measured.losses);
 }
@@ -246,10 +264,11 @@ std::vector<double> DistributedOracle::base_losses(Split split) {
     if (parts_.tasks.facts(task, split).n_examples == 0) continue;
     units.push_back({0, task, static_cast<std::size_t>(task)});
   }
-  Measured measured(task_of.size(), folds_of(split).n_folds());
+  const Part part = this->part(split);
+  Measured measured(task_of.size(), part.n_folds());
   measure_units(
-      std::move(units), split, [&](int) { parts_.evaluator.use(nullptr); }, measured);
-  return combine(std::move(measured), split, task_of);
+      std::move(units), part, [&](int) { parts_.evaluator.use(nullptr); }, measured);
+  return combine(std::move(measured), part, task_of);
 }
 
 std::vector<double> DistributedOracle::own_losses(Split split) {
@@ -261,25 +280,25 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
     const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(task)];
     of_adapter[adapter].push_back({adapter, task, static_cast<std::size_t>(task)});
   }
-  Measured measured(task_of.size(), folds_of(split).n_folds());
+  const Part part = this->part(split);
+  Measured measured(task_of.size(), part.n_folds());
   {
     const auto timer = parts_.timers.scope("evaluate");
     for (const auto& [adapter, units] : of_adapter) {
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
       const lora::FactorMap factors = parts_.adapters.local(adapter);
       parts_.evaluator.use(&factors);
-      for (const Unit& unit : units) measure_unit(unit, split, measured);
+      for (const Unit& unit : units) measure_unit(unit, part, measured);
     }
   }
   {
     const auto timer = parts_.timers.scope("wait");
     parts_.comm.barrier();
   }
-  return combine(std::move(measured), split, task_of);
+  return combine(std::move(measured), part, task_of);
 }
 
-lora::FactorMap DistributedOracle::merged(const TaskSet& set) {
-  const MergeRequest request = request_for(set);
+lora::FactorMap DistributedOracle::merged(const MergeRequest& request) {
   merge_distributed(parts_.comm, parts_.adapters, plan_, std::span(&request, 1), arena_,
                     parts_.timers);
   return arena_.adapter(0);

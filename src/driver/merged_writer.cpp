@@ -13,17 +13,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string model_card(const RunOptions& options, const Job& job,
-                       const results::RunResults& results, int cluster,
+std::string model_card(const Job& job, const results::RunResults& results, int cluster,
                        const MergeRequest& request) {
+  const auto at = static_cast<std::size_t>(cluster);
+  const std::string scale =
+      request.scale == 1.0 ? "" : fmt::format(", times {:.4g}", request.scale);
   std::string card = fmt::format(
       "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
       "# Merged adapter of cluster {}\n\n"
-      "Made by d2c {} (method `{}`) from {} adapter{}. Base model: `{}`.\n\n"
+      "Made by d2c {} (method `{}`{}) from {} adapter{}. Base model: `{}`.\n\n"
       "| task | adapter | weight | modules | loss here | own adapter | base model "
       "|\n|---|---|---|---|---|---|---|\n",
-      job.adapters->base_model(), cluster, version(), options.merge_method, request.adapters.size(),
-      request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
+      job.adapters->base_model(), cluster, version(), results.recipe.method[at], scale,
+      request.adapters.size(), request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
   for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
     if (results.result.assignment[task] != cluster) continue;
@@ -100,21 +102,19 @@ void MergedFolders::publish() const {
 }
 
 void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
-                  DistributedOracle& oracle, const results::RunResults& results,
-                  const MergedFolders& folders, results::ResultsWriter* writer) {
-  for (int cluster = 0; cluster < results.n_clusters; ++cluster) {
-    cluster::TaskSet members;
-    for (std::size_t task = 0; task < results.result.assignment.size(); ++task) {
-      if (results.result.assignment[task] == cluster) members.push_back(static_cast<int>(task));
-    }
-    if (members.empty()) continue;
-    const lora::FactorMap merged = oracle.merged(members);
+                  DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
+                  const results::RunResults& results, const MergedFolders& folders,
+                  results::ResultsWriter* writer) {
+  for (const cluster::Recipe& recipe : recipes) {
+    const int cluster = results.result.assignment[static_cast<std::size_t>(recipe.members.front())];
+    const MergeRequest request = oracle.request_for(recipe);
+    const lora::FactorMap merged = oracle.merged(request);
     comm::agree(comm, [&] {
       if (options.merged_output != MergedOutput::hdf5 && cluster % comm.size() == comm.rank()) {
         lora::WriteOptions write;
         write.dtype = oracle.stored_dtype();
         write.base_model = job.adapters->base_model();
-        write.card = model_card(options, job, results, cluster, oracle.request_for(members));
+        write.card = model_card(job, results, cluster, request);
         write.base = job.adapters->modules();
         lora::write_adapter(folders.partial() / cluster_folder(cluster), merged, write);
       }

@@ -35,10 +35,12 @@ class MergedFolders {
   bool prepared_ = false;
 };
 
-/// Merges each cluster once more and writes it: a PEFT folder (by the ranks in turn) and, where
-/// wanted, into the results file (by rank 0). Collective.
+/// Merges each cluster once more by its recipe and writes it: a PEFT folder (by the ranks in turn)
+/// and, where wanted, into the results file (by rank 0). Collective.
+/// @param recipes  of the clusters that are not empty
 void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
-                  DistributedOracle& oracle, const results::RunResults& results,
-                  const MergedFolders& folders, results::ResultsWriter* writer);
+                  DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
+                  const results::RunResults& results, const MergedFolders& folders,
+                  results::ResultsWriter* writer);
 
 }  // namespace d2c::driver

@@ -107,8 +107,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
 
   MergePlan merging;
   // A medoid is no larger than the result of `average`.
-  merging.method =
-      &merge::find_method(options.merge_method == medoid_method ? "average" : options.merge_method);
+  const bool by_name = options.merge_method != medoid_method && options.merge_method != auto_method;
+  merging.method = &merge::find_method(by_name ? options.merge_method : "average");
   merging.options = options.merge;
   MergeRequest all;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);

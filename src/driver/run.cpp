@@ -12,11 +12,13 @@
 #include "d2c/results/writer.hpp"
 
 #include "checkpointing.hpp"
+#include "figures.hpp"
 #include "job.hpp"
 #include "measure.hpp"
 #include "merged_writer.hpp"
 #include "phase_report.hpp"
 #include "record.hpp"
+#include "refine_clusters.hpp"
 #include "setup.hpp"
 #include "similarity.hpp"
 
@@ -34,6 +36,7 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
   }
   const std::string rounding = rounding_warning(job.model->model);
   if (!rounding.empty()) say(comm, context, "warning: " + rounding);
+  say(comm, context, job.adapters_note);
   const int n_modules = static_cast<int>(job.adapters->modules().size());
   int fewest = n_modules;
   int most = 0;
@@ -46,75 +49,6 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
                   job.adapters->n_adapters(),
                   fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most),
                   n_modules));
-}
-
-/// Everything that the losses of a job are measured with.
-struct Bench {
-  const RunOptions& options;
-  const Job& job;
-  DistributedOracle& oracle;
-  cluster::CachedOracle& cache;
-  const std::vector<double>& weights;
-  const MeasuredBaselines& few_shot;
-  const MeasuredBaselines& held_out;  ///< empty where no task has a test split
-};
-
-/// What the partition is worth on the examples that the search did not see. Collective.
-void describe_unseen(const Bench& bench, const cluster::SearchResult& search,
-                     results::RunResults& out) {
-  if (bench.options.verify_examples > 0) {
-    out.verify =
-        unseen(bench.options, bench.weights, search.partition, cluster::verify(bench.cache, search),
-               verify_part(bench.few_shot, bench.cache));
-    out.verify->n_examples.assign(out.tasks.name.size(), bench.options.verify_examples);
-  }
-  if (bench.held_out.empty()) return;
-  out.heldout = unseen(bench.options, bench.weights, search.partition,
-                       held_out_matrix(bench.oracle, search.partition), bench.held_out);
-  for (int task = 0; task < bench.job.tasks->n_tasks(); ++task) {
-    const TaskFacts& facts = bench.job.tasks->facts(task, Split::held_out);
-    out.heldout->n_examples.push_back(facts.n_examples);
-    out.heldout->n_tokens.push_back(facts.n_targets);
-  }
-}
-
-void describe_result(const cluster::SearchResult& search, results::RunResults& out) {
-  out.result.assignment = search.partition.assignment();
-  out.result.loss = search.loss.values;
-  out.result.objective = search.objective;
-  for (const int size : search.partition.sizes()) out.result.size.push_back(size);
-  Comparison comparison = compare(out.baselines, search.loss.of(search.partition));
-  out.result.gain = std::move(comparison.gain);
-  out.result.regret = std::move(comparison.regret);
-}
-
-/// The curve over K, on all parts of the examples. Collective.
-results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& sweep) {
-  const RunOptions& options = bench.options;
-  const results::Baselines chosen = chosen_part(bench.few_shot, bench.cache);
-  const results::Baselines kept = verify_part(bench.few_shot, bench.cache);
-  results::SweepTable table;
-  table.k = sweep.k;
-  table.objective = sweep.objectives();
-  table.evaluations = sweep.evaluations;
-  table.knee = sweep.k[sweep.knee];
-  for (const cluster::SearchResult& result : sweep.results) {
-    const cluster::Partition& partition = result.partition;
-    table.assignment.insert(table.assignment.end(), partition.assignment().begin(),
-                            partition.assignment().end());
-    table.gain.push_back(mean_gain(bench.weights, chosen, result.loss.of(partition)));
-    if (options.verify_examples > 0) {
-      table.verify_objective.push_back(
-          objective_of(options.objective, bench.weights, kept,
-                       cluster::verify(bench.cache, result).of(partition)));
-    }
-    if (bench.held_out.empty()) continue;
-    const auto loss = losses_of(bench.oracle, partition, Split::held_out);
-    table.heldout_objective.push_back(
-        objective_of(options.objective, bench.weights, bench.held_out, loss));
-    table.heldout_gain.push_back(mean_gain(bench.weights, bench.held_out, loss));
-  }
-  return table;
 }
 
 /// Index of the number of clusters that becomes the result.
@@ -185,7 +119,8 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   const std::vector<double> weights = task_weights(job.manifest);
   const cluster::Objective objective(options.objective, oracle.n_tasks(), weights,
                                      {out.baselines.at("base"), out.baselines.at("own")});
-  Checkpointing checkpointing(comm, options, out.provenance.config_hash, context.log);
+  Checkpointing checkpointing(comm, options, options.output / "checkpoint.h5",
+                              out.provenance.config_hash, context.log);
   checkpointing.resume(cache);
   ProgressLog progress(comm.is_root() ? context.log : nullptr);
   cluster::Problem problem{.oracle = cache, .objective = objective};
@@ -215,13 +150,23 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   }
   const Bench bench{options, job, oracle, cache, weights, few_shot, held_out};
   describe_search(search, progress, out);
-  describe_result(search, out);
-  describe_unseen(bench, search, out);
   if (sweep) out.sweep = describe_sweep(bench, *sweep);
+  std::vector<cluster::Recipe> recipes = recipes_of(search.partition, plan);
+  const cluster::RefineOptions refinement = refine_options(options, plan);
+  if (refines(refinement)) {
+    say(comm, context, "refining the merged adapter of each cluster");
+    const auto stages = refine_clusters(oracle, job, objective, recipes, refinement);
+    out.refine = describe_refinement(bench, stages);
+    recipes = stages.back().recipes;
+    describe_result(bench, measure_clusters(bench, search.partition, recipes), out);
+  } else {
+    describe_result(bench, measure_clusters(bench, search), out);
+  }
+  out.recipe = describe_recipes(plan, search.partition, recipes);
 
   {
     const auto timer = timers.scope("write");
-    write_merged(comm, options, job, oracle, out, folders, writer.get());
+    write_merged(comm, options, job, oracle, recipes, out, folders, writer.get());
   }
   const WorkCounts& work = oracle.work();
   out.evaluations.evaluated = work.units;

@@ -50,6 +50,9 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["density"] = options.merge.density;
   value["majority_sign_method"] =
       options.merge.majority_sign == merge::MajoritySign::total ? "total" : "frequency";
+  value["scale"] = options.scale;
+  value["tune_scale"] = options.tune_scale;
+  value["tune_weights"] = options.tune_weights;
   value["loss_on"] = options.loss_on == eval::LossOn::response ? "response" : "all";
   value["batch_tokens"] = options.batch_tokens;
   value["weights"] = name_of(options.weights);
@@ -101,7 +104,14 @@ void validate_clustering(const RunOptions& options) {
   require(options.ranks_per_node >= 0, "--ranks-per-node must not be negative", "", "");
   require(options.exchange_mib >= 1, "--exchange-mib must be at least 1", "", "");
   require(options.merged_mib >= 1, "--merged-mib must be at least 1", "", "");
-  if (options.merge_method != medoid_method) {
+  require(std::isfinite(options.scale) && options.scale > 0, "--scale must be a positive number",
+          "it is a factor on the merged update", "give a number such as 1.5, or auto");
+  require(!options.tune_weights || options.merge_method != medoid_method,
+          "--member-weights auto does not go with --method medoid",
+          "a medoid is one adapter as it is", "leave one of them out");
+  if (options.merge_method == auto_method) {
+    merge::validate(merge::find_method("average"), options.merge);
+  } else if (options.merge_method != medoid_method) {
     merge::validate(merge::find_method(options.merge_method), options.merge);
   }
 }

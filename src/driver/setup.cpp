@@ -1,6 +1,8 @@
 #include "setup.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -8,13 +10,31 @@
 
 namespace d2c::driver {
 
+namespace {
+
+/// What --method auto tries besides `average`. None forms a full update; all take mixed ranks.
+std::vector<MergeWay> portfolio(const merge::Options& options) {
+  std::vector<MergeWay> ways;
+  for (const auto& [name, density] : {std::pair{"core_tsv", 1.0}, std::pair{"core_ties", 0.5},
+                                      std::pair{"knots_ties", 0.5}, std::pair{"lego", 1.0}}) {
+    ways.push_back({&merge::find_method(name), options});
+    ways.back().options.density = density;
+  }
+  return ways;
+}
+
+}  // namespace
+
 MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
   MergePlan plan;
   const bool medoid = options.merge_method == medoid_method;
   plan.representative = medoid ? Representative::medoid : Representative::merged;
+  const bool several = options.merge_method == auto_method;
   // `cat` of one adapter is that adapter.
-  plan.method = &merge::find_method(medoid ? "cat" : options.merge_method);
+  plan.method = &merge::find_method(medoid ? "cat" : several ? "average" : options.merge_method);
   plan.options = options.merge;
+  if (several) plan.others = portfolio(options.merge);
+  plan.scale = options.scale;
   plan.stored_dtype = options.merged_dtype.value_or(adapters.widest_dtype());
   plan.exchange_bytes = options.exchange_mib << 20;
   return plan;
@@ -35,19 +55,23 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
 }
 
 std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {
-  std::uint64_t largest = 0;
-  if (plan.representative == Representative::medoid) {
+  // Sums over the modules: of the largest rank of all adapters, and of each adapter's rank.
+  std::uint64_t merged = 0;
+  std::vector<std::uint64_t> alone(static_cast<std::size_t>(adapters.n_adapters()), 0);
+  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+    const auto& shape = adapters.modules()[static_cast<std::size_t>(module)];
+    const auto row = static_cast<std::uint64_t>(shape.d_in + shape.d_out);
+    Index largest = 0;
     for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
-      largest = std::max(largest, adapters.bytes_of(adapter));
+      const Index rank = adapters.rank_of(adapter, module);
+      largest = std::max(largest, rank);
+      alone[static_cast<std::size_t>(adapter)] += static_cast<std::uint64_t>(rank) * row;
     }
-  } else {
-    MergeRequest all;
-    for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
-      all.adapters.push_back(adapter);
-    }
-    largest = merged_bytes(adapters, plan, all);
+    if (largest == 0) continue;
+    merged += static_cast<std::uint64_t>(std::max(largest, plan.options.merged_rank)) * row;
   }
-  return largest / sizeof(float) * size_of(plan.stored_dtype);
+  const bool medoid = plan.representative == Representative::medoid;
+  return (medoid ? std::ranges::max(alone) : merged) * size_of(plan.stored_dtype);
 }
 
 void settle_budget(RunOptions& options, const Job& job, const MergePlan& plan) {

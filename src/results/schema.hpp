@@ -260,6 +260,39 @@ void visit_schema(Archive& archive, Results& results) {
     archive.scalar("sweep/knee", sweep.knee,
                    {"number of clusters at the bend of the curve", "1", ""});
   }
+
+  auto& recipe = results.recipe;
+  if (archive.optional_group("recipe", !recipe.method.empty())) {
+    archive.local_scale("task", "recipe/task", tasks.name, task_meaning);
+    archive.array("recipe/method", {"cluster"}, recipe.method,
+                  {"how the members were merged", "", "empty: no members"}, required);
+    archive.array("recipe/scale", {"cluster"}, recipe.scale,
+                  {"factor on the merged update", "1", "NaN: no members"}, required);
+    archive.array("recipe/weight", {"task"}, recipe.weight,
+                  {"weight of the task's adapter in its cluster", "1", ""}, required);
+  }
+
+  auto& refine = results.refine;
+  if (archive.optional_group("refine", !refine.step.empty())) {
+    archive.scale("step", "refine/step", refine.step, {"what was refined", "", ""});
+    archive.array("refine/objective", {"step"}, refine.objective,
+                  {"objective after the step", objective_units, ""}, required);
+    archive.array("refine/gain", {"step"}, refine.gain,
+                  {"mean gain after the step", "1", detail::gain_undefined}, optional);
+    archive.array(
+        "refine/verify_objective", {"step"}, refine.verify_objective,
+        {"objective after the step on the examples kept from the search", objective_units, ""},
+        optional);
+    archive.array("refine/heldout_objective", {"step"}, refine.heldout_objective,
+                  {"objective after the step on the test split", objective_units, ""}, optional);
+    archive.array("refine/heldout_gain", {"step"}, refine.heldout_gain,
+                  {"mean gain after the step on the test split", "1", detail::gain_undefined},
+                  optional);
+    archive.array("refine/changed", {"step"}, refine.changed,
+                  {"number of clusters that the step changed", "1", ""}, required);
+    archive.array("refine/evaluations", {"step"}, refine.evaluations,
+                  {"units (task, merged adapter) measured to decide", "1", ""}, required);
+  }
 }
 
 }  // namespace d2c::results

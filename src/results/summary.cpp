@@ -221,6 +221,33 @@ std::string sweep(const RunResults& run) {
   return "\nnumbers of clusters that were tried\n" + table.render(40);
 }
 
+std::string refine(const RunResults& run) {
+  const RefineTable& rows = run.refine;
+  if (rows.step.empty()) return "";
+  Table table({{"after", Align::left},
+               {"objective"},
+               {"verify"},
+               {"test"},
+               {"gain"},
+               {"test gain"},
+               {"changed"},
+               {"evaluations"}});
+  for (std::size_t i = 0; i < rows.step.size(); ++i) {
+    table.add({rows.step[i] == "start" ? "search" : shorten(rows.step[i], 20),
+               show(rows.objective[i], 6), optional_cell(rows.verify_objective, i, 6),
+               optional_cell(rows.heldout_objective, i, 6), optional_cell(rows.gain, i, 3),
+               optional_cell(rows.heldout_gain, i, 3), integer(rows.changed, i),
+               integer(rows.evaluations, i)});
+  }
+  std::string text = "\nrefinement of the clusters\n" + table.render();
+  for (std::size_t k = 0; k < run.recipe.method.size(); ++k) {
+    if (run.recipe.method[k].empty()) continue;
+    text += fmt::format("  cluster {}: {} times {}\n", k, shorten(run.recipe.method[k], 40),
+                        show(run.recipe.scale[k], 3));
+  }
+  return text;
+}
+
 std::string iterations(const RunResults& run) {
   const IterationTable& rows = run.iterations;
   if (rows.objective.empty()) return "";
@@ -273,7 +300,8 @@ std::string work(const RunResults& run) {
 
 std::string print_summary(const RunResults& results) {
   return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
-         sweep(results) + iterations(results) + restarts(results) + timing(results) + work(results);
+         refine(results) + sweep(results) + iterations(results) + restarts(results) +
+         timing(results) + work(results);
 }
 
 }  // namespace d2c::results

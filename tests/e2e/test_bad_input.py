@@ -97,6 +97,36 @@ class BadInput(Case):
                        "--min-cluster-size", 3)
         self.run_fails(2, ["--min-cluster-size"], "--min-cluster-size", 0)
 
+    def test_refinement_that_makes_no_sense(self):
+        self.run_fails(2, ["--scale", "'big'"], "--scale", "big")
+        self.run_fails(2, ["--scale", "positive"], "--scale", 0)
+        self.run_fails(2, ["--scale", "positive"], "--scale", "nan")
+        self.run_fails(2, ["member-weights", "equal, auto"], "--member-weights", "fair")
+        self.run_fails(2, ["--member-weights", "medoid"], "--member-weights", "auto", "--method", "medoid")
+        self.run_fails(2, ["density"], "--method", "auto", "--density", 0.5)
+
+    def test_comparisons_that_cannot_be_made(self):
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        output = self.folder / "out"
+
+        def fails(code, words, *extra):
+            self.fail_with(code, words, "compare", path, "-K", "2,3", "--output", output, *extra,
+                           ranks=2)
+            self.assertFalse((output / "compare.h5").exists())
+        fails(2, ["no search 'nonsense'"], "--searches", "auto,nonsense")
+        fails(2, ["nonsense"], "--methods", "nonsense")
+        fails(2, ["--searches", "auto twice"], "--searches", "auto,auto")
+        fails(2, ["--searches is empty"], "--searches", "")
+        fails(2, ["--methods", "'auto'"], "--methods", "auto")
+        fails(2, ["linear", "equal ranks"], "--methods", "average,linear")
+        fails(2, ["--seeds"], "--seeds", 0)
+        fails(2, ["--search", "--searches"], "--search", "d2c")
+        fails(2, ["--scale auto"], "--scale", "auto")
+        output.mkdir(exist_ok=True)
+        (output / "compare.csv").write_text("mine")
+        fails(3, ["compare.csv", "exists already"])
+        self.assertEqual((output / "compare.csv").read_text(), "mine")
+
     def test_more_examples_kept_from_the_search_than_there_are(self):
         self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
         self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],

@@ -243,6 +243,59 @@ class Run(Case):
             self.assertLessEqual(max(numpy.bincount(assignment)), 6, search)
             self.assertGreaterEqual(min(numpy.bincount(assignment)), 4, search)
 
+    def test_refined_adapters_are_no_worse_and_are_what_was_measured(self):
+        path = write_manifest(self.folder / "part.json", demo_manifest(12))
+        options = ("--method", "auto", "--scale", "auto", "--member-weights", "auto",
+                   "--verify-examples", 2)
+        alone = self.run_demo("alone", *options, manifest=path, k=3)
+        ranks = self.run_demo("ranks3", *options, manifest=path, k=3, ranks=3)
+        self.assert_same_bits(alone, ranks)
+        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
+            refine = file["refine"]
+            self.assertEqual(list(refine["step"].asstr()), ["start", "method", "scale", "weights"])
+            for part in ("objective", "verify_objective"):
+                self.assertTrue((numpy.diff(refine[part]) <= 1e-12).all(), refine[part][...])
+            self.assertGreater(sum(refine["changed"]), 0)
+            for name in refine:
+                if name != "step":
+                    self.assertEqual(refine[name][...].tobytes(), other["refine"][name][...].tobytes(), name)
+            self.assertAlmostEqual(refine["objective"][-1], file["result/objective"][()], 12)
+            self.assertAlmostEqual(refine["verify_objective"][-1], file["verify/objective"][()], 12)
+            self.assertAlmostEqual(refine["heldout_objective"][-1], file["heldout/objective"][()], 12)
+            self.assertAlmostEqual(refine["heldout_gain"][-1], numpy.mean(file["heldout/gain"]), 12)
+            self.assertAlmostEqual(refine["objective"][0], min(file["iteration/objective"]), 12)
+            assignment, weight = file["result/assignment"][...], file["recipe/weight"][...]
+            for cluster in range(3):
+                self.assertAlmostEqual(weight[assignment == cluster].sum(), 1.0, 12)
+            loss, scale = file["heldout/loss"][...], file["recipe/scale"][...]
+            method = file["recipe/method"].asstr()[...]
+        task = demo_manifest(12)["tasks"]
+        for cluster, t in ((0, 0), (1, 5), (2, 11)):
+            folder = alone / "merged" / f"cluster_{cluster:02}"
+            result = self.folder / "evaluation.json"
+            self.succeed("evaluate", "--model", DEMO / "model", "--adapter", folder, "--examples",
+                         task[t]["test"], "--json", result)
+            self.assertEqual(json.loads(result.read_text())["mean"], loss[t, cluster])
+            card = (folder / "README.md").read_text()
+            self.assertIn(f"`{method[cluster]}`", card)
+            self.assertIn(f"times {scale[cluster]:.4g}" if scale[cluster] != 1 else "", card)
+        self.assertIn("refinement of the clusters", self.succeed("inspect", alone / "results.h5").stdout)
+
+    def test_scale_multiplies_the_merged_update(self):
+        path = write_manifest(self.folder / "small.json", demo_manifest(3))
+        outputs = [self.run_demo(name, "--scale", scale, "--merged-dtype", "f32", manifest=path, k=1)
+                   for name, scale in (("one", 1), ("twice", 2))]
+        (header, one), (_, twice) = (
+            read_safetensors(output / "merged" / "cluster_00" / "adapter_model.safetensors")
+            for output in outputs)
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = entry["data_offsets"]
+            factor = 2.0 if "lora_B" in name else 1.0
+            numpy.testing.assert_array_equal(factor * numpy.frombuffer(one[begin:end], "f4"),
+                                             numpy.frombuffer(twice[begin:end], "f4"), name)
+
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
         whole = self.run_demo("whole", "--search", "d2c", restarts=6, ranks=2)

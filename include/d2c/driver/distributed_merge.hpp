@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "d2c/core/timer.hpp"
@@ -15,6 +16,14 @@ namespace d2c::driver {
 struct MergeRequest {
   std::vector<int> adapters;    ///< ascending, distinct
   std::vector<double> weights;  ///< one per adapter
+  double scale = 1.0;           ///< factor on the merged update; it goes into B
+  int way = 0;                  ///< see MergePlan::way
+};
+
+/// A merge method with its parameters.
+struct MergeWay {
+  const merge::Method* method = nullptr;
+  merge::Options options;
 };
 
 /// What serves a cluster.
@@ -28,10 +37,22 @@ struct MergePlan {
   const merge::Method* method = nullptr;
   Representative representative = Representative::merged;
   merge::Options options;
+  std::vector<MergeWay> others;  ///< ways to merge that a request may ask for instead
+  double scale = 1.0;  ///< factor on the merged update of every set that a search asks for
   /// Merged factors are rounded to this type, so that what is evaluated is what gets written.
   DType stored_dtype = DType::f32;
   /// Cap on the factors that a rank receives in one round of exchange; at least one unit travels.
   std::uint64_t exchange_bytes = std::uint64_t{256} << 20;
+
+  /// As users call it.
+  [[nodiscard]] std::string way_name(int index) const {
+    if (representative == Representative::medoid) return "medoid";
+    return std::string(way(index).method->name);
+  }
+  /// 0 = method and options of the plan, then the others.
+  [[nodiscard]] MergeWay way(int index) const {
+    return index == 0 ? MergeWay{method, options} : others[static_cast<std::size_t>(index) - 1];
+  }
 };
 
 /// Largest size that one merged adapter can have, in bytes.

@@ -10,6 +10,7 @@
 
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
+#include "d2c/cluster/refine.hpp"
 #include "d2c/comm/communicator.hpp"
 #include "d2c/comm/work_queues.hpp"
 #include "d2c/core/timer.hpp"
@@ -71,35 +72,48 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
                                            std::span<const cluster::Query> queries, Split split);
 
+  /// The same under any merges, with the few-shot examples in any folds.
+  [[nodiscard]] std::vector<double> losses(std::span<const MergeRequest> requests,
+                                           std::span<const cluster::Query> queries, Split split,
+                                           cluster::ExampleFolds folds);
+
   /// Loss of every task without any adapter. [n_tasks, folds of the split]
   [[nodiscard]] std::vector<double> base_losses(Split split);
   /// Loss of every task under its own adapter as it was read. [n_tasks, folds of the split]
   /// Measured by the ranks that hold the adapters: none travels.
   [[nodiscard]] std::vector<double> own_losses(Split split);
 
-  /// The merged adapter of a set, on every rank.
-  [[nodiscard]] lora::FactorMap merged(const cluster::TaskSet& set);
+  /// The merged adapter, on every rank. Collective.
+  [[nodiscard]] lora::FactorMap merged(const MergeRequest& request);
 
   /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it. With
   /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
+  /// The same with the weights, the way and the scale of a recipe, in place of the plan's.
+  [[nodiscard]] MergeRequest request_for(const cluster::Recipe& recipe) const;
 
   /// Type that merged factors are rounded to.
   [[nodiscard]] DType stored_dtype() const { return plan_.stored_dtype; }
+  [[nodiscard]] const MergePlan& plan() const { return plan_; }
+  [[nodiscard]] cluster::ExampleFolds folds() const { return folds_; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
 
  private:
   /// All adapters of a set's tasks, whatever represents it.
   [[nodiscard]] MergeRequest members_of(const cluster::TaskSet& set) const;
-  /// Losses under the merged adapter of each request. Collective.
-  [[nodiscard]] std::vector<double> measure(std::span<const MergeRequest> requests,
-                                            std::span<const cluster::Query> queries, Split split);
   /// Finds the adapter with the lowest mean loss over the tasks of each set that has none yet.
   void choose_medoids(std::span<const cluster::TaskSet> sets);
   /// Mean over the examples that a search looks at. @param fold_losses  [n_folds]
   [[nodiscard]] double mean_to_choose_by(int task, const double* fold_losses) const;
-  [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const {
-    return split == Split::few_shot ? folds_ : cluster::ExampleFolds{};
+  /// Examples of one split, in folds.
+  struct Part {
+    Split split;
+    cluster::ExampleFolds folds;
+    [[nodiscard]] std::size_t n_folds() const { return static_cast<std::size_t>(folds.n_folds()); }
+  };
+  /// Held-out examples are one fold.
+  [[nodiscard]] Part part(Split split) const {
+    return {split, split == Split::few_shot ? folds_ : cluster::ExampleFolds{}};
   }
   /// A loss to be measured, in each fold.
   struct Unit {
@@ -109,19 +123,18 @@ class DistributedOracle final : public cluster::LossOracle {
   };
   /// Results of this rank; those of others are 0.
   struct Measured {
-    Measured(std::size_t n, int n_folds)
-        : losses(n * static_cast<std::size_t>(n_folds), 0.0), seconds(n, 0.0) {}
+    Measured(std::size_t n, std::size_t n_folds) : losses(n * n_folds, 0.0), seconds(n, 0.0) {}
     std::vector<double> losses;   ///< [entries, folds]
     std::vector<double> seconds;  ///< of processor time
   };
   /// Measures what of `units` falls to this rank. Collective, with the same units on every rank.
   /// @param units  of tasks that have the split
   /// @param use  makes an adapter the evaluator's
-  void measure_units(std::vector<Unit> units, Split split, const std::function<void(int)>& use,
+  void measure_units(std::vector<Unit> units, const Part& part, const std::function<void(int)>& use,
                      Measured& measured);
-  void measure_unit(const Unit& unit, Split split, Measured& measured);
+  void measure_unit(const Unit& unit, const Part& part, Measured& measured);
   /// The losses of all ranks. @param task_of  of each entry
-  [[nodiscard]] std::vector<double> combine(Measured measured, Split split,
+  [[nodiscard]] std::vector<double> combine(Measured measured, const Part& part,
                                             std::span<const int> task_of);
 
   /// What the units of each task took so far, to plan the next ones.

@@ -23,6 +23,9 @@ enum class MergedOutput { peft, hdf5, both };
 /// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
 inline constexpr std::string_view medoid_method = "medoid";
 
+/// Searches with `average`, then takes for each cluster the best of several methods.
+inline constexpr std::string_view auto_method = "auto";
+
 /// Everything that decides what a job does. The defaults are here; the command line fills it in,
 /// validate() checks it, to_json() records it in the results.
 struct RunOptions {
@@ -50,6 +53,9 @@ struct RunOptions {
 
   std::string merge_method = "average";
   merge::Options merge;
+  double scale = 1.0;         ///< factor on merged updates while clusters are searched
+  bool tune_scale = false;    ///< then a line search on the factor of each cluster
+  bool tune_weights = false;  ///< and one on the weights of its members
 
   eval::LossOn loss_on = eval::LossOn::response;
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass

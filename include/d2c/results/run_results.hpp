@@ -121,6 +121,25 @@ struct SweepTable {
   int knee = 0;                           ///< k at the bend of the curve
 };
 
+/// How the adapter of each cluster was made from those of its members.
+struct RecipeTable {
+  std::vector<std::string> method;  ///< [cluster]; empty text for an empty cluster
+  std::vector<double> scale;        ///< [cluster] factor on the merged update; NaN for an empty one
+  std::vector<double> weight;       ///< [task] of its adapter in its cluster
+};
+
+/// The clusters after each step of their refinement, [step]. Empty unless there was one.
+struct RefineTable {
+  std::vector<std::string> step;          ///< start, method, scale, weights
+  std::vector<double> objective;          ///< required
+  std::vector<double> gain;               ///< weighted mean over tasks
+  std::vector<double> verify_objective;   ///< on examples kept from the search
+  std::vector<double> heldout_objective;  ///< on the test split
+  std::vector<double> heldout_gain;       ///< weighted mean over tasks
+  std::vector<std::int64_t> changed;      ///< clusters whose recipe the step changed
+  std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
+};
+
 /// A run. Groups that are empty or unset are absent from the file.
 struct RunResults {
   Provenance provenance;
@@ -140,6 +159,8 @@ struct RunResults {
   EvaluationCounts evaluations;
   Curve curve;
   SweepTable sweep;
+  RecipeTable recipe;
+  RefineTable refine;
 };
 
 /// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.

@@ -87,6 +87,15 @@ inline RunResults example_run() {
                .evaluations = {3, 10},
                .assignment = {0, 0, 0, 0, 1, 1},
                .knee = 2};
+  run.recipe = {.method = {"average", "lego"}, .scale = {1.25, 1.5}, .weight = {1.0, 0.3, 0.7}};
+  run.refine = {.step = {"start", "scale"},
+                .objective = {1.75, 1.7},
+                .gain = {0.55, 0.6},
+                .verify_objective = {1.76, 1.73},
+                .heldout_objective = {1.79, 1.77},
+                .heldout_gain = {0.5, 0.55},
+                .changed = {0, 2},
+                .evaluations = {3, 24}};
   return run;
 }
 

@@ -108,6 +108,17 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.sweep.evaluations, b.sweep.evaluations);
   expect_same(a.sweep.assignment, b.sweep.assignment);
   EXPECT_EQ(a.sweep.knee, b.sweep.knee);
+  expect_same(a.recipe.method, b.recipe.method);
+  expect_same(a.recipe.scale, b.recipe.scale);
+  expect_same(a.recipe.weight, b.recipe.weight);
+  expect_same(a.refine.step, b.refine.step);
+  expect_same(a.refine.objective, b.refine.objective);
+  expect_same(a.refine.gain, b.refine.gain);
+  expect_same(a.refine.verify_objective, b.refine.verify_objective);
+  expect_same(a.refine.heldout_objective, b.refine.heldout_objective);
+  expect_same(a.refine.heldout_gain, b.refine.heldout_gain);
+  expect_same(a.refine.changed, b.refine.changed);
+  expect_same(a.refine.evaluations, b.refine.evaluations);
   expect_same(a.timing.phase, b.timing.phase);
   expect_same(a.timing.min, b.timing.min);
   expect_same(a.timing.mean, b.timing.mean);

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/objective.hpp"
+#include "d2c/cluster/oracle.hpp"
+
+namespace d2c::cluster {
+
+/// How the adapter of a cluster is made from those of its members.
+struct Recipe {
+  TaskSet members;
+  std::vector<double> weights = {};  ///< of the members, sum 1; empty = equal
+  int method = 0;                    ///< index of a merge method on offer
+  double scale = 1.0;                ///< factor on the merged update
+
+  [[nodiscard]] auto operator<=>(const Recipe&) const = default;
+};
+
+/// Measures losses under recipes. Collective in a parallel run, as LossOracle is.
+class RecipeOracle {
+ public:
+  virtual ~RecipeOracle() = default;
+  [[nodiscard]] virtual int n_folds() const = 0;
+  /// @param queries  `set` is an index into `recipes`
+  /// @return         nats per token, [queries.size(), n_folds()], finite
+  [[nodiscard]] virtual std::vector<double> losses(std::span<const Recipe> recipes,
+                                                   std::span<const Query> queries) = 0;
+};
+
+/// What is tried, in this order.
+struct RefineOptions {
+  int n_methods = 1;     ///< methods 0 .. n_methods - 1 take part
+  bool scale = false;    ///< line search on the factor of the merged update
+  bool weights = false;  ///< of the members, on the simplex
+};
+
+enum class RefineStep { start, method, scale, weights };
+[[nodiscard]] std::string_view name(RefineStep step);
+
+/// The recipes after one step.
+struct RefineStage {
+  RefineStep step = RefineStep::start;
+  std::vector<Recipe> recipes;   ///< per cluster
+  int changed = 0;               ///< clusters whose recipe the step changed
+  std::int64_t evaluations = 0;  ///< (task, recipe) entries that the step measured
+};
+
+/// Improves the recipe of each cluster for its own members, one step after the other; the members
+/// stay. All clusters go in step, so that each round is one call of the oracle.
+///
+/// A step chooses by the folds of `folds.choose`. So that few examples are not fitted too closely,
+/// a cluster keeps its choice only if it is confirmed by others: by the folds that are not in
+/// `choose`, where there are some (no worse there); else by cross-validation over the folds of
+/// `choose` (the same step without one fold, judged on that fold, is better than no change). With a
+/// single fold in all nothing is confirmed.
+///
+/// @param folds  weights [n_tasks, n_folds]; `choose` not empty
+/// @param start  recipe of each cluster; members not empty
+/// @return       the start and every step that was asked for; the last is the result
+[[nodiscard]] std::vector<RefineStage> refine(RecipeOracle& oracle, const FoldSplit& folds,
+                                              const Objective& objective,
+                                              const std::vector<Recipe>& start,
+                                              const RefineOptions& options);
+
+}  // namespace d2c::cluster

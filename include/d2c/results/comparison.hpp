@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "d2c/results/run_results.hpp"
+#include "d2c/results/writer.hpp"
+
+namespace d2c::results {
+
+/// Ways to serve the tasks, side by side. A row is a merge method, a search and a number of
+/// clusters; each was tried with several seeds. NaN = not measured.
+struct Comparison {
+  Provenance provenance;
+  TaskTable tasks;
+  std::string objective_kind = "loss";
+  std::vector<std::int64_t> seed;         ///< [seed]
+  std::vector<std::string> method;        ///< [row]; empty where nothing is merged
+  std::vector<std::string> search;        ///< [row] or base, own, one
+  std::vector<int> k;                     ///< [row]; 0 = not a number of clusters
+  std::vector<double> objective;          ///< [row, seed] on the examples that searches look at
+  std::vector<double> gain;               ///< [row, seed] weighted mean over tasks
+  std::vector<double> verify_objective;   ///< [row, seed] on examples kept from the search
+  std::vector<double> heldout_objective;  ///< [row, seed] on the test split
+  std::vector<double> heldout_gain;       ///< [row, seed] weighted mean over tasks
+  std::vector<std::int64_t> evaluations;  ///< [row, seed] losses that the search needs by itself
+  std::vector<std::int64_t> measured;     ///< [row, seed] of these, not known from other rows
+  std::vector<double> seconds;            ///< [row, seed] wall time, given what was known
+  std::vector<double> loss;               ///< [row, seed, task] as objective
+  std::vector<double> heldout_loss;       ///< [row, seed, task]
+
+  [[nodiscard]] std::size_t n_rows() const { return search.size(); }
+};
+
+/// Writes the file described in docs/compare.md.
+/// @throws InputError if it cannot be written; ContractError if sizes disagree
+void write_comparison(const std::filesystem::path& file, const Comparison& comparison,
+                      IfExists if_exists);
+
+/// One line per row: mean over the seeds, and its standard deviation where there are several.
+[[nodiscard]] std::string print_comparison(const Comparison& comparison);
+
+/// One line per row and seed, RFC 4180; empty = not measured.
+[[nodiscard]] std::string comparison_csv(const Comparison& comparison);
+
+}  // namespace d2c::results

@@ -1,0 +1,125 @@
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/signals.hpp"
+#include "d2c/driver/compare_methods.hpp"
+
+#include "commands.hpp"
+#include "job_options.hpp"
+#include "parallel_command.hpp"
+
+namespace d2c::cli {
+namespace {
+
+CommandLine command_line() {
+  CommandLine line;
+  line.usage = "d2c compare MANIFEST -K 3,5,8 --output DIR [options]";
+  line.description =
+      "Tries every search with every merge method, number of clusters and seed, and prints what "
+      "each\n"
+      "is worth on the few-shot examples, on examples kept from the search (--verify-examples) and "
+      "on\n"
+      "the test split, beside the baselines base, own and one. Losses are measured once for all\n"
+      "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
+      "--sweep-pick,\n"
+      "--budget-mb and those that refine a result.\n\n"
+      "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.";
+  po::options_description compared("Compared", kHelpWidth);
+  // clang-format off
+  compared.add_options()
+      ("searches", po::value<std::string>()->default_value("auto,d2c,kmeans,agglomerative,random"),
+       "separated by commas; `d2c run --help` explains them")
+      ("methods", po::value<std::string>()->default_value("average"),
+       "merge methods, separated by commas; `d2c merge --list-methods` explains them")
+      ("seeds", po::value<int>()->default_value(3), "how many seeds: --seed and those after it");
+  po::options_description output("Output", kHelpWidth);
+  output.add_options()
+      ("output,o", po::value<std::string>()->required(), "folder for the tables; made if absent")
+      ("overwrite", po::bool_switch(), "replace the tables of an earlier comparison in that folder")
+      ("checkpoint-minutes", po::value<double>()->default_value(10.0),
+       "time between checkpoints; 0 = only when SIGUSR1 or SIGTERM stops the job (exit code 4)")
+      ("quiet,q", po::bool_switch(), "no progress lines, no table")
+      ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
+      ("help,h", "show this text");
+  // clang-format on
+  line.groups.push_back(compared);
+  for (auto& group : job_option_groups()) line.groups.push_back(group);
+  line.groups.push_back(output);
+  line.positional = "manifest";
+  return line;
+}
+
+std::vector<std::string> names(const po::variables_map& values, const std::string& option) {
+  std::vector<std::string> list;
+  std::istringstream text(values[option].as<std::string>());
+  for (std::string name; std::getline(text, name, ',');) list.push_back(name);
+  return list;
+}
+
+/// Options of `run` that mean one of what is compared here.
+void refuse_single(const po::variables_map& values, const std::string& option,
+                   const std::string& fix) {
+  if (values.count(option) == 0 || values[option].defaulted()) return;
+  throw UsageError({fmt::format("--{} is not an option of a comparison", option), "", fix});
+}
+
+driver::CompareOptions options_of(const po::variables_map& values) {
+  refuse_single(values, "search", "give --searches");
+  refuse_single(values, "method", "give --methods");
+  refuse_single(values, "sweep-pick", "leave it out");
+  refuse_single(values, "budget-mb", "give -K");
+  refuse_single(values, "member-weights", "refine one result with `d2c run`");
+  driver::CompareOptions options;
+  options.job = job_options(values);
+  if (options.job.tune_scale) {
+    throw UsageError({"--scale auto is not an option of a comparison", "",
+                      "give a number, or refine one result with `d2c run`"});
+  }
+  options.job.output = values["output"].as<std::string>();
+  options.job.checkpoint_minutes = values["checkpoint-minutes"].as<double>();
+  options.job.overwrite = values["overwrite"].as<bool>();
+  options.searches = names(values, "searches");
+  options.methods = names(values, "methods");
+  options.n_seeds = values["seeds"].as<int>();
+  driver::validate(options);
+  return options;
+}
+
+}  // namespace
+
+int compare_command(const Invocation& invocation) {
+  const CommandLine line = command_line();
+  const po::variables_map values = parse(line, invocation.args);
+  if (values.count("help") != 0) {
+    if (speaks_for_all()) fmt::print("{}", line.help());
+    return 0;
+  }
+  const driver::CompareOptions options = options_of(values);
+  const bool quiet = values["quiet"].as<bool>();
+  use_threads(options.job.threads);
+  const StopSignals signals;
+  return with_mpi([&](comm::Communicator& comm) {
+    driver::RunContext context;
+    context.command_line = invocation.command_line;
+    if (!quiet) context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+    const auto comparison = driver::compare_methods(comm, options, context);
+    if (!comparison.has_value()) {
+      if (comm.is_root()) {
+        fmt::print(
+            stderr,
+            "d2c: stopped by a signal (the state is in {}) run the same command again to go on\n",
+            options.job.output.string());
+      }
+      return static_cast<int>(ExitCode::requeue);
+    }
+    if (comm.is_root() && !quiet) {
+      fmt::print("{}\nTables: {}\n", results::print_comparison(*comparison),
+                 (options.job.output / "compare.{h5,csv}").string());
+    }
+    return 0;
+  });
+}
+
+}  // namespace d2c::cli

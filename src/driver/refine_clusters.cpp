@@ -1,0 +1,60 @@
+#include "refine_clusters.hpp"
+
+#include "measure.hpp"
+
+namespace d2c::driver {
+namespace {
+
+/// Losses of recipes by the merges of a job.
+class DistributedRecipes final : public cluster::RecipeOracle {
+ public:
+  DistributedRecipes(DistributedOracle& oracle, cluster::ExampleFolds folds)
+      : oracle_(oracle), folds_(folds) {}
+
+  [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
+  [[nodiscard]] std::vector<double> losses(std::span<const cluster::Recipe> recipes,
+                                           std::span<const cluster::Query> queries) override {
+    std::vector<MergeRequest> requests;
+    requests.reserve(recipes.size());
+    for (const cluster::Recipe& recipe : recipes) requests.push_back(oracle_.request_for(recipe));
+    return oracle_.losses(requests, queries, Split::few_shot, folds_);
+  }
+
+ private:
+  DistributedOracle& oracle_;
+  cluster::ExampleFolds folds_;
+};
+
+}  // namespace
+
+cluster::RefineOptions refine_options(const RunOptions& options, const MergePlan& plan) {
+  return {.n_methods = 1 + static_cast<int>(plan.others.size()),
+          .scale = options.tune_scale,
+          .weights = options.tune_weights};
+}
+
+bool refines(const cluster::RefineOptions& options) {
+  return options.n_methods > 1 || options.scale || options.weights;
+}
+
+std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
+                                        const MergePlan& plan) {
+  std::vector<cluster::Recipe> recipes;
+  for (cluster::TaskSet& members : partition.clusters()) {
+    if (members.empty()) continue;
+    recipes.push_back({.members = std::move(members), .scale = plan.scale});
+  }
+  return recipes;
+}
+
+std::vector<cluster::RefineStage> refine_clusters(DistributedOracle& oracle, const Job& job,
+                                                  const cluster::Objective& objective,
+                                                  const std::vector<cluster::Recipe>& start,
+                                                  const cluster::RefineOptions& options) {
+  const cluster::ExampleFolds folds{.choose = 2, .verify = oracle.folds().verify};
+  DistributedRecipes recipes(oracle, folds);
+  return cluster::refine(recipes, folds.split(examples_per_task(*job.tasks, Split::few_shot)),
+                         objective, start, options);
+}
+
+}  // namespace d2c::driver

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include "d2c/cluster/objective.hpp"
+#include "d2c/cluster/partition.hpp"
+#include "d2c/cluster/refine.hpp"
+#include "d2c/driver/distributed_oracle.hpp"
+#include "d2c/driver/run_options.hpp"
+
+#include "job.hpp"
+
+namespace d2c::driver {
+
+/// What the options ask to be refined after the search.
+[[nodiscard]] cluster::RefineOptions refine_options(const RunOptions& options,
+                                                    const MergePlan& plan);
+[[nodiscard]] bool refines(const cluster::RefineOptions& options);
+
+/// How each cluster that is not empty is served by the plan, in ascending order of clusters.
+[[nodiscard]] std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
+                                                      const MergePlan& plan);
+
+/// Refines the recipes of all clusters. The few-shot examples that the search looks at are two
+/// folds, for cross-validation; those kept from it have a veto. Collective.
+/// @return  the stages, the start first
+[[nodiscard]] std::vector<cluster::RefineStage> refine_clusters(
+    DistributedOracle& oracle, const Job& job, const cluster::Objective& objective,
+    const std::vector<cluster::Recipe>& start, const cluster::RefineOptions& options);
+
+}  // namespace d2c::driver

@@ -1,0 +1,112 @@
+"""d2c compare: its tables, against single jobs and across numbers of ranks."""
+import csv
+import re
+import signal
+import subprocess
+import unittest
+
+from harness import (BINARY, Case, DEMO, SOURCE, demo_manifest, environment, h5py, numpy,
+                     write_manifest)
+
+
+class Compare(Case):
+    def setUp(self):
+        super().setUp()
+        self.need(DEMO / "manifest.json")
+        self.need_h5py()
+        self.manifest = write_manifest(self.folder / "part.json", demo_manifest(10))
+
+    def compare(self, name, *extra, ranks=0):
+        output = self.folder / name
+        completed = self.succeed(
+            "compare", self.manifest, "-K", "2,3", "--seeds", 2, "--searches", "auto,d2c,kmeans,random",
+            "--methods", "average,lego", "--restarts", 2, "--verify-examples", 2, "--output", output,
+            *extra, ranks=ranks)
+        return output, completed
+
+    def numbers(self, output):
+        """All datasets but times."""
+        with h5py.File(output / "compare.h5") as file:
+            found = {}
+            file.visititems(lambda name, item: found.update({name: item[...].tolist()})
+                            if isinstance(item, h5py.Dataset) and name != "seconds" else None)
+        return found
+
+    def test_does_not_depend_on_the_number_of_ranks(self):
+        alone = self.numbers(self.compare("alone", "--quiet")[0])
+        for ranks in (2, 8):
+            self.assertEqual(alone, self.numbers(self.compare(f"r{ranks}", "--quiet", ranks=ranks)[0]))
+
+    def test_rows_equal_the_jobs_that_they_stand_for(self):
+        output, completed = self.compare("out", ranks=2)
+        with h5py.File(output / "compare.h5") as file:
+            search, method = file["row/search"].asstr()[...], file["row/method"].asstr()[...]
+            k, seed = file["row/k"][...], file["seed"][...]
+            self.assertEqual(len(search), 2 + 2 * (1 + 2 * 4))
+            self.assertEqual(list(search[:3]), ["base", "own", "one"])
+            for row, s in ((3, 0), (4, 1), (8, 1), (len(search) - 4, 0)):
+                job = self.folder / f"job{row}"
+                self.succeed("run", self.manifest, "-K", k[row], "--seed", seed[s], "--search",
+                             search[row], "--method", method[row], "--restarts", 2,
+                             "--verify-examples", 2, "--output", job, "--quiet")
+                with h5py.File(job / "results.h5") as alone:
+                    n = numpy.arange(10)
+                    own = alone["result/loss"][...][n, alone["result/assignment"]]
+                    numpy.testing.assert_array_equal(file["loss"][row, s], own)
+                    self.assertEqual(file["objective"][row, s], alone["result/objective"][()])
+                    self.assertEqual(file["verify_objective"][row, s], alone["verify/objective"][()])
+                    self.assertEqual(file["heldout_objective"][row, s], alone["heldout/objective"][()])
+                    self.assertAlmostEqual(file["heldout_gain"][row, s], numpy.mean(alone["heldout/gain"]), 12)
+            # A search needs what it needs, whatever others have measured; that is measured once.
+            self.assertTrue((file["measured"][...] <= file["evaluations"][...]).all())
+            self.assertLess(file["measured"][...].sum(), file["evaluations"][...].sum())
+            rows = list(csv.DictReader((output / "compare.csv").open(newline="")))
+            self.assertEqual(len(rows), 2 * len(search))
+            for i, line in enumerate(rows):
+                row, s = divmod(i, 2)
+                self.assertEqual((line["search"], line["method"]), (search[row], method[row]))
+                self.assertEqual(float(line["objective"]), file["objective"][row, s])
+                self.assertEqual(float(line["heldout_gain"]), file["heldout_gain"][row, s])
+                self.assertEqual(int(line["evaluations"]), file["evaluations"][row, s])
+            # Columns: mean and standard deviation over the seeds.
+            mean = file["objective"][7].mean()
+            deviation = file["objective"][7].std(ddof=1)
+            self.assertIn(f"{mean:.4f} ± {deviation:.4f}", completed.stdout)
+
+    def test_document_lists_exactly_what_is_written(self):
+        output, _ = self.compare("out", "--quiet")
+        documented = dict(re.findall(r"^\| `/(\S+)` \| [^|]* \| ([^|]*?) \|",
+                                     (SOURCE / "docs" / "compare.md").read_text(), re.MULTILINE))
+        with h5py.File(output / "compare.h5") as file:
+            self.assertTrue(file.attrs["complete"])
+            written = {}
+            file.visititems(lambda name, item: written.update(
+                {name: item.attrs["NAME"].decode() if h5py.h5ds.is_scale(item.id)
+                 else ", ".join(dim.label for dim in item.dims)})
+                if isinstance(item, h5py.Dataset) else None)
+        self.assertEqual(documented, written)
+
+    def test_goes_on_after_a_signal(self):
+        whole = self.numbers(self.compare("whole", "--quiet")[0])
+        output = self.folder / "stopped"
+        command = [BINARY, "compare", str(self.manifest), "-K", "2,3", "--seeds", "2", "--searches",
+                   "auto,d2c,kmeans,random", "--methods", "average,lego", "--restarts", "2",
+                   "--verify-examples", "2", "--output", str(output)]
+        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        for line in job.stderr:
+            if line.startswith("lego auto K = 2 seed 0"):
+                break
+        job.send_signal(signal.SIGUSR1)
+        rest = job.communicate(timeout=60)[1]
+        self.assertEqual(job.returncode, 4, rest)
+        completed = self.succeed(*command[1:], ranks=2)
+        self.assertIn("going on from", completed.stderr)
+        resumed = self.numbers(output)
+        self.assertEqual({n: v for n, v in whole.items() if n != "measured"},
+                         {n: v for n, v in resumed.items() if n != "measured"})
+        self.assertLess(sum(map(sum, resumed["measured"])), sum(map(sum, whole["measured"])))
+        self.assertEqual(sorted(path.name for path in output.iterdir()), ["compare.csv", "compare.h5"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

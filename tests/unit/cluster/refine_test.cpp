@@ -1,0 +1,215 @@
+#include "d2c/cluster/refine.hpp"
+
+#include <cmath>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "synthetic.hpp"
+
+namespace d2c::cluster {
+namespace {
+
+using testing::ElementsAre;
+using testing::Pointwise;
+
+/// Any function of a recipe, a task and a fold; fails the test when it is asked twice.
+class FunctionRecipes : public RecipeOracle {
+ public:
+  using Loss = std::function<double(const Recipe&, int task, int fold)>;
+  FunctionRecipes(int n_folds, Loss loss) : n_folds_(n_folds), loss_(std::move(loss)) {}
+
+  [[nodiscard]] int n_folds() const override { return n_folds_; }
+  [[nodiscard]] std::vector<double> losses(std::span<const Recipe> recipes,
+                                           std::span<const Query> queries) override {
+    ++calls;
+    std::vector<double> values;
+    for (const Query& query : queries) {
+      const Recipe& recipe = recipes[static_cast<std::size_t>(query.set)];
+      EXPECT_TRUE(asked_.insert({recipe, query.task}).second) << "an entry is asked for twice";
+      for (int fold = 0; fold < n_folds_; ++fold) values.push_back(loss_(recipe, query.task, fold));
+    }
+    return values;
+  }
+  [[nodiscard]] std::int64_t measured() const { return static_cast<std::int64_t>(asked_.size()); }
+  int calls = 0;
+
+ private:
+  int n_folds_;
+  Loss loss_;
+  std::set<std::pair<Recipe, int>> asked_;
+};
+
+/// Points whose merge is the weighted mean, `shrink` times too short: the best scale is 1 / shrink.
+/// Method m adds `penalty[m]`.
+struct Shrunk {
+  Points points;
+  double shrink = 1.0;
+  std::vector<double> penalty = {0.0};
+
+  [[nodiscard]] double loss(const Recipe& recipe, int task) const {
+    const std::vector<double>& x = points.x[static_cast<std::size_t>(task)];
+    double squared = 0;
+    for (std::size_t d = 0; d < x.size(); ++d) {
+      double merged = 0;
+      for (std::size_t i = 0; i < recipe.members.size(); ++i) {
+        const double weight = recipe.weights.empty()
+                                  ? 1.0 / static_cast<double>(recipe.members.size())
+                                  : recipe.weights[i];
+        merged += weight * points.x[static_cast<std::size_t>(recipe.members[i])][d];
+      }
+      squared += std::pow(x[d] - shrink * recipe.scale * merged, 2);
+    }
+    return squared + penalty[static_cast<std::size_t>(recipe.method)];
+  }
+};
+
+FoldSplit two_folds(int n_tasks, std::vector<int> choose = {0, 1}) {
+  return {std::move(choose), std::vector<double>(static_cast<std::size_t>(2 * n_tasks), 5.0)};
+}
+
+Shrunk shrunk(double shrink) {
+  Shrunk world{{{{3, 1}, {3, -1}, {4, 0}, {-2, 5}, {-2, 6}, {-3, 5}}, std::vector<double>(6, 0.0)},
+               shrink,
+               {0.0}};
+  return world;
+}
+
+const std::vector<Recipe> two_clusters = {{.members = {0, 1, 2}}, {.members = {3, 4, 5}}};
+
+std::vector<RefineStage> refined(FunctionRecipes& oracle, const RefineOptions& options,
+                                 const FoldSplit& folds, const std::vector<double>& weights = {}) {
+  const Objective objective(ObjectiveKind::loss, 6, weights);
+  return refine(oracle, folds, objective, two_clusters, options);
+}
+
+TEST(Refine, FindsTheBestScaleToThreePercent) {
+  for (const double shrink : {0.25, 0.45, 0.7, 1.0, 1.5}) {
+    const Shrunk world = shrunk(shrink);
+    FunctionRecipes oracle(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+    const auto stages = refined(oracle, {.scale = true}, two_folds(6));
+    ASSERT_EQ(stages.size(), 2U);
+    for (const Recipe& recipe : stages.back().recipes)
+      EXPECT_NEAR(std::log(recipe.scale * shrink), 0, shrink < 0.3 ? 0.2 : 0.1) << shrink;
+    EXPECT_EQ(stages.back().step, RefineStep::scale);
+  }
+}
+
+TEST(Refine, MemberWeightsApproachThoseOfTheTasks) {
+  // The mean of the losses weighted by task is least at the mean of the points weighted alike.
+  const Shrunk world = shrunk(1.0);
+  const std::vector<double> weights = {4, 1, 1, 1, 1, 6};
+  FunctionRecipes oracle(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const auto stages = refined(oracle, {.weights = true}, two_folds(6), weights);
+  const auto value = [&](const Recipe& recipe) {
+    double sum = 0;
+    double total = 0;
+    for (const int task : recipe.members) {
+      sum += weights[static_cast<std::size_t>(task)] * world.loss(recipe, task);
+      total += weights[static_cast<std::size_t>(task)];
+    }
+    return sum / total;
+  };
+  for (std::size_t k = 0; k < 2; ++k) {
+    Recipe best = two_clusters[k];
+    double total = 0;
+    for (const int task : best.members) total += weights[static_cast<std::size_t>(task)];
+    for (const int task : best.members)
+      best.weights.push_back(weights[static_cast<std::size_t>(task)] / total);
+    const double won = value(two_clusters[k]) - value(stages.back().recipes[k]);
+    EXPECT_GT(won, 0.9 * (value(two_clusters[k]) - value(best)));
+    double sum = 0;
+    for (const double weight : stages.back().recipes[k].weights) sum += weight;
+    EXPECT_NEAR(sum, 1, 1e-12);
+  }
+}
+
+TEST(Refine, TakesTheBestMethodAndOnTiesThePresentOne) {
+  Shrunk world = shrunk(1.0);
+  world.penalty = {0.5, 0.5, 0.25, 0.75};
+  FunctionRecipes oracle(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const auto stages = refined(oracle, {.n_methods = 4}, two_folds(6));
+  for (const Recipe& recipe : stages.back().recipes) EXPECT_EQ(recipe.method, 2);
+  EXPECT_EQ(stages.back().changed, 2);
+
+  world.penalty = {0.5, 0.5};
+  FunctionRecipes tied(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  EXPECT_EQ(refined(tied, {.n_methods = 2}, two_folds(6)).back().changed, 0);
+}
+
+TEST(Refine, KeepsNoChoiceThatOneFoldAloneWouldMake) {
+  // Larger scales help fold 0 by much and harm fold 1 by a little less: in sum they look good.
+  FunctionRecipes oracle(2, [](const Recipe& r, int, int fold) {
+    const double d = std::log(r.scale);
+    return fold == 0 ? 3.0 - 2 * d : 3.0 + 1.5 * d;
+  });
+  const auto stages = refined(oracle, {.scale = true}, two_folds(6));
+  EXPECT_EQ(stages.back().changed, 0);
+  EXPECT_EQ(stages.back().recipes, two_clusters);
+}
+
+TEST(Refine, FoldsThatWereNotChosenByHaveAVeto) {
+  for (const double harm : {-0.5, 0.5}) {
+    FunctionRecipes oracle(2, [harm](const Recipe& r, int, int fold) {
+      const double d = std::log(r.scale);
+      return fold == 0 ? 3.0 - d : 3.0 + harm * d;
+    });
+    const auto stages = refined(oracle, {.scale = true}, two_folds(6, {0}));
+    EXPECT_EQ(stages.back().changed, harm > 0 ? 0 : 2);
+  }
+}
+
+TEST(Refine, NeverRaisesTheObjectiveAndMeasuresNothingTwice) {
+  Shrunk world = shrunk(0.6);
+  world.penalty = {0.2, 0.1, 0.4};
+  FunctionRecipes oracle(
+      2, [&](const Recipe& r, int task, int fold) { return world.loss(r, task) + 0.1 * fold; });
+  const auto stages =
+      refined(oracle, {.n_methods = 3, .scale = true, .weights = true}, two_folds(6));
+  ASSERT_EQ(stages.size(), 4U);
+  std::int64_t evaluations = 0;
+  double before = std::numeric_limits<double>::infinity();
+  for (const RefineStage& stage : stages) {
+    double sum = 0;
+    for (const Recipe& recipe : stage.recipes)
+      for (const int task : recipe.members) sum += world.loss(recipe, task);
+    EXPECT_LE(sum, before);
+    before = sum;
+    evaluations += stage.evaluations;
+  }
+  EXPECT_EQ(evaluations, oracle.measured());
+  EXPECT_LT(oracle.calls, 25);  // rounds, not clusters times candidates
+}
+
+TEST(Refine, WhatIsNotAskedForStays) {
+  const Shrunk world = shrunk(0.5);
+  FunctionRecipes oracle(1, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const auto stages = refined(oracle, {}, {{0}, std::vector<double>(6, 10.0)});
+  ASSERT_EQ(stages.size(), 1U);
+  EXPECT_EQ(stages.front().recipes, two_clusters);
+}
+
+TEST(Refine, ALoneMemberHasNoWeightsToChoose) {
+  const Shrunk world = shrunk(1.0);
+  FunctionRecipes oracle(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const Objective objective(ObjectiveKind::loss, 6);
+  const auto stages =
+      refine(oracle, two_folds(6), objective, {{.members = {4}}}, {.weights = true});
+  EXPECT_EQ(stages.back().changed, 0);
+  EXPECT_EQ(oracle.measured(), 1);
+}
+
+TEST(Refine, ForTheWorstTaskTheLargestCostCounts) {
+  // Task 0 of a cluster grows with the scale, the others fall: only the mean would follow them.
+  FunctionRecipes oracle(2, [](const Recipe& r, int task, int) {
+    return task == 0 || task == 3 ? 5.0 + 0.1 * std::log(r.scale) : 1.0 - std::log(r.scale);
+  });
+  const Objective worst(ObjectiveKind::worst, 6, {},
+                        {std::vector<double>(6, 9.0), std::vector<double>(6, 0.0)});
+  const auto stages = refine(oracle, two_folds(6), worst, two_clusters, {.scale = true});
+  for (const Recipe& recipe : stages.back().recipes) EXPECT_LT(recipe.scale, 1.0);
+}
+
+}  // namespace
+}  // namespace d2c::cluster
