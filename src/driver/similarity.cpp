@@ -22,6 +22,31 @@ std::vector<int> next_batch(const AdapterStore& adapters, int begin, std::uint64
   return batch;
 }
 
+/// A rank's own adapters up to `last`, in batches whose factors fit into `cap`, at least one each:
+/// the more there are in a batch, the less often visitors are made ready for them.
+std::vector<std::vector<int>> own_batches(const AdapterStore& adapters, int rank, int last,
+                                          std::uint64_t cap) {
+  std::vector<std::vector<int>> batches;
+  std::uint64_t bytes = 0;
+  for (int adapter = 0; adapter <= last; ++adapter) {
+    if (adapters.owner(adapter) != rank) continue;
+    bytes += adapters.bytes_of(adapter);
+    if (batches.empty() || bytes > cap) {
+      batches.emplace_back();
+      bytes = adapters.bytes_of(adapter);
+    }
+    batches.back().push_back(adapter);
+  }
+  return batches;
+}
+
+std::vector<const lora::FactorMap*> pointers(std::span<const lora::FactorMap> adapters) {
+  std::vector<const lora::FactorMap*> result;
+  result.reserve(adapters.size());
+  for (const lora::FactorMap& adapter : adapters) result.push_back(&adapter);
+  return result;
+}
+
 /// Inner products of adapters with others.
 using Products = std::vector<double> (*)(std::span<const lora::FactorMap* const>,
                                          std::span<const lora::FactorMap* const>);
@@ -97,18 +122,21 @@ Triangle all_products(comm::Communicator& comm, const AdapterStore& adapters,
 
     std::vector<lora::FactorMap> visiting;
     for (int v = 0; v < std::ssize(batch); ++v) visiting.push_back(visitors.adapter(v));
-    for (int i = 0; i <= batch.back(); ++i) {
-      if (adapters.owner(i) != comm.rank()) continue;
-      own = as_compared(i);
-      const lora::FactorMap* const row = &own;
-      std::vector<const lora::FactorMap*> columns;
-      for (std::size_t v = 0; v < batch.size(); ++v) {
-        if (batch[v] >= i) columns.push_back(&visiting[v]);
-      }
-      const std::vector<double> values = products(std::span(&row, 1), columns);
-      const int first = batch.back() + 1 - static_cast<int>(columns.size());
-      for (std::size_t c = 0; c < values.size(); ++c) {
-        result(static_cast<std::size_t>(i), static_cast<std::size_t>(first) + c) = values[c];
+    for (const std::vector<int>& hosts :
+         own_batches(adapters, comm.rank(), batch.back(), batch_bytes)) {
+      std::vector<lora::FactorMap> hosting;
+      for (const int i : hosts) hosting.push_back(as_compared(i));
+      const auto first = static_cast<std::size_t>(
+          std::lower_bound(batch.begin(), batch.end(), hosts.front()) - batch.begin());
+      const std::vector<double> values =
+          products(pointers(hosting), pointers(std::span(visiting).subspan(first)));
+      const std::size_t n_visiting = batch.size() - first;
+      for (std::size_t h = 0; h < hosts.size(); ++h) {
+        for (std::size_t v = 0; v < n_visiting; ++v) {
+          if (batch[first + v] < hosts[h]) continue;
+          result(static_cast<std::size_t>(hosts[h]), static_cast<std::size_t>(batch[first + v])) =
+              values[h * n_visiting + v];
+        }
       }
     }
     begin += static_cast<int>(batch.size());

@@ -1,97 +1,28 @@
 #include "d2c/lora/similarity.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <set>
 #include <string>
-#include <type_traits>
 
-#include <Eigen/Core>
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
 
+#include "update_products.hpp"
+
 namespace d2c::lora {
 namespace {
 
-/// One adapter's factors of one module; B [d_out, r] has its long dimension first already.
-struct Tall {
-  std::vector<float> a;  ///< A^T [d_in, r]
-  const Factors* factors = nullptr;
-};
-
-std::vector<float> transposed(const Matrix& m) {
-  std::vector<float> result(static_cast<std::size_t>(m.size()));
-  for (Index i = 0; i < m.rows(); ++i) {
-    for (Index j = 0; j < m.cols(); ++j) {
-      result[static_cast<std::size_t>(j * m.rows() + i)] = m(i, j);
-    }
-  }
-  return result;
-}
-
-constexpr int kTileRows = 4;
-constexpr int kTileCols = 8;
-
-/// target [p, q] = sum_k x[k, p] y[k, q] for a tile of Rows x Cols. Each sum runs over k in
-/// ascending order, whatever the tile.
-template <int Rows, int Cols>
-void multiply_tile(const float* x, Index x_stride, const float* y, Index y_stride, Index depth,
-                   double* target) {
-  using YRow = Eigen::Array<float, 1, Cols>;
-  std::array<Eigen::Array<double, 1, Cols>, Rows> sums;
-  for (auto& row : sums) row.setZero();
-  for (Index k = 0; k < depth; ++k) {
-    const Eigen::Array<double, 1, Cols> y_k =
-        Eigen::Map<const YRow>(y + k * y_stride).template cast<double>();
-    for (std::size_t p = 0; p < Rows; ++p) {
-      sums[p] += static_cast<double>(x[k * x_stride + static_cast<Index>(p)]) * y_k;
-    }
-  }
-  for (std::size_t p = 0; p < Rows; ++p) {
-    Eigen::Map<Eigen::Array<double, 1, Cols>>(target + static_cast<Index>(p) * y_stride) = sums[p];
-  }
-}
-
-/// X^T Y [r_x, r_y] of X [depth, r_x], Y [depth, r_y].
-std::vector<double> inner_products(const float* x, Index r_x, const float* y, Index r_y,
-                                   Index depth) {
-  std::vector<double> result(static_cast<std::size_t>(r_x * r_y));
-  Index p = 0;
-  const auto row_block = [&]<int Rows>(std::integral_constant<int, Rows>) {
-    Index q = 0;
-    const auto tile = [&]<int Cols>(std::integral_constant<int, Cols>) {
-      multiply_tile<Rows, Cols>(x + p, r_x, y + q, r_y, depth, result.data() + p * r_y + q);
-      q += Cols;
-    };
-    while (q + kTileCols <= r_y) tile(std::integral_constant<int, kTileCols>{});
-    while (q < r_y) tile(std::integral_constant<int, 1>{});
-    p += Rows;
-  };
-  while (p + kTileRows <= r_x) row_block(std::integral_constant<int, kTileRows>{});
-  while (p < r_x) row_block(std::integral_constant<int, 1>{});
-  return result;
-}
-
-/// <dW_x, dW_y>_F of one module.
-double inner(const Tall& x, const Tall& y) {
-  const Factors& fx = *x.factors;
-  const Factors& fy = *y.factors;
-  const auto aa = inner_products(x.a.data(), fx.rank(), y.a.data(), fy.rank(), fx.d_in());
-  const auto bb = inner_products(fx.b.data(), fx.rank(), fy.b.data(), fy.rank(), fx.d_out());
-  double trace = 0.0;
-  for (std::size_t i = 0; i < aa.size(); ++i) trace += aa[i] * bb[i];
-  return fx.scaling * fy.scaling * trace;
-}
-
-/// The module's factors per adapter; without factors where an adapter lacks it.
-std::vector<Tall> gather(std::span<const FactorMap* const> adapters, const std::string& module) {
-  std::vector<Tall> result(adapters.size());
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    const auto found = adapters[i]->find(module);
-    if (found != adapters[i]->end()) result[i] = {transposed(found->second.a), &found->second};
+/// The module's factors per adapter; null where an adapter lacks it.
+std::vector<const Factors*> factors_of(std::span<const FactorMap* const> adapters,
+                                       const std::string& module) {
+  std::vector<const Factors*> result;
+  result.reserve(adapters.size());
+  for (const FactorMap* adapter : adapters) {
+    const auto found = adapter->find(module);
+    result.push_back(found == adapter->end() ? nullptr : &found->second);
   }
   return result;
 }
@@ -114,13 +45,17 @@ std::vector<double> gram(std::span<const FactorMap* const> rows,
   }
   std::vector<double> result(rows.size() * cols.size());
   for (const std::string& module : modules) {
-    const auto x = gather(rows, module);
-    const auto y = gather(cols, module);
+    const auto x = factors_of(rows, module);
+    const auto y = factors_of(cols, module);
+    for (const Factors* fx : x) {
+      for (const Factors* fy : y) {
+        if (fx != nullptr && fy != nullptr) check_same_shape(*fx, *fy, module);
+      }
+    }
+    UpdateProducts products(x, y);
     for (std::size_t i = 0; i < x.size(); ++i) {
       for (std::size_t j = 0; j < y.size(); ++j) {
-        if (x[i].factors == nullptr || y[j].factors == nullptr) continue;
-        check_same_shape(*x[i].factors, *y[j].factors, module);
-        result[i * cols.size() + j] += inner(x[i], y[j]);
+        result[i * cols.size() + j] += products(i, j);
       }
     }
   }
