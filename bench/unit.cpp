@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,12 @@ const std::vector<Shape> shapes{
     {"1B-prompt", {4, 2048, 8192, 32, 8, 64}, 0, {.shared = 0, .response = 1}},
 };
 
+std::string threads_text(const model::Model& model, std::span<const eval::Unit> units,
+                         const Settings& settings) {
+  if (settings.threads == 1) return {};
+  return eval::to_text(eval::measure_threads(model, units, settings.threads, settings.seconds));
+}
+
 void measure_shape(const Shape& shape, const Settings& settings) {
   const auto config = eval::llama_config(shape.model);
   const auto examples = eval::random_examples(shape.examples, shape.model.vocabulary);
@@ -76,9 +83,10 @@ void measure_shape(const Shape& shape, const Settings& settings) {
     return;
   }
   const auto format = settings.weights == "bf16" ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
-  fmt::print("{}: {} layers, hidden {}, rank {}, {} weights\n{}\n", shape.name, shape.model.layers,
-             shape.model.hidden, shape.rank, settings.weights,
-             eval::to_text(measure(format, settings.seconds)));
+  fmt::print("{}: {} layers, hidden {}, rank {}, {} weights\n{}{}\n", shape.name,
+             shape.model.layers, shape.model.hidden, shape.rank, settings.weights,
+             eval::to_text(measure(format, settings.seconds)),
+             threads_text(model::Model::random(config, format), {&unit, 1}, settings));
 }
 
 void measure_iteration(const Settings& settings) {
@@ -118,9 +126,10 @@ void measure_iteration(const Settings& settings) {
   }
   const auto speed =
       eval::measure_speed(model.model, units, tokens, settings.threads, settings.seconds);
-  fmt::print("{}: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}\n",
+  fmt::print("{}: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}{}\n",
              settings.manifest.string(), manifest.tasks.size(), n_adapters,
-             speed.work.useful * 1e-9, eval::to_text(speed));
+             speed.work.useful * 1e-9, eval::to_text(speed),
+             threads_text(model.model, units, settings));
 }
 
 void run(const std::vector<std::string>& args) {

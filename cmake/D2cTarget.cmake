@@ -8,7 +8,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_library(d2c_settings INTERFACE)
 target_include_directories(d2c_settings INTERFACE "${PROJECT_SOURCE_DIR}/include"
                                                   "${PROJECT_BINARY_DIR}/generated")
-# Results must not depend on the number of threads: Eigen stays serial where OpenMP is on.
+# Results must not depend on the number of threads: Eigen stays serial.
 target_compile_definitions(d2c_settings INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(d2c_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
 if(D2C_WARNINGS_AS_ERRORS)

@@ -170,6 +170,46 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
   return speed;
 }
 
+ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> units, int n_threads,
+                            double seconds) {
+  D2C_EXPECTS(n_threads > 1);
+  Evaluator evaluator(model);
+  ops::LoopTimes loops;
+  ThreadSpeed speed{.n_threads = n_threads};
+  int repetitions = 0;
+  const auto repeat_once = [&](int threads) {
+    ops::set_threads(threads);
+    const double start = thread_cpu_seconds();
+    evaluate_all(evaluator, units);
+    return thread_cpu_seconds() - start;
+  };
+  static_cast<void>(repeat_once(1));
+  for (const Stopwatch watch; repetitions == 0 || watch.seconds() < seconds; ++repetitions) {
+    speed.one_thread += repeat_once(1);
+    ops::record_loops(&loops);
+    speed.serial += repeat_once(n_threads);
+    ops::record_loops(nullptr);
+  }
+  speed.serial += loops.waking - loops.caller;
+  speed.shared = loops.work;
+  speed.longest = loops.longest;
+  speed.loops = static_cast<double>(loops.loops);
+  for (double* sum :
+       {&speed.one_thread, &speed.serial, &speed.shared, &speed.longest, &speed.loops}) {
+    *sum /= repetitions;
+  }
+  return speed;
+}
+
+std::string to_text(const ThreadSpeed& speed) {
+  return fmt::format(
+      "  {} threads: {:.4g} s of processor time ({:.4g} s with one), serial part {:.2f} %, {:.0f} "
+      "shared loops, balance {:.1f} %, bound on the speed-up {:.2f}\n",
+      speed.n_threads, speed.serial + speed.shared, speed.one_thread,
+      100.0 * speed.serial / (speed.serial + speed.shared), speed.loops, 100.0 * speed.balance(),
+      speed.bound());
+}
+
 ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens, int n_threads,
                              double seconds) {
   CounterRng rng(1, hash_name("product"));

@@ -238,13 +238,13 @@ void Attention::operator()(const AttentionShape& shape, std::span<const Segment>
   pack(call);
 
   const Index n_blocks = std::ssize(blocks_);
-  scratch_.resize(static_cast<std::size_t>(omp_get_max_threads()));
+  scratch_.resize(static_cast<std::size_t>(ThreadTeam::instance().size()));
   for (Scratch& scratch : scratch_) {
     grow_to(scratch.floats, static_cast<std::size_t>(scratch_floats(shape, longest)));
   }
   const Index work = 4 * std::ssize(queries) * q.width * longest;
   parallel_for(n_blocks * shape.n_kv_heads, work, [&](Index task) {
-    Scratch& scratch = scratch_[static_cast<std::size_t>(omp_get_thread_num())];
+    Scratch& scratch = scratch_[static_cast<std::size_t>(ThreadTeam::index())];
     BlockAnswer(*this, call, blocks_[static_cast<std::size_t>(task / shape.n_kv_heads)],
                 task % shape.n_kv_heads, scratch)
         .run();

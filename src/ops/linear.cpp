@@ -32,7 +32,7 @@ Division divide(Index rows, const PackedMatrix& w) {
   d.row_blocks = ceil_div(rows, block_rows);
   d.block_rows = ceil_div(ceil_div(rows, d.row_blocks), tile_rows) * tile_rows;
   const Index panels = n_panels(w.d_out());
-  const Index threads = omp_get_max_threads();
+  const Index threads = ThreadTeam::instance().size();
   if (threads > 1) {
     d.column_blocks = std::clamp(ceil_div(8 * threads, d.row_blocks), Index{1}, panels);
   } else if (w.d_in() > block_depth && d.row_blocks > 1) {

@@ -1,11 +1,26 @@
 #include "d2c/ops/threads.hpp"
 
-#include <omp.h>
+#include <algorithm>
+#include <thread>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "thread_team.hpp"
 
 namespace d2c::ops {
 
-void set_threads(int n) { omp_set_num_threads(n); }
+void set_threads(int n) { ThreadTeam::instance().resize(n); }
 
-int usable_processors() { return omp_get_num_procs(); }
+int usable_processors() {
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) return CPU_COUNT(&mask);
+#endif
+  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
+}
+
+void record_loops(LoopTimes* times) { ThreadTeam::instance().record(times); }
 
 }  // namespace d2c::ops

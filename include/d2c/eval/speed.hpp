@@ -68,6 +68,27 @@ struct Speed {
 [[nodiscard]] Speed measure_speed(const model::Model& model, std::span<const Unit> units,
                                   const TokenCounts& tokens, int n_threads, double seconds);
 
+/// Where several threads lose time, in seconds of processor time per repetition: other users of the
+/// machine hardly count. What it does not hold is the time to meet at the end of a loop.
+struct ThreadSpeed {
+  int n_threads = 1;
+  double one_thread = 0.0;  ///< a repetition with one thread
+  double serial = 0.0;  ///< of the calling thread, outside of shared loops or while it wakes others
+  double shared = 0.0;  ///< of all threads in the iterations of shared loops
+  double longest = 0.0;  ///< of the thread with most to do in each of them, if all are free
+  double loops = 0.0;    ///< number of shared loops
+  [[nodiscard]] double balance() const { return shared / (longest * n_threads); }
+  /// Of the speed-up over one thread.
+  [[nodiscard]] double bound() const { return one_thread / (serial + longest); }
+};
+
+/// Repeats the units with one thread and with n_threads in turns, for about `seconds`.
+/// @pre n_threads > 1
+[[nodiscard]] ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> units,
+                                          int n_threads, double seconds);
+/// One line.
+[[nodiscard]] std::string to_text(const ThreadSpeed& speed);
+
 /// A table of the phases and the figures above, several lines.
 [[nodiscard]] std::string to_text(const Speed& speed);
 

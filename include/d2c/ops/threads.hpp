@@ -1,11 +1,29 @@
 #pragma once
 
+#include "d2c/tensor/matrix.hpp"
+
 namespace d2c::ops {
 
-/// Threads that the kernels of this process may use from now on. @pre n >= 1
+/// Threads that the kernels of this process use from now on, the caller included; 1 until then.
+/// Waiting threads look for work for some microseconds and then sleep, and a loop never waits for a
+/// thread that has not begun: more threads than free processors cost little.
+/// @pre n >= 1, and no kernel is running
 void set_threads(int n);
 
 /// Processors that this process may run on: those of its affinity mask, as the launcher set it.
 [[nodiscard]] int usable_processors();
+
+/// What loops that threads share took, in seconds of processor time.
+struct LoopTimes {
+  Index loops = 0;
+  double caller = 0.0;   ///< of the calling thread in such loops, waking and waiting included
+  double work = 0.0;     ///< of all iterations, by whichever thread
+  double longest = 0.0;  ///< of the thread with most to do, if all were free: iterations are dealt
+                         ///< out again, each to the thread that would be ready first
+  double waking = 0.0;   ///< of the calling thread, until its first iteration
+};
+
+/// Adds the times of loops from now on to `times`; null = no longer. Not while a kernel is running.
+void record_loops(LoopTimes* times);
 
 }  // namespace d2c::ops

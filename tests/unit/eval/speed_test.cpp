@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include "d2c/ops/threads.hpp"
+
 #include "test_support.hpp"
 
 namespace d2c::eval {
@@ -45,6 +47,27 @@ TEST(Work, TheLastLayerIsDoneForTargetsOnly) {
   // Two tokens need keys and values alone, 2 hidden kv_size weights, and look at 1 + 2 tokens less.
   const double saved = 2.0 * 2.0 * (layer_parameters - 2 * 32 * 16) + 4.0 * 32 * 3;
   EXPECT_DOUBLE_EQ(work.useful - work.done, saved);
+}
+
+TEST(MeasureThreads, BoundsTheSpeedUpByTheThreads) {
+  const auto model = model::Model::random(llama_config({.layers = 2,
+                                                        .hidden = 128,
+                                                        .intermediate = 256,
+                                                        .heads = 4,
+                                                        .kv_heads = 2,
+                                                        .vocabulary = 500}));
+  const auto examples = random_examples({}, 500);
+  const auto batches = pack(examples, LossOn::response, 2048);
+  const auto adapter = random_adapter(model.config(), 4);
+  const Unit unit{&adapter, batches, std::ssize(examples)};
+  const ThreadSpeed speed = measure_threads(model, {&unit, 1}, 3, 0.05);
+  ops::set_threads(1);
+  EXPECT_GT(speed.loops, 0.0);
+  EXPECT_GT(speed.serial, 0.0);
+  EXPECT_GT(speed.balance(), 1.0 / 3.0 - 1e-9);
+  EXPECT_LE(speed.balance(), 1.0 + 1e-9);
+  EXPECT_GT(speed.bound(), 0.0);
+  EXPECT_THAT(to_text(speed), testing::HasSubstr("bound on the speed-up"));
 }
 
 TEST(MeasureSpeed, FillsInEveryPhase) {

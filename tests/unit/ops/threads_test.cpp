@@ -1,11 +1,15 @@
-#include <numeric>
-#include <vector>
+#include "d2c/ops/threads.hpp"
 
-#include <omp.h>
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <thread>
+#include <vector>
 
 #include "d2c/ops/attention.hpp"
 #include "d2c/ops/linear.hpp"
 
+#include "../../../src/ops/parallel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
 
@@ -16,8 +20,7 @@ namespace {
 
 class Threads : public testing::Test {
  protected:
-  ~Threads() override { omp_set_num_threads(before_); }
-  int before_ = omp_get_max_threads();
+  ~Threads() override { set_threads(1); }
 };
 
 TEST_F(Threads, DoNotChangeTheBitsOfALinearLayer) {
@@ -26,7 +29,7 @@ TEST_F(Threads, DoNotChangeTheBitsOfALinearLayer) {
   AlignedFloats panels(packed_floats(330, 60));
   pack_rows(rows_of(w), 0, 330, panels);
   const auto run = [&](int n_threads) {
-    omp_set_num_threads(n_threads);
+    set_threads(n_threads);
     Matrix y(500, 330);
     linear(rows_of(x), {330, 60, panels.data()}, rows_of(y));
     return y;
@@ -44,7 +47,7 @@ TEST_F(Threads, DoNotChangeTheBitsOfAttention) {
   std::vector<Index> rows(300);
   std::iota(rows.begin(), rows.end(), Index{0});
   const auto run = [&](int n_threads) {
-    omp_set_num_threads(n_threads);
+    set_threads(n_threads);
     Matrix out(300, 128);
     Attention attention;
     attention(shape, segments, rows_of(q), rows_of(kv), rows_of(kv), rows, rows_of(out));
@@ -53,6 +56,114 @@ TEST_F(Threads, DoNotChangeTheBitsOfAttention) {
   const Matrix one = run(1);
   EXPECT_EQ(run(2), one);
   EXPECT_EQ(run(3), one);
+}
+
+TEST_F(Threads, ShareAProductOfAnySize) {
+  for (const Index rows : {1, 11, 12, 13, 265, 900}) {
+    for (const Index d_out : {1, 16, 31, 33, 700}) {
+      const Matrix x = test::random_matrix(rows, 700, "x");
+      const Matrix w = test::random_matrix(d_out, 700, "w");
+      AlignedFloats panels(packed_floats(d_out, 700));
+      pack_rows(rows_of(w), 0, d_out, panels);
+      const auto run = [&](int n_threads) {
+        set_threads(n_threads);
+        Matrix y(rows, d_out);
+        add_linear(rows_of(x), {d_out, 700, panels.data()}, rows_of(y));
+        return y;
+      };
+      const Matrix one = run(1);
+      for (const int n : {2, 7, 40}) EXPECT_EQ(run(n), one) << rows << " x " << d_out;
+    }
+  }
+}
+
+class Team : public Threads {
+ protected:
+  /// Runs a loop of n iterations and counts how often each was run.
+  static std::vector<int> runs_of(Index n) {
+    std::vector<int> runs(static_cast<std::size_t>(n));
+    parallel_for(n, Index{1} << 40, [&](Index i) { ++runs[static_cast<std::size_t>(i)]; });
+    return runs;
+  }
+};
+
+TEST_F(Team, RunsEveryIterationOnceWithMoreThreadsThanProcessors) {
+  for (const int n_threads : {1, 2, 3, 16}) {
+    set_threads(n_threads);
+    for (int round = 0; round < 300; ++round) {
+      const Index n = 1 + 7 * round;
+      EXPECT_EQ(runs_of(n), std::vector<int>(static_cast<std::size_t>(n), 1));
+    }
+  }
+}
+
+/// Takes some microseconds, so that other threads have time to wake.
+void dawdle() {
+  volatile double sum = 0.0;
+  for (int i = 0; i < 20'000; ++i) sum = sum + 1.0;
+}
+
+TEST_F(Team, LetsOthersHelp) {
+  set_threads(2);
+  std::atomic<bool> helped = false;
+  parallel_for(2, Index{1} << 40, [&](Index) {
+    if (ThreadTeam::index() == 1) helped = true;
+    for (int i = 0; i < 10'000 && !helped; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  EXPECT_TRUE(helped);
+}
+
+TEST_F(Team, TellsThreadsApart) {
+  set_threads(3);
+  std::vector<std::atomic<int>> inside(3);
+  std::atomic<bool> alone = true;
+  parallel_for(1000, Index{1} << 40, [&](Index) {
+    auto& mine = inside[static_cast<std::size_t>(ThreadTeam::index())];
+    if (mine.fetch_add(1) != 0) alone = false;
+    dawdle();
+    mine.fetch_sub(1);
+  });
+  EXPECT_TRUE(alone);
+}
+
+TEST_F(Team, RunsALoopWithinALoopOnItsThreadAlone) {
+  set_threads(3);
+  std::vector<std::vector<int>> runs(20);
+  parallel_for(20, Index{1} << 40,
+               [&](Index i) { runs[static_cast<std::size_t>(i)] = runs_of(50); });
+  for (const auto& inner : runs) EXPECT_EQ(inner, std::vector<int>(50, 1));
+}
+
+TEST_F(Team, ServesOneOfTwoCallersAndLetsTheOtherRunAlone) {
+  set_threads(2);
+  std::atomic<bool> right = true;
+  const auto call = [&] {
+    for (int round = 0; round < 200; ++round) {
+      if (runs_of(100) != std::vector<int>(100, 1)) right = false;
+    }
+  };
+  std::thread other(call);
+  call();
+  other.join();
+  EXPECT_TRUE(right);
+}
+
+TEST_F(Team, RecordsTheTimesOfLoops) {
+  set_threads(2);
+  LoopTimes times;
+  record_loops(&times);
+  for (int loop = 0; loop < 3; ++loop) {
+    parallel_for(8, Index{1} << 40, [](Index) { dawdle(); });
+  }
+  record_loops(nullptr);
+  runs_of(10);
+  EXPECT_EQ(times.loops, 3);
+  EXPECT_GT(times.work, 0.0);
+  EXPECT_GE(times.longest, times.work / 2 * 0.999);
+  EXPECT_LE(times.longest, times.work);
+  EXPECT_GE(times.caller, times.waking);
 }
 
 }  // namespace
