@@ -18,33 +18,55 @@ Index chain_length(Index d_in) {
   return ceil_div(ceil_div(d_in, chains), panel_width) * panel_width;
 }
 
-/// How the rows and columns of a product are divided into tasks. No bit of the result depends on
-/// it.
+/// How a product is divided into tasks: tiles of rows and pairs of panels (the widest kernels work
+/// on two), each spread evenly. No bit of the result depends on it.
 struct Division {
-  Index row_blocks;
-  Index block_rows;
-  Index column_blocks;
-  Index block_panels;
+  Index tiles = 0;
+  Index row_blocks = 1;
+  Index pairs = 0;
+  Index column_blocks = 1;
+
+  [[nodiscard]] Index first_row(Index block) const {
+    return tiles * block / row_blocks * tile_rows;
+  }
+  [[nodiscard]] Index first_panel(Index block) const { return pairs * block / column_blocks * 2; }
+
+  /// Time that n threads need, in products of a tile and a pair.
+  [[nodiscard]] double time(Index n_threads) const {
+    // A task copies its rows, and fetches its panels from far.
+    constexpr double copy = 0.5;
+    constexpr double fetch = 1.0;
+    return static_cast<double>(ceil_div(row_blocks * column_blocks, n_threads)) *
+           (static_cast<double>(ceil_div(tiles, row_blocks)) + fetch) *
+           (static_cast<double>(ceil_div(pairs, column_blocks)) + copy);
+  }
 };
 
-Division divide(Index rows, const PackedMatrix& w) {
-  Division d{};
-  d.row_blocks = ceil_div(rows, block_rows);
-  d.block_rows = ceil_div(ceil_div(rows, d.row_blocks), tile_rows) * tile_rows;
-  const Index panels = n_panels(w.d_out());
-  const Index threads = ThreadTeam::instance().size();
-  if (threads > 1) {
-    d.column_blocks = std::clamp(ceil_div(8 * threads, d.row_blocks), Index{1}, panels);
-  } else if (w.d_in() > block_depth && d.row_blocks > 1) {
-    // Where y is walked several times, a part of it that stays in the cache at a time.
-    constexpr Index panels_in_cache = 64;
-    d.column_blocks = ceil_div(panels, panels_in_cache);
-  } else {
-    d.column_blocks = 1;
+/// The division that takes the least time, of those with one to four tasks for each thread.
+Division for_threads(const Division& least, Index n_threads) {
+  constexpr Index most_tasks = 4;
+  Division best = least;
+  Division d = least;
+  for (; d.row_blocks <= std::min(d.tiles, least.row_blocks + most_tasks * n_threads);
+       ++d.row_blocks) {
+    for (Index tasks = 1; tasks <= most_tasks; ++tasks) {
+      d.column_blocks = std::clamp(tasks * n_threads / d.row_blocks, least.column_blocks, d.pairs);
+      if (d.time(n_threads) < best.time(n_threads)) best = d;
+    }
   }
-  // An even number: the widest kernels work on two panels.
-  d.block_panels = ceil_div(panels, 2 * d.column_blocks) * 2;
-  return d;
+  return best;
+}
+
+Division divide(Index rows, const PackedMatrix& w) {
+  Division d{.tiles = ceil_div(rows, tile_rows), .pairs = ceil_div(n_panels(w.d_out()), 2)};
+  d.row_blocks = ceil_div(d.tiles, block_rows / tile_rows);
+  if (w.d_in() > block_depth && d.row_blocks > 1) {
+    // Where y is walked several times, a part of it that stays in the cache at a time.
+    constexpr Index pairs_in_cache = 32;
+    d.column_blocks = ceil_div(d.pairs, pairs_in_cache);
+  }
+  const Index threads = ThreadTeam::instance().size();
+  return threads > 1 ? for_threads(d, threads) : d;
 }
 
 template <class Value>
@@ -52,13 +74,14 @@ void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   const Index depth = chain_length(w.d_in());
   const Division d = divide(x.n, w);
   parallel_for(d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
-    const Index row = task / d.column_blocks * d.block_rows;
-    const Index panel = task % d.column_blocks * d.block_panels;
+    const Index row_block = task / d.column_blocks;
+    const Index column_block = task % d.column_blocks;
+    const Index row = d.first_row(row_block);
+    const Index panel = d.first_panel(column_block);
     const Index column = panel * panel_width;
-    if (row >= x.n || column >= w.d_out()) return;
     PanelProduct<Value> product;
-    product.m = std::min(d.block_rows, x.n - row);
-    product.n = std::min(d.block_panels * panel_width, w.d_out() - column);
+    product.m = std::min(d.first_row(row_block + 1), x.n) - row;
+    product.n = std::min(d.first_panel(column_block + 1) * panel_width, w.d_out()) - column;
     product.lda = x.stride;
     product.panel_stride = w.panel_stride();
     product.c = y.row(row) + column;
