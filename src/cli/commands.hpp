@@ -23,6 +23,7 @@ struct Command {
 [[nodiscard]] std::span<const Command> commands();
 
 int run_command(const Invocation& invocation);
+int add_command(const Invocation& invocation);
 int compare_command(const Invocation& invocation);
 int plan_command(const Invocation& invocation);
 int evaluate_command(const Invocation& invocation);

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::array kCommands{
     Command{"run", "cluster and merge adapters: the job, also under mpirun or srun", run_command},
+    Command{"add", "add tasks to the clusters of a result", add_command},
     Command{"compare", "searches, merge methods and K side by side, over one cache",
             compare_command},
     Command{"plan", "check every input of a job and tell what it will take", plan_command},

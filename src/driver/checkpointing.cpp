@@ -11,43 +11,13 @@
 #include "d2c/core/signals.hpp"
 #include "d2c/results/checkpoint.hpp"
 
-#include "wire.hpp"
+#include "entries.hpp"
 
 namespace d2c::driver {
 namespace {
 
 namespace fs = std::filesystem;
 using Entry = cluster::CachedOracle::Entry;
-
-/// Wire form of cached losses: per entry the sizes of its three parts, then the parts.
-std::vector<std::byte> pack(const std::vector<Entry>& entries) {
-  std::vector<std::byte> bytes;
-  for (const Entry& entry : entries) {
-    const std::array<std::uint64_t, 3> sizes{entry.set.size(), entry.tasks.size(),
-                                             entry.losses.size()};
-    append_wire(bytes, std::span(sizes));
-    append_wire(bytes, std::span(entry.set));
-    append_wire(bytes, std::span(entry.tasks));
-    append_wire(bytes, std::span(entry.losses));
-  }
-  return bytes;
-}
-
-std::vector<Entry> unpack(std::span<const std::byte> bytes) {
-  std::vector<Entry> entries;
-  while (!bytes.empty()) {
-    std::array<std::uint64_t, 3> sizes{};
-    take_wire(bytes, std::span(sizes));
-    Entry& entry = entries.emplace_back();
-    entry.set.resize(sizes[0]);
-    entry.tasks.resize(sizes[1]);
-    entry.losses.resize(sizes[2]);
-    take_wire(bytes, std::span(entry.set));
-    take_wire(bytes, std::span(entry.tasks));
-    take_wire(bytes, std::span(entry.losses));
-  }
-  return entries;
-}
 
 }  // namespace
 
@@ -81,9 +51,9 @@ void Checkpointing::resume(cluster::CachedOracle& cache) {
     if (log_)
       log_(fmt::format("going on from {}: losses of {} merged adapters", file_.string(),
                        entries.size()));
-    bytes = pack(entries);
+    bytes = pack_entries(entries);
   });
-  cache.restore(unpack(comm_.broadcast(std::move(bytes), 0)));
+  cache.restore(unpack_entries(comm_.broadcast(std::move(bytes), 0)));
 }
 
 bool Checkpointing::stop(const cluster::CachedOracle& cache) {

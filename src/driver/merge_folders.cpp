@@ -9,6 +9,8 @@
 #include "d2c/driver/version.hpp"
 #include "d2c/lora/adapter.hpp"
 
+#include "model_card.hpp"
+
 namespace d2c::driver {
 namespace {
 
@@ -59,11 +61,9 @@ std::string model_card(const MergeFoldersOptions& options,
                        const std::vector<lora::Adapter>& adapters,
                        const std::vector<double>& weights, const std::string& base_model,
                        std::size_t n_modules) {
-  std::string card = "---\nlibrary_name: peft\n";
-  if (!base_model.empty()) card += fmt::format("base_model: {}\n", base_model);
-  card += fmt::format(
-      "tags:\n- lora\n- merge\n- d2c\n---\n\n# Merged adapter\n\nMade by d2c {} (method `{}`).",
-      version(), options.method);
+  std::string card = card_front_matter(base_model);
+  card +=
+      fmt::format("# Merged adapter\n\nMade by d2c {} (method `{}`).", version(), options.method);
   if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
   card += "\n\n| adapter | weight | modules |\n|---|---|---|\n";
   for (std::size_t i = 0; i < adapters.size(); ++i) {

@@ -8,6 +8,8 @@
 #include "d2c/driver/version.hpp"
 #include "d2c/lora/adapter.hpp"
 
+#include "model_card.hpp"
+
 namespace d2c::driver {
 namespace {
 
@@ -18,14 +20,16 @@ std::string model_card(const Job& job, const results::RunResults& results, int c
   const auto at = static_cast<std::size_t>(cluster);
   const std::string scale =
       request.scale == 1.0 ? "" : fmt::format(", times {:.4g}", request.scale);
-  std::string card = fmt::format(
-      "---\nlibrary_name: peft\nbase_model: {}\ntags:\n- lora\n- merge\n- d2c\n---\n\n"
-      "# Merged adapter of cluster {}\n\n"
-      "Made by d2c {} (method `{}`{}) from {} adapter{}. Base model: `{}`.\n\n"
-      "| task | adapter | weight | modules | loss here | own adapter | base model "
-      "|\n|---|---|---|---|---|---|---|\n",
-      job.adapters->base_model(), cluster, version(), results.recipe.method[at], scale,
-      request.adapters.size(), request.adapters.size() == 1 ? "" : "s", job.adapters->base_model());
+  const std::string& base_model = job.adapters->base_model();
+  std::string card = card_front_matter(base_model);
+  card += fmt::format(
+      "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.",
+      cluster, version(), results.recipe.method[at], scale, request.adapters.size(),
+      request.adapters.size() == 1 ? "" : "s");
+  if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
+  card +=
+      "\n\n| task | adapter | weight | modules | loss here | own adapter | base model "
+      "|\n|---|---|---|---|---|---|---|\n";
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
   for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
     if (results.result.assignment[task] != cluster) continue;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "d2c/cluster/place.hpp"
 #include "d2c/cluster/registry.hpp"
 #include "d2c/cluster/sweep.hpp"
 #include "d2c/core/error.hpp"
@@ -19,6 +20,7 @@
 #include "phase_report.hpp"
 #include "record.hpp"
 #include "refine_clusters.hpp"
+#include "run_job.hpp"
 #include "setup.hpp"
 #include "similarity.hpp"
 
@@ -72,10 +74,40 @@ cluster::SearchResult search_clusters(const cluster::Problem& problem, const Run
   return sweep->results[picked(*sweep, options.sweep_pick)];
 }
 
+/// Searches all clusters anew, as if nothing was known, and adds what that is worth to the
+/// baselines. Collective.
+void add_full_search(const comm::Communicator& comm, const RunContext& context, const Bench& bench,
+                     const cluster::Problem& placing, const cluster::SearchResult& placed,
+                     results::RunResults& out) {
+  cluster::CachedOracle cache(bench.oracle, bench.oracle.folds().split(examples_per_task(
+                                                *bench.job.tasks, Split::few_shot)));
+  cache.restore(bench.cache.save());
+  cluster::Problem problem{.oracle = cache, .objective = placing.objective};
+  problem.similarity = placing.similarity;
+  problem.trimmed_similarity = placing.trimmed_similarity;
+  const cluster::SearchResult full = cluster::search_method(bench.options.search)
+                                         .run(problem, search_options(bench.options, bench.job));
+  out.baselines["full"] = full.loss.of(full.partition);
+  if (out.verify) out.verify->baselines["full"] = cluster::verify(cache, full).of(full.partition);
+  if (out.heldout) {
+    out.heldout->baselines["full"] = losses_of(bench.oracle, full.partition, Split::held_out);
+  }
+  say(comm, context,
+      fmt::format("placed: objective {:.6f}, {} losses measured; full search by {}: objective "
+                  "{:.6f}, {} losses by itself",
+                  placed.objective, placed.counts.measured(), bench.options.search, full.objective,
+                  full.counts.evaluations));
+}
+
 }  // namespace
 
-std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& given,
+std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& options,
                                        const RunContext& context) {
+  return run_job(comm, options, context, nullptr);
+}
+
+std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOptions& given,
+                                           const RunContext& context, const Placement* placement) {
   RunOptions options = given;
   MergedFolders folders(options.output, options.overwrite);
   std::unique_ptr<results::ResultsWriter> writer;
@@ -137,7 +169,11 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
                              options.ranks_per_node);
   };
   std::optional<cluster::Sweep> sweep;
-  const cluster::SearchResult search = search_clusters(problem, options, job, sweep);
+  if (placement != nullptr) cache.restore(placement->known);
+  const cluster::SearchResult search =
+      placement != nullptr
+          ? cluster::place_tasks(problem, search_options(options, job), placement->clusters)
+          : search_clusters(problem, options, job, sweep);
   if (checkpointing.stopped_by_signal()) return std::nullopt;
 
   out.n_clusters = search.partition.k();
@@ -163,6 +199,9 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
     describe_result(bench, measure_clusters(bench, search), out);
   }
   out.recipe = describe_recipes(plan, search.partition, recipes);
+  if (placement != nullptr && placement->compare_full) {
+    add_full_search(comm, context, bench, problem, search, out);
+  }
 
   {
     const auto timer = timers.scope("write");

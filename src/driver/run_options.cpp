@@ -33,6 +33,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   json::OrderedJson value;
   value["k"] = options.k;
   value["ks"] = options.ks;
+  value["placed"] = options.placed;
   value["budget_mb"] = options.budget_mb;
   value["min_cluster_size"] = options.min_cluster_size;
   value["max_cluster_size"] = options.max_cluster_size;
@@ -148,6 +149,60 @@ std::string to_json(const RunOptions& options) {
   value["merged_mib"] = options.merged_mib;
   value["balance"] = options.balance == comm::Balance::fixed ? "static" : "dynamic";
   return value.dump(1);
+}
+
+RunOptions options_from_json(const std::string& text, const std::filesystem::path& file) {
+  const json::Json value = json::parse(text, file);
+  try {
+    RunOptions options;
+    options.manifest = value.at("manifest").get<std::string>();
+    options.k = value.at("k");
+    options.search = value.at("search");
+    options.seed = value.at("seed");
+    options.merge.seed = options.seed;
+    options.restarts = value.at("restarts");
+    options.max_iterations = value.at("max_iterations");
+    options.perturbations = value.at("perturbations");
+    options.allow_empty = value.at("allow_empty");
+    options.max_evaluations = value.at("max_evaluations");
+    options.objective = cluster::objective_kind(value.at("objective").get<std::string>());
+    options.verify_examples = value.at("verify_examples");
+    options.constraints = value.at("constraints").get<std::string>();
+    options.min_cluster_size = value.at("min_cluster_size");
+    options.max_cluster_size = value.at("max_cluster_size");
+    options.merge_method = value.at("merge_method");
+    options.merge.merged_rank = value.at("merged_rank");
+    options.merge.density = value.at("density");
+    options.merge.majority_sign = value.at("majority_sign_method") == "total"
+                                      ? merge::MajoritySign::total
+                                      : merge::MajoritySign::frequency;
+    options.scale = value.at("scale");
+    options.tune_scale = value.at("tune_scale");
+    options.tune_weights = value.at("tune_weights");
+    options.loss_on = value.at("loss_on") == "all" ? eval::LossOn::all : eval::LossOn::response;
+    options.batch_tokens = value.at("batch_tokens");
+    for (const auto choice :
+         {model::WeightChoice::automatic, model::WeightChoice::f32, model::WeightChoice::bf16}) {
+      if (value.at("weights") == name_of(choice)) options.weights = choice;
+    }
+    options.merged_output = value.at("merged") == "hdf5"   ? MergedOutput::hdf5
+                            : value.at("merged") == "both" ? MergedOutput::both
+                                                           : MergedOutput::peft;
+    for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
+      if (value.at("merged_dtype") == name_of(type)) options.merged_dtype = type;
+    }
+    options.adapters_in = value.at("adapters_in") == "memory" ? AdaptersIn::memory
+                          : value.at("adapters_in") == "disk" ? AdaptersIn::disk
+                                                              : AdaptersIn::automatic;
+    options.adapter_cache_mib = value.at("adapter_cache_mib");
+    options.exchange_mib = value.at("exchange_mib");
+    options.merged_mib = value.at("merged_mib");
+    return options;
+  } catch (const json::Json::exception& error) {
+    throw InputError({file, "config"}, {std::string("cannot be used: ") + error.what(),
+                                        "the options of the result are read from it",
+                                        "make the result with this version of d2c"});
+  }
 }
 
 std::string config_hash(const RunOptions& options, const std::string& input) {

@@ -35,6 +35,7 @@ struct RunOptions {
 
   int k = 0;               ///< clusters at most; the largest of `ks` where there are some
   std::vector<int> ks;     ///< numbers of clusters to try, ascending; empty = k alone
+  int placed = 0;          ///< tasks that had a cluster before (add_tasks); the first ones
   int sweep_pick = 0;      ///< the one of `ks` that is the result; 0 = the knee of the curve
   double budget_mb = 0.0;  ///< room for merged adapters, 10^6 bytes, that decides k; 0 = k is given
   std::filesystem::path constraints;  ///< JSON file: tasks together or apart; empty = none
@@ -85,6 +86,12 @@ void validate_clustering(const RunOptions& options);
 
 /// All options as JSON, in a fixed order.
 [[nodiscard]] std::string to_json(const RunOptions& options);
+
+/// The options that to_json() recorded, those that decide the numbers and those of the machine.
+/// @param file  where the text is from, for messages
+/// @throws InputError if a field is missing or has no meaning to this program
+[[nodiscard]] RunOptions options_from_json(const std::string& text,
+                                           const std::filesystem::path& file);
 
 /// Hash (16 hex digits) of the options and inputs that decide the numbers: not of output places,
 /// threads or memory caps.

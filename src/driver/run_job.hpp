@@ -1,0 +1,25 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/partition.hpp"
+#include "d2c/driver/run.hpp"
+
+namespace d2c::driver {
+
+/// Clusters that some tasks have already.
+struct Placement {
+  cluster::Assignment clusters;                     ///< of every task; cluster::unplaced = none yet
+  std::vector<cluster::CachedOracle::Entry> known;  ///< losses under these clusters
+  bool compare_full = false;  ///< adds the baseline `full`: the search without these clusters
+};
+
+/// run(), or with a placement: the tasks that have no cluster are added to those that exist.
+[[nodiscard]] std::optional<results::RunResults> run_job(comm::Communicator& comm,
+                                                         const RunOptions& given,
+                                                         const RunContext& context,
+                                                         const Placement* placement);
+
+}  // namespace d2c::driver

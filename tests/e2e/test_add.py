@@ -1,0 +1,127 @@
+"""d2c add: new tasks in the clusters of a result."""
+import hashlib
+import json
+import unittest
+
+from harness import Case, DEMO, demo_manifest, h5py, numpy, write_manifest
+
+
+class Add(Case):
+    def setUp(self):
+        super().setUp()
+        self.need(DEMO / "manifest.json")
+        self.need_h5py()
+        manifest = demo_manifest()
+        kinds = {"echo": [], "ends": []}
+        for task in manifest["tasks"]:
+            kinds.get(task["name"].split("_")[0], []).append(task)
+        self.old_tasks = kinds["echo"][:4] + kinds["ends"][:4]
+        self.new_tasks = [kinds["ends"][4], kinds["echo"][4]]
+        self.model = manifest["model"]
+        self.old = self.manifest("old.json", self.old_tasks)
+        self.new = self.manifest("new.json", self.new_tasks)
+
+    def manifest(self, name, tasks):
+        return write_manifest(self.folder / name, {"model": self.model, "tasks": tasks})
+
+    def run_old(self, *extra):
+        output = self.folder / "result"
+        self.succeed("run", self.old, "-K", 2, "--output", output, "--quiet", *extra)
+        return output
+
+    def digests(self, folder):
+        return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    def test_new_tasks_join_the_clusters_of_their_kind(self):
+        result = self.run_old("--verify-examples", 2)
+        before = self.digests(result)
+        outputs = []
+        for name, ranks in (("alone", 0), ("ranks3", 3)):
+            outputs.append(self.folder / name)
+            self.succeed("add", result, "--tasks", self.new, "--output", outputs[-1], "--quiet",
+                         ranks=ranks)
+        self.assertEqual(before, self.digests(result))
+        alone, other = (self.digests(output / "merged") for output in outputs)
+        self.assertEqual(alone, other)
+        with h5py.File(result / "results.h5") as old, h5py.File(outputs[0] / "results.h5") as new:
+            self.assertEqual(new["result/size"].shape, (2,))
+            assignment = new["result/assignment"][...]
+            numpy.testing.assert_array_equal(assignment[:8], old["result/assignment"])
+            self.assertEqual(assignment[8], assignment[4])
+            self.assertEqual(assignment[9], assignment[0])
+            numpy.testing.assert_array_equal(new["baseline/own"][:8], old["baseline/own"])
+            self.assertIn("verify", new)
+            self.assertEqual(json.loads(new.attrs["config"])["placed"], 8)
+            loss, names = new["heldout/loss"][...], list(new["task/name"].asstr())
+        for cluster, task in ((0, 9), (1, 8)):
+            file = self.folder / "evaluation.json"
+            self.succeed("evaluate", "--model", self.model, "--adapter",
+                         outputs[0] / "merged" / f"cluster_{cluster:02}", "--examples",
+                         DEMO / "test" / f"{names[task]}.jsonl", "--json", file)
+            self.assertEqual(json.loads(file.read_text())["mean"], loss[task, cluster])
+        # A result of `add` can be added to again.
+        more = self.manifest("more.json", [dict(self.new_tasks[0], name="again")])
+        third = self.folder / "third"
+        self.succeed("add", outputs[0], "--tasks", more, "--output", third, "--quiet")
+        with h5py.File(third / "results.h5") as file:
+            self.assertEqual(file["result/assignment"][10], assignment[8])
+
+    def test_clusters_that_stay_are_not_measured_again(self):
+        result = self.run_old()
+        only = self.manifest("only.json", self.new_tasks[:1])
+        completed = self.succeed("add", result, "--tasks", only, "--output", self.folder / "new",
+                                 "--compare-full")
+        joined = self.succeed("run", self.folder / "new" / "manifest.json", "-K", 2, "--output",
+                              self.folder / "full", "--quiet")
+        self.assertEqual(joined.returncode, 0)
+        with h5py.File(self.folder / "full" / "results.h5") as full, \
+                h5py.File(self.folder / "new" / "results.h5") as new, \
+                h5py.File(result / "results.h5") as old:
+            n = numpy.arange(9)
+            own = full["result/loss"][...][n, full["result/assignment"]]
+            numpy.testing.assert_array_equal(new["baseline/full"], own)
+            own = full["heldout/loss"][...][n, full["result/assignment"]]
+            numpy.testing.assert_array_equal(new["heldout/baseline/full"], own)
+            stays = int(new["result/assignment"][0])
+            numpy.testing.assert_array_equal(new["result/loss"][:8, stays],
+                                             old["result/loss"][:, int(old["result/assignment"][0])])
+        measured = int(completed.stderr.split("placed: objective")[1].split(", ")[1].split()[0])
+        # Own losses of nine tasks, the new one in either cluster, and the changed cluster: fewer than
+        # all tasks under all clusters of a search.
+        self.assertLessEqual(measured, 9 + 2 + 2 * 9)
+
+    def test_refined_results_are_refined_again(self):
+        result = self.run_old("--scale", "auto")
+        output = self.folder / "new"
+        self.succeed("add", result, "--tasks", self.new, "--output", output, "--quiet")
+        with h5py.File(output / "results.h5") as file:
+            self.assertEqual(list(file["refine/step"].asstr()), ["start", "scale"])
+
+    def test_bad_input(self):
+        result = self.run_old()
+
+        def fails(code, words, *extra, tasks=self.new, output=self.folder / "out", of=result):
+            self.fail_with(code, words, "add", of, "--tasks", tasks, "--output", output, *extra, ranks=2)
+            self.assertFalse((self.folder / "out" / "manifest.json").exists())
+        fails(3, ["absent"], of=self.folder / "absent")
+        fails(3, ["absent.json"], tasks=self.folder / "absent.json")
+        fails(3, [self.old_tasks[0]["name"], "already"], tasks=self.manifest("same.json", self.old_tasks[:1]))
+        fails(2, ["--output", "old result"], output=result)
+        fails(3, ["absent", "adapter"], tasks=self.manifest(
+            "spoilt.json", [dict(self.new_tasks[0], adapter=str(self.folder / "absent"))]))
+        fails(3, ["model", "result was made with"], tasks=write_manifest(
+            self.folder / "other.json", {"model": str(self.folder), "tasks": self.new_tasks}))
+        fails(3, ["not the tasks of the result"], "--manifest", self.new)
+        moved = self.folder / "moved.json"
+        self.old.rename(moved)
+        fails(3, ["old.json", "--manifest"])
+        self.succeed("add", result, "--tasks", self.new, "--manifest", moved, "--output",
+                     self.folder / "out", "--quiet")
+        (self.folder / "out" / "results.h5").unlink()
+        self.fail_with(3, ["manifest.json", "exists already"], "add", result, "--tasks", self.new,
+                       "--manifest", moved, "--output", self.folder / "out")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
