@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "once.hpp"
 #include "sets.hpp"
 
 namespace d2c::cluster {
@@ -29,11 +30,11 @@ std::uint64_t content(const TaskSet& set) {
 /// The clusters of one run, and the sums of the model over them.
 class Agglomeration::Clusters {
  public:
-  Clusters(const Similarity& similarity, std::vector<TaskSet> sets)
-      : similarity_(similarity), sets_(std::move(sets)), to_(similarity.n, size()) {
+  Clusters(const SimilarityMatrix& similarity, std::vector<TaskSet> sets)
+      : similarity_(similarity), sets_(std::move(sets)), to_(similarity.n(), size()) {
     for (const TaskSet& set : sets_) contents_.push_back(content(set));
     std::fill(to_.values.begin(), to_.values.end(), 0.0);
-    for (int task = 0; task < similarity.n; ++task)
+    for (int task = 0; task < similarity.n(); ++task)
       for (int c = 0; c < size(); ++c)
         for (const int other : sets_[at(c)]) to_(task, c) += similarity(task, other);
   }
@@ -47,7 +48,7 @@ class Agglomeration::Clusters {
   void merge(int a, int b) {
     sets_[at(a)] = united(sets_[at(a)], sets_[at(b)]);
     contents_[at(a)] += contents_[at(b)];
-    for (int task = 0; task < similarity_.n; ++task) to_(task, a) += to_(task, b);
+    for (int task = 0; task < similarity_.n(); ++task) to_(task, a) += to_(task, b);
     sets_[at(b)].clear();
   }
 
@@ -55,16 +56,18 @@ class Agglomeration::Clusters {
     std::vector<int> kept;
     for (int c = 0; c < size(); ++c)
       if (!sets_[at(c)].empty()) kept.push_back(c);
-    LossMatrix to(similarity_.n, static_cast<int>(kept.size()));
     for (std::size_t c = 0; c < kept.size(); ++c) {
       if (c != at(kept[c])) sets_[c] = std::move(sets_[at(kept[c])]);
       contents_[c] = contents_[at(kept[c])];
-      for (int task = 0; task < similarity_.n; ++task)
-        to(task, static_cast<int>(c)) = to_(task, kept[c]);
     }
+    // In place: this is the largest thing that the agglomeration holds.
+    auto next = to_.values.begin();
+    for (int task = 0; task < similarity_.n(); ++task)
+      for (const int c : kept) *next++ = to_(task, c);
+    to_.values.erase(next, to_.values.end());
+    to_.k = static_cast<int>(kept.size());
     sets_.resize(kept.size());
     contents_.resize(kept.size());
-    to_ = std::move(to);
   }
 
   /// Sums over members i of a and j of b of G[i,j], and of h_i G[i,j]; of h_i; of h_i G[i,i].
@@ -103,7 +106,7 @@ class Agglomeration::Clusters {
   std::vector<double> cost;  ///< measured, of every cluster
 
  private:
-  const Similarity& similarity_;
+  const SimilarityMatrix& similarity_;
   std::vector<TaskSet> sets_;
   std::vector<std::uint64_t> contents_;
   LossMatrix to_;  // [task, cluster] sum of similarities to the members
@@ -114,7 +117,7 @@ class Agglomeration::Clusters {
 };
 
 Agglomeration::Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                             Similarity similarity, std::span<const double> own)
+                             SimilarityMatrix similarity, std::span<const double> own)
     : problem_(problem),
       rules_(rules),
       recorder_(recorder),
@@ -125,12 +128,17 @@ Agglomeration::Agglomeration(const Problem& problem, const Rules& rules, Recorde
 
 /// Every block a cluster. Of very many blocks, the most similar ones share a cluster from the
 /// start.
-std::vector<TaskSet> Agglomeration::first_clusters(int k) const {
+const std::vector<TaskSet>& Agglomeration::first_clusters(int k) {
+  if (!first_.empty()) return first_;
   constexpr int most = 1024;
-  std::vector<TaskSet> blocks;
-  for (int b = 0; b < rules_.n_blocks(); ++b) blocks.push_back(rules_.block(b));
-  if (rules_.n_blocks() <= std::max(most, 4 * k) || !rules_.unconstrained()) return blocks;
-  return average_linkage(similarity_, std::max(most, 4 * k)).clusters();
+  const int few = std::max(most, 4 * k);
+  if (rules_.n_blocks() <= few || !rules_.unconstrained()) {
+    for (int b = 0; b < rules_.n_blocks(); ++b) first_.push_back(rules_.block(b));
+  } else {
+    first_ =
+        found_once(problem_, few, [&] { return average_linkage(similarity_, few); }).clusters();
+  }
+  return first_;
 }
 
 double Agglomeration::excess(int task, double loss) const {
@@ -219,7 +227,7 @@ Partition Agglomeration::run(int k, double caution) {
   clusters.cost = measure(clusters.sets());
   while (!recorder_.must_stop() && clusters.size() > 1) {
     std::vector<double> sensitivities;
-    for (int task = 0; task < similarity_.n; ++task) sensitivities.push_back(sensitivity(task));
+    for (int task = 0; task < similarity_.n(); ++task) sensitivities.push_back(sensitivity(task));
     clusters.refit(sensitivities);
     std::vector<Pair> pairs = mutual_best(clusters, caution);
     if (pairs.empty()) break;
@@ -248,7 +256,7 @@ Partition Agglomeration::run(int k, double caution) {
 Partition Agglomeration::labelled(std::vector<TaskSet> clusters, int k) const {
   std::stable_sort(clusters.begin(), clusters.end(),
                    [](const TaskSet& a, const TaskSet& b) { return a.size() > b.size(); });
-  Partition partition(Assignment(at(similarity_.n)), k);
+  Partition partition(Assignment(at(similarity_.n())), k);
   const auto similarity = [&](const TaskSet& a, const TaskSet& b) {
     double sum = 0;
     for (const int i : a)

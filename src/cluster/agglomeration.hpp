@@ -25,7 +25,7 @@ class Agglomeration {
   /// @param similarity  of tasks
   /// @param own         loss of every task under its own adapter
   Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                Similarity similarity, std::span<const double> own);
+                SimilarityMatrix similarity, std::span<const double> own);
 
   /// Merges blocks until at most k clusters are left, and on while that lowers the cost.
   /// @param caution  from 0 to 1: more pairs are measured before one is merged
@@ -44,7 +44,8 @@ class Agglomeration {
   };
   class Clusters;
 
-  [[nodiscard]] std::vector<TaskSet> first_clusters(int k) const;
+  /// The same for every k of an object.
+  [[nodiscard]] const std::vector<TaskSet>& first_clusters(int k);
   [[nodiscard]] double excess(int task, double loss) const;
   /// Total cost of the members of each set above their own adapters.
   [[nodiscard]] std::vector<double> measure(const std::vector<TaskSet>& sets);
@@ -56,8 +57,9 @@ class Agglomeration {
   const Problem& problem_;
   const Rules& rules_;
   Recorder& recorder_;
-  Similarity similarity_;
+  SimilarityMatrix similarity_;
   std::vector<double> own_;
+  std::vector<TaskSet> first_;
   std::unordered_map<std::uint64_t, Known> known_;  // by content
   /// Sums of squared distance x cost, and of squared distance^2; of every task, then of all.
   std::vector<double> xy_;

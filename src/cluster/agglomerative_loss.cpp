@@ -3,12 +3,13 @@
 #include "agglomeration.hpp"
 #include "evaluate.hpp"
 #include "methods.hpp"
+#include "once.hpp"
 
 namespace d2c::cluster {
 namespace {
 
 /// Similarity of tasks by the losses under each other's adapters, where there is no other.
-Similarity transfer(const Problem& problem) {
+SimilarityMatrix transfer(const Problem& problem) {
   const int n = problem.oracle.n_tasks();
   Assignment each(static_cast<std::size_t>(n));
   std::iota(each.begin(), each.end(), 0);
@@ -18,13 +19,14 @@ Similarity transfer(const Problem& problem) {
     return objective.weight(task) *
            (objective.cost(task, loss(task, under)) - objective.cost(task, loss(task, task)));
   };
-  Similarity similarity{n, std::vector<double>(loss.values.size())};
+  std::vector<double> similarity(loss.values.size());
   double most = 0;
   for (int a = 0; a < n; ++a)
     for (int b = 0; b < n; ++b) most = std::max(most, excess(a, b) + excess(b, a));
   for (int a = 0; a < n; ++a)
     for (int b = 0; b < n; ++b)
-      similarity.values[static_cast<std::size_t>(a * n + b)] =
+      similarity[static_cast<std::size_t>(a) * static_cast<std::size_t>(n) +
+                 static_cast<std::size_t>(b)] =
           most > 0 ? 1 - (excess(a, b) + excess(b, a)) / most : 1;
   return similarity;
 }
@@ -36,9 +38,9 @@ SearchResult agglomerative_loss_search(const Problem& problem, const SearchOptio
   const Rules rules(options.constraints, problem.oracle.n_tasks(), options.k);
   recorder.begin_restart();
   const std::vector<double> own = problem.oracle.own_losses();
-  Similarity similarity = problem.similarity
-                              ? provided(problem.similarity, problem.oracle.n_tasks())
-                              : transfer(problem);
+  const SimilarityMatrix similarity = problem.similarity
+                                          ? provided(problem.similarity, problem.oracle.n_tasks())
+                                          : transfer(problem);
   const auto value = [&](const Partition& partition) {
     const Partition allowed = rules.repaired(partition, EmptyClusters::allow);
     const std::vector<double> losses = member_losses(problem.oracle, allowed);
@@ -46,8 +48,8 @@ SearchResult agglomerative_loss_search(const Problem& problem, const SearchOptio
                        problem.objective.score(losses), 0);
   };
   // A first result, in case the search has to stop early.
-  value(average_linkage(similarity, options.k));
-  Agglomeration agglomeration(problem, rules, recorder, std::move(similarity), own);
+  value(found_once(problem, options.k, [&] { return average_linkage(similarity, options.k); }));
+  Agglomeration agglomeration(problem, rules, recorder, similarity, own);
   // What a careful run measures, the ones before it have measured in part.
   for (const double caution : {0.0, 0.5, 1.0})
     if (!recorder.must_stop()) value(agglomeration.run(options.k, caution));

@@ -4,6 +4,7 @@
 #include "evaluate.hpp"
 #include "local_search.hpp"
 #include "methods.hpp"
+#include "once.hpp"
 #include "starts.hpp"
 
 namespace d2c::cluster {
@@ -41,8 +42,11 @@ class Auto {
     for (const Assignment& start : options_.starts) starts.emplace_back(start, options_.k);
     if (problem_.similarity) {
       similarity_ = provided(problem_.similarity, problem_.oracle.n_tasks());
-      starts.push_back(kernel_kmeans(*similarity_, options_.k, rng_));
-      starts.push_back(average_linkage(*similarity_, options_.k));
+      starts.push_back(found_once(problem_, options_.k, rng_, [&](CounterRng& rng) {
+        return kernel_kmeans(*similarity_, options_.k, rng);
+      }));
+      starts.push_back(found_once(problem_, options_.k,
+                                  [&] { return average_linkage(*similarity_, options_.k); }));
     } else {
       starts.push_back(seeded());
     }
@@ -168,7 +172,7 @@ class Auto {
   CounterRng rng_;
   std::vector<double> own_;
   LocalSearch local_;
-  std::optional<Similarity> similarity_;
+  std::optional<SimilarityMatrix> similarity_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "evaluate.hpp"
 #include "methods.hpp"
+#include "once.hpp"
 #include "recorder.hpp"
 #include "rules.hpp"
 #include "starts.hpp"
@@ -36,24 +37,25 @@ SearchResult by_similarity(const Problem& problem, const SearchOptions& options,
                            std::string_view name, const SimilarityProvider& provider,
                            Cluster cluster) {
   return value_of(problem, options, name, EmptyClusters::allow, [&](CounterRng& rng) {
-    return cluster(provided(provider, problem.oracle.n_tasks()), options.k, rng);
+    const SimilarityMatrix similarity = provided(provider, problem.oracle.n_tasks());
+    return found_once(problem, options.k, rng,
+                      [&](CounterRng& r) { return cluster(similarity, options.k, r); });
   });
 }
 
 }  // namespace
 
-Similarity provided(const SimilarityProvider& provider, int n_tasks) {
+SimilarityMatrix provided(const SimilarityProvider& provider, int n_tasks) {
   if (!provider)
     throw UsageError({"the similarity of adapters is not available", "this search clusters by it",
                       "choose a search by losses"});
-  Similarity similarity{n_tasks, provider()};
-  const auto n = static_cast<std::size_t>(n_tasks);
-  D2C_EXPECTS(similarity.values.size() == n * n);
-  for (const double value : similarity.values)
-    if (!std::isfinite(value))
-      throw InputError({.file = {}, .item = "similarity of adapters"},
-                       {fmt::format("is {} for some pair", value),
-                        "adapters cannot be compared by it", "check the values of the adapters"});
+  SimilarityMatrix similarity = provider();
+  D2C_EXPECTS(similarity.n() == n_tasks);
+  const double value = similarity.any_not_finite();
+  if (!std::isfinite(value))
+    throw InputError({.file = {}, .item = "similarity of adapters"},
+                     {fmt::format("is {} for some pair", value),
+                      "adapters cannot be compared by it", "check the values of the adapters"});
   return similarity;
 }
 
@@ -91,27 +93,28 @@ SearchResult own_search(const Problem& problem, const SearchOptions& options) {
 SearchResult kmeans_search(const Problem& problem, const SearchOptions& options) {
   return by_similarity(
       problem, options, "kmeans", problem.similarity,
-      [](const Similarity& s, int k, CounterRng& rng) { return kernel_kmeans(s, k, rng); });
+      [](const SimilarityMatrix& s, int k, CounterRng& rng) { return kernel_kmeans(s, k, rng); });
 }
 
 SearchResult kmeans_trimmed_search(const Problem& problem, const SearchOptions& options) {
   return by_similarity(problem, options, "kmeans_trimmed", problem.trimmed_similarity,
-                       [](const Similarity& gram, int k, CounterRng& rng) {
+                       [](const SimilarityMatrix& gram, int k, CounterRng& rng) {
                          constexpr int dimensions = 64;
-                         return kernel_kmeans(reduced_cosine(gram, dimensions, rng), k, rng);
+                         SymmetricMatrix cosine = reduced_cosine(gram, dimensions, rng);
+                         return kernel_kmeans(std::move(cosine.values), k, rng);
                        });
 }
 
 SearchResult spectral_search(const Problem& problem, const SearchOptions& options) {
   return by_similarity(
       problem, options, "spectral", problem.similarity,
-      [](const Similarity& s, int k, CounterRng& rng) { return spectral(s, k, rng); });
+      [](const SimilarityMatrix& s, int k, CounterRng& rng) { return spectral(s, k, rng); });
 }
 
 SearchResult agglomerative_search(const Problem& problem, const SearchOptions& options) {
   return by_similarity(
       problem, options, "agglomerative", problem.similarity,
-      [](const Similarity& s, int k, CounterRng&) { return average_linkage(s, k); });
+      [](const SimilarityMatrix& s, int k, CounterRng&) { return average_linkage(s, k); });
 }
 
 }  // namespace d2c::cluster

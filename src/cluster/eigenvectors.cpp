@@ -13,7 +13,7 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-Column times(const Similarity& matrix, const Column& x) {
+Column times(const SymmetricMatrix& matrix, const Column& x) {
   Column y(x.size());
   for (int i = 0; i < matrix.n; ++i) y[static_cast<std::size_t>(i)] = dot(matrix.row(i), x);
   return y;
@@ -76,7 +76,7 @@ void diagonalise(std::vector<Column>& a, std::vector<Column>& v) {
 
 /// Rayleigh-Ritz: turns an orthonormal basis into approximate eigenvectors, largest first.
 /// @return  their eigenvalues
-std::vector<double> ritz(const Similarity& matrix, std::vector<Column>& basis) {
+std::vector<double> ritz(const SymmetricMatrix& matrix, std::vector<Column>& basis) {
   const std::size_t m = basis.size();
   std::vector<Column> projected(m, Column(m));
   for (std::size_t j = 0; j < m; ++j) {
@@ -103,7 +103,8 @@ std::vector<double> ritz(const Similarity& matrix, std::vector<Column>& basis) {
 
 }  // namespace
 
-std::vector<double> leading_eigenvectors(const Similarity& matrix, int count, CounterRng& rng) {
+std::vector<double> leading_eigenvectors(const SymmetricMatrix& matrix, int count,
+                                         CounterRng& rng) {
   constexpr int extra = 4;
   constexpr int max_rounds = 40;
   constexpr int products_per_round = 5;

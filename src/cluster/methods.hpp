@@ -7,7 +7,7 @@
 namespace d2c::cluster {
 
 /// Calls a provider and checks what it returns. @throws UsageError if there is none
-[[nodiscard]] Similarity provided(const SimilarityProvider& provider, int n_tasks);
+[[nodiscard]] SimilarityMatrix provided(const SimilarityProvider& provider, int n_tasks);
 
 /// @name Baselines
 /// @{

@@ -12,15 +12,15 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-double squared_distance(const Similarity& gram, int a, int b) {
+double squared_distance(const SimilarityMatrix& gram, int a, int b) {
   return std::max(0.0, gram(a, a) + gram(b, b) - 2 * gram(a, b));
 }
 
 /// One run of kernel k-means.
 class KernelKmeans {
  public:
-  KernelKmeans(const Similarity& gram, int k, CounterRng& rng)
-      : gram_(gram), k_(k), rng_(rng), partition_(Assignment(at(gram.n)), k) {}
+  KernelKmeans(const SimilarityMatrix& gram, int k, CounterRng& rng)
+      : gram_(gram), k_(k), rng_(rng), partition_(Assignment(at(gram.n())), k) {}
 
   double run() {
     constexpr int max_iterations = 100;
@@ -31,7 +31,7 @@ class KernelKmeans {
     }
     distances();
     double total = 0;
-    for (int i = 0; i < gram_.n; ++i) total += distance_(i, partition_[i]);
+    for (int i = 0; i < gram_.n(); ++i) total += distance_(i, partition_[i]);
     return total;
   }
 
@@ -41,11 +41,12 @@ class KernelKmeans {
   /// k-means++: each centre is drawn with probability proportional to the squared distance from
   /// those before.
   void start() {
-    std::vector<double> nearest(at(gram_.n), std::numeric_limits<double>::infinity());
+    std::vector<double> nearest(at(gram_.n()), std::numeric_limits<double>::infinity());
     for (int k = 0; k < k_; ++k) {
-      const int centre = k == 0 ? static_cast<int>(rng_.below(static_cast<std::uint64_t>(gram_.n)))
-                                : drawn(nearest);
-      for (int i = 0; i < gram_.n; ++i) {
+      const int centre = k == 0
+                             ? static_cast<int>(rng_.below(static_cast<std::uint64_t>(gram_.n())))
+                             : drawn(nearest);
+      for (int i = 0; i < gram_.n(); ++i) {
         const double distance = i == centre ? 0 : squared_distance(gram_, i, centre);
         if (distance < nearest[at(i)] || i == centre) {
           nearest[at(i)] = distance;
@@ -58,7 +59,7 @@ class KernelKmeans {
 
   int drawn(const std::vector<double>& weights) {
     double left = rng_.uniform() * std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (int i = 0; i < gram_.n; ++i) {
+    for (int i = 0; i < gram_.n(); ++i) {
       left -= weights[at(i)];
       if (left < 0) return i;
     }
@@ -69,15 +70,15 @@ class KernelKmeans {
   ///     G[i,i] - 2 mean_{j in k} G[i,j] + mean_{j,l in k} G[j,l]
   void distances() {
     const std::vector<int> size = partition_.sizes();
-    LossMatrix mean(gram_.n, k_);
+    LossMatrix mean(gram_.n(), k_);
     std::fill(mean.values.begin(), mean.values.end(), 0.0);
     std::vector<double> within(at(k_));
-    for (int i = 0; i < gram_.n; ++i) {
-      for (int j = 0; j < gram_.n; ++j) mean(i, partition_[j]) += gram_(i, j);
+    for (int i = 0; i < gram_.n(); ++i) {
+      for (int j = 0; j < gram_.n(); ++j) mean(i, partition_[j]) += gram_(i, j);
       within[at(partition_[i])] += mean(i, partition_[i]);
     }
-    distance_ = LossMatrix(gram_.n, k_);
-    for (int i = 0; i < gram_.n; ++i)
+    distance_ = LossMatrix(gram_.n(), k_);
+    for (int i = 0; i < gram_.n(); ++i)
       for (int k = 0; k < k_; ++k) {
         const double n = size[at(k)];
         distance_(i, k) = gram_(i, i) - 2 * mean(i, k) / n + within[at(k)] / (n * n);
@@ -86,7 +87,7 @@ class KernelKmeans {
 
   bool reassign() {
     bool moved = false;
-    for (int i = 0; i < gram_.n; ++i) {
+    for (int i = 0; i < gram_.n(); ++i) {
       int best = partition_[i];
       for (int k = 0; k < k_; ++k)
         if (distance_(i, k) < distance_(i, best)) best = k;
@@ -104,7 +105,7 @@ class KernelKmeans {
     for (int k = 0; k < k_; ++k) {
       if (size[at(k)] > 0) continue;
       int farthest = -1;
-      for (int i = 0; i < gram_.n; ++i)
+      for (int i = 0; i < gram_.n(); ++i)
         if (size[at(partition_[i])] > 1 && (farthest < 0 || distance(i) > distance(farthest)))
           farthest = i;
       --size[at(partition_[farthest])];
@@ -113,7 +114,7 @@ class KernelKmeans {
     }
   }
 
-  const Similarity& gram_;
+  const SimilarityMatrix& gram_;
   int k_;
   CounterRng& rng_;
   Partition partition_;
@@ -123,13 +124,13 @@ class KernelKmeans {
 /// Average linkage with the nearest neighbour of every cluster kept.
 class AverageLinkage {
  public:
-  explicit AverageLinkage(const Similarity& similarity)
-      : similarity_(similarity),
-        size_(at(similarity.n), 1),
-        nearest_(at(similarity.n), -1),
-        cluster_(at(similarity.n)) {
+  explicit AverageLinkage(SymmetricMatrix similarity)
+      : similarity_(std::move(similarity)),
+        size_(at(similarity_.n), 1),
+        nearest_(at(similarity_.n), -1),
+        cluster_(at(similarity_.n)) {
     std::iota(cluster_.begin(), cluster_.end(), 0);
-    for (int i = 0; i < similarity.n; ++i) find_nearest(i);
+    for (int i = 0; i < similarity_.n; ++i) find_nearest(i);
   }
 
   Partition run(int k) {
@@ -181,7 +182,7 @@ class AverageLinkage {
     }
   }
 
-  Similarity similarity_;
+  SymmetricMatrix similarity_;
   std::vector<int> size_;
   std::vector<int> nearest_;
   std::vector<int> cluster_;  // lowest item of the cluster of every item
@@ -189,8 +190,16 @@ class AverageLinkage {
 
 }  // namespace
 
-Partition kernel_kmeans(const Similarity& gram, int k, CounterRng& rng, int starts) {
-  D2C_EXPECTS(k >= 1 && k <= gram.n);
+SymmetricMatrix copy_of(const SimilarityMatrix& similarity) {
+  SymmetricMatrix copy{similarity.n(), {}};
+  copy.values.reserve(at(copy.n) * at(copy.n));
+  for (int i = 0; i < copy.n; ++i)
+    for (int j = 0; j < copy.n; ++j) copy.values.push_back(similarity(i, j));
+  return copy;
+}
+
+Partition kernel_kmeans(const SimilarityMatrix& gram, int k, CounterRng& rng, int starts) {
+  D2C_EXPECTS(k >= 1 && k <= gram.n());
   Partition best;
   double lowest = std::numeric_limits<double>::infinity();
   for (int start = 0; start < starts; ++start) {
@@ -204,9 +213,9 @@ Partition kernel_kmeans(const Similarity& gram, int k, CounterRng& rng, int star
   return best;
 }
 
-Partition spectral(const Similarity& similarity, int k, CounterRng& rng) {
-  const int n = similarity.n;
-  Similarity affinity = similarity;
+Partition spectral(const SimilarityMatrix& similarity, int k, CounterRng& rng) {
+  const int n = similarity.n();
+  SymmetricMatrix affinity = copy_of(similarity);
   std::vector<double> root(at(n));
   for (int i = 0; i < n; ++i) {
     double degree = 0;
@@ -231,17 +240,17 @@ Partition spectral(const Similarity& similarity, int k, CounterRng& rng) {
     if (norm > 0)
       for (double& value : row(i)) value /= norm;
   }
-  Similarity gram{n, std::vector<double>(at(n) * at(n))};
+  std::vector<double> gram = std::move(affinity.values);
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j)
-      gram.values[at(i) * at(n) + at(j)] =
+      gram[at(i) * at(n) + at(j)] =
           std::inner_product(row(i).begin(), row(i).end(), row(j).begin(), 0.0);
-  return kernel_kmeans(gram, k, rng);
+  return kernel_kmeans(std::move(gram), k, rng);
 }
 
-Similarity reduced_cosine(const Similarity& gram, int dimensions, CounterRng& rng) {
-  const int n = gram.n;
-  Similarity reduced = gram;
+SymmetricMatrix reduced_cosine(const SimilarityMatrix& gram, int dimensions, CounterRng& rng) {
+  const int n = gram.n();
+  SymmetricMatrix reduced = copy_of(gram);
   if (dimensions < n) {
     double trace = 0;
     for (int i = 0; i < n; ++i) trace += gram(i, i);
@@ -261,19 +270,20 @@ Similarity reduced_cosine(const Similarity& gram, int dimensions, CounterRng& rn
         reduced.values[at(i) * at(n) + at(j)] = sum;
       }
   }
-  Similarity cosine{n, std::vector<double>(reduced.values.size())};
+  std::vector<double> squared;
+  for (int i = 0; i < n; ++i) squared.push_back(reduced(i, i));
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) {
-      const double norms = reduced(i, i) * reduced(j, j);
-      if (reduced(i, i) > 0 && reduced(j, j) > 0)
-        cosine.values[at(i) * at(n) + at(j)] = reduced(i, j) / std::sqrt(norms);
+      double& value = reduced.values[at(i) * at(n) + at(j)];
+      const bool vanishes = !(squared[at(i)] > 0) || !(squared[at(j)] > 0);
+      value = vanishes ? 0 : value / std::sqrt(squared[at(i)] * squared[at(j)]);
     }
-  return cosine;
+  return reduced;
 }
 
-Partition average_linkage(const Similarity& similarity, int k) {
-  D2C_EXPECTS(k >= 1 && k <= similarity.n);
-  return AverageLinkage(similarity).run(k);
+Partition average_linkage(const SimilarityMatrix& similarity, int k) {
+  D2C_EXPECTS(k >= 1 && k <= similarity.n());
+  return AverageLinkage(copy_of(similarity)).run(k);
 }
 
 }  // namespace d2c::cluster

@@ -42,14 +42,6 @@ struct Similarities {
   cluster::SimilarityProvider trimmed;
 };
 
-/// A provider that asks another one once.
-cluster::SimilarityProvider once(cluster::SimilarityProvider provider) {
-  return [provider = std::move(provider), values = std::make_shared<std::vector<double>>()] {
-    if (values->empty()) *values = provider();
-    return *values;
-  };
-}
-
 /// Compares the searches of one merge method.
 class MethodComparison {
  public:
@@ -129,6 +121,7 @@ class MethodComparison {
     cluster::Problem problem{.oracle = cache, .objective = objective};
     problem.similarity = similarities_.plain;
     problem.trimmed_similarity = similarities_.trimmed;
+    problem.once = [&](const auto& work) { return on_root(comm_, work); };
     problem.stop = [&] { return checkpointing.stop(cache); };
     RunOptions options = job_;
     options.k = k;
@@ -314,11 +307,11 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
   });
   eval::Evaluator evaluator(input.model->model);
   const Similarities similarities{
-      once([&] {
+      kept([&] {
         return task_similarity(comm, *input.adapters, input.adapter_of_task, job.exchange_mib << 20,
                                job.ranks_per_node);
       }),
-      once([&] {
+      kept([&] {
         return trimmed_task_gram(comm, *input.adapters, input.adapter_of_task,
                                  job.exchange_mib << 20, job.ranks_per_node);
       })};

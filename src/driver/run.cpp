@@ -158,16 +158,20 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   cluster::Problem problem{.oracle = cache, .objective = objective};
   problem.observer = &progress;
   problem.stop = [&] { return checkpointing.stop(cache); };
-  problem.similarity = [&] {
+  problem.once = [&](const auto& work) {
+    const auto timer = timers.scope("similarity");
+    return on_root(comm, work);
+  };
+  problem.similarity = kept([&] {
     const auto timer = timers.scope("similarity");
     return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
                            options.ranks_per_node);
-  };
-  problem.trimmed_similarity = [&] {
+  });
+  problem.trimmed_similarity = kept([&] {
     const auto timer = timers.scope("similarity");
     return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
                              options.ranks_per_node);
-  };
+  });
   std::optional<cluster::Sweep> sweep;
   if (placement != nullptr) cache.restore(placement->known);
   const cluster::SearchResult search =

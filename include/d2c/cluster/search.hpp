@@ -9,6 +9,7 @@
 #include "d2c/cluster/constraints.hpp"
 #include "d2c/cluster/objective.hpp"
 #include "d2c/cluster/partition.hpp"
+#include "d2c/cluster/similarity_matrix.hpp"
 
 namespace d2c::cluster {
 
@@ -67,9 +68,9 @@ class Observer {
   virtual void on_iteration(const Progress& progress) = 0;
 };
 
-/// Cosine similarity of the tasks' adapters, [n_tasks, n_tasks], symmetric. Called at most once, by
-/// the searches that need it; an empty function = not available.
-using SimilarityProvider = std::function<std::vector<double>()>;
+/// Cosine similarity of the tasks' adapters. Called at most once, by the searches that need it; an
+/// empty function = not available.
+using SimilarityProvider = std::function<SimilarityMatrix()>;
 
 /// What is to be clustered, and the ways to look at it.
 struct Problem {
@@ -78,6 +79,10 @@ struct Problem {
   SimilarityProvider similarity = {};
   /// Not cosines but inner products of adapters reduced to their largest entries.
   SimilarityProvider trimmed_similarity = {};
+  /// How work is done that looks at no loss and takes memory as n_tasks^2: by one rank, which gives
+  /// the result to all. Collective; an empty function = every rank does it.
+  std::function<std::vector<std::int64_t>(const std::function<std::vector<std::int64_t>()>& work)>
+      once = {};
   Observer* observer = nullptr;
   /// Asked between steps, on every rank equally often, so it may be collective; true ends the
   /// search with the best so far. Must agree on all ranks.
