@@ -69,9 +69,7 @@ class Auto {
       State state(problem_, rules_, agglomeration.run(options_.k, caution), own_);
       recorder_.offer(state.partition(), state.score());
       note(state, 0);
-      if (!(state.score() < best.score())) continue;
-      best = std::move(state);
-      local_.settle(best);
+      if (state.score() < best.score()) best = std::move(state);
     }
   }
 
