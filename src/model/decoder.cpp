@@ -138,10 +138,7 @@ class Decoder::Workspace {
 
   void embed(const TokenForest& forest) {
     const Timed time = timed(Phase::elementwise);
-    for (Index t = 0; t < x_.n; ++t) {
-      weights_.embedding.copy_row(forest.ids[static_cast<std::size_t>(t)],
-                                  {x_.row(t), static_cast<std::size_t>(x_.width)});
-    }
+    weights_.embedding.copy_rows(forest.ids, x_);
     if (adapter_ == nullptr || adapter_->embedding.empty()) return;
     const ops::Rows u = projected_.shape(x_.n, adapter_->embedding.rank());
     adapter_->embedding.project_one_hot(forest.ids, u);

@@ -45,7 +45,9 @@ void Attention::pack(const Call& call) {
   grow_to(keys_, static_cast<std::size_t>(call.shape.n_kv_heads * call.n_keys * head_dim));
   grow_to(values_, static_cast<std::size_t>(call.shape.n_kv_heads * call.k.n * padded_dim));
   const Index n_segments = std::ssize(call.segments);
-  parallel_for(call.shape.n_kv_heads * n_segments, 4 * call.k.n * call.k.width, [&](Index task) {
+  constexpr Index work_per_element = 64;  // of a key and of a value, in places far apart
+  const Index work = call.k.n * call.k.width * work_per_element;
+  parallel_for(call.shape.n_kv_heads * n_segments, work, [&](Index task) {
     const Index kv_head = task / n_segments;
     const Index index = task % n_segments;
     const Segment& segment = call.segment(index);

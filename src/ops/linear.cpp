@@ -116,6 +116,21 @@ std::size_t linear_scratch_bytes() {
   return static_cast<std::size_t>(block_rows * block_stride) * sizeof(float);
 }
 
+/// Packs scaling B. @param scaled  scratch [panel_width, r]
+void LowRankUpdate::pack_scaled(const Part& part, std::span<float> panels, float* scaled) {
+  const Index r = part.b.width;
+  for (Index first = 0; first < part.b.n; first += panel_width) {
+    const Index count = std::min(panel_width, part.b.n - first);
+    for (Index i = 0; i < count; ++i) {
+      std::transform(part.b.row(first + i), part.b.row(first + i) + r, scaled + i * r,
+                     [&](float value) {
+                       return static_cast<float>(part.scaling * static_cast<double>(value));
+                     });
+    }
+    pack_rows({scaled, count, r, r}, first, part.b.n, panels);
+  }
+}
+
 LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
   if (parts.empty()) return;
   const Index d_in = parts.front().a.width;
@@ -132,22 +147,28 @@ LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
 
   Index first_rank = 0;
   std::size_t offset = a_floats;
-  std::vector<float> scaled;
   for (const Part& part : parts) {
     const Index r = part.a.n;
-    pack_rows(part.a, first_rank, rank, std::span(storage_).first(a_floats));
-    scaled.resize(static_cast<std::size_t>(r));
-    const auto b = std::span(storage_).subspan(offset, packed_floats(part.b.n, r));
-    for (Index i = 0; i < part.b.n; ++i) {
-      std::transform(part.b.row(i), part.b.row(i) + r, scaled.begin(), [&](float value) {
-        return static_cast<float>(part.scaling * static_cast<double>(value));
-      });
-      pack_rows({scaled.data(), 1, r, r}, i, part.b.n, b);
-    }
-    parts_.push_back({first_rank, part.column, PackedMatrix(part.b.n, r, b.data())});
+    parts_.push_back(
+        {first_rank, part.column, PackedMatrix(part.b.n, r, storage_.data() + offset)});
     first_rank += r;
-    offset += b.size();
+    offset += packed_floats(part.b.n, r);
   }
+  AlignedFloats scaled(static_cast<std::size_t>(panel_width * rank));
+  constexpr Index work_per_float = 32;
+  const auto work = static_cast<Index>(storage_.size()) * work_per_float;
+  parallel_for(2 * std::ssize(parts), work, [&](Index task) {
+    const auto index = static_cast<std::size_t>(task / 2);
+    const Part& part = parts[index];
+    const Packed& packed = parts_[index];
+    if (task % 2 == 0) {
+      pack_rows(part.a, packed.first_rank, rank, std::span(storage_).first(a_floats));
+    } else {
+      const std::size_t begin = static_cast<std::size_t>(packed.b.panels() - storage_.data());
+      pack_scaled(part, std::span(storage_).subspan(begin, packed_floats(part.b.n, part.a.n)),
+                  scaled.data() + packed.first_rank * panel_width);
+    }
+  });
 }
 
 void LowRankUpdate::project(ConstRows x, Rows u) const { linear(x, a_, u); }

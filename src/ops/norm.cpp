@@ -8,7 +8,7 @@
 namespace d2c::ops {
 namespace {
 
-constexpr Index work_per_element = 4;
+constexpr Index work_per_element = 16;
 
 float mean(Index n, float sum) { return sum / static_cast<float>(n); }
 
@@ -50,7 +50,7 @@ void layer_norm(ConstRows x, std::span<const float> weight, std::span<const floa
 void add_bias(std::span<const float> bias, Rows y) {
   D2C_EXPECTS(std::ssize(bias) == y.width);
   const float* b = bias.data();
-  parallel_for(y.n, y.n * y.width, [&](Index t) {
+  parallel_for(y.n, y.n * y.width * work_per_element, [&](Index t) {
     float* to = y.row(t);
 #pragma omp simd
     for (Index i = 0; i < y.width; ++i) to[i] += b[i];

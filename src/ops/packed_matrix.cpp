@@ -1,8 +1,11 @@
 #include "d2c/ops/packed_matrix.hpp"
 
+#include <algorithm>
+
 #include "d2c/tensor/dtype.hpp"
 
 #include "panel_kernel.hpp"
+#include "parallel.hpp"
 
 namespace d2c::ops {
 namespace {
@@ -35,11 +38,18 @@ void pack(ConstRows rows, Index first, Index d_out, std::span<Value> panels) {
   const Index stride = Order::size(d_in);
   D2C_EXPECTS(first >= 0 && first + rows.n <= d_out);
   D2C_EXPECTS(std::ssize(panels) == n_panels(d_out) * stride);
-  for (Index i = 0; i < rows.n; ++i) {
-    const float* from = rows.row(i);
+  for (Index i = 0; i < rows.n;) {
     Value* to = panels.data() + (first + i) / panel_width * stride;
     const Index lane = (first + i) % panel_width;
-    for (Index k = 0; k < d_in; ++k) to[Order::place(k, lane)] = Order::stored(from[k]);
+    const Index count = std::min(panel_width - lane, rows.n - i);
+    // Panels are written once, from front to back.
+    for (Index k = 0; k < d_in; ++k) {
+      const float* from = rows.row(i) + k;
+      for (Index l = 0; l < count; ++l) {
+        to[Order::place(k, lane + l)] = Order::stored(from[l * rows.stride]);
+      }
+    }
+    i += count;
   }
   if (first + rows.n < d_out) return;
   Value* last = panels.data() + (n_panels(d_out) - 1) * stride;
@@ -92,6 +102,15 @@ void PackedMatrix::copy_row(Index i, std::span<float> target) const {
   } else {
     copy_from(panels<float>() + offset, i % panel_width, target);
   }
+}
+
+void PackedMatrix::copy_rows(std::span<const std::int32_t> ids, Rows target) const {
+  D2C_EXPECTS(std::ssize(ids) == target.n && target.width == d_in_);
+  constexpr Index work_per_element = 64;  // a cache line for each
+  parallel_for(target.n, target.n * d_in_ * work_per_element, [&](Index t) {
+    copy_row(ids[static_cast<std::size_t>(t)],
+             {target.row(t), static_cast<std::size_t>(target.width)});
+  });
 }
 
 PackedMatrix PackedMatrix::rows(Index first, Index count) const {

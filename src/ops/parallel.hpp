@@ -6,11 +6,11 @@
 
 namespace d2c::ops {
 
-/// Calls body(i) for i in [0, n), on all threads of the team where `work` (multiply-adds or the
-/// like) pays for waking them. Iterations must write to different places, and not throw.
+/// Calls body(i) for i in [0, n), on all threads of the team where `work` (in the time of
+/// multiply-adds of the fastest loop) pays for sharing it. Iterations must write to different places, and not throw.
 template <class Body>
 void parallel_for(Index n, Index work, Body body) {
-  constexpr Index worth_a_thread = 4'000'000;  // about 0.1 ms
+  constexpr Index worth_a_thread = 1'000'000;  // about 10 microseconds
   ThreadTeam& team = ThreadTeam::instance();
   if (n < 2 || work < worth_a_thread || team.size() == 1) {
     for (Index i = 0; i < n; ++i) body(i);

@@ -59,6 +59,8 @@ class LowRankUpdate {
     Index column;
     PackedMatrix b;  ///< scaling B [d_out, r]
   };
+  static void pack_scaled(const Part& part, std::span<float> panels, float* scaled);
+
   AlignedFloats storage_;
   PackedMatrix a_;  ///< [rank, d_in]
   std::vector<Packed> parts_;
