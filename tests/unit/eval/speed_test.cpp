@@ -1,11 +1,14 @@
 #include "d2c/eval/speed.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include <gmock/gmock.h>
 
 #include "d2c/ops/threads.hpp"
 
+#include "../../../src/ops/panel_kernel.hpp"
 #include "test_support.hpp"
 
 namespace d2c::eval {
@@ -48,6 +51,53 @@ TEST(Work, TheLastLayerIsDoneForTargetsOnly) {
   const double saved = 2.0 * 2.0 * (layer_parameters - 2 * 32 * 16) + 4.0 * 32 * 3;
   EXPECT_DOUBLE_EQ(work.useful - work.done, saved);
 }
+
+/// Losses of tasks packed together, or each by itself, with the work large enough for threads.
+class ManyTasks : public testing::TestWithParam<ops::WeightFormat> {
+ protected:
+  ~ManyTasks() override { ops::set_threads(1); }
+
+  static std::vector<std::vector<Example>> tasks() {
+    return {random_examples({.n_examples = 4, .length = 60, .shared = 20}, 3000),
+            random_examples({.n_examples = 3, .length = 75, .shared = 50, .response = 9}, 3000),
+            random_examples({.n_examples = 5, .length = 33, .shared = 1, .response = 2}, 3000)};
+  }
+
+  std::vector<double> losses(std::span<const Example> examples) {
+    Evaluator evaluator(model_);
+    evaluator.use(&adapter_);
+    return evaluator.example_losses(pack(examples, LossOn::response, 2048), std::ssize(examples));
+  }
+
+  const model::Model model_ = model::Model::random(llama_config({.layers = 2,
+                                                                 .hidden = 144,
+                                                                 .intermediate = 400,
+                                                                 .heads = 9,
+                                                                 .kv_heads = 3,
+                                                                 .vocabulary = 3000}),
+                                                   GetParam());
+  const lora::FactorMap adapter_ = random_adapter(model_.config(), 12);
+};
+
+TEST_P(ManyTasks, GiveTheSameBitsTogetherAndAloneWithAnyThreadsAndVectors) {
+  std::vector<Example> all;
+  std::vector<double> alone;
+  for (const auto& task : tasks()) {
+    all.insert(all.end(), task.begin(), task.end());
+    std::ranges::copy(losses(task), std::back_inserter(alone));
+  }
+  for (const auto& kernels : {ops::vector_kernels(), ops::baseline_kernels()}) {
+    const auto before = ops::use_kernels(kernels);
+    for (const int n_threads : {1, 2, 5}) {
+      ops::set_threads(n_threads);
+      EXPECT_EQ(losses(all), alone) << n_threads;
+    }
+    ops::use_kernels(before);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Weights, ManyTasks,
+                         testing::Values(ops::WeightFormat::f32, ops::WeightFormat::bf16));
 
 TEST(MeasureThreads, BoundsTheSpeedUpByTheThreads) {
   const auto model = model::Model::random(llama_config({.layers = 2,
