@@ -29,19 +29,14 @@
 #include <fmt/ranges.h>
 
 #include "d2c/cluster/registry.hpp"
-#include "d2c/driver/manifest.hpp"
-#include "d2c/driver/model_folder.hpp"
-#include "d2c/eval/evaluator.hpp"
-#include "d2c/lora/adapter.hpp"
 #include "d2c/lora/similarity.hpp"
-#include "d2c/merge/merge.hpp"
 #include "d2c/ops/threads.hpp"
-#include "d2c/results/checkpoint.hpp"
+
+#include "stored_losses.hpp"
 
 namespace d2c {
 namespace {
 
-namespace fs = std::filesystem;
 using cluster::ObjectiveKind;
 using cluster::Query;
 using cluster::TaskSet;
@@ -58,156 +53,6 @@ struct Settings {
   bool curves = false;
   TaskSet every_set_of;
 };
-
-struct Job {
-  explicit Job(const fs::path& path)
-      : manifest(driver::read_manifest(path)),
-        model(driver::load_model_folder(manifest.model)),
-        evaluator(model.model) {
-    const auto modules = model.model.target_modules();
-    for (const driver::TaskSpec& task : manifest.tasks)
-      adapters.push_back(lora::read_adapter(task.adapter, modules, manifest.model));
-  }
-  driver::Manifest manifest;
-  driver::ModelFolder model;
-  eval::Evaluator evaluator;
-  std::vector<lora::Adapter> adapters;  // of every task
-};
-
-/// Losses of one file of examples per task, by fold; measured once, kept on disk.
-class StoredOracle final : public cluster::LossOracle {
- public:
-  StoredOracle(Job& job, bool held_out, int n_folds, fs::path file)
-      : job_(job), n_folds_(n_folds), file_(std::move(file)) {
-    for (const driver::TaskSpec& task : job.manifest.tasks) {
-      const fs::path path = held_out ? task.test : task.examples;
-      const auto read = eval::read_examples(path, job.model.encoding(), job.model.limits());
-      n_examples_.push_back(std::ssize(read.examples));
-      batches_.push_back(eval::pack(read.examples, eval::LossOn::response, 2048));
-    }
-    if (file_.empty()) return;
-    const auto loaded = results::read_checkpoint(file_);
-    if (!loaded.has_value() || loaded->checkpoint.n_folds != n_folds) return;
-    const auto folds = static_cast<std::size_t>(n_folds);
-    for (const auto& entry : loaded->checkpoint.cache)
-      for (std::size_t i = 0; i < entry.tasks.size(); ++i)
-        known_[entry.set][entry.tasks[i]].assign(
-            entry.losses.begin() + static_cast<std::ptrdiff_t>(i * folds),
-            entry.losses.begin() + static_cast<std::ptrdiff_t>((i + 1) * folds));
-  }
-
-  void save() const {
-    if (file_.empty() || measured_ == 0) return;
-    results::Checkpoint checkpoint{"bench_search", n_folds_, {}, {}, {}};
-    for (const auto& [set, tasks] : known_) {
-      results::CachedSet entry{set, {}, {}};
-      for (const auto& [task, losses] : tasks) {
-        entry.tasks.push_back(task);
-        entry.losses.insert(entry.losses.end(), losses.begin(), losses.end());
-      }
-      checkpoint.cache.push_back(std::move(entry));
-    }
-    results::write_checkpoint(file_, checkpoint);
-  }
-
-  [[nodiscard]] int n_tasks() const override { return static_cast<int>(batches_.size()); }
-  [[nodiscard]] int n_folds() const override { return n_folds_; }
-
-  [[nodiscard]] std::vector<double> losses(std::span<const TaskSet> sets,
-                                           std::span<const Query> queries) override {
-    std::vector<std::size_t> order(queries.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return queries[a].set < queries[b].set; });
-    std::vector<double> values(queries.size() * static_cast<std::size_t>(n_folds_));
-    int used = -1;
-    for (const std::size_t i : order) {
-      const TaskSet& set = sets[static_cast<std::size_t>(queries[i].set)];
-      std::vector<double>& losses = known_[set][queries[i].task];
-      if (losses.empty()) {
-        if (used != queries[i].set) use(set);
-        used = queries[i].set;
-        losses = measure(queries[i].task);
-        if (measured_ % 5000 == 0) save();
-      }
-      std::copy(losses.begin(), losses.end(),
-                values.begin() + static_cast<std::ptrdiff_t>(i) * n_folds_);
-    }
-    return values;
-  }
-
-  /// Without any adapter, mean over all examples.
-  std::vector<double> base() {
-    job_.evaluator.use(nullptr);
-    std::vector<double> losses;
-    for (int task = 0; task < n_tasks(); ++task) losses.push_back(mean(measure(task)));
-    return losses;
-  }
-
-  static double mean(const std::vector<double>& values) {
-    double sum = 0;
-    for (const double value : values) sum += value;
-    return sum / static_cast<double>(values.size());
-  }
-
- private:
-  void use(const TaskSet& set) {
-    std::map<fs::path, std::pair<int, double>> tasks_of;
-    for (const int task : set) {
-      const auto& folder = job_.adapters[static_cast<std::size_t>(task)].folder;
-      tasks_of.try_emplace(folder, task, 0.0).first->second.second += 1.0;
-    }
-    std::vector<std::pair<int, double>> members;
-    for (const auto& [folder, member] : tasks_of) members.push_back(member);
-    std::sort(members.begin(), members.end());
-    std::vector<const lora::FactorMap*> factors;
-    std::vector<double> weights;
-    std::vector<std::string> names;
-    for (const auto& [task, n] : members) {
-      factors.push_back(&job_.adapters[static_cast<std::size_t>(task)].modules);
-      weights.push_back(n / static_cast<double>(set.size()));
-      names.push_back(job_.manifest.tasks[static_cast<std::size_t>(task)].name);
-    }
-    merged_ = merge::merge_adapters(merge::find_method("average"), factors, weights, names, {});
-    job_.evaluator.use(&merged_);
-  }
-
-  std::vector<double> measure(int task) {
-    ++measured_;
-    const auto t = static_cast<std::size_t>(task);
-    const auto losses = job_.evaluator.example_losses(batches_[t], n_examples_[t]);
-    std::vector<double> sums(static_cast<std::size_t>(n_folds_));
-    std::vector<double> counts(sums.size());
-    for (std::size_t i = 0; i < losses.size(); ++i) {
-      sums[i % sums.size()] += losses[i];
-      counts[i % sums.size()] += 1;
-    }
-    for (std::size_t fold = 0; fold < sums.size(); ++fold) sums[fold] /= counts[fold];
-    return sums;
-  }
-
-  Job& job_;
-  int n_folds_;
-  fs::path file_;
-  std::vector<std::vector<eval::Batch>> batches_;
-  std::vector<Index> n_examples_;
-  std::map<TaskSet, std::map<int, std::vector<double>>> known_;
-  lora::FactorMap merged_;
-  std::int64_t measured_ = 0;
-};
-
-std::vector<double> cosines(const Job& job) {
-  std::vector<const lora::FactorMap*> all;
-  for (const lora::Adapter& adapter : job.adapters) all.push_back(&adapter.modules);
-  std::vector<double> gram = lora::gram(all, all);
-  const std::size_t n = all.size();
-  std::vector<double> result(gram.size());
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j)
-      result[std::min(i, j) * n + std::max(i, j)] = result[std::max(i, j) * n + std::min(i, j)] =
-          lora::cosine(gram[i * n + j], gram[i * n + i], gram[j * n + j]);
-  return result;
-}
 
 std::vector<double> under(StoredOracle& oracle, const cluster::Partition& partition) {
   const auto clusters = partition.clusters();
