@@ -95,7 +95,7 @@ class Job:
 class Machine:
     """Unit costs. The rates are those of one core, measured; see docs/scaling.md."""
     evaluate_gflops: float = 220.0
-    merge_gflops: float = 20.0
+    merge_gflops: float = 30.0
     copy_gb_s: float = 5.0         # of one core, into another layout
     ranks_per_node: int = 64
     # InfiniBand HDR100: 100 Gbit/s for each node. 90 % of it, and 2 us for a small message through
