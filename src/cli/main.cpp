@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -67,8 +69,14 @@ int dispatch(int argc, char** argv) {
   return place->function(invocation);
 }
 
+/// @pre MPI is not running
 int report(ExitCode code, const std::string& line) {
-  if (speaks_for_all()) fmt::print(stderr, "d2c: {}\n", line);
+  if (speaks_for_all()) {
+    fmt::print(stderr, "d2c: {}\n", line);
+  } else {
+    // mpirun takes all ranks down as soon as one has failed: the one that speaks shall be it.
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+  }
   return static_cast<int>(code);
 }
 

@@ -256,43 +256,61 @@ const std::byte* AdapterStore::read_factors(const std::byte* from, int adapter, 
   return take(from, std::as_writable_bytes(factors.b.values()));
 }
 
-ReceivedFactors AdapterStore::ship(std::span<const Shipment> shipments) const {
-  std::map<int, comm::Parcel> outgoing;
-  std::map<int, std::size_t> incoming_bytes;
-  std::map<int, std::vector<Shipment>> expected;
-  for (const Shipment& shipment : shipments) {
-    const int from = owner(shipment.adapter);
-    if (from == shipment.to || rank_of(shipment.adapter, shipment.module) == 0) continue;
-    if (from == comm_.rank()) {
-      comm::Parcel& parcel = outgoing[shipment.to];
-      parcel.rank = shipment.to;
-      append_factors(parcel.bytes, *find(shipment.adapter, shipment.module, {}));
-    } else if (shipment.to == comm_.rank()) {
-      incoming_bytes[from] += bytes_of(shipment.adapter, shipment.module);
-      expected[from].push_back(shipment);
+/// Keeps what is sent and received in place until it has arrived.
+class AdapterStore::Shipping final : public PendingShipment {
+ public:
+  Shipping(const AdapterStore& store, std::span<const Shipment> shipments) : store_(store) {
+    std::map<int, comm::Parcel> outgoing;
+    std::map<int, std::size_t> incoming_bytes;
+    const int this_rank = store.comm_.rank();
+    for (const Shipment& shipment : shipments) {
+      const int from = store.owner(shipment.adapter);
+      if (from == shipment.to || store.rank_of(shipment.adapter, shipment.module) == 0) continue;
+      if (from == this_rank) {
+        comm::Parcel& parcel = outgoing[shipment.to];
+        parcel.rank = shipment.to;
+        append_factors(parcel.bytes, *store.find(shipment.adapter, shipment.module, {}));
+      } else if (shipment.to == this_rank) {
+        incoming_bytes[from] += store.bytes_of(shipment.adapter, shipment.module);
+        expected_[from].push_back(shipment);
+      }
     }
+    outgoing_.reserve(outgoing.size());
+    for (auto& [rank, parcel] : outgoing) outgoing_.push_back(std::move(parcel));
+    incoming_.reserve(incoming_bytes.size());
+    for (const auto& [rank, bytes] : incoming_bytes) {
+      incoming_.push_back({rank, std::vector<std::byte>(bytes)});
+    }
+    exchange_ = store.comm_.start_exchange(outgoing_, incoming_);
   }
 
-  std::vector<comm::Parcel> to_send;
-  to_send.reserve(outgoing.size());
-  for (auto& [rank, parcel] : outgoing) to_send.push_back(std::move(parcel));
-  std::vector<comm::Parcel> to_receive;
-  to_receive.reserve(incoming_bytes.size());
-  for (const auto& [rank, bytes] : incoming_bytes) {
-    to_receive.push_back({rank, std::vector<std::byte>(bytes)});
-  }
-  comm_.exchange(to_send, to_receive);
-
-  ReceivedFactors received;
-  for (const comm::Parcel& parcel : to_receive) {
-    const std::byte* place = parcel.bytes.data();
-    for (const Shipment& shipment : expected[parcel.rank]) {
-      lora::Factors factors;
-      place = read_factors(place, shipment.adapter, shipment.module, factors);
-      received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
+  [[nodiscard]] ReceivedFactors wait() override {
+    exchange_->wait();
+    outgoing_.clear();
+    ReceivedFactors received;
+    for (comm::Parcel& parcel : incoming_) {
+      const std::byte* place = parcel.bytes.data();
+      for (const Shipment& shipment : expected_[parcel.rank]) {
+        lora::Factors factors;
+        place = store_.read_factors(place, shipment.adapter, shipment.module, factors);
+        received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
+      }
+      parcel = {};
     }
+    return received;
   }
-  return received;
+
+ private:
+  const AdapterStore& store_;
+  std::vector<comm::Parcel> outgoing_;
+  std::vector<comm::Parcel> incoming_;
+  std::map<int, std::vector<Shipment>> expected_;
+  std::unique_ptr<comm::PendingExchange> exchange_;
+};
+
+std::unique_ptr<PendingShipment> AdapterStore::start_shipping(
+    std::span<const Shipment> shipments) const {
+  return std::make_unique<Shipping>(*this, shipments);
 }
 
 std::shared_ptr<const lora::Factors> AdapterStore::find(int adapter, int module,

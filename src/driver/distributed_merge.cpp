@@ -235,19 +235,30 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store, cons
     merged.reset(std::move(parts));
   }
 
-  Rounds rounds(store, requests, units, comm.size(), plan.exchange_bytes);
+  // A round travels while the one before is merged; both share the memory.
+  Rounds rounds(store, requests, units, comm.size(), plan.exchange_bytes / 2);
   OwnMerges own(store, plan, requests, units, merged);
+  std::optional<Rounds::Round> coming;
+  std::unique_ptr<PendingShipment> shipment;
+  const auto start_next = [&] {
+    const auto timer = timers.scope("exchange");
+    coming = rounds.next(comm.rank());
+    if (coming.has_value()) shipment = store.start_shipping(coming->shipments);
+  };
+  start_next();
   // A rank whose merge fails goes on sending, so that the others reach the end, where all agree.
   std::exception_ptr failure;
-  while (const auto round = rounds.next(comm.rank())) {
+  while (coming.has_value()) {
+    const Rounds::Round round = *std::move(coming);
     const ReceivedFactors received = [&] {
       const auto timer = timers.scope("exchange");
-      return store.ship(round->shipments);
+      return shipment->wait();
     }();
+    start_next();
     if (failure != nullptr) continue;
     const auto timer = timers.scope("merge");
     try {
-      for (const Step& step : round->mine) own.take(step, received);
+      for (const Step& step : round.mine) own.take(step, received);
     } catch (...) {
       failure = std::current_exception();
     }

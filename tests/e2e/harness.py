@@ -32,9 +32,9 @@ def environment():
     return env
 
 
-def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None):
-    """Runs d2c; ranks = 0 runs it without mpirun."""
-    command = [BINARY, *map(str, arguments)]
+def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None, starter=None):
+    """Runs d2c, by `starter` if there is one; ranks = 0 runs it without mpirun."""
+    command = [*([str(starter)] if starter else []), BINARY, *map(str, arguments)]
     if ranks:
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] + command
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout,

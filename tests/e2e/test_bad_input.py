@@ -47,6 +47,12 @@ class BadInput(Case):
     def test_unknown_option(self):
         self.run_fails(2, ["--bogus"], "--bogus")
 
+    def test_the_message_comes_even_where_the_rank_that_speaks_is_slow(self):
+        starter = self.folder / "slow-root.sh"
+        starter.write_text('#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = 0 ] && sleep 2\nexec "$@"\n')
+        starter.chmod(0o755)
+        self.fail_with(2, ["--bogus"], "run", "--bogus", ranks=3, starter=starter)
+
     def test_abbreviated_option(self):
         self.run_fails(2, ["--restart"], "--restart", "3")
 

@@ -29,6 +29,14 @@ struct Shipment {
 /// Factors received from other ranks, by (adapter, module).
 using ReceivedFactors = std::map<std::pair<int, int>, lora::Factors>;
 
+/// Factors on their way. Another shipment may be started before this one has arrived.
+class PendingShipment {
+ public:
+  virtual ~PendingShipment() = default;
+  /// What has arrived at this rank. Call once.
+  [[nodiscard]] virtual ReceivedFactors wait() = 0;
+};
+
 class FactorCache;
 
 /// How a rank keeps its adapters.
@@ -82,8 +90,11 @@ class AdapterStore {
 
   /// Sends factors to where they are wanted. Every rank passes the same list, in which an (adapter,
   /// module, rank) stands at most once; shipments from a rank to itself cost nothing and are not
-  /// in the result. Collective; the caller bounds the bytes of one call.
-  [[nodiscard]] ReceivedFactors ship(std::span<const Shipment> shipments) const;
+  /// in the result. Collective; the caller bounds the bytes of one call, and waits for shipments in
+  /// the order in which they were started.
+  /// @throws as local()
+  [[nodiscard]] std::unique_ptr<PendingShipment> start_shipping(
+      std::span<const Shipment> shipments) const;
 
   /// Bytes of all factors of an adapter.
   [[nodiscard]] std::uint64_t bytes_of(int adapter) const;
@@ -96,6 +107,7 @@ class AdapterStore {
 
  private:
   struct Local;
+  class Shipping;
 
   [[nodiscard]] const Local& local_of(int adapter) const;
   void load(int adapter, const std::filesystem::path& model);
