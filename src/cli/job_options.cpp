@@ -198,6 +198,9 @@ std::vector<po::options_description> job_option_groups() {
        "with disk: factors kept in memory after they were read, MiB")
       ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
        "factors on their way to a rank at a time, MiB")
+      ("members-mib", po::value<double>()->default_value(defaults.members_mib),
+       "factors of one module that a rank holds at most where the merge method needs all members of "
+       "a cluster at a time, MiB; larger clusters are refused")
       ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
        "merged adapters on a node at a time, MiB")
       ("balance", po::value<std::string>()->default_value("dynamic"),
@@ -241,6 +244,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
                                                     {"auto", driver::AdaptersIn::automatic}});
   options.adapter_cache_mib = values["adapter-cache-mib"].as<std::uint64_t>();
   options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
+  options.members_mib = values["members-mib"].as<double>();
   options.merged_mib = values["merged-mib"].as<std::uint64_t>();
   options.balance = choice<comm::Balance>(
       values, "balance", {{"static", comm::Balance::fixed}, {"dynamic", comm::Balance::dynamic}});

@@ -23,25 +23,30 @@ struct Unit {
   merge::UnitShape shape;
 };
 
-/// Factors of one module that a rank holds at a time where the method needs all members.
-constexpr double kMostMemberBytes = 4.0 * (1 << 30);
+/// Bytes of factors that the merge of a unit holds at a time; 0 if it takes them one by one.
+double held_bytes(const MergeWay& way, const Unit& unit) {
+  if (!merge::holds_all_members(*way.method, way.options)) return 0.0;
+  return static_cast<double>(unit.shape.total_rank) *
+         static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
+}
 
-/// The same on every rank. @throws InputError
-void check_members_fit(const AdapterStore& store, const MergePlan& plan,
+/// The same on every rank. Collective if it throws. @throws comm::AgreedError
+void check_members_fit(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
                        std::span<const MergeRequest> requests, std::span<const Unit> units) {
+  constexpr double mib = 1 << 20;
   for (const Unit& unit : units) {
     const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);
-    if (!merge::holds_all_members(*way.method, way.options)) continue;
-    const double bytes = static_cast<double>(unit.shape.total_rank) *
-                         static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
-    if (bytes <= kMostMemberBytes) continue;
-    throw InputError(
+    const double bytes = held_bytes(way, unit);
+    if (bytes <= plan.members_bytes) continue;
+    const InputError error(
         {{}, store.modules()[static_cast<std::size_t>(unit.module)].name},
-        {fmt::format("the factors of {} adapters are {:.1f} GiB, more than {:.0f}",
-                     unit.shape.members, bytes / (1 << 30), kMostMemberBytes / (1 << 30)),
+        {fmt::format("the factors of {} adapters are {:.4g} MiB, more than {:.4g}",
+                     unit.shape.members, bytes / mib, plan.members_bytes / mib),
          fmt::format("the method '{}' needs all members of a module at a time on one rank",
                      way.method->name),
-         "choose average or one of the methods that work on A and B apart"});
+         "choose average or one of the methods that work on A and B apart, or raise "
+         "--members-mib"});
+    comm::agree(comm, [&] { throw error; });
   }
 }
 
@@ -66,7 +71,6 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
       costs.push_back(plan.way(requests[q].way).method->cost(shape));
     }
   }
-  check_members_fit(store, plan, requests, units);
   const auto owners = comm::balance(costs, n_ranks);
   for (std::size_t u = 0; u < units.size(); ++u) units[u].rank = owners[u];
   return units;
@@ -221,10 +225,18 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
   return bytes;
 }
 
+bool members_fit(const AdapterStore& store, const MergePlan& plan, const MergeRequest& request) {
+  const std::vector<Unit> units = plan_units(store, plan, std::span(&request, 1), 1);
+  return std::ranges::all_of(units, [&](const Unit& unit) {
+    return held_bytes(plan.way(request.way), unit) <= plan.members_bytes;
+  });
+}
+
 void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
                        std::span<const MergeRequest> requests, MergedArena& merged,
                        PhaseTimers& timers) {
   const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
+  check_members_fit(comm, store, plan, requests, units);
   std::vector<MergedArena::Part> parts;
   for (const Unit& unit : units) {
     const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);

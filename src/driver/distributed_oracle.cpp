@@ -256,6 +256,11 @@ double DistributedOracle::UnitCosts::operator()(int task, Split split) const {
   return known.tokens > 0 ? tokens * known.seconds / known.tokens : tokens;
 }
 
+bool DistributedOracle::can_merge(const TaskSet& set) const {
+  return plan_.representative == Representative::medoid ||
+         members_fit(parts_.adapters, plan_, request_for(set));
+}
+
 std::vector<double> DistributedOracle::base_losses(Split split) {
   std::vector<Unit> units;
   std::vector<int> task_of;

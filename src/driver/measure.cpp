@@ -57,9 +57,12 @@ std::vector<double> losses_of(DistributedOracle& oracle, const cluster::Partitio
 MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split) {
   const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(oracle.n_tasks()), 0),
                                1);
-  return {{"base", oracle.base_losses(split)},
-          {"own", oracle.own_losses(split)},
-          {"one", losses_of(oracle, one, split)}};
+  MeasuredBaselines measured{{"base", oracle.base_losses(split)},
+                             {"own", oracle.own_losses(split)}};
+  measured["one"] = oracle.can_merge(one.clusters().front())
+                        ? losses_of(oracle, one, split)
+                        : Losses(measured["base"].size(), std::numeric_limits<double>::quiet_NaN());
+  return measured;
 }
 
 std::vector<double> measure_random(DistributedOracle& oracle, int k, std::uint64_t seed,

@@ -23,7 +23,8 @@ namespace d2c::driver {
 /// Losses under the baselines by name, as measured. [task, folds of the split]
 using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 
-/// The losses that every user compares with, on one split: base, own and one (all adapters merged).
+/// The losses that every user compares with, on one split: base, own and one (all adapters merged;
+/// NaN where the method cannot take so many, see MergePlan::members_bytes).
 /// [task, folds of the split] Collective.
 [[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split);
 /// Those of a random partition into k clusters. Collective.

@@ -1,6 +1,7 @@
 #include "d2c/driver/run.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -147,6 +148,12 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   out.tasks = task_table(job);
   MeasuredBaselines few_shot = measure_baselines(oracle, Split::few_shot);
   out.baselines = chosen_part(few_shot, cache);
+  if (std::isnan(few_shot.at("one").front())) {
+    say(comm, context,
+        fmt::format("the baseline 'one' is left out: --method {} holds all members at a time, and "
+                    "all adapters are more than --members-mib {:g}",
+                    options.merge_method, options.members_mib));
+  }
 
   const std::vector<double> weights = task_weights(job.manifest);
   const cluster::Objective objective(options.objective, oracle.n_tasks(), weights,

@@ -104,6 +104,7 @@ void validate_clustering(const RunOptions& options) {
           "give 0 for a checkpoint only when a signal stops the job");
   require(options.ranks_per_node >= 0, "--ranks-per-node must not be negative", "", "");
   require(options.exchange_mib >= 1, "--exchange-mib must be at least 1", "", "");
+  require(options.members_mib > 0, "--members-mib must be positive", "", "");
   require(options.merged_mib >= 1, "--merged-mib must be at least 1", "", "");
   require(std::isfinite(options.scale) && options.scale > 0, "--scale must be a positive number",
           "it is a factor on the merged update", "give a number such as 1.5, or auto");
@@ -146,6 +147,7 @@ std::string to_json(const RunOptions& options) {
                                                                    : "auto";
   value["adapter_cache_mib"] = options.adapter_cache_mib;
   value["exchange_mib"] = options.exchange_mib;
+  value["members_mib"] = options.members_mib;
   value["merged_mib"] = options.merged_mib;
   value["balance"] = options.balance == comm::Balance::fixed ? "static" : "dynamic";
   return value.dump(1);
@@ -196,6 +198,7 @@ RunOptions options_from_json(const std::string& text, const std::filesystem::pat
                                                               : AdaptersIn::automatic;
     options.adapter_cache_mib = value.at("adapter_cache_mib");
     options.exchange_mib = value.at("exchange_mib");
+    options.members_mib = value.value("members_mib", options.members_mib);
     options.merged_mib = value.at("merged_mib");
     return options;
   } catch (const json::Json::exception& error) {

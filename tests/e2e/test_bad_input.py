@@ -53,6 +53,10 @@ class BadInput(Case):
         starter.chmod(0o755)
         self.fail_with(2, ["--bogus"], "run", "--bogus", ranks=3, starter=starter)
 
+    def test_a_merge_that_needs_more_memory_than_it_may_take(self):
+        self.run_fails(3, ["adapters are", "cat", "--members-mib"], "--method", "cat", "--members-mib", 0.001)
+        self.run_fails(2, ["--members-mib"], "--members-mib", 0)
+
     def test_abbreviated_option(self):
         self.run_fails(2, ["--restart"], "--restart", "3")
 

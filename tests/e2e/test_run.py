@@ -1,5 +1,7 @@
 """The job on the bundled data: what it writes, and that the number of ranks does not matter."""
 import json
+import math
+import pathlib
 import signal
 import subprocess
 import unittest
@@ -329,6 +331,27 @@ class Run(Case):
         self.assertEqual(before, (output / "results.h5").read_bytes())
         self.run_demo("out", "--overwrite", k=3)
         self.assertEqual(len(list((output / "merged").iterdir())), 3)
+
+    def test_the_baseline_one_is_left_out_where_its_merge_would_not_fit(self):
+        manifest = demo_manifest(4)
+        header, _ = read_safetensors(pathlib.Path(manifest["tasks"][0]["adapter"]) / "adapter_model.safetensors")
+        entries = {}
+        for key, tensor in header.items():
+            if ".lora_" in key:
+                module = key.split(".lora_")[0]
+                entries[module] = entries.get(module, 0) + math.prod(tensor["shape"])
+        of_one = 4 * max(entries.values())
+        output = self.folder / "out"
+        done = self.succeed("run", write_manifest(self.folder / "manifest.json", manifest), "-K", 3, "--search", "d2c",
+                            "--restarts", 1, "--method", "cat", "--members-mib", 3.5 * of_one / 2**20,
+                            "--output", output, ranks=2)
+        self.assertIn("the baseline 'one' is left out", done.stderr)
+        self.assertRegex(done.stdout, r"\n *one +-")
+        with h5py.File(output / "results.h5") as file:
+            self.assertTrue(numpy.isnan(file["baseline/one"][...]).all())
+            self.assertTrue(numpy.isnan(file["heldout/baseline/one"][...]).all())
+            self.assertTrue(numpy.isfinite(file["baseline/random"][...]).all())
+            self.assertTrue(numpy.isfinite(file["result/objective"][...]))
 
     def test_report_names_clusters_and_gains(self):
         completed = self.succeed("run", DEMO / "manifest.json", "-K", 5, "--restarts", 1, "--output",

@@ -43,6 +43,8 @@ struct MergePlan {
   DType stored_dtype = DType::f32;
   /// Cap on the factors that a rank receives in one round of exchange; at least one unit travels.
   std::uint64_t exchange_bytes = std::uint64_t{256} << 20;
+  /// Cap on the factors of one module that a rank holds where the method needs all members.
+  double members_bytes = 4.0 * (1 << 30);
 
   /// As users call it.
   [[nodiscard]] std::string way_name(int index) const {
@@ -58,6 +60,10 @@ struct MergePlan {
 /// Largest size that one merged adapter can have, in bytes.
 [[nodiscard]] std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                                          const MergeRequest& request);
+
+/// Whether MergePlan::members_bytes allows the merge. The same on every rank.
+[[nodiscard]] bool members_fit(const AdapterStore& store, const MergePlan& plan,
+                               const MergeRequest& request);
 
 /// Merges adapters that live on different ranks into the memory of every node, where they are
 /// numbered as the requests. The units of work (request, module) are spread over the ranks by cost;

@@ -77,6 +77,9 @@ class DistributedOracle final : public cluster::LossOracle {
                                            std::span<const cluster::Query> queries, Split split,
                                            cluster::ExampleFolds folds);
 
+  /// Whether memory allows to merge a set; see MergePlan::members_bytes.
+  [[nodiscard]] bool can_merge(const cluster::TaskSet& set) const;
+
   /// Loss of every task without any adapter. [n_tasks, folds of the split]
   [[nodiscard]] std::vector<double> base_losses(Split split);
   /// Loss of every task under its own adapter as it was read. [n_tasks, folds of the split]

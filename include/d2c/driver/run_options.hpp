@@ -71,7 +71,9 @@ struct RunOptions {
   AdaptersIn adapters_in = AdaptersIn::automatic;
   std::uint64_t adapter_cache_mib = 256;  ///< of factors read again from the disk, per rank
   std::uint64_t exchange_mib = 256;       ///< cap on factors in flight, per rank
-  std::uint64_t merged_mib = 512;         ///< cap on merged adapters held at a time, per node
+  /// Cap on the factors of one module, where a merge method needs those of all members at a time.
+  double members_mib = 4096;
+  std::uint64_t merged_mib = 512;  ///< cap on merged adapters held at a time, per node
   comm::Balance balance = comm::Balance::dynamic;  ///< of evaluations between ranks
 };
 
