@@ -65,7 +65,7 @@ std::vector<std::string> wrap_names(const std::vector<std::string>& names, std::
   return lines;
 }
 
-std::string Table::render(std::size_t max_rows) const {
+std::vector<std::size_t> Table::widths() const {
   std::vector<std::size_t> widths;
   for (const Column& column : columns_) widths.push_back(width_of(column.header));
   for (const auto& row : rows_) {
@@ -73,14 +73,28 @@ std::string Table::render(std::size_t max_rows) const {
       widths[c] = std::max(widths[c], width_of(row[c]));
     }
   }
+  std::size_t line = 0;
+  for (const std::size_t width : widths) line += 2 + width;
+  for (std::size_t c = 0; c < widths.size(); ++c) {
+    if (columns_[c].align == Align::right || widths[c] <= least_text_width) continue;
+    const std::size_t excess = line - std::min(line, line_width);
+    const std::size_t cut = std::min(excess, widths[c] - least_text_width);
+    widths[c] -= cut;
+    line -= cut;
+  }
+  return widths;
+}
+
+std::string Table::render(std::size_t max_rows) const {
+  const std::vector<std::size_t> widths = this->widths();
   std::string text;
   const auto add_line = [&](const auto& cell_of) {
     std::string line;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-      line += "  " + pad(cell_of(c), widths[c], columns_[c].align);
+      line += "  " + pad(shorten(cell_of(c), widths[c]), widths[c], columns_[c].align);
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    text += shorten(line, line_width) + "\n";
+    text += line + "\n";
   };
   add_line([&](std::size_t c) { return columns_[c].header; });
   const bool all = rows_.size() <= max_rows;

@@ -21,7 +21,8 @@ inline constexpr std::size_t line_width = 100;
 [[nodiscard]] std::vector<std::string> wrap_names(const std::vector<std::string>& names,
                                                   std::size_t width, std::size_t max_lines);
 
-/// Cells by rows; numbers to the right, texts to the left.
+/// Cells by rows; numbers to the right, texts to the left. Where a line would be wider than
+/// `line_width`, long texts are cut; numbers never are, even if the line stays too wide.
 class Table {
  public:
   enum class Align { left, right };
@@ -36,6 +37,10 @@ class Table {
   [[nodiscard]] std::string render(std::size_t max_rows = 40) const;
 
  private:
+  static constexpr std::size_t least_text_width = 20;
+
+  [[nodiscard]] std::vector<std::size_t> widths() const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };

@@ -72,6 +72,9 @@ class Compare(Case):
             mean = file["objective"][7].mean()
             deviation = file["objective"][7].std(ddof=1)
             self.assertIn(f"{mean:.4f} ± {deviation:.4f}", completed.stdout)
+            # No figure is cut, however wide the table.
+            self.assertNotIn("...", completed.stdout)
+            self.assertRegex(completed.stdout, r"test gain +evaluations +measured +s\n")
 
     def test_document_lists_exactly_what_is_written(self):
         output, _ = self.compare("out", "--quiet")
