@@ -25,12 +25,6 @@ const std::byte* take(const std::byte* from, std::span<std::byte> to) {
   return from + to.size();
 }
 
-/// Wide enough for both: F16 and BF16 hold different values, so their join is F32.
-DType join(DType a, DType b) {
-  if (a == b) return a;
-  return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
-}
-
 /// Factors in float32 from their stored bytes.
 /// @param content  bytes that start at `begin` of the tensor file
 std::shared_ptr<const lora::Factors> expand(const lora::StoredFactors& stored,
@@ -157,7 +151,7 @@ void AdapterStore::exchange_shapes() {
     const auto row = std::span(all[owner]).subspan(position[owner], modules_.size() + 1);
     position[owner] += row.size();
     const auto dtype = static_cast<DType>(row[0]);
-    widest_dtype_ = adapter == 0 ? dtype : join(widest_dtype_, dtype);
+    common_dtype_ = adapter == 0 ? dtype : common_float(common_dtype_, dtype);
     std::copy(row.begin() + 1, row.end(),
               ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
   }

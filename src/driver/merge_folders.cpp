@@ -32,10 +32,9 @@ std::vector<double> checked_weights(const MergeFoldersOptions& options) {
 }
 
 DType common_dtype(const std::vector<lora::Adapter>& adapters) {
-  for (const lora::Adapter& adapter : adapters) {
-    if (adapter.dtype != adapters.front().dtype) return DType::f32;
-  }
-  return adapters.front().dtype;
+  DType common = adapters.front().dtype;
+  for (const lora::Adapter& adapter : adapters) common = common_float(common, adapter.dtype);
+  return common;
 }
 
 /// The base model of all adapters. One that does not name its own is taken on trust: its shapes are

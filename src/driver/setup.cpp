@@ -35,7 +35,7 @@ MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
   plan.options = options.merge;
   if (several) plan.others = portfolio(options.merge);
   plan.scale = options.scale;
-  plan.stored_dtype = options.merged_dtype.value_or(adapters.widest_dtype());
+  plan.stored_dtype = options.merged_dtype.value_or(adapters.common_dtype());
   plan.exchange_bytes = options.exchange_mib << 20;
   plan.members_bytes = options.members_mib * (1 << 20);
   return plan;

@@ -234,12 +234,12 @@ class AdapterReader {
   }
 
   [[nodiscard]] DType common_dtype() const {
-    const DType first = tensors_.info(names_.begin()->second.a).dtype;
-    const bool all_equal = std::ranges::all_of(names_, [&](const auto& entry) {
-      return tensors_.info(entry.second.a).dtype == first &&
-             tensors_.info(entry.second.b).dtype == first;
-    });
-    return all_equal ? first : DType::f32;
+    DType common = tensors_.info(names_.begin()->second.a).dtype;
+    for (const auto& [module, names] : names_) {
+      common = common_float(common, tensors_.info(names.a).dtype);
+      common = common_float(common, tensors_.info(names.b).dtype);
+    }
+    return common;
   }
 
   [[nodiscard]] Factors read_factors(const std::string& module, const FactorNames& names) const {

@@ -70,6 +70,8 @@ bool is_float(DType type) {
   return type == DType::f64 || type == DType::f32 || type == DType::f16 || type == DType::bf16;
 }
 
+DType common_float(DType a, DType b) { return a == b ? a : DType::f32; }
+
 float float_from_bf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }

@@ -76,7 +76,7 @@ class AdapterStore {
   /// Modules that the adapter changes.
   [[nodiscard]] int n_applied(int adapter) const;
   /// Stored type of the adapter that was read with the most precise one.
-  [[nodiscard]] DType widest_dtype() const { return widest_dtype_; }
+  [[nodiscard]] DType common_dtype() const { return common_dtype_; }
   /// base_model_name_or_path of the first adapter; may be empty.
   [[nodiscard]] const std::string& base_model() const { return base_model_; }
   /// Bytes of factors that this rank keeps in memory, at most.
@@ -128,7 +128,7 @@ class AdapterStore {
   std::map<int, Local> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
   std::vector<std::uint64_t> fingerprints_;
-  DType widest_dtype_ = DType::bf16;
+  DType common_dtype_ = DType::bf16;
   std::string base_model_;
 };
 

@@ -34,6 +34,8 @@ enum class DType {
 /// Inverse of name_of; nothing for an unknown name.
 [[nodiscard]] std::optional<DType> dtype_from_name(std::string_view name);
 [[nodiscard]] bool is_float(DType type);
+/// A float type for values of both, which are computed as float32: theirs if they agree, else F32.
+[[nodiscard]] DType common_float(DType a, DType b);
 
 /// IEEE half and bfloat16 from and to float; to rounds to nearest even, NaN stays NaN.
 [[nodiscard]] float float_from_f16(std::uint16_t bits);

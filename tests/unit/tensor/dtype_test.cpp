@@ -54,6 +54,20 @@ TEST(Half, RoundsToNearestEven) {
   EXPECT_TRUE(std::isnan(float_from_f16(f16_from_float(std::nanf("")))));
 }
 
+TEST(CommonFloat, IsTheirsWhereTheyAgreeInAnyOrder) {
+  const std::array types{DType::f64, DType::f32, DType::f16, DType::bf16};
+  for (const DType a : types) {
+    EXPECT_EQ(common_float(a, a), a);
+    for (const DType b : types) {
+      EXPECT_EQ(common_float(a, b), common_float(b, a));
+      for (const DType c : types) {
+        EXPECT_EQ(common_float(common_float(a, b), c), common_float(a, common_float(b, c)));
+      }
+    }
+  }
+  EXPECT_EQ(common_float(DType::f16, DType::bf16), DType::f32);
+}
+
 TEST(Convert, RoundTripsEveryFloatType) {
   const std::array<float, 4> values{0.0F, 1.5F, -2.25F, 1024.0F};
   for (const DType type : {DType::f64, DType::f32, DType::f16, DType::bf16}) {
