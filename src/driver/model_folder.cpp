@@ -28,15 +28,6 @@ std::optional<std::int32_t> eos_of_tokenizer(const fs::path& folder,
   return std::nullopt;
 }
 
-std::optional<std::int32_t> eos_of_config(const fs::path& folder) {
-  const json::Json config = json::read_file(folder / "config.json");
-  if (!config.contains("eos_token_id")) return std::nullopt;
-  const json::Json& id = config["eos_token_id"];
-  if (id.is_number_integer()) return id.get<std::int32_t>();
-  if (id.is_array() && !id.empty() && id[0].is_number_integer()) return id[0].get<std::int32_t>();
-  return std::nullopt;
-}
-
 /// Weights in the memory of a node.
 class NodeStorage final : public model::WeightStorage {
  public:
@@ -88,7 +79,8 @@ ModelFolder with_tokenizer(model::Model model, const fs::path& folder) {
   if (KnownFiles::exists(folder / "tokenizer.json")) {
     result.tokenizer.emplace(tokenizer::Tokenizer::load(folder / "tokenizer.json"));
   }
-  result.eos = end_of_sequence(folder, result.tokenizer);
+  if (result.tokenizer) result.eos = eos_of_tokenizer(folder, *result.tokenizer);
+  if (!result.eos) result.eos = result.model.config().eos_token_id;
   return result;
 }
 
@@ -96,14 +88,6 @@ ModelFolder with_tokenizer(model::Model model, const fs::path& folder) {
 
 eval::TokenLimits ModelFolder::limits() const {
   return {static_cast<std::int32_t>(model.config().vocab_size), model.config().max_positions};
-}
-
-std::optional<std::int32_t> end_of_sequence(const fs::path& folder,
-                                            const std::optional<tokenizer::Tokenizer>& tokenizer) {
-  if (tokenizer.has_value()) {
-    if (const auto eos = eos_of_tokenizer(folder, *tokenizer)) return eos;
-  }
-  return eos_of_config(folder);
 }
 
 ModelFolder load_model_folder(const fs::path& folder, model::WeightChoice weights) {

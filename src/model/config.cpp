@@ -116,6 +116,14 @@ const Family& family_of(ConfigReader& config) {
   return *found;
 }
 
+std::optional<std::int32_t> eos_of(const json::Json& config) {
+  if (!config.contains("eos_token_id")) return std::nullopt;
+  const json::Json& id = config["eos_token_id"];
+  if (id.is_number_integer()) return id.get<std::int32_t>();
+  if (id.is_array() && !id.empty() && id[0].is_number_integer()) return id[0].get<std::int32_t>();
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string ModuleNames::in_layer(Index layer, const std::string& module) const {
@@ -123,11 +131,13 @@ std::string ModuleNames::in_layer(Index layer, const std::string& module) const 
 }
 
 ModelConfig read_config(const std::filesystem::path& file) {
-  ConfigReader config(json::read_file(file), file);
+  const json::Json json = json::read_file(file);
+  ConfigReader config(json, file);
   const Family& family = family_of(config);
   check_architecture(config, family);
   ModelConfig model = family.read(config);
   model.family = family.model_type;
+  model.eos_token_id = eos_of(json);
   ignore_harmless_keys(config);
   config.refuse_the_rest();
   return model;

@@ -18,7 +18,9 @@ namespace d2c::driver {
 struct ModelFolder {
   model::Model model;
   std::optional<tokenizer::Tokenizer> tokenizer;  ///< unset: the folder has no tokenizer.json
-  std::optional<std::int32_t> eos;                ///< unset: neither config nor tokenizer name it
+  /// Ends a response: `eos_token` of tokenizer_config.json where the tokenizer knows it, else
+  /// `eos_token_id` of config.json; unset: neither names one.
+  std::optional<std::int32_t> eos;
   std::filesystem::path path;
   /// Texts of the folder that another rank has read, for what is read later (chat templates).
   std::unique_ptr<KnownFiles> known_files = nullptr;
@@ -28,12 +30,6 @@ struct ModelFolder {
   }
   [[nodiscard]] eval::TokenLimits limits() const;
 };
-
-/// Token that ends a response: `eos_token` of tokenizer_config.json where the tokenizer knows it,
-/// else `eos_token_id` of config.json (the first, if it is a list).
-/// @throws InputError if the folder's files cannot be read
-[[nodiscard]] std::optional<std::int32_t> end_of_sequence(
-    const std::filesystem::path& folder, const std::optional<tokenizer::Tokenizer>& tokenizer);
 
 /// @throws InputError naming the file and what is wrong with it
 [[nodiscard]] ModelFolder load_model_folder(

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,7 +65,8 @@ struct ModelConfig {
   Index n_heads = 0;
   Index n_kv_heads = 0;
   Index head_dim = 0;
-  Index max_positions = 0;  ///< longest sequence the model was made for
+  Index max_positions = 0;                   ///< longest sequence the model was made for
+  std::optional<std::int32_t> eos_token_id;  ///< the first, if config.json lists several
 
   NormKind norm = NormKind::rms;
   float norm_eps = 1e-6F;

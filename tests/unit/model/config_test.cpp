@@ -49,6 +49,13 @@ TEST_F(Config, ReadsTheShapeOfTheModel) {
   EXPECT_EQ(config.windows, std::vector<Index>({0, 0}));
 }
 
+TEST_F(Config, TheEndOfASequenceIsTheFirstTokenThatIsNamed) {
+  EXPECT_EQ(read_with("eos_token_id", 7).eos_token_id, 7);
+  EXPECT_EQ(read_with("eos_token_id", Json::array({5, 6})).eos_token_id, 5);
+  EXPECT_FALSE(read_with("eos_token_id", nullptr).eos_token_id);
+  EXPECT_FALSE(read_with("eos_token_id", Json::array()).eos_token_id);
+}
+
 TEST_F(Config, AbsentKeysTakeTheFamilysDefaults) {
   Json config = test::tiny_model(Json::object()).config;
   for (const auto* key : {"num_key_value_heads", "rope_theta", "rms_norm_eps", "hidden_act"}) {
