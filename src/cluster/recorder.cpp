@@ -60,6 +60,7 @@ void Recorder::begin_restart(std::uint64_t stream) {
   history_.clear();
   restart_score_ = Score{};
   stream_ = stream;
+  evaluations_before_ = evaluations();
   best_is_of_this_restart_ = false;
 }
 
@@ -86,8 +87,8 @@ void Recorder::iteration(const Partition& partition, LossMatrix loss, const Scor
 }
 
 void Recorder::end_restart(StopReason reason) {
-  result_.restarts.push_back(
-      {restart_score_.value, static_cast<int>(history_.size()), reason, stream_});
+  result_.restarts.push_back({restart_score_.value, static_cast<int>(history_.size()),
+                              evaluations() - evaluations_before_, reason, stream_});
   if (best_is_of_this_restart_) result_.history = std::move(history_);
   history_.clear();
 }

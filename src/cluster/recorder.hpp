@@ -48,6 +48,7 @@ class Recorder {
   std::vector<Iteration> history_;  // of the present restart
   Score restart_score_;
   std::uint64_t stream_ = 0;
+  std::int64_t evaluations_before_ = 0;  ///< this restart
   Partition best_;
   Score best_score_;
   bool best_is_of_this_restart_ = false;

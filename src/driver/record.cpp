@@ -63,6 +63,7 @@ void describe_search(const cluster::SearchResult& search, const ProgressLog& pro
   for (const cluster::RestartSummary& restart : search.restarts) {
     out.restarts.objective.push_back(restart.objective);
     out.restarts.iterations.push_back(restart.iterations);
+    out.restarts.evaluations.push_back(restart.evaluations);
     out.restarts.stop_reason.emplace_back(cluster::name(restart.stop));
   }
   for (const cluster::CurvePoint& point : search.curve) {

@@ -164,7 +164,8 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("restart/iterations", {"restart"}, restarts.iterations,
                   {"number of iterations", "1", ""}, optional);
     archive.array("restart/evaluations", {"restart"}, restarts.evaluations,
-                  {"units (task, merged adapter) newly computed", "1", ""}, optional);
+                  {"losses (task, merged adapter) that no earlier restart needed", "1", ""},
+                  optional);
     archive.array("restart/start", {"restart"}, restarts.start,
                   {"how the first partition was made", "", ""}, optional);
     archive.array("restart/stop_reason", {"restart"}, restarts.stop_reason,

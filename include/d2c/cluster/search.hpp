@@ -100,6 +100,7 @@ struct Iteration {
 struct RestartSummary {
   double objective = 0;  ///< of its best iterate
   int iterations = 0;
+  std::int64_t evaluations = 0;  ///< that no earlier restart of the search needed
   StopReason stop = StopReason::complete;
   std::uint64_t stream = 0;  ///< of the random numbers, with the seed of the options
 };

@@ -45,8 +45,14 @@ TEST(D2c, TheResultIsTheBestOfAllIteratesOfAllRestarts) {
       search(random_points(40, 6, 3, 0.6, 1), {.k = 6, .seed = 2, .restarts = 5});
   ASSERT_EQ(result.restarts.size(), 5U);
   double best = INFINITY;
-  for (const RestartSummary& restart : result.restarts) best = std::min(best, restart.objective);
+  std::int64_t evaluations = 0;
+  for (const RestartSummary& restart : result.restarts) {
+    best = std::min(best, restart.objective);
+    evaluations += restart.evaluations;
+  }
   EXPECT_EQ(result.objective, best);
+  EXPECT_GT(result.restarts.front().evaluations, 0);
+  EXPECT_EQ(evaluations, result.counts.evaluations);
   EXPECT_EQ(result.restarts[static_cast<std::size_t>(result.best_restart)].objective, best);
   const Iteration& from = result.history[static_cast<std::size_t>(result.best_iteration)];
   EXPECT_EQ(from.assignment, result.partition.assignment());
