@@ -92,9 +92,10 @@ void MergedFolders::prepare() {
 
 void MergedFolders::publish() const {
   const fs::path final_place = output_ / "merged";
-  const fs::path old = output_ / "merged.old";
+  // Aside until the new ones are in place; under a name that the user has not taken.
+  fs::path old = output_ / "merged.old";
+  for (int i = 1; fs::exists(old); ++i) old = output_ / fmt::format("merged.old.{}", i);
   std::error_code error;
-  fs::remove_all(old, error);
   if (fs::exists(final_place)) fs::rename(final_place, old, error);
   if (!error) fs::rename(partial(), final_place, error);
   if (error) {

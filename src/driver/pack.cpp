@@ -129,11 +129,20 @@ std::string stamp_of(const fs::path& folder) {
   return stamp;
 }
 
+fs::path journal_of(const fs::path& partial) { return partial.string() + ".journal"; }
+
 /// The records on their way to become a library.
 class PartialFile {
  public:
   PartialFile(fs::path file, fs::path shown_as)
       : file_(std::move(file)), shown_as_(std::move(shown_as)) {
+    std::error_code ignored;
+    if (fs::exists(file_, ignored) && !fs::is_empty(file_, ignored) &&
+        !fs::exists(journal_of(file_), ignored)) {
+      throw InputError({file_, {}}, {"exists, but is not of an earlier call (it has no journal)",
+                                     "the library is made there; nothing is overwritten unasked",
+                                     "move it, or choose another --output"});
+    }
     descriptor_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) refuse();
     // Some file systems have no locks; there the user must take care.
@@ -196,7 +205,7 @@ class Packer {
         request_(std::move(request)),
         partial_path_(options.output.string() + ".partial"),
         partial_(partial_path_, options.output),
-        journal_(partial_path_.string() + ".journal") {}
+        journal_(journal_of(partial_path_)) {}
 
   PackSummary pack() {
     if (options_.if_exists == LibraryOptions::IfExists::append) keep_old_library();
@@ -232,11 +241,11 @@ class Packer {
     std::map<std::string, const Entry*> asked;
     for (const Entry& entry : request_.entries) asked.emplace(entry.name, &entry);
     const auto refuse = [&](const std::string& name, std::string what) {
-      throw InputError({partial_path_, name},
-                       {std::move(what), "an earlier call packed it and did not finish",
-                        fmt::format("give the same adapters again, or remove {} and {}.journal to "
-                                    "start over",
-                                    partial_path_.string(), partial_path_.string())});
+      throw InputError(
+          {partial_path_, name},
+          {std::move(what), "an earlier call packed it and did not finish",
+           fmt::format("give the same adapters again, or remove {} and {} to start over",
+                       partial_path_.string(), journal_of(partial_path_).string())});
     };
     for (const PackedAdapter& adapter : journal_.adapters()) {
       const bool is_old = adapter.stamp.empty();
@@ -422,15 +431,33 @@ void refuse_existing(const fs::path& file, const char* fix) {
   throw InputError({file, {}}, {"exists already", "nothing is overwritten unasked", fix});
 }
 
+/// --write-manifest must not replace another file of this call, nor any file unasked.
+void check_manifest_output(const LibraryOptions& options) {
+  const fs::path& file = options.manifest_output;
+  if (file.empty()) return;
+  if (options.if_exists != LibraryOptions::IfExists::replace) {
+    refuse_existing(file, options.if_exists == LibraryOptions::IfExists::append
+                              ? "choose another name"
+                              : "choose another name, or give --overwrite");
+  }
+  std::vector<fs::path> taken = options.inputs;
+  taken.push_back(options.output);
+  const auto place = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  for (const fs::path& other : taken) {
+    if (place(other) != place(file)) continue;
+    throw UsageError(
+        {fmt::format("--write-manifest is {}, another file of this call", file.string()),
+         "one would replace the other", "choose another name"});
+  }
+}
+
 }  // namespace
 
 PackSummary pack(const LibraryOptions& options) {
   if (options.if_exists == LibraryOptions::IfExists::refuse) {
     refuse_existing(options.output, "choose another --output, or give --overwrite or --append");
-    if (!options.manifest_output.empty()) {
-      refuse_existing(options.manifest_output, "choose another name, or give --overwrite");
-    }
   }
+  check_manifest_output(options);
   Request request = read_request(options);
   const std::optional<Manifest> manifest = request.manifest;
   if (!options.manifest_output.empty() && !manifest) {

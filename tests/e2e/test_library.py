@@ -128,6 +128,26 @@ class Pack(LibraryCase):
         self.succeed("pack", *folders, "-o", self.library, "--overwrite")
         self.assert_holds(folders)
 
+    def test_files_of_others_are_left_alone(self):
+        folders = self.copies(3)
+        mine = self.folder / "adapters.h5.partial"
+        mine.write_text("mine")
+        self.fail_with(3, ["adapters.h5.partial", "exists"], "pack", *folders, "-o", self.library)
+        self.assertEqual(mine.read_text(), "mine")
+        mine.unlink()
+        job = self.job(4)
+        before = job.read_bytes()
+        for extra, words in ((["--write-manifest", self.library], ["--write-manifest", "adapters.h5"]),
+                             (["--write-manifest", job, "--overwrite"], ["--write-manifest", job.name])):
+            self.fail_with(2, words, "pack", job, "-o", self.library, *extra)
+            self.assertFalse(self.library.exists())
+        self.assertEqual(job.read_bytes(), before)
+        self.succeed("pack", *folders, "-o", self.library)
+        mine.with_suffix(".json").write_text("mine")
+        self.fail_with(3, [".json", "exists already"], "pack", self.job(8), "-o", self.library,
+                       "--append", "--write-manifest", mine.with_suffix(".json"))
+        self.assertEqual(mine.with_suffix(".json").read_text(), "mine")
+
     def test_append_keeps_what_is_there(self):
         folders = self.copies(5)
         self.succeed("pack", *folders[:3], "-o", self.library)
