@@ -128,11 +128,15 @@ void validate(const RunOptions& options, int n_tasks) {
 
 std::string to_json(const RunOptions& options) {
   json::OrderedJson value;
-  value["manifest"] = options.manifest.string();
+  // `d2c add` reads both again, maybe from another folder.
+  const auto absolute = [](const std::filesystem::path& path) {
+    return path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
+  };
+  value["manifest"] = absolute(options.manifest);
   value["output"] = options.output.string();
   value["overwrite"] = options.overwrite;
   value.update(numeric_options(options));
-  value["constraints"] = options.constraints.string();
+  value["constraints"] = absolute(options.constraints);
   value["sweep_pick"] = options.sweep_pick;
   value["merged"] = options.merged_output == MergedOutput::peft   ? "peft"
                     : options.merged_output == MergedOutput::hdf5 ? "hdf5"

@@ -1,6 +1,7 @@
 """d2c add: new tasks in the clusters of a result."""
 import hashlib
 import json
+import os
 import unittest
 
 from harness import Case, DEMO, demo_manifest, h5py, numpy, write_manifest
@@ -97,6 +98,15 @@ class Add(Case):
         self.succeed("add", result, "--tasks", self.new, "--output", output, "--quiet")
         with h5py.File(output / "results.h5") as file:
             self.assertEqual(list(file["refine/step"].asstr()), ["start", "scale"])
+
+    def test_constraints_are_found_from_another_folder(self):
+        rules = self.folder / "rules.json"
+        names = [task["name"] for task in self.old_tasks]
+        rules.write_text(json.dumps({"apart": [[names[0], names[4]]]}))
+        result = self.run_old("--constraints", os.path.relpath(rules))
+        with h5py.File(result / "results.h5") as file:
+            self.assertEqual(json.loads(file.attrs["config"])["constraints"], str(rules))
+        self.succeed("add", result, "--tasks", self.new, "--output", self.folder / "new", "--quiet")
 
     def test_bad_input(self):
         result = self.run_old()
