@@ -24,7 +24,7 @@ CommandLine command_line() {
       "the test split, beside the baselines base, own and one. Losses are measured once for all\n"
       "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
       "--sweep-pick,\n"
-      "--budget-mb and those that refine a result.\n\n"
+      "--budget-mb, --max-hours and those that refine a result.\n\n"
       "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.";
   po::options_description compared("Compared", kHelpWidth);
   // clang-format off
@@ -70,6 +70,7 @@ driver::CompareOptions options_of(const po::variables_map& values) {
   refuse_single(values, "method", "give --methods");
   refuse_single(values, "sweep-pick", "leave it out");
   refuse_single(values, "budget-mb", "give -K");
+  refuse_single(values, "max-hours", "limit every search alike by --max-evaluations");
   refuse_single(values, "member-weights", "refine one result with `d2c run`");
   driver::CompareOptions options;
   options.job = job_options(values);

@@ -268,6 +268,10 @@ void validate(const CompareOptions& options) {
         {"--methods does not take 'auto'", "it is a choice among methods", "name the methods"});
   }
   for (const std::string& search : options.searches) {
+    if (search == "one" || search == "own") {
+      throw UsageError({fmt::format("--searches has {}, a row of every comparison", search),
+                        "it is no search but a baseline", "leave it out"});
+    }
     RunOptions one = options.job;
     one.ks.clear();
     one.search = search;
@@ -304,6 +308,10 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
   }
   comm::agree(comm, [&] {
     for (const std::string& method : options.methods) check_ranks(*input.adapters, method);
+    for (const int k : job.ks) {
+      if (input.constraints.none()) continue;
+      cluster::check_constraints(input.constraints, input.tasks->n_tasks(), k);
+    }
   });
   eval::Evaluator evaluator(input.model->model);
   const Similarities similarities{
