@@ -64,9 +64,11 @@ void share_constraints(comm::Communicator& comm, const RunOptions& options, Job&
     job.constraints.min_size = options.min_cluster_size;
     job.constraints.max_size = options.max_cluster_size;
     // A budget decides k only when the adapters are known.
-    if (options.k > 0 && !job.constraints.none()) {
-      cluster::check_constraints(job.constraints, static_cast<int>(job.manifest.tasks.size()),
-                                 options.k);
+    const int n_tasks = static_cast<int>(job.manifest.tasks.size());
+    for (const int k : {options.k, options.sweep_pick}) {
+      if (k > 0 && !job.constraints.none()) {
+        cluster::check_constraints(job.constraints, n_tasks, k);
+      }
     }
   });
 }

@@ -58,12 +58,9 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
 std::size_t picked(const cluster::Sweep& sweep, int wanted) {
   if (wanted == 0) return sweep.knee;
   const auto place = std::ranges::find(sweep.k, wanted);
-  if (place == sweep.k.end()) {
-    throw UsageError({fmt::format("--sweep-pick is {}, of which there is no result", wanted),
-                      "the constraints rule it out, or the search ended before it",
-                      "pick another, or none for the knee"});
-  }
-  return static_cast<std::size_t>(place - sweep.k.begin());
+  // A search that ended early goes from few clusters to many: its last one is the closest.
+  return place == sweep.k.end() ? sweep.k.size() - 1
+                                : static_cast<std::size_t>(place - sweep.k.begin());
 }
 
 /// Searches as the options ask; with several numbers of clusters, `sweep` gets them all.
@@ -188,6 +185,11 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   if (checkpointing.stopped_by_signal()) return std::nullopt;
 
   out.n_clusters = search.partition.k();
+  if (options.sweep_pick > 0 && out.n_clusters != options.sweep_pick) {
+    say(comm, context,
+        fmt::format("warning: the search ended before K = {}, the result has {}",
+                    options.sweep_pick, out.n_clusters));
+  }
   few_shot["random"] = measure_random(oracle, out.n_clusters, options.seed, Split::few_shot);
   out.baselines = chosen_part(few_shot, cache);
   MeasuredBaselines held_out;

@@ -56,7 +56,7 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
 }
 
 std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {
-  // Sums over the modules: of the largest rank of all adapters, and of each adapter's rank.
+  // Sums over the modules: of the rank of a merged adapter at most, and of each adapter's rank.
   std::uint64_t merged = 0;
   std::vector<std::uint64_t> alone(static_cast<std::size_t>(adapters.n_adapters()), 0);
   for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
@@ -69,7 +69,8 @@ std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) 
       alone[static_cast<std::size_t>(adapter)] += static_cast<std::uint64_t>(rank) * row;
     }
     if (largest == 0) continue;
-    merged += static_cast<std::uint64_t>(std::max(largest, plan.options.merged_rank)) * row;
+    const Index chosen = std::min({plan.options.merged_rank, shape.d_in, shape.d_out});
+    merged += static_cast<std::uint64_t>(chosen > 0 ? chosen : largest) * row;
   }
   const bool medoid = plan.representative == Representative::medoid;
   return (medoid ? std::ranges::max(alone) : merged) * size_of(plan.stored_dtype);

@@ -99,6 +99,8 @@ class BadInput(Case):
             # Refused before any adapter is opened.
             self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")
             self.run_fails(code, words, "--constraints", rules)
+        self.run_fails(2, ["2 clusters", "constraints"], "--constraints", rules, "--sweep-pick", 2,
+                       k="2..4")
         rules.write_text("{")
         self.run_fails(3, ["rules.json", "not valid JSON"], "--constraints", rules)
         self.run_fails(3, ["absent.json"], "--constraints", self.folder / "absent.json")
@@ -132,6 +134,12 @@ class BadInput(Case):
         fails(2, ["--seeds"], "--seeds", 0)
         fails(2, ["--search", "--searches"], "--search", "d2c")
         fails(2, ["--scale auto"], "--scale", "auto")
+        fails(2, ["--max-hours", "--max-evaluations"], "--max-hours", 1)
+        fails(2, ["--searches", "own", "baseline"], "--searches", "d2c,own")
+        rules = self.folder / "rules.json"
+        names = [task["name"] for task in self.manifest["tasks"]]
+        rules.write_text(json.dumps({"apart": [names[:3]]}))
+        fails(2, ["2 clusters", "constraints"], "--constraints", rules)
         output.mkdir(exist_ok=True)
         (output / "compare.csv").write_text("mine")
         fails(3, ["compare.csv", "exists already"])

@@ -201,6 +201,9 @@ class Run(Case):
             self.assertAlmostEqual(sweep["gain"][2], numpy.mean(file["result/gain"]), 12)
         self.assertEqual(len(list((alone / "merged").iterdir())), 3)
         self.assertIn("knee, chosen", self.succeed("inspect", alone / "results.h5").stdout)
+        early = self.succeed("run", path, "-K", "1..5", "--sweep-pick", 4, "--max-hours", 1e-9,
+                             "--output", self.folder / "early")
+        self.assertIn("ended before K = 4, the result has 1", early.stderr)
         picked = self.run_demo("picked", "--sweep-pick", 2, manifest=path, k="2,4")
         with h5py.File(picked / "results.h5") as file:
             self.assertEqual(list(file["sweep/k"]), [2, 4])
@@ -219,6 +222,12 @@ class Run(Case):
             self.assertEqual(len(list((output / "merged").iterdir())), k)
             plan = self.succeed("plan", path, "--budget-mb", room * size + 1e-7)
             self.assertIn(f"K = {k}", plan.stdout)
+        low = self.folder / "low"
+        self.succeed("run", path, "--budget-mb", size, "--merged-rank", 2, "--search", "kmeans",
+                     "--output", low, "--quiet")
+        sizes = [len(read_safetensors(file)[1]) for file in low.glob("merged/*/*.safetensors")]
+        self.assertEqual(len(sizes), min(4, int(size * 1e6 / sizes[0])))
+        self.assertGreater(len(sizes), 1)
         for extra, words in (([], ["--budget-mb", f"{size:.3f} MB"]), (["--method", "cat"], ["cat"])):
             self.fail_with(2, words, "run", path, "--budget-mb", 0.9 * size, *extra, "--output",
                            self.folder / "none", ranks=2)
@@ -329,8 +338,13 @@ class Run(Case):
         self.fail_with(3, ["exists already", "--overwrite"], "run", DEMO / "manifest.json", "-K", 5,
                        "--output", output, ranks=2)
         self.assertEqual(before, (output / "results.h5").read_bytes())
+        mine = output / "merged.old" / "mine"
+        mine.parent.mkdir()
+        mine.write_text("mine")
         self.run_demo("out", "--overwrite", k=3)
         self.assertEqual(len(list((output / "merged").iterdir())), 3)
+        self.assertEqual(mine.read_text(), "mine")
+        self.assertFalse((output / "merged.old.1").exists())
 
     def test_the_baseline_one_is_left_out_where_its_merge_would_not_fit(self):
         manifest = demo_manifest(4)
