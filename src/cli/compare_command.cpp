@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/core/signals.hpp"
 #include "d2c/driver/compare_methods.hpp"
 
 #include "commands.hpp"
 #include "job_options.hpp"
-#include "parallel_command.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -98,29 +97,14 @@ int compare_command(const Invocation& invocation) {
     return 0;
   }
   const driver::CompareOptions options = options_of(values);
-  const bool quiet = values["quiet"].as<bool>();
-  use_threads(options.job.threads);
-  const StopSignals signals;
-  return with_mpi([&](comm::Communicator& comm) {
-    driver::RunContext context;
-    context.command_line = invocation.command_line;
-    if (!quiet) context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
-    const auto comparison = driver::compare_methods(comm, options, context);
-    if (!comparison.has_value()) {
-      if (comm.is_root()) {
-        fmt::print(
-            stderr,
-            "d2c: stopped by a signal (the state is in {}) run the same command again to go on\n",
-            options.job.output.string());
-      }
-      return static_cast<int>(ExitCode::requeue);
-    }
-    if (comm.is_root() && !quiet) {
-      fmt::print("{}\nTables: {}\n", results::print_comparison(*comparison),
-                 (options.job.output / "compare.{h5,csv}").string());
-    }
-    return 0;
-  });
+  const JobVoice voice{values["quiet"].as<bool>(), options.job.output.string(), "Tables",
+                       (options.job.output / "compare.{h5,csv}").string()};
+  return run_stoppable(
+      invocation, options.job.threads, voice,
+      [&](comm::Communicator& comm, const driver::RunContext& context) {
+        return driver::compare_methods(comm, options, context);
+      },
+      results::print_comparison);
 }
 
 }  // namespace d2c::cli

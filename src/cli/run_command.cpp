@@ -1,14 +1,12 @@
 #include <fmt/format.h>
 
-#include "d2c/core/error.hpp"
-#include "d2c/core/signals.hpp"
 #include "d2c/driver/run.hpp"
 #include "d2c/results/summary.hpp"
 
 #include "choice.hpp"
 #include "commands.hpp"
 #include "job_options.hpp"
-#include "parallel_command.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -66,29 +64,14 @@ int run_command(const Invocation& invocation) {
     return 0;
   }
   const driver::RunOptions options = options_of(values);
-  const bool quiet = values["quiet"].as<bool>();
-  use_threads(options.threads);
-  const StopSignals signals;
-  return with_mpi([&](comm::Communicator& comm) {
-    driver::RunContext context;
-    context.command_line = invocation.command_line;
-    if (!quiet) context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
-    const auto results = driver::run(comm, options, context);
-    if (!results.has_value()) {
-      if (comm.is_root()) {
-        fmt::print(
-            stderr,
-            "d2c: stopped by a signal (the state is in {}) run the same command again to go on\n",
-            (options.output / "checkpoint.h5").string());
-      }
-      return static_cast<int>(ExitCode::requeue);
-    }
-    if (comm.is_root() && !quiet) {
-      fmt::print("{}\nResults: {}\n", results::print_summary(*results),
-                 (options.output / "results.h5").string());
-    }
-    return 0;
-  });
+  const JobVoice voice{values["quiet"].as<bool>(), (options.output / "checkpoint.h5").string(),
+                       "Results", (options.output / "results.h5").string()};
+  return run_stoppable(
+      invocation, options.threads, voice,
+      [&](comm::Communicator& comm, const driver::RunContext& context) {
+        return driver::run(comm, options, context);
+      },
+      results::print_summary);
 }
 
 }  // namespace d2c::cli
