@@ -1,13 +1,14 @@
 // Whole units, the loss of a task's examples under an adapter, on this machine.
 //
 //   bench_unit [--threads N] [--seconds S] [--weights f32|bf16|both] [--manifest PATH] [-K N]
-//              [--tasks-per-pass N] [NAME ...]
+//              [--tasks-per-pass N] [--units N] [NAME ...]
 //
 // NAME: 656K, 135M, 0.6B, 1B (shapes with random weights and fewer layers) and 135M-prompt,
 // 1B-prompt (100-token examples without sharing and without the vocabulary), and fv40. Default:
 // all. fv40 is the reference data beside the project, where it is; with --manifest any job's: one
 // iteration of its tasks with K of its adapters (default 5), the weights as its files have them.
 // --weights both: F32 and BF16 take turns. --tasks-per-pass packs the examples of N tasks together.
+// --units repeats the unit of a shape, for threads that evaluate units side by side.
 
 #include <filesystem>
 #include <set>
@@ -32,6 +33,7 @@ struct Settings {
   std::filesystem::path manifest = D2C_BENCH_FV40;
   std::size_t n_adapters = 5;
   std::size_t tasks_per_pass = 1;
+  std::size_t units = 1;
 };
 
 struct Shape {
@@ -64,10 +66,14 @@ void measure_shape(const Shape& shape, const Settings& settings) {
   const auto loss_on = shape.rank == 0 ? eval::LossOn::all : eval::LossOn::response;
   const auto batches = eval::pack(examples, loss_on, 2048);
   const auto adapter = eval::random_adapter(config, std::max(shape.rank, Index{1}));
-  const eval::Unit unit{shape.rank == 0 ? nullptr : &adapter, batches, std::ssize(examples)};
-  const auto tokens = eval::count_tokens(examples, batches);
+  const std::vector<eval::Unit> units(
+      settings.units, {shape.rank == 0 ? nullptr : &adapter, batches, std::ssize(examples)});
+  auto tokens = eval::count_tokens(examples, batches);
+  for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) {
+    *count *= std::ssize(units);
+  }
   const auto measure = [&](ops::WeightFormat format, double seconds) {
-    return eval::measure_speed(model::Model::random(config, format), {&unit, 1}, tokens,
+    return eval::measure_speed(model::Model::random(config, format), units, tokens,
                                settings.threads, seconds);
   };
   if (settings.weights == "both") {
@@ -86,7 +92,7 @@ void measure_shape(const Shape& shape, const Settings& settings) {
   fmt::print("{}: {} layers, hidden {}, rank {}, {} weights\n{}{}\n", shape.name,
              shape.model.layers, shape.model.hidden, shape.rank, settings.weights,
              eval::to_text(measure(format, settings.seconds)),
-             threads_text(model::Model::random(config, format), {&unit, 1}, settings));
+             threads_text(model::Model::random(config, format), units, settings));
 }
 
 void measure_iteration(const Settings& settings) {
@@ -147,6 +153,8 @@ void run(const std::vector<std::string>& args) {
       names.insert("fv40");
     } else if (args[i] == "--tasks-per-pass" && i + 1 < args.size()) {
       settings.tasks_per_pass = std::max(std::stoul(args[++i]), 1UL);
+    } else if (args[i] == "--units" && i + 1 < args.size()) {
+      settings.units = std::max(std::stoul(args[++i]), 1UL);
     } else if (args[i] == "-K" && i + 1 < args.size()) {
       settings.n_adapters = std::stoul(args[++i]);
     } else {

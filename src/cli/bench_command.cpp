@@ -138,12 +138,20 @@ int bench_command(const Invocation& invocation) {
   const auto examples = eval::random_examples(shape, config.vocab_size);
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
   const auto adapter = eval::random_adapter(config, rank);
-  const eval::Unit unit{&adapter, batches, std::ssize(examples)};
-  const auto speed = eval::measure_speed(model, {&unit, 1}, eval::count_tokens(examples, batches),
-                                         threads, seconds);
-  fmt::print("\none unit: {} examples under an adapter of rank {}\n{}", examples.size(), rank,
-             eval::to_text(speed));
+  // As in a run: a unit for each thread.
+  const std::vector<eval::Unit> units(static_cast<std::size_t>(threads),
+                                      {&adapter, batches, std::ssize(examples)});
+  auto tokens = eval::count_tokens(examples, batches);
+  for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) *count *= threads;
+  const auto speed = eval::measure_speed(model, units, tokens, threads, seconds);
+  fmt::print("\n{}: {} examples under an adapter of rank {}\n{}",
+             threads == 1 ? "one unit" : fmt::format("{} units side by side", threads),
+             examples.size(), rank, eval::to_text(speed));
   print_memory(speed, model);
+  if (threads > 1) {
+    fmt::print("  one unit by all threads:\n{}",
+               eval::to_text(eval::measure_threads(model, {units.data(), 1}, threads, seconds)));
+  }
   if (config.n_layers < whole.n_layers) {
     fmt::print("  with all {} layers: about {:.0f} tokens/s\n", whole.n_layers,
                whole_rate(speed, config.n_layers, whole.n_layers));

@@ -62,17 +62,14 @@ WorkQueues::WorkQueues(Communicator& comm, int ranks_per_node, Balance balance)
 void WorkQueues::open(std::span<const std::uint32_t> piece_begin) {
   const auto rank = static_cast<std::size_t>(comm_.rank());
   D2C_EXPECTS(rank + 1 < piece_begin.size());
-  fixed_ = {piece_begin[rank], piece_begin[rank + 1]};
+  store_own({piece_begin[rank], piece_begin[rank + 1]});
   if (balance_ == Balance::fixed) return;
   next_asked_ = 0;
-  store_own(fixed_);
   comm_.barrier();
 }
 
 std::optional<std::uint32_t> WorkQueues::next() {
-  if (balance_ == Balance::fixed) {
-    return fixed_.size() > 0 ? std::optional(fixed_.begin++) : std::nullopt;
-  }
+  if (balance_ == Balance::fixed) return take_own();
   // Twice: what is on its way from one rank to another is seen at neither.
   for (int tries = 0; tries < 2;) {
     serve();
@@ -111,6 +108,7 @@ void WorkQueues::close() {
 }
 
 std::uint64_t& WorkQueues::word(std::size_t place) {
+  if (balance_ == Balance::fixed) return own_word_;
   return *reinterpret_cast<std::uint64_t*>(memory_->bytes().data() + place * kLine);
 }
 
@@ -125,8 +123,9 @@ bool WorkQueues::replace(std::size_t place, Range seen, Range left) {
   return std::atomic_ref(word(place)).compare_exchange_strong(expected, left.word());
 }
 
-std::optional<std::uint32_t> WorkQueues::take_own() {
-  for (Range range = load(own_place_); range.size() > 0; range = load(own_place_)) {
+std::optional<std::uint32_t> WorkQueues::take_own(std::uint32_t least) {
+  for (Range range = load(own_place_); range.size() >= std::max(least, 1U);
+       range = load(own_place_)) {
     if (replace(own_place_, range, {range.begin + 1, range.end})) return range.begin;
   }
   return std::nullopt;

@@ -46,7 +46,7 @@ struct Similarities {
 class MethodComparison {
  public:
   MethodComparison(comm::Communicator& comm, const CompareOptions& options, const RunOptions& job,
-                   const Job& input, const RunContext& context, eval::Evaluator& evaluator,
+                   const Job& input, const RunContext& context, eval::EvaluatorTeam& evaluators,
                    PhaseTimers& timers, const Similarities& similarities, results::Comparison& out)
       : comm_(comm),
         options_(options),
@@ -56,7 +56,7 @@ class MethodComparison {
         similarities_(similarities),
         folds_{.choose = 1, .verify = job.verify_examples},
         split_(folds_.split(examples_per_task(*input.tasks, Split::few_shot))),
-        oracle_({comm, *input.adapters, *input.tasks, input.adapter_of_task, evaluator, timers},
+        oracle_({comm, *input.adapters, *input.tasks, input.adapter_of_task, evaluators, timers},
                 merge_plan(job, *input.adapters), folds_,
                 {job.merged_mib << 20, job.ranks_per_node, job.balance}),
         weights_(task_weights(input.manifest)),
@@ -313,7 +313,7 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
       cluster::check_constraints(input.constraints, input.tasks->n_tasks(), k);
     }
   });
-  eval::Evaluator evaluator(input.model->model);
+  eval::EvaluatorTeam evaluators(input.model->model);
   const Similarities similarities{
       kept([&] {
         return task_similarity(comm, *input.adapters, input.adapter_of_task, job.exchange_mib << 20,
@@ -340,7 +340,7 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
     const RunOptions of_method = with_method(job, method);
     checkpoints.emplace_back(comm, of_method, job.output / ("checkpoint-" + method + ".h5"),
                              config_hash(of_method, input), context.log);
-    MethodComparison comparison(comm, options, of_method, input, context, evaluator, timers,
+    MethodComparison comparison(comm, options, of_method, input, context, evaluators, timers,
                                 similarities, out);
     if (!comparison.run(checkpoints.back(), method == options.methods.front())) {
       return std::nullopt;

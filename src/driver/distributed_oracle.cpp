@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/ops/threads.hpp"
 
 namespace d2c::driver {
 
@@ -158,18 +160,76 @@ std::vector<double> DistributedOracle::losses(std::span<const MergeRequest> requ
     }
     measure_units(
         std::move(units), part,
-        [&](int index) {
-          const lora::FactorMap adapter = arena_.adapter(index);
-          parts_.evaluator.use(&adapter);
-        },
-        measured);
+        [&](int index) { return parts_.evaluators.prepared(arena_.adapter(index)); }, measured);
     begin = end;
   }
   return combine(std::move(measured), part, task_of);
 }
 
+/// Units as a list for the threads of this rank.
+class DistributedOracle::Units : public eval::UnitList {
+ public:
+  struct Content {
+    const DistributedOracle& oracle;
+    std::span<const Unit> units;
+    const Part& part;
+    const Prepare& prepare;
+    Measured& measured;
+  };
+  explicit Units(const Content& content) : content_(content) {}
+
+  [[nodiscard]] Index adapter(Index unit) const override { return at(unit).adapter; }
+  [[nodiscard]] std::shared_ptr<const model::PreparedAdapter> prepare(Index adapter) override {
+    return content_.prepare(static_cast<int>(adapter));
+  }
+  void measure(eval::Evaluator& evaluator, Index unit) override {
+    content_.oracle.measure_unit(evaluator, at(unit), content_.part, content_.measured);
+  }
+
+ private:
+  [[nodiscard]] const Unit& at(Index unit) const {
+    return content_.units[static_cast<std::size_t>(unit)];
+  }
+  Content content_;
+};
+
+/// Units that ranks take over from each other.
+class DistributedOracle::UnitsOfRanks final : public Units {
+ public:
+  UnitsOfRanks(const Content& content, comm::WorkQueues& queues)
+      : Units(content), queues_(queues) {}
+
+  [[nodiscard]] std::optional<Index> take(Index least) override {
+    if (std::this_thread::get_id() == caller_) queues_.serve();
+    return queues_.take_own(static_cast<std::uint32_t>(least));
+  }
+  [[nodiscard]] std::optional<Index> fetch() override {
+    const Stopwatch watch;
+    const auto unit = queues_.next();
+    waited_ += watch.seconds();
+    return unit;
+  }
+  [[nodiscard]] double seconds_waited() const { return waited_; }
+
+ private:
+  comm::WorkQueues& queues_;
+  std::thread::id caller_ = std::this_thread::get_id();  ///< who may speak with other ranks
+  double waited_ = 0.0;
+};
+
+/// Units that are this rank's alone.
+class DistributedOracle::UnitsOfThisRank final : public Units {
+ public:
+  explicit UnitsOfThisRank(const Content& content) : Units(content), left_(content.units.size()) {}
+
+  [[nodiscard]] std::optional<Index> take(Index least) override { return left_.take(least); }
+
+ private:
+  eval::Countdown left_;
+};
+
 void DistributedOracle::measure_units(std::vector<Unit> units, const Part& part,
-                                      const std::function<void(int)>& use, Measured& measured) {
+                                      const Prepare& prepare, Measured& measured) {
   // Cut in the order of tasks, so that a rank meets the same tasks again and again; within a piece
   // by adapter, so that each is made ready once.
   std::ranges::stable_sort(units, {}, &Unit::task);
@@ -187,25 +247,26 @@ void DistributedOracle::measure_units(std::vector<Unit> units, const Part& part,
     return what();
   };
   wait_for([&] { queues_.open(piece_begin); });
-  int in_use = -1;
-  while (const auto item = wait_for([&] { return queues_.next(); })) {
-    const auto timer = parts_.timers.scope("evaluate");
-    const Unit& unit = units[*item];
-    if (unit.adapter != in_use) use(unit.adapter);
-    in_use = unit.adapter;
-    measure_unit(unit, part, measured);
-  }
+  UnitsOfRanks list({*this, units, part, prepare, measured}, queues_);
+  const Stopwatch watch;
+  parts_.evaluators.run(list);
+  parts_.timers.add("evaluate", watch.seconds() - list.seconds_waited());
+  parts_.timers.add("wait", list.seconds_waited());
   wait_for([&] { queues_.close(); });
 }
 
-void DistributedOracle::measure_unit(const Unit& unit, const Part& part, Measured& measured) {
-  const double begin = thread_cpu_seconds();
-  const PackedTask& packed = parts_.tasks.packed(unit.task, part.split);
-  const std::vector<int> fold_of = part.folds.of(packed.n_examples);
+void DistributedOracle::measure_unit(eval::Evaluator& evaluator, const Unit& unit, const Part& part,
+                                     Measured& measured) const {
+  // Threads that help are counted too.
+  const bool shared = ops::threads() > 1;
+  const auto now = [&] { return shared ? process_cpu_seconds() : thread_cpu_seconds(); };
+  const double begin = now();
+  const auto packed = parts_.tasks.packed(unit.task, part.split);
+  const std::vector<int> fold_of = part.folds.of(packed->n_examples);
   std::vector<double> examples(part.n_folds(), 0.0);
   double* values = &measured.losses[unit.entry * examples.size()];
   std::size_t example = 0;
-  for (const double loss : parts_.evaluator.example_losses(packed.batches, packed.n_examples)) {
+  for (const double loss : evaluator.example_losses(packed->batches, packed->n_examples)) {
     const auto fold = static_cast<std::size_t>(fold_of[example++]);
     values[fold] += loss;
     examples[fold] += 1;
@@ -213,7 +274,7 @@ void DistributedOracle::measure_unit(const Unit& unit, const Part& part, Measure
   for (std::size_t fold = 0; fold < examples.size(); ++fold) {
     if (examples[fold] > 0) values[fold] /= examples[fold];
   }
-  measured.seconds[unit.entry] = thread_cpu_seconds() - begin;
+  measured.seconds[unit.entry] = now() - begin;
 }
 
 std::vector<double> DistributedOracle::combine(Measured measured, const Part& part,
@@ -272,29 +333,30 @@ std::vector<double> DistributedOracle::base_losses(Split split) {
   const Part part = this->part(split);
   Measured measured(task_of.size(), part.n_folds());
   measure_units(
-      std::move(units), part, [&](int) { parts_.evaluator.use(nullptr); }, measured);
+      std::move(units), part, [](int) { return nullptr; }, measured);
   return combine(std::move(measured), part, task_of);
 }
 
 std::vector<double> DistributedOracle::own_losses(Split split) {
-  std::map<int, std::vector<Unit>> of_adapter;
+  std::vector<Unit> units;
   std::vector<int> task_of;
   for (int task = 0; task < n_tasks(); ++task) {
     task_of.push_back(task);
     if (parts_.tasks.facts(task, split).n_examples == 0) continue;
     const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(task)];
-    of_adapter[adapter].push_back({adapter, task, static_cast<std::size_t>(task)});
+    if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
+    units.push_back({adapter, task, static_cast<std::size_t>(task)});
   }
+  std::ranges::stable_sort(units, {}, &Unit::adapter);
   const Part part = this->part(split);
   Measured measured(task_of.size(), part.n_folds());
   {
     const auto timer = parts_.timers.scope("evaluate");
-    for (const auto& [adapter, units] : of_adapter) {
-      if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
-      const lora::FactorMap factors = parts_.adapters.local(adapter);
-      parts_.evaluator.use(&factors);
-      for (const Unit& unit : units) measure_unit(unit, part, measured);
-    }
+    const Prepare prepare = [&](int adapter) {
+      return parts_.evaluators.prepared(parts_.adapters.local(adapter));
+    };
+    UnitsOfThisRank list({*this, units, part, prepare, measured});
+    parts_.evaluators.run(list);
   }
   {
     const auto timer = parts_.timers.scope("wait");

@@ -7,7 +7,7 @@
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/driver/distributed_merge.hpp"
-#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/evaluator_team.hpp"
 #include "d2c/model/cost.hpp"
 
 #include "job.hpp"
@@ -59,11 +59,11 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job) {
     if (job.adapters->owner(adapter) == comm.rank()) factors = job.adapters->local(adapter);
   }
   evaluator.use(factors.empty() ? nullptr : &factors);
-  const PackedTask& task = job.tasks->packed(0, Split::few_shot);
+  const auto task = job.tasks->packed(0, Split::few_shot);
   double least = std::numeric_limits<double>::infinity();
   for (int repeat = 0; repeat < repeats; ++repeat) {
     const double begin = thread_cpu_seconds();
-    static_cast<void>(evaluator.example_losses(task.batches, task.n_examples));
+    static_cast<void>(evaluator.example_losses(task->batches, task->n_examples));
     least = std::min(least, thread_cpu_seconds() - begin);
   }
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
@@ -119,9 +119,10 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
     if (task % comm.size() != comm.rank()) continue;
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
-      for (const eval::Batch& batch : job.tasks->packed(task, split).batches) {
+      const auto packed = job.tasks->packed(task, split);
+      for (const eval::Batch& batch : packed->batches) {
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
-        activation = std::max(activation, static_cast<double>(model::activation_bytes(
+        activation = std::max(activation, static_cast<double>(eval::team_activation_bytes(
                                               config, size, rank, options.threads)));
         if (split == Split::few_shot) flop += model::flops(config, size);
       }
@@ -146,7 +147,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
   plan.merged_bytes = std::max(one_merged, std::min(one_merged * static_cast<std::uint64_t>(plan.k),
                                                     options.merged_mib << 20));
-  plan.in_use_bytes = 2 * one_merged;
+  // As it is read, made ready, and one that another thread has not done with.
+  plan.in_use_bytes = (options.threads > 1 ? 3U : 2U) * one_merged;
   std::uint64_t travelling = 0;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
     travelling += job.adapters->bytes_of(adapter);

@@ -131,10 +131,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
                     options.budget_mb));
   }
 
-  eval::Evaluator evaluator(job.model->model);
+  eval::EvaluatorTeam evaluators(job.model->model);
   const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
   DistributedOracle oracle(
-      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluator, timers}, plan, folds,
+      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluators, timers}, plan, folds,
       {options.merged_mib << 20, options.ranks_per_node, options.balance});
   cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)));
 

@@ -142,16 +142,17 @@ std::vector<eval::Example> TaskStore::examples(int task, Split split) const {
   return examples;
 }
 
-const PackedTask& TaskStore::packed(int task, Split split) const {
+std::shared_ptr<const PackedTask> TaskStore::packed(int task, Split split) const {
+  const std::scoped_lock lock(caching_);
   const std::size_t wanted = slot(task, split);
   if (const auto place = cached_.find(wanted); place != cached_.end()) {
     cache_.splice(cache_.begin(), cache_, place->second);
     return cache_.front().task;
   }
   const Examples content = examples(task, split);
-  PackedTask packed{std::ssize(content),
-                    eval::pack(content, options_.loss_on, options_.max_tokens)};
-  const std::uint64_t bytes = bytes_of(packed);
+  auto packed = std::make_shared<const PackedTask>(
+      PackedTask{std::ssize(content), eval::pack(content, options_.loss_on, options_.max_tokens)});
+  const std::uint64_t bytes = bytes_of(*packed);
   while (!cache_.empty() && cached_bytes_ + bytes > options_.cache_bytes) {
     cached_bytes_ -= cache_.back().bytes;
     cached_.erase(cache_.back().slot);

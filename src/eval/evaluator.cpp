@@ -1,7 +1,7 @@
 #include "d2c/eval/evaluator.hpp"
 
 #include <numeric>
-#include <optional>
+#include <utility>
 
 #include "d2c/core/error.hpp"
 #include "d2c/model/decoder.hpp"
@@ -13,7 +13,7 @@ struct Evaluator::State {
 
   const model::Model& model;
   model::Decoder decoder;
-  std::optional<model::PreparedAdapter> adapter;
+  std::shared_ptr<const model::PreparedAdapter> adapter;
 };
 
 Evaluator::Evaluator(const model::Model& model) : state_(std::make_unique<State>(model)) {}
@@ -21,15 +21,21 @@ Evaluator::~Evaluator() = default;
 
 void Evaluator::use(const lora::FactorMap* adapter) {
   state_->adapter.reset();
-  if (adapter != nullptr) state_->adapter.emplace(state_->model.config(), *adapter);
+  if (adapter == nullptr) return;
+  state_->adapter =
+      std::make_shared<const model::PreparedAdapter>(state_->model.config(), *adapter);
+}
+
+void Evaluator::use(std::shared_ptr<const model::PreparedAdapter> adapter) {
+  state_->adapter = std::move(adapter);
 }
 
 std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> batches,
                                                          Index n_examples) {
   std::vector<std::vector<double>> losses(static_cast<std::size_t>(n_examples));
   for (const Batch& batch : batches) {
-    const std::vector<double> nll = state_->decoder.nll(
-        batch.forest, batch.targets, state_->adapter.has_value() ? &*state_->adapter : nullptr);
+    const std::vector<double> nll =
+        state_->decoder.nll(batch.forest, batch.targets, state_->adapter.get());
     for (std::size_t e = 0; e < batch.examples.size(); ++e) {
       D2C_EXPECTS(batch.examples[e] < n_examples);
       losses[static_cast<std::size_t>(batch.examples[e])].assign(

@@ -36,15 +36,36 @@ model::Work total_work(const model::ModelConfig& config, std::span<const Unit> u
   return total;
 }
 
-void evaluate_all(Evaluator& evaluator, std::span<const Unit> units) {
-  // As the search does: all tasks under one adapter, then the next.
-  const lora::FactorMap* in_use = nullptr;
-  evaluator.use(nullptr);
-  for (const Unit& unit : units) {
-    if (unit.adapter != in_use) evaluator.use(unit.adapter);
-    in_use = unit.adapter;
-    static_cast<void>(evaluator.example_losses(unit.batches, unit.n_examples));
+/// As a search has them: all tasks under one adapter, then the next.
+class Units final : public UnitList {
+ public:
+  Units(const EvaluatorTeam& team, std::span<const Unit> units)
+      : team_(team), units_(units), left_(units.size()) {}
+
+  [[nodiscard]] std::optional<Index> take(Index least) override { return left_.take(least); }
+  [[nodiscard]] Index adapter(Index unit) const override {
+    // The first unit that has it.
+    return std::ranges::find(units_, at(unit).adapter, &Unit::adapter) - units_.begin();
   }
+  [[nodiscard]] std::shared_ptr<const model::PreparedAdapter> prepare(Index adapter) override {
+    const lora::FactorMap* factors = at(adapter).adapter;
+    return factors == nullptr ? nullptr : team_.prepared(*factors);
+  }
+  void measure(Evaluator& evaluator, Index unit) override {
+    static_cast<void>(evaluator.example_losses(at(unit).batches, at(unit).n_examples));
+  }
+
+ private:
+  [[nodiscard]] const Unit& at(Index unit) const { return units_[static_cast<std::size_t>(unit)]; }
+
+  const EvaluatorTeam& team_;
+  std::span<const Unit> units_;
+  Countdown left_;
+};
+
+void evaluate_all(EvaluatorTeam& team, std::span<const Unit> units) {
+  Units list(team, units);
+  team.run(list);
 }
 
 /// The largest bound of the activations of any batch.
@@ -58,7 +79,7 @@ std::size_t stated_bytes(const model::ModelConfig& config, std::span<const Unit>
     }
     for (const Batch& batch : unit.batches) {
       const auto size = model::size_of(batch.forest, std::ssize(batch.targets));
-      largest = std::max(largest, model::activation_bytes(config, size, rank, n_threads));
+      largest = std::max(largest, team_activation_bytes(config, size, rank, n_threads));
     }
   }
   return largest;
@@ -153,15 +174,15 @@ std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary
 
 Speed measure_speed(const model::Model& model, std::span<const Unit> units,
                     const TokenCounts& tokens, int n_threads, double seconds) {
-  Evaluator evaluator(model);
+  EvaluatorTeam team(model);
   Speed speed{.tokens = tokens, .work = total_work(model.config(), units)};
   const Repetitions repetitions =
-      repeat([&] { evaluate_all(evaluator, units); },
-             [&] { evaluator.record_phases(&speed.phases); }, n_threads, seconds);
+      repeat([&] { evaluate_all(team, units); }, [&] { team.record_phases(); }, n_threads, seconds);
+  speed.phases = team.phases();
   for (double& phase : speed.phases) phase /= static_cast<double>(repetitions.count);
   speed.stated_bytes = stated_bytes(model.config(), units, n_threads);
-  speed.workspace_bytes = evaluator.workspace_bytes() +
-                          static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
+  speed.workspace_bytes =
+      team.workspace_bytes() + static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
   speed.seconds = repetitions.seconds;
   speed.best_seconds = repetitions.best_seconds;
   speed.peak = repetitions.peak;
@@ -173,30 +194,39 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
 ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> units, int n_threads,
                             double seconds) {
   D2C_EXPECTS(n_threads > 1);
-  Evaluator evaluator(model);
+  EvaluatorTeam team(model);
   ops::LoopTimes loops;
   ThreadSpeed speed{.n_threads = n_threads};
-  int repetitions = 0;
+  std::vector<double> speed_ups;
+  struct Time {
+    double processor, clock;
+  };
   const auto repeat_once = [&](int threads) {
     ops::set_threads(threads);
+    const Stopwatch watch;
     const double start = thread_cpu_seconds();
-    evaluate_all(evaluator, units);
-    return thread_cpu_seconds() - start;
+    evaluate_all(team, units);
+    return Time{thread_cpu_seconds() - start, watch.seconds()};
   };
   static_cast<void>(repeat_once(1));
-  for (const Stopwatch watch; repetitions == 0 || watch.seconds() < seconds; ++repetitions) {
-    speed.one_thread += repeat_once(1);
+  static_cast<void>(repeat_once(n_threads));
+  for (const Stopwatch watch; speed_ups.empty() || watch.seconds() < seconds;) {
+    const Time one = repeat_once(1);
+    speed.one_thread += one.processor;
     ops::record_loops(&loops);
-    speed.serial += repeat_once(n_threads);
+    const Time all = repeat_once(n_threads);
+    speed.serial += all.processor;
     ops::record_loops(nullptr);
+    speed_ups.push_back(one.clock / all.clock);
   }
+  speed.speed_up = median(speed_ups);
   speed.serial += loops.waking - loops.caller;
   speed.shared = loops.work;
   speed.longest = loops.longest;
   speed.loops = static_cast<double>(loops.loops);
   for (double* sum :
        {&speed.one_thread, &speed.serial, &speed.shared, &speed.longest, &speed.loops}) {
-    *sum /= repetitions;
+    *sum /= static_cast<double>(speed_ups.size());
   }
   return speed;
 }
@@ -204,10 +234,11 @@ ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> uni
 std::string to_text(const ThreadSpeed& speed) {
   return fmt::format(
       "  {} threads: {:.4g} s of processor time ({:.4g} s with one), serial part {:.2f} %, {:.0f} "
-      "shared loops, balance {:.1f} %, bound on the speed-up {:.2f}\n",
+      "shared loops, balance {:.1f} %; speed-up {:.2f} on the clock (bound by the processor times "
+      "{:.2f})\n",
       speed.n_threads, speed.serial + speed.shared, speed.one_thread,
       100.0 * speed.serial / (speed.serial + speed.shared), speed.loops, 100.0 * speed.balance(),
-      speed.bound());
+      speed.speed_up, speed.bound());
 }
 
 ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens, int n_threads,

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <mutex>
+#include <utility>
 
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
@@ -10,6 +13,8 @@ namespace d2c::ops {
 namespace {
 
 thread_local int index_in_team = 0;
+/// Whether this thread shares no loops now.
+thread_local bool alone = false;
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -46,7 +51,9 @@ ThreadTeam& ThreadTeam::instance() {
 
 ThreadTeam::~ThreadTeam() { stop(); }
 
-int ThreadTeam::index() { return index_in_team; }
+int ThreadTeam::size() const { return alone ? 1 : size_; }
+
+int ThreadTeam::index() { return alone ? 0 : index_in_team; }
 
 void ThreadTeam::resize(int n) {
   D2C_EXPECTS(n >= 1);
@@ -121,7 +128,7 @@ void ThreadTeam::wait_for_others() {
 }
 
 void ThreadTeam::run(Index n, Body body, void* context) {
-  if (size_ == 1 || busy_.test_and_set(std::memory_order_acquire)) return body(context, 0, n);
+  if (size() == 1 || busy_.test_and_set(std::memory_order_acquire)) return body(context, 0, n);
   start();
   // Several parts for each thread, because some start late, or share their processor.
   constexpr Index parts = 8;
@@ -140,6 +147,27 @@ void ThreadTeam::run(Index n, Body body, void* context) {
   wait_for_others();
   if (times != nullptr) add_times(start, awake);
   busy_.clear(std::memory_order_release);
+}
+
+void ThreadTeam::run_side_by_side(const std::function<void(int thread)>& body) {
+  struct Call {
+    const std::function<void(int)>& body;
+    std::mutex mutex;
+    std::exception_ptr error;
+  } call{body, {}, nullptr};
+  const auto part = [](void* context, Index first, Index last) noexcept {
+    Call& shared = *static_cast<Call*>(context);
+    const bool was_alone = std::exchange(alone, true);
+    try {
+      for (Index i = first; i < last; ++i) shared.body(was_alone ? 0 : index_in_team);
+    } catch (...) {
+      const std::scoped_lock lock(shared.mutex);
+      if (shared.error == nullptr) shared.error = std::current_exception();
+    }
+    alone = was_alone;
+  };
+  run(size(), part, &call);
+  if (call.error != nullptr) std::rethrow_exception(call.error);
 }
 
 /// @param start, awake  processor time of the caller before the loop, and before its iterations

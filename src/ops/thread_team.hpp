@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -22,8 +23,8 @@ class ThreadTeam {
   ThreadTeam& operator=(const ThreadTeam&) = delete;
   ~ThreadTeam();
 
-  /// Threads of a loop, the caller included.
-  [[nodiscard]] int size() const { return size_; }
+  /// Threads of a loop that the calling thread begins, itself included.
+  [[nodiscard]] int size() const;
   void resize(int n);
   /// Of the calling thread, within the loop that it shares: 0 is the caller's.
   [[nodiscard]] static int index();
@@ -31,6 +32,8 @@ class ThreadTeam {
   /// Calls body for parts of [0, n) that cover it, each once; returns when all are done. A loop
   /// within a loop, or beside that of another thread, is run by its caller alone.
   void run(Index n, Body body, void* context);
+  /// See ops::side_by_side.
+  void run_side_by_side(const std::function<void(int thread)>& body);
 
   void record(LoopTimes* times) { times_ = times; }
 

@@ -13,6 +13,12 @@ namespace d2c::ops {
 
 void set_threads(int n) { ThreadTeam::instance().resize(n); }
 
+int threads() { return ThreadTeam::instance().size(); }
+
+void side_by_side(const std::function<void(int thread)>& body) {
+  ThreadTeam::instance().run_side_by_side(body);
+}
+
 int usable_processors() {
 #ifdef __linux__
   cpu_set_t mask;

@@ -61,6 +61,13 @@ class Run(Case):
         wide = self.run_demo("wide", "--weights", "f32")
         self.assert_same_bits(wide, self.run_demo("narrow", "--weights", "bf16", ranks=3))
 
+    def test_results_do_not_depend_on_threads(self):
+        alone = self.run_demo("one")
+        self.assert_same_bits(alone, self.run_demo("threads", "--threads", 3))
+        self.assert_same_bits(alone, self.run_demo("both", "--threads", 2, ranks=3))
+        self.assert_same_bits(alone, self.run_demo("nodes", "--threads", 2, "--ranks-per-node", 1,
+                                                   "--balance", "static", ranks=3))
+
     def test_more_ranks_than_tasks(self):
         manifest = write_manifest(self.folder / "small.json", demo_manifest(2))
         alone = self.run_demo("alone", manifest=manifest, k=2)

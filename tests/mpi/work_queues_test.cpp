@@ -1,5 +1,6 @@
 #include "d2c/comm/work_queues.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <numeric>
@@ -67,6 +68,27 @@ TEST(WorkQueues, LeavePiecesAloneWhenFixed) {
   EXPECT_EQ(hand_out(queues, all_at(world().size() - 1, 50), &taken),
             std::vector<std::int64_t>(50, 1));
   EXPECT_EQ(taken, world().rank() == world().size() - 1 ? 50 : 0);
+}
+
+TEST(WorkQueues, LetSeveralThreadsTakeTheirRanksOwn) {
+  for (const Balance balance : {Balance::fixed, Balance::dynamic}) {
+    WorkQueues queues(world(), 0, balance);
+    constexpr std::uint32_t n = 2000;
+    std::vector<std::atomic<std::int64_t>> taken(n);
+    queues.open(evenly(n));
+    constexpr std::uint32_t least = 3;
+    const auto take_all = [&] {
+      while (const auto item = queues.take_own(least)) ++taken.at(*item);
+    };
+    std::thread other(take_all);
+    take_all();
+    other.join();
+    while (const auto item = queues.next()) ++taken.at(*item);
+    queues.close();
+    std::vector<std::int64_t> count(taken.begin(), taken.end());
+    world().sum(count);
+    EXPECT_EQ(count, std::vector<std::int64_t>(n, 1));
+  }
 }
 
 /// One rank is eight times as slow as the others, which sleep rather than compute: the machine that

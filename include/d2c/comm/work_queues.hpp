@@ -31,6 +31,10 @@ class WorkQueues {
   void open(std::span<const std::uint32_t> piece_begin);
   /// An item for this rank, which no other gets; nothing when there is none left to take.
   [[nodiscard]] std::optional<std::uint32_t> next();
+  /// One of this rank's own, if it has at least `least` left. Any thread, while none is in next().
+  [[nodiscard]] std::optional<std::uint32_t> take_own(std::uint32_t least = 1);
+  /// Answers ranks that asked; next() does so too. Not needed with Balance::fixed.
+  void serve();
   /// Ends a list: waits until all ranks have found that nothing is left. Collective.
   void close();
 
@@ -51,11 +55,8 @@ class WorkQueues {
   void store_own(Range range);
   /// Replaces what a rank has left if it is still `seen`. @return whether it was
   [[nodiscard]] bool replace(std::size_t place, Range seen, Range left);
-  [[nodiscard]] std::optional<std::uint32_t> take_own();
   /// The second half of what the fullest rank of this node has left; empty if all are.
   [[nodiscard]] Range take_half();
-  /// Reads the letters that have come.
-  void serve();
   void ask_next_node();
 
   Communicator& comm_;
@@ -63,9 +64,9 @@ class WorkQueues {
   std::vector<int> asked_;              ///< rank to be asked on each of some other nodes
   std::unique_ptr<NodeMemory> memory_;  ///< a word per rank of this node, each in a line of its own
   std::unique_ptr<Mailbox> mailbox_;
+  std::uint64_t own_word_ = 0;    ///< in place of memory_ with Balance::fixed
   std::size_t n_neighbours_ = 0;  ///< ranks of this node
   std::size_t own_place_ = 0;     ///< of this rank among them
-  Range fixed_;                   ///< what is left with Balance::fixed
   std::vector<Range> received_;   ///< from other nodes, not yet in the own word
   std::size_t next_asked_ = 0;    ///< index into `asked_`
   bool waiting_ = false;          ///< for an answer

@@ -34,6 +34,7 @@ class PhaseTimers {
   };
 
   [[nodiscard]] Scope scope(const std::string& phase) { return Scope(seconds_[phase]); }
+  void add(const std::string& phase, double seconds) { seconds_[phase] += seconds; }
   [[nodiscard]] const std::map<std::string, double>& seconds() const { return seconds_; }
 
  private:

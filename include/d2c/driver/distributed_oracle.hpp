@@ -18,7 +18,7 @@
 #include "d2c/driver/distributed_merge.hpp"
 #include "d2c/driver/merged_arena.hpp"
 #include "d2c/driver/task_store.hpp"
-#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/evaluator_team.hpp"
 
 namespace d2c::driver {
 
@@ -51,7 +51,7 @@ class DistributedOracle final : public cluster::LossOracle {
     const AdapterStore& adapters;
     const TaskStore& tasks;
     std::span<const int> adapter_of_task;
-    eval::Evaluator& evaluator;
+    eval::EvaluatorTeam& evaluators;
     PhaseTimers& timers;
   };
 
@@ -130,12 +130,17 @@ class DistributedOracle final : public cluster::LossOracle {
     std::vector<double> losses;   ///< [entries, folds]
     std::vector<double> seconds;  ///< of processor time
   };
+  /// Makes an adapter ready, given its index; null = the base model.
+  using Prepare = std::function<std::shared_ptr<const model::PreparedAdapter>(int)>;
+  class Units;
+  class UnitsOfRanks;
+  class UnitsOfThisRank;
   /// Measures what of `units` falls to this rank. Collective, with the same units on every rank.
   /// @param units  of tasks that have the split
-  /// @param use  makes an adapter the evaluator's
-  void measure_units(std::vector<Unit> units, const Part& part, const std::function<void(int)>& use,
+  void measure_units(std::vector<Unit> units, const Part& part, const Prepare& prepare,
                      Measured& measured);
-  void measure_unit(const Unit& unit, const Part& part, Measured& measured);
+  void measure_unit(eval::Evaluator& evaluator, const Unit& unit, const Part& part,
+                    Measured& measured) const;
   /// The losses of all ranks. @param task_of  of each entry
   [[nodiscard]] std::vector<double> combine(Measured measured, const Part& part,
                                             std::span<const int> task_of);

@@ -36,7 +36,7 @@ struct Plan {
   std::uint64_t exchange_bytes = 0;    ///< cap on factors in flight, where there are several ranks
   std::uint64_t packed_bytes = 0;      ///< cap on packed examples at hand
   std::uint64_t activation_bytes = 0;  ///< forward pass
-  std::uint64_t in_use_bytes = 0;      ///< the merged adapter in use while it is made ready
+  std::uint64_t in_use_bytes = 0;      ///< the merged adapters in use while one is made ready
 
   std::uint64_t all_adapter_bytes = 0;  ///< adapters of all ranks
   std::string adapters_note;            ///< where adapters are kept, and why

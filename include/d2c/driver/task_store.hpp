@@ -5,6 +5,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,8 @@ class TaskStore {
   [[nodiscard]] bool any_held_out() const;
   /// Examples in the order of their file. @pre the task has the split
   [[nodiscard]] std::vector<eval::Example> examples(int task, Split split) const;
-  /// The same, packed; valid until the next call. @pre the task has the split
-  [[nodiscard]] const PackedTask& packed(int task, Split split) const;
+  /// The same, packed. Any thread. @pre the task has the split
+  [[nodiscard]] std::shared_ptr<const PackedTask> packed(int task, Split split) const;
   /// Bytes of all token ids, once per node.
   [[nodiscard]] std::uint64_t node_bytes() const;
   /// Lines whose text and ids disagree, from all ranks, in the order of tasks.
@@ -69,7 +70,7 @@ class TaskStore {
   struct Cached {
     std::size_t slot = 0;
     std::uint64_t bytes = 0;
-    PackedTask task;
+    std::shared_ptr<const PackedTask> task;
   };
 
   static std::size_t slot(int task, Split split) {
@@ -84,6 +85,7 @@ class TaskStore {
   std::vector<std::size_t> offsets_;  ///< [task, split] bytes into `ids_`
   std::unique_ptr<comm::NodeMemory> ids_;
   std::vector<std::string> warnings_;
+  mutable std::mutex caching_;
   mutable std::list<Cached> cache_;  ///< most recently used first
   mutable std::map<std::size_t, std::list<Cached>::iterator> cached_;
   mutable std::uint64_t cached_bytes_ = 0;

@@ -9,6 +9,7 @@
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/model/phases.hpp"
+#include "d2c/model/prepared_adapter.hpp"
 
 namespace d2c::eval {
 
@@ -28,6 +29,9 @@ class Evaluator {
   /// the forward pass reads; null = the base model alone.
   /// @throws InputError if the adapter does not fit the model
   void use(const lora::FactorMap* adapter);
+  /// The same with an adapter in that form, which evaluators may share; null = the base model.
+  void use(std::shared_ptr<const model::PreparedAdapter> adapter);
+  void use(std::nullptr_t) { use(std::shared_ptr<const model::PreparedAdapter>()); }
 
   /// Mean negative log likelihood of each example's scored tokens, nats per token. [n_examples]
   /// @param batches  of pack(); together they hold examples 0 .. n_examples - 1

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
-#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/evaluator_team.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/cost.hpp"
@@ -75,8 +75,9 @@ struct ThreadSpeed {
   double one_thread = 0.0;  ///< a repetition with one thread
   double serial = 0.0;  ///< of the calling thread, outside of shared loops or while it wakes others
   double shared = 0.0;  ///< of all threads in the iterations of shared loops
-  double longest = 0.0;  ///< of the thread with most to do in each of them, if all are free
-  double loops = 0.0;    ///< number of shared loops
+  double longest = 0.0;   ///< of the thread with most to do in each of them, if all are free
+  double loops = 0.0;     ///< number of shared loops
+  double speed_up = 0.0;  ///< on the clock, median of neighbours: right while processors are free
   [[nodiscard]] double balance() const { return shared / (longest * n_threads); }
   /// Of the speed-up over one thread.
   [[nodiscard]] double bound() const { return one_thread / (serial + longest); }

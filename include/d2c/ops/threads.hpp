@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "d2c/tensor/matrix.hpp"
 
 namespace d2c::ops {
@@ -9,6 +11,14 @@ namespace d2c::ops {
 /// thread that has not begun: more threads than free processors cost little.
 /// @pre n >= 1, and no kernel is running
 void set_threads(int n);
+
+[[nodiscard]] int threads();
+
+/// Calls body(thread) threads() times, at the same time where threads are free; `thread`, from 0 to
+/// threads() - 1, tells who calls: the caller is 0, and a thread that comes late may find its turn
+/// taken by another. Kernels that body runs use the thread that calls them alone.
+/// @throws what a body threw, when all have ended
+void side_by_side(const std::function<void(int thread)>& body);
 
 /// Processors that this process may run on: those of its affinity mask, as the launcher set it.
 [[nodiscard]] int usable_processors();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <numeric>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -134,6 +135,49 @@ TEST_F(Team, RunsALoopWithinALoopOnItsThreadAlone) {
   parallel_for(20, Index{1} << 40,
                [&](Index i) { runs[static_cast<std::size_t>(i)] = runs_of(50); });
   for (const auto& inner : runs) EXPECT_EQ(inner, std::vector<int>(50, 1));
+}
+
+TEST_F(Team, RunsBodiesSideBySideWithKernelsOfOneThread) {
+  for (const int n_threads : {1, 2, 5}) {
+    set_threads(n_threads);
+    std::atomic<int> calls = 0;
+    std::atomic<bool> right = true;
+    side_by_side([&](int thread) {
+      ++calls;
+      if (thread < 0 || thread >= n_threads || threads() != 1) right = false;
+      if (ThreadTeam::index() != 0 || runs_of(50) != std::vector<int>(50, 1)) right = false;
+      side_by_side([&](int inner) {
+        if (inner != 0) right = false;
+      });
+      if (threads() != 1) right = false;
+    });
+    EXPECT_EQ(calls, n_threads);
+    EXPECT_TRUE(right);
+    EXPECT_EQ(threads(), n_threads);
+  }
+}
+
+TEST_F(Team, RunsBodiesAtTheSameTime) {
+  set_threads(2);
+  std::atomic<int> inside = 0;
+  side_by_side([&](int) {
+    ++inside;
+    for (int i = 0; i < 10'000 && inside < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  EXPECT_EQ(inside, 2);
+}
+
+TEST_F(Team, ThrowsWhatABodyThrewWhenAllHaveEnded) {
+  set_threads(3);
+  std::atomic<int> ended = 0;
+  EXPECT_THROW(side_by_side([&](int) {
+                 if (++ended == 2) throw std::runtime_error("second");
+               }),
+               std::runtime_error);
+  EXPECT_EQ(ended, 3);
+  EXPECT_EQ(threads(), 3);
 }
 
 TEST_F(Team, ServesOneOfTwoCallersAndLetsTheOtherRunAlone) {
