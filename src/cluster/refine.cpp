@@ -1,43 +1,32 @@
 #include "d2c/cluster/refine.hpp"
 
-#include <algorithm>
 #include <array>
-#include <limits>
-#include <map>
 #include <utility>
 
-#include "d2c/core/error.hpp"
-
+#include "reassign.hpp"
+#include "recipe_losses.hpp"
 #include "recipe_search.hpp"
+#include "rules.hpp"
 
 namespace d2c::cluster {
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-using FoldSet = std::vector<int>;
-
 class Refiner {
  public:
   Refiner(RecipeOracle& oracle, const FoldSplit& folds, const Objective& objective,
-          const RefineOptions& options)
-      : oracle_(oracle),
-        objective_(objective),
+          const RefineOptions& options, const std::vector<Recipe>& start)
+      : losses_(oracle, folds, objective),
         options_(options),
-        n_folds_(at(oracle.n_folds())),
-        examples_(folds.weights),
-        choose_(folds.choose) {
-    D2C_EXPECTS(examples_.size() == at(objective.n_tasks()) * n_folds_ && !choose_.empty());
-    for (int fold = 0; fold < oracle.n_folds(); ++fold)
-      if (std::find(choose_.begin(), choose_.end(), fold) == choose_.end()) others_.push_back(fold);
+        rules_(options.constraints, objective.n_tasks(), static_cast<int>(start.size())),
+        is_new_(start.size(), 1) {
+    losses_.measure_members(start);
+    stages_.push_back({RefineStep::start, start, 0, losses_.take_measured()});
   }
 
-  std::vector<RefineStage> run(const std::vector<Recipe>& start) {
-    measure(start);
-    stages_.push_back({RefineStep::start, start, 0, std::exchange(measured_, 0)});
+  std::vector<RefineStage> run() {
     if (options_.n_methods > 1) take(RefineStep::method);
-    if (options_.scale) take(RefineStep::scale);
-    if (options_.weights) take(RefineStep::weights);
+    take_scale_and_weights();
+    for (int round = 0; round < options_.rounds && take_assign(); ++round) take_scale_and_weights();
     return std::move(stages_);
   }
 
@@ -56,31 +45,48 @@ class Refiner {
     return step == RefineStep::scale ? scale_search(start, now) : weight_search(start, now);
   }
 
-  [[nodiscard]] bool cross_validates() const { return others_.empty() && choose_.size() > 1; }
+  void take_scale_and_weights() {
+    if (options_.scale) take(RefineStep::scale);
+    if (options_.weights) take(RefineStep::weights);
+  }
 
+  /// For the clusters whose members are new to it.
   void take(RefineStep step) {
     RefineStage stage{step, stages_.back().recipes, 0, 0};
     // Per cluster: the search by all folds, then those that lack one fold each.
     std::vector<std::vector<Trial>> trials(stage.recipes.size());
     for (std::size_t k = 0; k < trials.size(); ++k) {
+      if (!is_new_[k]) continue;
       const Recipe& start = stage.recipes[k];
-      trials[k].push_back({choose_, search(step, start, choose_)});
-      if (!cross_validates()) continue;
-      for (const int left_out : choose_) {
-        FoldSet rest = choose_;
+      trials[k].push_back({losses_.choose(), search(step, start, losses_.choose())});
+      if (!losses_.cross_validates()) continue;
+      for (const int left_out : losses_.choose()) {
+        FoldSet rest = losses_.choose();
         std::erase(rest, left_out);
         trials[k].push_back({rest, search(step, start, rest)});
       }
     }
     run_together(trials);
     for (std::size_t k = 0; k < trials.size(); ++k) {
+      if (!is_new_[k]) continue;
       const Recipe& found = trials[k].front().search->best();
       if (found == stage.recipes[k] || !is_confirmed(trials[k], stage.recipes[k])) continue;
       stage.recipes[k] = found;
       ++stage.changed;
     }
-    stage.evaluations = std::exchange(measured_, 0);
+    stage.evaluations = losses_.take_measured();
     stages_.push_back(std::move(stage));
+  }
+
+  /// @return  whether a task moved
+  bool take_assign() {
+    RefineStage stage{RefineStep::assign, stages_.back().recipes, 0, 0};
+    stage.changed = reassign(losses_, rules_, stage.recipes);
+    stage.evaluations = losses_.take_measured();
+    for (std::size_t k = 0; k < is_new_.size(); ++k)
+      is_new_[k] = stage.recipes[k].members != stages_.back().recipes[k].members ? 1 : 0;
+    stages_.push_back(std::move(stage));
+    return stages_.back().changed > 0;
   }
 
   void run_together(std::vector<std::vector<Trial>>& trials) {
@@ -95,7 +101,7 @@ class Refiner {
           proposals.emplace_back(&trial, std::move(recipes));
         }
       if (proposals.empty()) return;
-      measure(all);
+      losses_.measure_members(all);
       for (auto& [trial, recipes] : proposals) {
         std::vector<double> values;
         for (const Recipe& recipe : recipes) values.push_back(value(recipe, trial->folds));
@@ -105,83 +111,43 @@ class Refiner {
   }
 
   [[nodiscard]] bool is_confirmed(const std::vector<Trial>& trials, const Recipe& start) const {
-    if (!others_.empty())
-      return value(trials.front().search->best(), others_) <= value(start, others_);
-    if (!cross_validates()) return true;
+    if (!losses_.others().empty())
+      return value(trials.front().search->best(), losses_.others()) <=
+             value(start, losses_.others());
+    if (!losses_.cross_validates()) return true;
     double with = 0;
     double without = 0;
-    for (std::size_t i = 0; i < choose_.size(); ++i) {
-      const FoldSet left_out = {choose_[i]};
+    for (std::size_t i = 0; i < losses_.choose().size(); ++i) {
+      const FoldSet left_out = {losses_.choose()[i]};
       with += value(trials[i + 1].search->best(), left_out);
       without += value(start, left_out);
     }
     return with < without;
   }
 
-  /// Measures every member under recipes that are new.
-  void measure(const std::vector<Recipe>& recipes) {
-    std::vector<Recipe> unknown;
-    for (const Recipe& recipe : recipes)
-      if (losses_.emplace(recipe, std::vector<double>()).second) unknown.push_back(recipe);
-    std::vector<Query> queries;
-    for (std::size_t i = 0; i < unknown.size(); ++i)
-      for (const int task : unknown[i].members) queries.push_back({static_cast<int>(i), task});
-    const std::vector<double> values = oracle_.losses(unknown, queries);
-    D2C_EXPECTS(values.size() == queries.size() * n_folds_);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      losses_[unknown[at(queries[i / n_folds_].set)]].push_back(values[i]);
-    measured_ += static_cast<std::int64_t>(queries.size());
-  }
-
-  /// Objective of the members of a recipe on some folds; those without an example there do not
-  /// count. @pre it is measured
   [[nodiscard]] double value(const Recipe& recipe, const FoldSet& folds) const {
-    const std::vector<double>& losses = losses_.at(recipe);
-    double sum = 0;
-    double total = 0;
-    double worst = -std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < recipe.members.size(); ++i) {
-      const int task = recipe.members[i];
-      double loss = 0;
-      double examples = 0;
-      for (const int fold : folds) {
-        const double n = examples_[at(task) * n_folds_ + at(fold)];
-        loss += n * losses[i * n_folds_ + at(fold)];
-        examples += n;
-      }
-      if (!(examples > 0) || objective_.weight(task) == 0) continue;
-      const double cost = objective_.cost(task, loss / examples);
-      sum += objective_.weight(task) * cost;
-      total += objective_.weight(task);
-      worst = std::max(worst, cost);
-    }
-    if (!(total > 0)) return 0;
-    return objective_.kind() == ObjectiveKind::worst ? worst : sum / total;
+    return losses_.score(std::span(&recipe, 1), folds).value;
   }
 
-  RecipeOracle& oracle_;
-  const Objective& objective_;
+  RecipeLosses losses_;
   const RefineOptions& options_;
-  std::size_t n_folds_;
-  std::vector<double> examples_;  // [n_tasks, n_folds]
-  FoldSet choose_;
-  FoldSet others_;
-  std::map<Recipe, std::vector<double>> losses_;  // [members, n_folds]
-  std::int64_t measured_ = 0;                     // since the last stage
+  Rules rules_;
+  std::vector<char> is_new_;  ///< clusters whose members changed since they were refined
   std::vector<RefineStage> stages_;
 };
 
 }  // namespace
 
 std::string_view name(RefineStep step) {
-  static constexpr std::array<std::string_view, 4> names = {"start", "method", "scale", "weights"};
+  static constexpr std::array<std::string_view, 5> names = {"start", "method", "scale", "weights",
+                                                            "assign"};
   return names[static_cast<std::size_t>(step)];
 }
 
 std::vector<RefineStage> refine(RecipeOracle& oracle, const FoldSplit& folds,
                                 const Objective& objective, const std::vector<Recipe>& start,
                                 const RefineOptions& options) {
-  return Refiner(oracle, folds, objective, options).run(start);
+  return Refiner(oracle, folds, objective, options, start).run();
 }
 
 }  // namespace d2c::cluster

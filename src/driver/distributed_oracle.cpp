@@ -66,11 +66,15 @@ MergeRequest DistributedOracle::members_of(const TaskSet& set) const {
 
 std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
                                               std::span<const Query> queries, Split split) {
-  if (plan_.representative == Representative::medoid) choose_medoids(sets);
+  choose_representatives(sets);
   std::vector<MergeRequest> requests;
   requests.reserve(sets.size());
   for (const TaskSet& set : sets) requests.push_back(request_for(set));
   return losses(requests, queries, split, part(split).folds);
+}
+
+void DistributedOracle::choose_representatives(std::span<const TaskSet> sets) {
+  if (plan_.representative == Representative::medoid) choose_medoids(sets);
 }
 
 void DistributedOracle::choose_medoids(std::span<const TaskSet> sets) {

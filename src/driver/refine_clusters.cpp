@@ -14,6 +14,10 @@ class DistributedRecipes final : public cluster::RecipeOracle {
   [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::Recipe> recipes,
                                            std::span<const cluster::Query> queries) override {
+    std::vector<cluster::TaskSet> sets;
+    sets.reserve(recipes.size());
+    for (const cluster::Recipe& recipe : recipes) sets.push_back(recipe.members);
+    oracle_.choose_representatives(sets);
     std::vector<MergeRequest> requests;
     requests.reserve(recipes.size());
     for (const cluster::Recipe& recipe : recipes) requests.push_back(oracle_.request_for(recipe));
@@ -27,10 +31,14 @@ class DistributedRecipes final : public cluster::RecipeOracle {
 
 }  // namespace
 
-cluster::RefineOptions refine_options(const RunOptions& options, const MergePlan& plan) {
+cluster::RefineOptions refine_options(const RunOptions& options, const MergePlan& plan,
+                                      const Job& job) {
+  constexpr int rounds = 3;
   return {.n_methods = 1 + static_cast<int>(plan.others.size()),
           .scale = options.tune_scale,
-          .weights = options.tune_weights};
+          .weights = options.tune_weights,
+          .rounds = rounds,
+          .constraints = job.constraints};
 }
 
 bool refines(const cluster::RefineOptions& options) {
@@ -45,6 +53,16 @@ std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
     recipes.push_back({.members = std::move(members), .scale = plan.scale});
   }
   return recipes;
+}
+
+cluster::Partition partition_of(const std::vector<cluster::Recipe>& recipes, int n_tasks, int k) {
+  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    for (const int task : recipes[r].members) {
+      assignment[static_cast<std::size_t>(task)] = static_cast<int>(r);
+    }
+  }
+  return cluster::Partition(std::move(assignment), k).canonical();
 }
 
 std::vector<cluster::RefineStage> refine_clusters(DistributedOracle& oracle, const Job& job,

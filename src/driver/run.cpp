@@ -201,17 +201,21 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   describe_search(search, progress, out);
   if (sweep) out.sweep = describe_sweep(bench, *sweep);
   std::vector<cluster::Recipe> recipes = recipes_of(search.partition, plan);
-  const cluster::RefineOptions refinement = refine_options(options, plan);
+  cluster::Partition partition = search.partition;
+  cluster::RefineOptions refinement = refine_options(options, plan, job);
+  // Tasks that had clusters keep them.
+  if (placement != nullptr) refinement.rounds = 0;
   if (refines(refinement)) {
     say(comm, context, "refining the merged adapter of each cluster");
     const auto stages = refine_clusters(oracle, job, objective, recipes, refinement);
     out.refine = describe_refinement(bench, stages);
     recipes = stages.back().recipes;
-    describe_result(bench, measure_clusters(bench, search.partition, recipes), out);
+    partition = partition_of(recipes, oracle.n_tasks(), out.n_clusters);
+    describe_result(bench, measure_clusters(bench, partition, recipes), out);
   } else {
     describe_result(bench, measure_clusters(bench, search), out);
   }
-  out.recipe = describe_recipes(plan, search.partition, recipes);
+  out.recipe = describe_recipes(plan, partition, recipes);
   if (placement != nullptr && placement->compare_full) {
     add_full_search(comm, context, bench, problem, search, out);
   }

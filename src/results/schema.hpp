@@ -290,7 +290,8 @@ void visit_schema(Archive& archive, Results& results) {
                   {"mean gain after the step on the test split", "1", detail::gain_undefined},
                   optional);
     archive.array("refine/changed", {"step"}, refine.changed,
-                  {"number of clusters that the step changed", "1", ""}, required);
+                  {"number of clusters that the step changed", "1", "assign: of tasks that moved"},
+                  required);
     archive.array("refine/evaluations", {"step"}, refine.evaluations,
                   {"units (task, merged adapter) measured to decide", "1", ""}, required);
   }

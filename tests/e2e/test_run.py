@@ -270,7 +270,9 @@ class Run(Case):
         self.assert_same_bits(alone, ranks)
         with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
             refine = file["refine"]
-            self.assertEqual(list(refine["step"].asstr()), ["start", "method", "scale", "weights"])
+            steps = list(refine["step"].asstr())
+            self.assertEqual(steps[:5], ["start", "method", "scale", "weights", "assign"])
+            self.assertEqual(steps[5:], ["scale", "weights", "assign"] * ((len(steps) - 5) // 3))
             for part in ("objective", "verify_objective"):
                 self.assertTrue((numpy.diff(refine[part]) <= 1e-12).all(), refine[part][...])
             self.assertGreater(sum(refine["changed"]), 0)
@@ -298,6 +300,46 @@ class Run(Case):
             self.assertIn(f"`{method[cluster]}`", card)
             self.assertIn(f"times {scale[cluster]:.4g}" if scale[cluster] != 1 else "", card)
         self.assertIn("refinement of the clusters", self.succeed("inspect", alone / "results.h5").stdout)
+
+    def test_tasks_move_to_the_refined_clusters_that_serve_them_better(self):
+        options = ("--search", "kmeans", "--scale", "auto")
+        alone = self.run_demo("alone", *options)
+        ranks = self.run_demo("ranks3", *options, ranks=3)
+        self.assert_same_bits(alone, ranks)
+        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
+            refine, assignment = file["refine"], file["result/assignment"][...]
+            step, changed = refine["step"].asstr()[...], refine["changed"][...]
+            self.assertEqual(refine["objective"][...].tobytes(), other["refine/objective"][...].tobytes())
+            self.assertTrue((numpy.diff(refine["objective"]) <= 1e-12).all())
+            moved = changed[step == "assign"]
+            self.assertGreater(moved[0], 0)
+            found = file["iteration/assignment"][-1]
+            self.assertGreaterEqual((found != assignment).sum(), 1)
+            numpy.testing.assert_array_equal(numpy.bincount(assignment), file["result/size"])
+            # Clusters are numbered by their lowest task.
+            lowest = [numpy.flatnonzero(assignment == k)[0] for k in range(5)]
+            self.assertEqual(lowest, sorted(lowest))
+            own = file["result/loss"][...][numpy.arange(40), assignment]
+            self.assertAlmostEqual(own.mean(), refine["objective"][-1], 12)
+            heldout = file["heldout/loss"][...]
+        task = demo_manifest()["tasks"]
+        for cluster in (0, 4):
+            result = self.folder / "evaluation.json"
+            self.succeed("evaluate", "--model", DEMO / "model", "--adapter",
+                         alone / "merged" / f"cluster_{cluster:02}", "--examples",
+                         task[lowest[cluster]]["test"], "--json", result)
+            self.assertEqual(json.loads(result.read_text())["mean"], heldout[lowest[cluster], cluster])
+
+    def test_scaled_medoids_may_lose_and_gain_tasks(self):
+        path = write_manifest(self.folder / "part.json", demo_manifest(12))
+        output = self.run_demo("medoid", "--method", "medoid", "--scale", "auto", "--search", "random",
+                               ranks=2, manifest=path, k=3)
+        with h5py.File(output / "results.h5") as file:
+            refine = file["refine"]
+            self.assertGreater(refine["changed"][...][refine["step"].asstr()[...] == "assign"][0], 0)
+            self.assertTrue((numpy.diff(refine["objective"]) <= 1e-12).all())
+            own = file["result/loss"][...][numpy.arange(12), file["result/assignment"]]
+            self.assertAlmostEqual(own.mean(), refine["objective"][-1], 12)
 
     def test_scale_multiplies_the_merged_update(self):
         path = write_manifest(self.folder / "small.json", demo_manifest(3))

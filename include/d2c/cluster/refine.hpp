@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/constraints.hpp"
 #include "d2c/cluster/objective.hpp"
 #include "d2c/cluster/oracle.hpp"
 
@@ -18,6 +19,7 @@ struct Recipe {
   int method = 0;                    ///< index of a merge method on offer
   double scale = 1.0;                ///< factor on the merged update
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
   [[nodiscard]] auto operator<=>(const Recipe&) const = default;
 };
 
@@ -37,27 +39,33 @@ struct RefineOptions {
   int n_methods = 1;     ///< methods 0 .. n_methods - 1 take part
   bool scale = false;    ///< line search on the factor of the merged update
   bool weights = false;  ///< of the members, on the simplex
+  /// After these steps tasks move to the cluster that now serves them best, and clusters that
+  /// changed are refined again; so often at most.
+  int rounds = 0;
+  Constraints constraints = {};  ///< that the moves obey
 };
 
-enum class RefineStep { start, method, scale, weights };
+enum class RefineStep { start, method, scale, weights, assign };
 [[nodiscard]] std::string_view name(RefineStep step);
 
-/// The recipes after one step.
+/// The recipes after one step; cluster by cluster the same ones in every stage.
 struct RefineStage {
   RefineStep step = RefineStep::start;
-  std::vector<Recipe> recipes;   ///< per cluster
-  int changed = 0;               ///< clusters whose recipe the step changed
+  std::vector<Recipe> recipes;  ///< per cluster
+  int changed = 0;  ///< clusters whose recipe the step changed; RefineStep::assign: tasks
   std::int64_t evaluations = 0;  ///< (task, recipe) entries that the step measured
 };
 
-/// Improves the recipe of each cluster for its own members, one step after the other; the members
-/// stay. All clusters go in step, so that each round is one call of the oracle.
+/// Improves the recipe of each cluster for its own members, one step after the other. All clusters
+/// go in step, so that each round is one call of the oracle. Then, in up to `options.rounds`
+/// rounds, tasks move between the clusters: a move is valued by the objective after both clusters
+/// are made anew by their recipes (a new member gets the mean weight); none is left empty.
 ///
 /// A step chooses by the folds of `folds.choose`. So that few examples are not fitted too closely,
 /// a cluster keeps its choice only if it is confirmed by others: by the folds that are not in
 /// `choose`, where there are some (no worse there); else by cross-validation over the folds of
-/// `choose` (the same step without one fold, judged on that fold, is better than no change). With a
-/// single fold in all nothing is confirmed.
+/// `choose` (the same step without one fold, judged on that fold, is better than no change; a move
+/// of tasks is no worse on any fold). With a single fold in all nothing is confirmed.
 ///
 /// @param folds  weights [n_tasks, n_folds]; `choose` not empty
 /// @param start  recipe of each cluster; members not empty

@@ -90,10 +90,14 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] lora::FactorMap merged(const MergeRequest& request);
 
   /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it. With
-  /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then
+  /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then, or
+  /// choose_representatives()
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
   /// The same with the weights, the way and the scale of a recipe, in place of the plan's.
   [[nodiscard]] MergeRequest request_for(const cluster::Recipe& recipe) const;
+
+  /// Makes requests for these sets possible. Collective.
+  void choose_representatives(std::span<const cluster::TaskSet> sets);
 
   /// Type that merged factors are rounded to.
   [[nodiscard]] DType stored_dtype() const { return plan_.stored_dtype; }

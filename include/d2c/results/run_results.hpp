@@ -130,13 +130,13 @@ struct RecipeTable {
 
 /// The clusters after each step of their refinement, [step]. Empty unless there was one.
 struct RefineTable {
-  std::vector<std::string> step;          ///< start, method, scale, weights
+  std::vector<std::string> step;          ///< start, method, scale, weights, assign; repeated
   std::vector<double> objective;          ///< required
   std::vector<double> gain;               ///< weighted mean over tasks
   std::vector<double> verify_objective;   ///< on examples kept from the search
   std::vector<double> heldout_objective;  ///< on the test split
   std::vector<double> heldout_gain;       ///< weighted mean over tasks
-  std::vector<std::int64_t> changed;      ///< clusters whose recipe the step changed
+  std::vector<std::int64_t> changed;      ///< clusters; assign: tasks that moved
   std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
 };
 

@@ -211,5 +211,110 @@ TEST(Refine, ForTheWorstTaskTheLargestCostCounts) {
   for (const Recipe& recipe : stages.back().recipes) EXPECT_LT(recipe.scale, 1.0);
 }
 
+double objective_of(const std::vector<Recipe>& recipes, const Objective& objective,
+                    const std::function<double(const Recipe&, int)>& loss) {
+  std::vector<double> losses(static_cast<std::size_t>(objective.n_tasks()));
+  for (const Recipe& recipe : recipes)
+    for (const int task : recipe.members)
+      losses[static_cast<std::size_t>(task)] = loss(recipe, task);
+  return objective.score(losses).value;
+}
+
+TEST(Refine, TasksMoveToTheClusterThatServesThemBestAfterRefinement) {
+  const Shrunk world = shrunk(0.6);
+  FunctionRecipes oracle(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const Objective objective(ObjectiveKind::loss, 6);
+  const std::vector<Recipe> start = {{.members = {0, 1, 5}}, {.members = {2, 3, 4}}};
+  const auto stays = refine(oracle, two_folds(6), objective, start, {.scale = true});
+  FunctionRecipes again(2, [&](const Recipe& r, int task, int) { return world.loss(r, task); });
+  const auto moves = refine(again, two_folds(6), objective, start, {.scale = true, .rounds = 3});
+  EXPECT_THAT(moves.back().recipes[0].members, ElementsAre(0, 1, 2));
+  EXPECT_THAT(moves.back().recipes[1].members, ElementsAre(3, 4, 5));
+  // Clusters that changed are refined again, until nothing moves.
+  std::vector<RefineStep> steps;
+  for (const RefineStage& stage : moves) steps.push_back(stage.step);
+  EXPECT_THAT(steps, ElementsAre(RefineStep::start, RefineStep::scale, RefineStep::assign,
+                                 RefineStep::scale, RefineStep::assign));
+  EXPECT_EQ(moves[2].changed, 2);
+  EXPECT_EQ(moves.back().changed, 0);
+  const auto loss = [&](const Recipe& r, int task) { return world.loss(r, task); };
+  EXPECT_LT(objective_of(moves.back().recipes, objective, loss),
+            0.5 * objective_of(stays.back().recipes, objective, loss));
+}
+
+TEST(Refine, MovesNeverRaiseAnyObjectiveAndObeyConstraints) {
+  int moved = 0;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    const int n = 14;
+    const Points points = random_points(n, 3, 4, 0.6, seed);
+    const Shrunk world{points, 0.7, {0.0}};
+    const auto loss = [&](const Recipe& r, int task) {
+      return world.loss(r, task) + points.floor[static_cast<std::size_t>(task)];
+    };
+    RefineOptions options{.scale = seed % 2 == 0, .weights = seed % 3 == 0, .rounds = 3};
+    if (seed % 4 == 1) options.constraints = {.min_size = 3, .max_size = 7};
+    if (seed % 4 == 3) options.constraints = {.together = {{0, 3}, {1, 4}}, .apart = {{0, 1}}};
+    std::vector<Recipe> start(3);
+    // Every third task: 0 and 3 together, 1 and 4 together, 0 and 1 apart.
+    for (int task = 0; task < n; ++task)
+      start[static_cast<std::size_t>(task % 3)].members.push_back(task);
+    for (const auto kind : {ObjectiveKind::loss, ObjectiveKind::gain, ObjectiveKind::worst}) {
+      const Objective objective(kind, n, {}, {points.base(), points.floor});
+      FunctionRecipes oracle(2, [&](const Recipe& r, int task, int fold) {
+        return loss(r, task) + 0.01 * fold * std::sin(seed + 3.0 * task + r.members[0]);
+      });
+      // Judged by fold 0 alone, which has the loss above; fold 1 has a veto.
+      const auto stages = refine(oracle, two_folds(n, {0}), objective, start, options);
+      double before = std::numeric_limits<double>::infinity();
+      for (const RefineStage& stage : stages) {
+        const double now = objective_of(stage.recipes, objective, loss);
+        // For `worst`, a refined cluster other than the worst changes nothing.
+        EXPECT_LE(now, before + 1e-12) << seed;
+        before = now;
+        std::vector<int> cluster_of(static_cast<std::size_t>(n), -1);
+        for (std::size_t k = 0; k < 3; ++k) {
+          const Recipe& recipe = stage.recipes[k];
+          ASSERT_FALSE(recipe.members.empty());
+          EXPECT_TRUE(std::is_sorted(recipe.members.begin(), recipe.members.end()));
+          for (const int task : recipe.members) {
+            EXPECT_EQ(cluster_of[static_cast<std::size_t>(task)], -1);
+            cluster_of[static_cast<std::size_t>(task)] = static_cast<int>(k);
+          }
+          EXPECT_GE(static_cast<int>(recipe.members.size()), options.constraints.min_size);
+          if (options.constraints.max_size > 0) {
+            EXPECT_LE(static_cast<int>(recipe.members.size()), options.constraints.max_size);
+          }
+          double sum = 0;
+          for (const double weight : recipe.weights) sum += weight;
+          EXPECT_NEAR(sum, recipe.weights.empty() ? 0 : 1, 1e-12);
+        }
+        EXPECT_EQ(std::count(cluster_of.begin(), cluster_of.end(), -1), 0);
+        for (const auto& [a, b] : options.constraints.together)
+          EXPECT_EQ(cluster_of[static_cast<std::size_t>(a)],
+                    cluster_of[static_cast<std::size_t>(b)]);
+        for (const auto& [a, b] : options.constraints.apart)
+          EXPECT_NE(cluster_of[static_cast<std::size_t>(a)],
+                    cluster_of[static_cast<std::size_t>(b)]);
+        if (stage.step == RefineStep::assign) moved += stage.changed;
+      }
+    }
+  }
+  EXPECT_GT(moved, 100);
+}
+
+TEST(Refine, NoTaskMovesThatOneFoldAloneWouldMove) {
+  // Task 2 is better off in the other cluster by fold 0 only.
+  const Shrunk world = shrunk(1.0);
+  for (const bool both : {false, true}) {
+    FunctionRecipes oracle(2, [&](const Recipe& r, int task, int fold) {
+      if (task != 2 || r.members.size() == 1) return world.loss(r, task);
+      const bool with_others = r.members.back() > 2;
+      return with_others == (both || fold == 0) ? 0.0 : 200.0;
+    });
+    const auto stages = refined(oracle, {.rounds = 1}, two_folds(6));
+    EXPECT_EQ(stages.back().changed, both ? 1 : 0);
+  }
+}
+
 }  // namespace
 }  // namespace d2c::cluster
