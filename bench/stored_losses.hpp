@@ -12,9 +12,9 @@
 #include "d2c/driver/model_folder.hpp"
 #include "d2c/eval/evaluator.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/lora/similarity.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/results/checkpoint.hpp"
+#include "d2c/similarity/similarity.hpp"
 
 namespace d2c {
 
@@ -162,13 +162,13 @@ class StoredOracle final : public cluster::LossOracle {
 inline std::vector<double> cosines(const Job& job) {
   std::vector<const lora::FactorMap*> all;
   for (const lora::Adapter& adapter : job.adapters) all.push_back(&adapter.modules);
-  std::vector<double> gram = lora::gram(all, all);
+  std::vector<double> gram = similarity::gram(all, all);
   const std::size_t n = all.size();
   std::vector<double> result(gram.size());
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < n; ++j)
       result[std::min(i, j) * n + std::max(i, j)] = result[std::max(i, j) * n + std::min(i, j)] =
-          lora::cosine(gram[i * n + j], gram[i * n + i], gram[j * n + j]);
+          similarity::cosine(gram[i * n + j], gram[i * n + i], gram[j * n + j]);
   return result;
 }
 

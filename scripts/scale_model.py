@@ -96,6 +96,7 @@ class Machine:
     """Unit costs. The rates are those of one core, measured; see docs/scaling.md."""
     evaluate_gflops: float = 220.0
     merge_gflops: float = 30.0
+    similarity_gflops: float = 120.0
     copy_gb_s: float = 5.0         # of one core, into another layout
     ranks_per_node: int = 64
     # InfiniBand HDR100: 100 Gbit/s for each node. 90 % of it, and 2 us for a small message through
@@ -108,6 +109,9 @@ class Machine:
     file_total_gb_s: float = 50.0
     exchange_mib: int = 256
     merged_mib: int = 512
+
+
+ONCE = ("load", "similarity")  # phases of a job that are not part of an iteration
 
 
 def unit_flops(job):
@@ -139,8 +143,13 @@ def largest_share(costs, n_ranks):
     return max(loads)
 
 
+def pair_flops(job):
+    """Operations of the inner product of two adapters' updates; similarity::gram in C++."""
+    return 2.0 * job.rank * job.model.adapter_values(job.rank)
+
+
 def predict(job, machine, n_ranks):
-    """Seconds of each phase of one iteration, bytes per rank and node, bytes on the network."""
+    """Seconds of each phase of one iteration, and of what is done once; bytes per rank and node, bytes on the network."""
     nodes = math.ceil(n_ranks / machine.ranks_per_node)
     on_node = min(n_ranks, machine.ranks_per_node)
     latency = machine.latency_us * 1e-6
@@ -166,6 +175,11 @@ def predict(job, machine, n_ranks):
         "load": max(weights / machine.file_node_gb_s,
                     (nodes * weights + stored) / machine.file_total_gb_s,
                     stored / nodes / machine.file_node_gb_s) * 1e-9,
+        # All factors visit every node; the owners of adapters compare them with half of the others.
+        "similarity": (members * between_nodes / machine.node_gb_s
+                       + members / n_ranks / machine.copy_gb_s) * 1e-9
+                      + math.ceil(job.adapters / n_ranks) * (job.adapters + 1) / 2.0
+                      * pair_flops(job) / machine.similarity_gflops * 1e-9,
         "exchange": (members / nodes * between_nodes / machine.node_gb_s
                      + 2.0 * members / n_ranks * (1.0 - 1.0 / n_ranks) / machine.copy_gb_s) * 1e-9
                     + rounds * min(n_ranks, job.adapters) * latency,
@@ -177,7 +191,7 @@ def predict(job, machine, n_ranks):
         "reduce": 0.0 if n_ranks == 1 else
                   2.0 * matrix / machine.node_gb_s * 1e-9 + 2.0 * hops * latency,
     }
-    iteration = sum(seconds[phase] for phase in seconds if phase != "load")
+    iteration = sum(seconds[phase] for phase in seconds if phase not in ONCE)
     ideal = (tasks * job.k * unit + sum(units) / machine.merge_gflops * 1e-9) / n_ranks
     return {
         "ranks": n_ranks, "nodes": nodes, "seconds": seconds, "iteration": iteration,
@@ -194,7 +208,7 @@ def print_predictions(args):
     model = Model.read(args.model)
     print(f"{args.model}, rank {args.rank}, {machine.network}, {machine.ranks_per_node} ranks per "
           f"node, {machine.evaluate_gflops:g} GFLOP/s per core; seconds of one iteration")
-    head = ["adapters", "K", "ranks", "load", "exchange", "merge", "share", "evaluate", "reduce",
+    head = ["adapters", "K", "ranks", "load", "similarity", "exchange", "merge", "share", "evaluate", "reduce",
             "iteration", "efficiency", "GiB/rank", "GiB/node", "GB on the network"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for n_adapters in args.adapters:

@@ -7,52 +7,20 @@
 #include <optional>
 #include <utility>
 
-#include "d2c/driver/merged_arena.hpp"
-#include "d2c/lora/similarity.hpp"
+#include "d2c/similarity/module_products.hpp"
+#include "d2c/similarity/similarity.hpp"
+
+#include "visiting_factors.hpp"
 
 namespace d2c::driver {
 namespace {
 
-/// Adapters from `begin` on whose factors fit into `cap`; at least one.
-std::vector<int> next_batch(const AdapterStore& adapters, int begin, std::uint64_t cap) {
-  std::vector<int> batch;
-  std::uint64_t bytes = 0;
-  for (int adapter = begin; adapter < adapters.n_adapters(); ++adapter) {
-    bytes += adapters.bytes_of(adapter);
-    if (!batch.empty() && bytes > cap) break;
-    batch.push_back(adapter);
-  }
-  return batch;
+/// Whether the product of adapters i and j is computed by the owner of i: for each pair by one of
+/// the two, and for every adapter with about half of the others.
+bool is_host(int i, int j, int n_adapters) {
+  const int distance = (j - i + n_adapters) % n_adapters;
+  return 2 * distance < n_adapters || (2 * distance == n_adapters && i < j);
 }
-
-/// A rank's own adapters up to `last`, in batches whose factors fit into `cap`, at least one each:
-/// the more there are in a batch, the less often visitors are made ready for them.
-std::vector<std::vector<int>> own_batches(const AdapterStore& adapters, int rank, int last,
-                                          std::uint64_t cap) {
-  std::vector<std::vector<int>> batches;
-  std::uint64_t bytes = 0;
-  for (int adapter = 0; adapter <= last; ++adapter) {
-    if (adapters.owner(adapter) != rank) continue;
-    bytes += adapters.bytes_of(adapter);
-    if (batches.empty() || bytes > cap) {
-      batches.emplace_back();
-      bytes = adapters.bytes_of(adapter);
-    }
-    batches.back().push_back(adapter);
-  }
-  return batches;
-}
-
-std::vector<const lora::FactorMap*> pointers(std::span<const lora::FactorMap> adapters) {
-  std::vector<const lora::FactorMap*> result;
-  result.reserve(adapters.size());
-  for (const lora::FactorMap& adapter : adapters) result.push_back(&adapter);
-  return result;
-}
-
-/// Inner products of adapters with others.
-using Products = std::vector<double> (*)(std::span<const lora::FactorMap* const>,
-                                         std::span<const lora::FactorMap* const>);
 
 /// Products of every pair of adapters, [n_adapters, n_adapters], once per node. The rows of the
 /// adapters that the ranks of a node own stand together; columns stand in the order of the rows.
@@ -78,23 +46,27 @@ class NodeProducts {
       ++n_neighbours_;
     }
     memory_ = comm.allocate_on_node(part_begin_.back(), ranks_per_node);
+    for (int i = 0; i < n(); ++i) {
+      if (adapters.owner(i) == comm.rank()) std::fill_n(row(i), stride_, 0.0);
+    }
   }
 
-  /// @pre the rank that calls it owns adapter i
-  void set(int i, int j, double value) { row(i)[place(j)] = value; }
+  /// @pre the rank that calls it owns adapter i, and is_host(i, j)
+  void add(int i, int j, double value) { row(i)[place(j)] += value; }
 
-  /// After it, all ranks see all values, of which each pair was set once, as (i, j) with i <= j.
-  /// Collective.
+  /// After it, all ranks see all values. Collective.
   /// @param as_seen  the value that is seen, from the products of (i, j), (i, i) and (j, j)
   template <class AsSeen>
   void share(AsSeen as_seen) {
     memory_->share_parts(part_begin_);
     std::vector<double> squares;
+    squares.reserve(place_.size());
     for (int i = 0; i < n(); ++i) squares.push_back(row(i)[place(i)]);
     memory_->publish();
     // The ranks of a node divide the work.
     for (int i = this_neighbour_; i < n(); i += n_neighbours_) {
-      for (int j = i; j < n(); ++j) {
+      for (int j = 0; j < n(); ++j) {
+        if (!is_host(i, j, n())) continue;
         double& value = row(i)[place(j)];
         value = as_seen(value, squares[static_cast<std::size_t>(i)],
                         squares[static_cast<std::size_t>(j)]);
@@ -102,7 +74,9 @@ class NodeProducts {
     }
     memory_->publish();
     for (int i = this_neighbour_; i < n(); i += n_neighbours_) {
-      for (int j = 0; j < i; ++j) row(i)[place(j)] = row(j)[place(i)];
+      for (int j = 0; j < n(); ++j) {
+        if (!is_host(i, j, n())) row(i)[place(j)] = row(j)[place(i)];
+      }
     }
     memory_->publish();
   }
@@ -138,59 +112,127 @@ class NodeProducts {
   std::unique_ptr<comm::NodeMemory> memory_;
 };
 
-/// Each entry is computed by the rank that owns adapter i. Batches of adapters visit every node.
-/// Collective.
-/// @param density  share of the entries of the factors that are kept; 1 = as they are
-void compute_products(comm::Communicator& comm, const AdapterStore& adapters,
-                      std::uint64_t batch_bytes, int ranks_per_node, double density,
-                      Products products, NodeProducts& result) {
-  const auto as_compared = [&](int adapter) {
-    lora::FactorMap own = adapters.local(adapter);
-    return density < 1 ? lora::trimmed(own, density) : own;
-  };
-  MergedArena visitors(comm, adapters, ranks_per_node);
-  for (int begin = 0; begin < adapters.n_adapters();) {
-    const std::vector<int> batch = next_batch(adapters, begin, batch_bytes);
-    std::vector<MergedArena::Part> parts;
-    for (std::size_t v = 0; v < batch.size(); ++v) {
-      for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
-        const int rank = adapters.rank_of(batch[v], module);
-        if (rank == 0) continue;
-        parts.push_back({static_cast<int>(v), module, adapters.owner(batch[v]), rank});
-      }
-    }
-    visitors.reset(parts);
-    lora::FactorMap own;
-    for (std::size_t p = 0; p < parts.size(); ++p) {
-      if (parts[p].by != comm.rank()) continue;
-      if (p == 0 || parts[p].adapter != parts[p - 1].adapter) {
-        own = as_compared(batch[static_cast<std::size_t>(parts[p].adapter)]);
-      }
-      visitors.write(p, own.at(adapters.modules()[static_cast<std::size_t>(parts[p].module)].name));
-    }
-    visitors.share();
+/// Computes the products of all pairs, module by module. Batches of factors visit every node, whose
+/// ranks compare them with those of their own adapters.
+class AllPairs {
+ public:
+  /// @param density  share of the entries of the factors that are kept; 1 = as they are
+  AllPairs(comm::Communicator& comm, const AdapterStore& adapters, std::uint64_t batch_bytes,
+           int ranks_per_node, double density, similarity::Kind kind, NodeProducts& result)
+      : comm_(comm),
+        adapters_(adapters),
+        batch_bytes_(batch_bytes),
+        density_(density),
+        kind_(kind),
+        result_(result),
+        visiting_(comm, adapters, ranks_per_node) {}
 
-    std::vector<lora::FactorMap> visiting;
-    for (int v = 0; v < std::ssize(batch); ++v) visiting.push_back(visitors.adapter(v));
-    for (const std::vector<int>& hosts :
-         own_batches(adapters, comm.rank(), batch.back(), batch_bytes)) {
-      std::vector<lora::FactorMap> hosting;
-      for (const int i : hosts) hosting.push_back(as_compared(i));
-      const auto first = static_cast<std::size_t>(
-          std::lower_bound(batch.begin(), batch.end(), hosts.front()) - batch.begin());
-      const std::vector<double> values =
-          products(pointers(hosting), pointers(std::span(visiting).subspan(first)));
-      const std::size_t n_visiting = batch.size() - first;
-      for (std::size_t h = 0; h < hosts.size(); ++h) {
-        for (std::size_t v = 0; v < n_visiting; ++v) {
-          if (batch[first + v] < hosts[h]) continue;
-          result.set(hosts[h], batch[first + v], values[h * n_visiting + v]);
-        }
+  /// Collective.
+  void compute() {
+    std::vector<Part> batch;
+    std::uint64_t bytes = 0;
+    const auto flush = [&] {
+      if (!batch.empty()) meet(std::exchange(batch, {}));
+      bytes = 0;
+    };
+    for (int module = 0; module < static_cast<int>(adapters_.modules().size()); ++module) {
+      for (int adapter = 0; adapter < adapters_.n_adapters(); ++adapter) {
+        if (adapters_.rank_of(adapter, module) == 0) continue;
+        const Part part{module, adapter};
+        const std::uint64_t size = VisitingFactors::bytes_of(adapters_, part);
+        if (bytes + size > batch_bytes_) flush();
+        batch.push_back(part);
+        bytes += size;
       }
     }
-    begin += static_cast<int>(batch.size());
+    flush();
   }
-}
+
+ private:
+  using Part = VisitingFactors::Part;
+
+  /// Neighbouring adapters of this rank whose factors of a module are made ready at a time.
+  struct Hosts {
+    std::vector<int> adapters;
+    std::uint64_t bytes = 0;
+  };
+
+  [[nodiscard]] std::shared_ptr<const lora::Factors> fetch(const Part& part) const {
+    auto factors = adapters_.find(part.adapter, part.module, {});
+    if (density_ >= 1) return factors;
+    return std::make_shared<const lora::Factors>(similarity::trimmed(*factors, density_));
+  }
+
+  /// This rank's adapters that have the module. Factors and what is made of them stay within the
+  /// cap of a batch, if one adapter alone does.
+  [[nodiscard]] std::vector<Hosts> hosts_of(int module) const {
+    std::vector<Hosts> result;
+    for (int adapter = 0; adapter < adapters_.n_adapters(); ++adapter) {
+      if (adapters_.owner(adapter) != comm_.rank() || adapters_.rank_of(adapter, module) == 0)
+        continue;
+      const std::uint64_t bytes = VisitingFactors::bytes_of(adapters_, {module, adapter});
+      if (result.empty() || result.back().bytes + bytes > batch_bytes_ / 2) result.emplace_back();
+      result.back().adapters.push_back(adapter);
+      result.back().bytes += bytes;
+    }
+    return result;
+  }
+
+  /// Products of all factors of a batch with those of this rank's adapters.
+  void meet(std::vector<Part> batch) {
+    visiting_.bring(std::move(batch), [this](const Part& part) { return fetch(part); });
+    const std::vector<Part>& parts = visiting_.parts();
+    for (std::size_t begin = 0; begin < parts.size();) {
+      const int module = parts[begin].module;
+      std::vector<int> adapters;
+      std::vector<similarity::Components> visitors;
+      for (; begin < parts.size() && parts[begin].module == module; ++begin) {
+        adapters.push_back(parts[begin].adapter);
+        visitors.push_back(visiting_.components(begin));
+      }
+      if (module != module_) {
+        module_ = module;
+        hosts_ = hosts_of(module);
+        ready_.reset();
+      }
+      for (const Hosts& hosts : hosts_) {
+        make_ready(hosts);
+        ready_->multiply(
+            visitors,
+            [&](std::size_t h, std::size_t v) {
+              return is_host(hosts.adapters[h], adapters[v], adapters_.n_adapters());
+            },
+            [&](std::size_t h, std::size_t v, double product) {
+              result_.add(hosts.adapters[h], adapters[v], product);
+            });
+      }
+    }
+  }
+
+  /// Hosts stay ready from batch to batch where all of a module fit.
+  void make_ready(const Hosts& hosts) {
+    if (ready_ != nullptr && hosts_.size() == 1) return;
+    ready_.reset();
+    std::vector<std::shared_ptr<const lora::Factors>> factors;
+    std::vector<const lora::Factors*> pointers;
+    for (const int adapter : hosts.adapters) {
+      pointers.push_back(factors.emplace_back(fetch({module_, adapter})).get());
+    }
+    const lora::TargetModule& target = adapters_.modules()[static_cast<std::size_t>(module_)];
+    ready_ = similarity::make_products(kind_, {target.d_in, target.d_out}, pointers);
+  }
+
+  comm::Communicator& comm_;
+  const AdapterStore& adapters_;
+  std::uint64_t batch_bytes_;
+  double density_;
+  similarity::Kind kind_;
+  NodeProducts& result_;
+  VisitingFactors visiting_;
+  int module_ = -1;           ///< whose hosts these are
+  std::vector<Hosts> hosts_;  ///< of this rank
+  std::unique_ptr<similarity::ModuleProducts> ready_;
+};
 
 }  // namespace
 
@@ -198,8 +240,9 @@ cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const Adapte
                                           std::span<const int> adapter_of_task,
                                           std::uint64_t batch_bytes, int ranks_per_node) {
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
-  compute_products(comm, adapters, batch_bytes, ranks_per_node, 1.0, lora::gram, *products);
-  products->share(lora::cosine);
+  AllPairs(comm, adapters, batch_bytes, ranks_per_node, 1.0, similarity::Kind::update, *products)
+      .compute();
+  products->share(similarity::cosine);
   return NodeProducts::of_tasks(std::move(products), adapter_of_task);
 }
 
@@ -208,8 +251,9 @@ cluster::SimilarityMatrix trimmed_task_gram(comm::Communicator& comm, const Adap
                                             std::uint64_t batch_bytes, int ranks_per_node) {
   constexpr double density = 0.2;
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
-  compute_products(comm, adapters, batch_bytes, ranks_per_node, density, lora::factor_gram,
-                   *products);
+  AllPairs(comm, adapters, batch_bytes, ranks_per_node, density, similarity::Kind::factors,
+           *products)
+      .compute();
   products->share([](double product, double, double) { return product; });
   return NodeProducts::of_tasks(std::move(products), adapter_of_task);
 }

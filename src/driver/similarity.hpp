@@ -10,11 +10,14 @@
 
 namespace d2c::driver {
 
-/// Cosine of the weight updates of every pair of tasks' adapters. Batches of adapters visit every
-/// node, whose ranks compare them with their own; each pair is computed once, by one rank. The
-/// values lie in the memory of each node once, 8 n_adapters^2 bytes, for as long as any copy of the
-/// result lives; all ranks must let go of them in the same order. Collective.
-/// @param batch_bytes     cap on the factors that visit at a time; at least one adapter does
+/// Cosine of the weight updates of every pair of tasks' adapters. Batches of factors, module by
+/// module, visit every node, whose ranks compare them with those of their own adapters; each pair
+/// is computed once, by one rank. The values lie in the memory of each node once, 8 n_adapters^2
+/// bytes, for as long as any copy of the result lives; all ranks must let go of them in the same
+/// order. Collective.
+/// @param batch_bytes     cap on the factors that visit at a time, and on those that a rank makes
+/// ready for them; at
+///                        least one adapter's of one module do
 /// @param ranks_per_node  see comm::Communicator::nodes
 [[nodiscard]] cluster::SimilarityMatrix task_similarity(comm::Communicator& comm,
                                                         const AdapterStore& adapters,

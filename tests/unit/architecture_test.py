@@ -28,13 +28,14 @@ USES = {
     "lora": {"core", "tensor", "safetensors"},
     "merge": {"core", "tensor", "lora"},
     "ops": {"core", "tensor"},
+    "similarity": {"core", "tensor", "lora", "ops"},
     "model": {"core", "tensor", "safetensors", "lora", "ops"},
     "eval": {"core", "tensor", "tokenizer", "lora", "ops", "model"},
     "cluster": {"core"},
     "comm": {"core"},
     "results": {"core"},
-    "driver": {"core", "tensor", "safetensors", "tokenizer", "lora", "merge", "ops", "model", "eval",
-               "cluster", "comm", "results"},
+    "driver": {"core", "tensor", "safetensors", "tokenizer", "lora", "merge", "ops", "similarity",
+               "model", "eval", "cluster", "comm", "results"},
 }
 USES["cli"] = set(USES) | {"driver"}
 

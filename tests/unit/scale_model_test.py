@@ -40,6 +40,14 @@ class Predictions(unittest.TestCase):
         many = sm.predict(sm.Job(LLAMA, 200, 20), MACHINE, 1)["seconds"]["evaluate"]
         self.assertAlmostEqual(many / few, 4.0, places=2)
 
+    def test_similarity_grows_with_the_square_of_the_adapters_and_is_no_part_of_an_iteration(self):
+        few = sm.predict(sm.Job(LLAMA, 1000, 10), MACHINE, 1)
+        many = sm.predict(sm.Job(LLAMA, 4000, 10), MACHINE, 1)
+        ratio = many["seconds"]["similarity"] / few["seconds"]["similarity"]
+        self.assertAlmostEqual(ratio, 16.0, delta=0.1)
+        phases = [seconds for name, seconds in few["seconds"].items() if name not in sm.ONCE]
+        self.assertAlmostEqual(few["iteration"], sum(phases))
+
 
 class Balancing(unittest.TestCase):
     def test_cut_gives_every_unit_to_one_rank_in_pieces_near_the_mean(self):

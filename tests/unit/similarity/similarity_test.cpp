@@ -1,13 +1,27 @@
-#include "d2c/lora/similarity.hpp"
+#include "d2c/similarity/similarity.hpp"
 
 #include <cmath>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/rng.hpp"
+#include "d2c/similarity/module_products.hpp"
 
-#include "adapter_fixture.hpp"
+#include "test_support.hpp"
 
-namespace d2c::lora {
+namespace d2c::similarity {
 namespace {
+
+using lora::FactorMap;
+using lora::Factors;
+
+Factors random_factors(Index d_out, Index d_in, Index rank, std::uint64_t stream,
+                       double scaling = 1.0) {
+  CounterRng rng(7, stream);
+  Factors result{Matrix(rank, d_in), Matrix(d_out, rank), scaling};
+  for (Matrix* matrix : {&result.a, &result.b})
+    for (float& value : matrix->values()) value = static_cast<float>(rng.normal());
+  return result;
+}
 
 /// delta W in float64, entry by entry.
 std::vector<double> dense(const Factors& f) {
@@ -66,12 +80,103 @@ TEST(Gram, EqualsInnerProductsOfDenseUpdates) {
   const auto g = gram(all, all);
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t j = 0; j < all.size(); ++j) {
-      // Any order of summation is within n u of the sum of absolute products; the dense sum has
-      // n < 1000 terms after another, the traces fewer.
+      // Chains of at most 30 products in float32, two factors of them in each term; the rest in
+      // double is nothing beside that.
       const double tolerance =
-          2.0 * 1000.0 * 0x1p-53 * dense_inner(absolute(adapters[i]), absolute(adapters[j]));
+          2.0 * 31.0 * 0x1p-24 * dense_inner(absolute(adapters[i]), absolute(adapters[j]));
       EXPECT_NEAR(g[i * all.size() + j], dense_inner(adapters[i], adapters[j]), tolerance)
           << i << ", " << j;
+    }
+  }
+}
+
+/// tr((A_x A_y^T)(B_y^T B_x)) in double throughout.
+double trace(const Factors& x, const Factors& y) {
+  double result = 0.0;
+  for (Index k = 0; k < x.rank(); ++k) {
+    for (Index l = 0; l < y.rank(); ++l) {
+      double a = 0.0;
+      double b = 0.0;
+      for (Index j = 0; j < x.d_in(); ++j) a += double(x.a(k, j)) * double(y.a(l, j));
+      for (Index i = 0; i < x.d_out(); ++i) b += double(x.b(i, k)) * double(y.b(i, l));
+      result += a * b;
+    }
+  }
+  return x.scaling * y.scaling * result;
+}
+
+/// Sizes on both sides of all that products are cut into: chains, tiles, panels.
+TEST(Gram, AgreesWithDoublesTo1e6OfTheNormsForAnySizes) {
+  for (const auto& [d_out, d_in] : {std::pair{1, 1}, {513, 512}, {16, 1040}}) {
+    std::vector<FactorMap> adapters;
+    for (const Index rank : {1, 40, 97, 16, 260}) {
+      adapters.emplace_back()["m"] =
+          random_factors(d_out, d_in, rank, static_cast<std::uint64_t>(rank), 0.5);
+    }
+    // Near relatives, whose products add up without cancelling.
+    adapters.push_back(adapters[1]);
+    for (float& value : adapters.back()["m"].a.values()) value *= 1.001F;
+    std::vector<const FactorMap*> all;
+    for (const FactorMap& adapter : adapters) all.push_back(&adapter);
+    const auto g = gram(all, all);
+    const std::size_t n = all.size();
+    std::vector<double> norms;
+    for (FactorMap& adapter : adapters)
+      norms.push_back(std::sqrt(trace(adapter["m"], adapter["m"])));
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        EXPECT_NEAR(g[i * n + j], trace(adapters[i]["m"], adapters[j]["m"]),
+                    1e-6 * norms[i] * norms[j])
+            << d_out << " x " << d_in << ": " << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST(ModuleProducts, AreTheSameForVisitorsAnywhereInMemoryAndOnlyThoseWanted) {
+  const Shape shape{20, 30};
+  std::vector<Factors> adapters;
+  for (std::uint64_t i = 0; i < 9; ++i)
+    adapters.push_back(random_factors(30, 20, static_cast<Index>(3 + 5 * i), i));
+  std::vector<const Factors*> hosts;
+  for (const Factors& f : adapters) hosts.push_back(&f);
+  hosts[4] = nullptr;
+  std::vector<float> together;
+  std::vector<std::vector<float>> apart;
+  for (const Factors& f : adapters) {
+    auto& rows = apart.emplace_back(static_cast<std::size_t>(f.rank() * shape.width()));
+    write_components(f, rows);
+    EXPECT_EQ(rows[1], f.a(0, 1));
+    EXPECT_EQ(rows[static_cast<std::size_t>(shape.width() + shape.d_in + 2)], f.b(2, 1));
+    together.insert(together.end(), rows.begin(), rows.end());
+  }
+  for (const Kind kind : {Kind::update, Kind::factors}) {
+    std::vector<std::vector<double>> results;
+    for (const bool is_together : {true, false}) {
+      std::vector<Components> visitors;
+      const float* next = together.data();
+      for (std::size_t i = 0; i < adapters.size(); ++i) {
+        const Index rank = i == 2 ? 0 : adapters[i].rank();
+        visitors.push_back({is_together ? next : apart[i].data(), rank, adapters[i].scaling});
+        next += apart[i].size();
+      }
+      auto& result = results.emplace_back(adapters.size() * adapters.size(), NAN);
+      make_products(kind, shape, hosts)
+          ->multiply(
+              visitors, [](std::size_t h, std::size_t v) { return h <= v; },
+              [&](std::size_t h, std::size_t v, double product) {
+                EXPECT_TRUE(std::isnan(result[h * 9 + v])) << "taken twice";
+                result[h * 9 + v] = product;
+              });
+    }
+    for (std::size_t h = 0; h < 9; ++h) {
+      for (std::size_t v = 0; v < 9; ++v) {
+        const double value = results[0][h * 9 + v];
+        EXPECT_EQ(std::isnan(value), h > v || h == 4 || v == 2) << h << ", " << v;
+        if (!std::isnan(value)) {
+          EXPECT_EQ(value, results[1][h * 9 + v]) << h << ", " << v;
+        }
+      }
     }
   }
 }
@@ -183,4 +288,4 @@ TEST(Cosine, IsOneForMultiplesAndZeroForNothing) {
 }
 
 }  // namespace
-}  // namespace d2c::lora
+}  // namespace d2c::similarity
