@@ -6,143 +6,161 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
+
+#include "fnv_seal.hpp"
 
 namespace d2c::results {
 namespace {
 
-constexpr std::string_view seal_start = "\nd2c checksum ";
-constexpr std::string_view hole_start = " without ";
-constexpr std::size_t seal_bytes = seal_start.size() + 16 + 1;
-/// With the two ends of a hole.
-constexpr std::size_t holed_bytes = seal_bytes + hole_start.size() + 16 + 1 + 16;
-
-std::string seal_text(std::uint64_t checksum) {
-  return fmt::format("{}{:016x}\n", seal_start, checksum);
-}
-
-std::string seal_text(std::uint64_t checksum, Hole hole) {
-  return fmt::format("{}{:016x}{}{:016x} {:016x}\n", seal_start, checksum, hole_start, hole.begin,
-                     hole.end);
-}
-
-/// FNV-1a over words of 8 bytes, the last one of a stretch filled with zeros, then over the sizes.
-/// Both steps of a word are one-to-one, so that no change of one word can go unseen.
-class Checksum {
- public:
-  /// @param folds  whether the upper bits of the hash reach the lower ones after each word. Without
-  ///               it two changes in the last bytes of two words can hide each other.
-  explicit Checksum(bool folds) : folds_(folds) {}
-  void add(std::ifstream& in, std::uint64_t bytes) {
-    std::vector<char> block(1 << 20);
-    for (std::uint64_t left = bytes; left > 0 && in;) {
-      const std::uint64_t size = std::min<std::uint64_t>(left, block.size());
-      std::fill(block.begin(), block.end(), '\0');
-      in.read(block.data(), static_cast<std::streamsize>(size));
-      for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
-        std::uint64_t word;
-        std::memcpy(&word, block.data() + at, sizeof(word));
-        mix(word);
-      }
-      left -= size;
-    }
-    mix(bytes);
-  }
-  [[nodiscard]] std::uint64_t value() const { return hash_; }
-
- private:
-  void mix(std::uint64_t word) {
-    hash_ = (hash_ ^ word) * 0x100000001b3;
-    if (folds_) hash_ ^= hash_ >> 32;
-  }
-  bool folds_;
-  std::uint64_t hash_ = 0xcbf29ce484222325;
+/// Start of the line, and digits of the checksum that follows it.
+struct Form {
+  std::string_view start;
+  std::size_t digits = 0;
 };
+constexpr Form kCrc{"\nd2c crc32 ", 8};
+constexpr Form kFnv{"\nd2c checksum ", 16};  ///< as files were sealed once
+constexpr std::string_view kHoleStart = " without ";
+constexpr std::size_t kHoleDigits = 16;  ///< of its begin, and of its end
 
-std::uint64_t checksum_of(std::ifstream& in, std::uint64_t bytes) {
-  Checksum checksum(/*folds=*/false);
-  checksum.add(in, bytes);
-  return checksum.value();
+/// What follows the checksum.
+std::string end_text(std::optional<Hole> hole) {
+  if (!hole) return "\n";
+  return fmt::format("{}{:016x} {:016x}\n", kHoleStart, hole->begin, hole->end);
 }
 
-/// Of the bytes before and behind the hole.
-std::uint64_t checksum_of(std::ifstream& in, std::uint64_t bytes, Hole hole) {
-  Checksum checksum(/*folds=*/true);
-  checksum.add(in, hole.begin);
-  in.seekg(static_cast<std::streamoff>(hole.end));
-  checksum.add(in, bytes - hole.end);
-  return checksum.value();
+std::size_t line_bytes(const Form& form, bool holed) {
+  return form.start.size() + form.digits +
+         end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
+}
+
+/// Adds bytes [begin, end) of a file to a checksum.
+std::uint32_t add_bytes(std::uint32_t checksum, std::ifstream& in, std::uint64_t begin,
+                        std::uint64_t end) {
+  std::vector<std::byte> block(1 << 20);
+  in.seekg(static_cast<std::streamoff>(begin));
+  while (begin < end && in) {
+    const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
+    in.read(reinterpret_cast<char*>(part.data()), static_cast<std::streamsize>(part.size()));
+    checksum = crc32(part, checksum);
+    begin += part.size();
+  }
+  return checksum;
+}
+
+/// Of the first `bytes` bytes; those without the hole, and the text that says where it is.
+std::string crc_text(std::ifstream& in, std::uint64_t bytes, std::optional<Hole> hole) {
+  std::uint32_t checksum = add_bytes(0, in, 0, hole ? hole->begin : bytes);
+  if (hole) {
+    checksum = add_bytes(checksum, in, hole->end, bytes);
+    const std::string end = end_text(hole);
+    checksum = crc32(std::as_bytes(std::span(end)), checksum);
+  }
+  return fmt::format("{:08x}", checksum);
 }
 
 [[noreturn]] void fail(const std::filesystem::path& file, const char* what, const char* fix) {
   throw InputError({file, {}}, {what, std::strerror(errno), fix});
 }
 
-}  // namespace
-
-void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as) {
+std::ifstream open_to_check(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  const std::uint64_t checksum = checksum_of(in, std::filesystem::file_size(file));
+  if (!in) fail(file, "cannot be opened", "check its permissions");
+  return in;
+}
+
+/// The line at the end of a file, if it has this form.
+struct Line {
+  std::uint64_t begin = 0;
+  std::string checksum;
+  std::optional<Hole> hole;
+};
+
+std::optional<Line> find_line(std::ifstream& in, const Form& form, bool holed) {
+  in.seekg(0, std::ios::end);
+  const auto size = static_cast<std::uint64_t>(in.tellg());
+  const std::size_t bytes = line_bytes(form, holed);
+  if (size < bytes) return std::nullopt;
+  std::string text(bytes, '\0');
+  in.seekg(static_cast<std::streamoff>(size - bytes));
+  in.read(text.data(), static_cast<std::streamsize>(bytes));
+  if (!text.starts_with(form.start)) return std::nullopt;
+  Line line{size - bytes, text.substr(form.start.size(), form.digits), std::nullopt};
+  if (holed) {
+    const auto number_at = [&](std::size_t at) {
+      std::uint64_t value = 0;
+      std::from_chars(text.data() + at, text.data() + at + kHoleDigits, value, 16);
+      return value;
+    };
+    const std::size_t numbers = form.start.size() + form.digits + kHoleStart.size();
+    line.hole = Hole{number_at(numbers), number_at(numbers + kHoleDigits + 1)};
+    if (line.hole->begin > line.hole->end || line.hole->end > line.begin) return std::nullopt;
+  }
+  // What follows the checksum is spelled as it is written, too.
+  if (!text.ends_with(end_text(line.hole))) return std::nullopt;
+  return line;
+}
+
+/// The line of either form, and whether it fits.
+struct Checked {
+  std::optional<Line> line;
+  bool fits = false;
+};
+
+Checked check(const std::filesystem::path& file, bool holed) {
+  std::ifstream in = open_to_check(file);
+  Checked result{find_line(in, kCrc, holed), false};
+  if (result.line) {
+    result.fits = crc_text(in, result.line->begin, result.line->hole) == result.line->checksum;
+  } else {
+    result.line = find_line(in, kFnv, holed);
+    if (result.line) {
+      result.fits = fnv_text(in, result.line->begin, result.line->hole) == result.line->checksum;
+    }
+  }
+  if (!in) fail(file, "cannot be read to its end", "check the file system");
+  return result;
+}
+
+void append(const std::filesystem::path& file, const std::filesystem::path& shown_as,
+            std::optional<Hole> hole) {
+  std::ifstream in(file, std::ios::binary);
+  const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
   std::ofstream out(file, std::ios::binary | std::ios::app);
-  out << seal_text(checksum) << std::flush;
+  out << kCrc.start << checksum << end_text(hole) << std::flush;
   if (!in || !out) {
     fail(shown_as, "cannot be written", "free some space or write to another place");
   }
 }
 
-Seal check_seal(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary | std::ios::ate);
-  if (!in) fail(file, "cannot be opened", "check its permissions");
-  const auto size = static_cast<std::uint64_t>(in.tellg());
-  if (size < seal_bytes) return Seal::absent;
-  std::string seal(seal_bytes, '\0');
-  in.seekg(static_cast<std::streamoff>(size - seal_bytes));
-  in.read(seal.data(), static_cast<std::streamsize>(seal_bytes));
-  if (!seal.starts_with(seal_start)) return Seal::absent;
-  in.seekg(0);
-  const std::uint64_t checksum = checksum_of(in, size - seal_bytes);
-  if (!in) fail(file, "cannot be read to its end", "check the file system");
-  return seal == seal_text(checksum) ? Seal::fits : Seal::broken;
+}  // namespace
+
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as) {
+  append(file, shown_as, std::nullopt);
 }
 
 void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as,
                  Hole hole) {
-  std::ifstream in(file, std::ios::binary);
-  const std::uint64_t checksum = checksum_of(in, std::filesystem::file_size(file), hole);
-  std::ofstream out(file, std::ios::binary | std::ios::app);
-  out << seal_text(checksum, hole) << std::flush;
-  if (!in || !out) {
-    fail(shown_as, "cannot be written", "free some space or write to another place");
-  }
+  append(file, shown_as, hole);
+}
+
+Seal check_seal(const std::filesystem::path& file) {
+  const Checked checked = check(file, /*holed=*/false);
+  if (!checked.line) return Seal::absent;
+  return checked.fits ? Seal::fits : Seal::broken;
 }
 
 std::optional<Hole> check_holed_seal(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary | std::ios::ate);
-  if (!in) fail(file, "cannot be opened", "check its permissions");
-  const auto size = static_cast<std::uint64_t>(in.tellg());
-  if (size < holed_bytes) return std::nullopt;
-  const std::uint64_t content = size - holed_bytes;
-  std::string seal(holed_bytes, '\0');
-  in.seekg(static_cast<std::streamoff>(content));
-  in.read(seal.data(), static_cast<std::streamsize>(holed_bytes));
-  const auto number_at = [&](std::size_t at) {
-    std::uint64_t value = 0;
-    std::from_chars(seal.data() + at, seal.data() + at + 16, value, 16);
-    return value;
-  };
-  const std::size_t numbers = seal_start.size() + 16 + hole_start.size();
-  const Hole hole{number_at(numbers), number_at(numbers + 17)};
-  if (hole.begin > hole.end || hole.end > content) return std::nullopt;
-  in.seekg(0);
-  const std::uint64_t checksum = checksum_of(in, content, hole);
-  if (!in) fail(file, "cannot be read to its end", "check the file system");
-  if (seal != seal_text(checksum, hole)) return std::nullopt;
-  return hole;
+  const Checked checked = check(file, /*holed=*/true);
+  return checked.fits ? checked.line->hole : std::nullopt;
 }
 
 }  // namespace d2c::results

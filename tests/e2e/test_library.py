@@ -16,31 +16,20 @@ from harness import (BINARY, Case, DEMO, SOURCE, d2c, demo_manifest, environment
                      numpy, read_safetensors, write_manifest, write_safetensors)
 
 STRACE = shutil.which("strace")
-SEAL = re.compile(rb"\nd2c checksum ([0-9a-f]{16}) without ([0-9a-f]{16}) ([0-9a-f]{16})\n")
-
-
-def fnv(parts):
-    """The checksum of a seal, from docs/library-format.md."""
-    value, prime, mask = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
-    for part in parts:
-        padded = part + bytes(-len(part) % 8)
-        for word in numpy.frombuffer(padded, "<u8").tolist() + [len(part)]:
-            value = ((value ^ word) * prime) & mask
-            value ^= value >> 32
-    return value
+SEAL = re.compile(rb"\nd2c crc32 ([0-9a-f]{8})( without ([0-9a-f]{16}) ([0-9a-f]{16})\n)")
 
 
 def seal_again(path, change):
     """Changes a library with h5py and puts a seal that fits behind it."""
     raw = path.read_bytes()
-    seal = SEAL.search(raw, len(raw) - 77)
-    begin, end = int(seal[2], 16), int(seal[3], 16)
+    seal = SEAL.search(raw, len(raw) - 66)
+    begin, end = int(seal[3], 16), int(seal[4], 16)
     path.write_bytes(raw[:seal.start()])
     with h5py.File(path, "r+") as file:
         change(file)
     raw = path.read_bytes()
-    checksum = fnv([raw[:begin], raw[end:]])
-    path.write_bytes(raw + b"\nd2c checksum %016x without %016x %016x\n" % (checksum, begin, end))
+    checksum = zlib.crc32(raw[:begin] + raw[end:] + seal[2])
+    path.write_bytes(raw + b"\nd2c crc32 %08x" % checksum + seal[2])
 
 
 class LibraryCase(Case):
