@@ -30,11 +30,13 @@ std::size_t position(const std::vector<int>& ascending, int value) {
 
 }  // namespace
 
-CachedOracle::CachedOracle(LossOracle& inner, FoldSplit folds)
+CachedOracle::CachedOracle(LossOracle& inner, FoldSplit folds, RaceRule rule)
     : inner_(&inner),
       n_folds_(inner.n_folds()),
       chosen_(static_cast<std::size_t>(n_folds_), folds.choose.empty() ? 1 : 0),
-      weights_(std::move(folds.weights)) {
+      weights_(std::move(folds.weights)),
+      rule_(rule),
+      completed_(static_cast<std::size_t>(inner.n_tasks())) {
   for (const int fold : folds.choose) {
     if (fold < 0 || fold >= n_folds_)
       throw UsageError({fmt::format("fold {} is chosen, but there are {} folds", fold, n_folds_),
@@ -49,6 +51,17 @@ CachedOracle::CachedOracle(LossOracle& inner, FoldSplit folds)
     if (!std::isfinite(reduce(task, zeros.data(), Folds::chosen)))
       throw UsageError({fmt::format("task {} has no example in the chosen folds", task),
                         "the search could not see the task", "use fewer folds or more examples"});
+  }
+  for (int task = 0; rule_.is_on() && task < n_tasks(); ++task) {
+    std::vector<int> of_task;
+    for (int fold = 0; fold < n_folds_; ++fold) {
+      const auto f = static_cast<std::size_t>(fold);
+      if (chosen_[f] != 0 && weights_[static_cast<std::size_t>(task) * chosen_.size() + f] > 0)
+        of_task.push_back(fold);
+    }
+    std::vector<int>& shuffled = race_folds_.emplace_back();
+    for (const int i : race_order(static_cast<int>(of_task.size()), task, rule_.seed))
+      shuffled.push_back(of_task[static_cast<std::size_t>(i)]);
   }
 }
 
@@ -88,13 +101,19 @@ std::vector<double> CachedOracle::means(std::span<const double> losses, Folds fo
   return result;
 }
 
-std::optional<double> CachedOracle::known(const TaskSet& set, int task) const {
+CachedOracle::Place CachedOracle::find(const TaskSet& set, int task) const {
   const auto found = rows_.find(set);
-  if (found == rows_.end()) return std::nullopt;
+  if (found == rows_.end()) return {nullptr, 0};
   const Row& row = found->second;
   const std::size_t at = position(row.tasks, task);
-  if (at == absent || !row.used[at]) return std::nullopt;
-  return reduce(task, &row.losses[at * chosen_.size()], Folds::chosen);
+  if (at == absent) return {nullptr, 0};
+  return {&row.losses[at * chosen_.size()], row.asked[at]};
+}
+
+std::optional<double> CachedOracle::known(const TaskSet& set, int task) const {
+  const Place place = find(set, task);
+  if (place.asked < n_folds_) return std::nullopt;
+  return reduce(task, place.losses, Folds::chosen);
 }
 
 std::vector<CachedOracle::Entry> CachedOracle::save() const {
@@ -104,31 +123,49 @@ std::vector<CachedOracle::Entry> CachedOracle::save() const {
 }
 
 void CachedOracle::restore(std::span<const Entry> entries) {
-  for (const Entry& entry : entries) {
-    const bool finite = std::all_of(entry.losses.begin(), entry.losses.end(),
-                                    [](double loss) { return std::isfinite(loss); });
+  const auto is_usable = [this](double loss) {
+    return std::isfinite(loss) || (rule_.is_on() && std::isnan(loss));
+  };
+  for (const Entry& entry : entries)
     if (!is_task_set(entry.set, n_tasks()) || !is_task_set(entry.tasks, n_tasks()) ||
-        entry.losses.size() != entry.tasks.size() * chosen_.size() || !finite)
+        entry.losses.size() != entry.tasks.size() * chosen_.size() ||
+        !std::ranges::all_of(entry.losses, is_usable))
       throw InputError(
           {.file = {}, .item = fmt::format("saved losses of tasks {}", fmt::join(entry.set, " "))},
           {fmt::format("do not fit {} tasks with {} folds", n_tasks(), n_folds_),
            "a search cannot be continued from them", "start without the saved losses"});
+  keep(entries);
+}
+
+void CachedOracle::keep(std::span<const Entry> entries) {
+  const std::size_t n = chosen_.size();
+  for (const Entry& entry : entries) {
     Row& row = rows_[entry.set];
     Row merged;
     for (std::size_t i = 0, j = 0; i < row.tasks.size() || j < entry.tasks.size();) {
-      const bool old =
+      const bool is_old =
           j == entry.tasks.size() || (i < row.tasks.size() && row.tasks[i] <= entry.tasks[j]);
-      const double* from =
-          old ? &row.losses[i * chosen_.size()] : &entry.losses[j * chosen_.size()];
-      merged.tasks.push_back(old ? row.tasks[i] : entry.tasks[j]);
-      merged.losses.insert(merged.losses.end(), from, from + chosen_.size());
-      merged.used.push_back(old ? row.used[i] : 0);
-      const int task = merged.tasks.back();
-      if (i < row.tasks.size() && row.tasks[i] == task) ++i;
-      if (j < entry.tasks.size() && entry.tasks[j] == task) ++j;
+      const bool is_new =
+          i == row.tasks.size() || (j < entry.tasks.size() && entry.tasks[j] <= row.tasks[i]);
+      merged.tasks.push_back(is_old ? row.tasks[i] : entry.tasks[j]);
+      merged.asked.push_back(is_old ? row.asked[i] : 0);
+      const double* from = is_old ? &row.losses[i * n] : &entry.losses[j * n];
+      merged.losses.insert(merged.losses.end(), from, from + n);
+      if (is_old && is_new) {
+        double* losses = &*(merged.losses.end() - static_cast<std::ptrdiff_t>(n));
+        for (std::size_t fold = 0; fold < n; ++fold)
+          if (std::isnan(losses[fold])) losses[fold] = entry.losses[j * n + fold];
+      }
+      i += is_old ? 1 : 0;
+      j += is_new ? 1 : 0;
     }
     row = std::move(merged);
   }
+}
+
+bool CachedOracle::knows_all(const double* fold_losses) const {
+  return std::none_of(fold_losses, fold_losses + n_folds_,
+                      [](double loss) { return std::isnan(loss); });
 }
 
 std::vector<double> CachedOracle::read(std::span<const TaskSet> sets,
@@ -162,18 +199,23 @@ void CachedOracle::fetch(std::span<const TaskSet> sets, std::span<const Query> q
     row.push_back(found == rows_.end() ? nullptr : &found->second);
   }
   std::vector<Missing> missing;
-  std::int64_t replayed = 0;
+  std::int64_t answered = 0;
   for (const Query& query : queries) {
     D2C_EXPECTS(query.set >= 0 && query.set < static_cast<int>(sets.size()));
     D2C_EXPECTS(query.task >= 0 && query.task < n_tasks());
     Row* known = row[static_cast<std::size_t>(query.set)];
     const std::size_t at = known ? position(known->tasks, query.task) : absent;
-    if (at == absent) {
-      missing.push_back({representative[static_cast<std::size_t>(query.set)], query.task});
-    } else if (!known->used[at]) {
-      known->used[at] = 1;
-      ++replayed;
+    const int asked = at == absent ? 0 : known->asked[at];
+    if (asked == n_folds_) continue;
+    const bool is_known = at != absent && knows_all(&known->losses[at * chosen_.size()]);
+    if (!is_known) {
+      missing.push_back({representative[static_cast<std::size_t>(query.set)], query.task, asked});
+      continue;
     }
+    known->asked[at] = n_folds_;
+    ++answered;
+    counts_.replayed += asked == 0 ? 1 : 0;
+    ++(asked == 0 ? counts_.evaluations : race_counts_.completed);
   }
   std::sort(missing.begin(), missing.end(), [](const Missing& a, const Missing& b) {
     return std::tie(a.set, a.task) < std::tie(b.set, b.task);
@@ -184,10 +226,21 @@ void CachedOracle::fetch(std::span<const TaskSet> sets, std::span<const Query> q
                             }),
                 missing.end());
   if (!missing.empty()) measure(sets, missing);
-  const auto asked = static_cast<std::int64_t>(missing.size()) + replayed;
-  counts_.evaluations += asked;
-  counts_.replayed += replayed;
-  counts_.cached += static_cast<std::int64_t>(queries.size()) - asked;
+  for (const Missing& entry : missing) {
+    ++answered;
+    ++(entry.asked == 0 ? counts_.evaluations : race_counts_.completed);
+    completed_[static_cast<std::size_t>(entry.task)] += entry.asked == 0 ? 0 : 1;
+  }
+  counts_.cached += static_cast<std::int64_t>(queries.size()) - answered;
+}
+
+void CachedOracle::refuse_unless_finite(double loss, const TaskSet& set, int task) {
+  if (std::isfinite(loss)) return;
+  throw InputError({.file = {},
+                    .item = fmt::format("loss of task {} under the merge of tasks {}", task,
+                                        fmt::join(set, " "))},
+                   {fmt::format("is {}", loss), "clusters cannot be compared by it",
+                    "check the values of these adapters"});
 }
 
 void CachedOracle::measure(std::span<const TaskSet> sets, std::span<const Missing> missing) {
@@ -201,14 +254,8 @@ void CachedOracle::measure(std::span<const TaskSet> sets, std::span<const Missin
   const std::vector<double> values = inner_->losses(asked_sets, asked);
   D2C_EXPECTS(values.size() == asked.size() * chosen_.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) continue;
     const Query& query = asked[i / chosen_.size()];
-    throw InputError(
-        {.file = {},
-         .item = fmt::format("loss of task {} under the merge of tasks {}", query.task,
-                             fmt::join(asked_sets[static_cast<std::size_t>(query.set)], " "))},
-        {fmt::format("is {}", values[i]), "clusters cannot be compared by it",
-         "check the values of these adapters"});
+    refuse_unless_finite(values[i], asked_sets[static_cast<std::size_t>(query.set)], query.task);
   }
   std::vector<Entry> entries;
   for (std::size_t i = 0; i < asked.size(); ++i) {
@@ -218,10 +265,10 @@ void CachedOracle::measure(std::span<const TaskSet> sets, std::span<const Missin
     const double* from = &values[i * chosen_.size()];
     entries.back().losses.insert(entries.back().losses.end(), from, from + chosen_.size());
   }
-  restore(entries);
+  keep(entries);
   for (const Entry& entry : entries) {
     Row& row = rows_[entry.set];
-    for (const int task : entry.tasks) row.used[position(row.tasks, task)] = 1;
+    for (const int task : entry.tasks) row.asked[position(row.tasks, task)] = n_folds_;
   }
 }
 

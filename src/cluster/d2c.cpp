@@ -48,7 +48,9 @@ class Alternation {
     for (int iteration = 1;; ++iteration) {
       if (const auto stop = recorder_.must_stop()) return *stop;
       seen.insert(partition.canonical().assignment());
-      LossMatrix loss = loss_matrix(problem_.oracle, partition);
+      // What decides under constraints are all losses, not the lowest.
+      LossMatrix loss = rules_.unconstrained() ? raced_matrix(problem_.oracle, partition).loss
+                                               : loss_matrix(problem_.oracle, partition);
       Partition next = reassigned(partition, loss);
       const int moved = n_moved(partition, next);
       const Score score = problem_.objective.score(loss.of(partition));
@@ -72,7 +74,8 @@ class Alternation {
     for (int task = 0; task < partition.n_tasks(); ++task) {
       int best = partition[task];
       for (int k = partition.k() - 1; k >= 0; --k)
-        if (loss(task, k) <= loss(task, best)) best = k;  // NaN, an empty cluster, is never chosen
+        if (loss(task, k) <= loss(task, best))
+          best = k;  // NaN, of an empty or dropped cluster, never is
       next.move(task, best);
     }
     if (options_.empty == EmptyClusters::refill) refill(next, loss);

@@ -42,6 +42,23 @@ LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition) {
   return matrix;
 }
 
+RacedMatrix raced_matrix(CachedOracle& oracle, const Partition& partition) {
+  const NonEmpty clusters(partition);
+  std::vector<Entrant> entrants;
+  for (int task = 0; task < partition.n_tasks(); ++task)
+    for (std::size_t set = 0; set < clusters.sets.size(); ++set)
+      entrants.push_back({static_cast<int>(set), task, clusters.cluster[set] == partition[task]});
+  const std::vector<Contested> values = oracle.contest(clusters.sets, entrants);
+  RacedMatrix matrix{LossMatrix(partition.n_tasks(), partition.k()),
+                     LossMatrix(partition.n_tasks(), partition.k())};
+  for (std::size_t i = 0; i < entrants.size(); ++i) {
+    const int cluster = clusters.cluster[static_cast<std::size_t>(entrants[i].set)];
+    matrix.estimate(entrants[i].task, cluster) = values[i].loss;
+    if (values[i].exact) matrix.loss(entrants[i].task, cluster) = values[i].loss;
+  }
+  return matrix;
+}
+
 std::vector<double> member_losses(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   std::vector<Query> queries;

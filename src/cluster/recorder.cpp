@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -106,10 +107,13 @@ SearchResult Recorder::finish() {
   D2C_EXPECTS(best_.n_tasks() > 0);
   const std::vector<int> labels = best_.canonical_labels();
   result_.partition = best_.relabelled(labels);
-  if (matrix_ == ResultMatrix::full)
-    result_.loss = loss_matrix(problem_->oracle, result_.partition);
-  else
-    result_.loss = known_matrix(problem_->oracle, result_.partition);
+  if (matrix_ == ResultMatrix::full) {
+    RacedMatrix raced = raced_matrix(problem_->oracle, result_.partition);
+    result_.loss = std::move(raced.loss);
+    result_.estimate = std::move(raced.estimate);
+  } else {
+    result_.loss = result_.estimate = known_matrix(problem_->oracle, result_.partition);
+  }
   result_.score = best_score_;
   result_.objective = best_score_.value;
   for (Iteration& iteration : result_.history) {

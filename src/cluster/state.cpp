@@ -24,7 +24,8 @@ State::State(const Problem& problem, const Rules& rules, const Partition& partit
       member_loss_(member_losses(problem.oracle, partition)),
       score_(problem.objective.score(member_loss_)),
       loss_(partition.n_tasks(), partition.k()),
-      seen_at_(loss_.values.size(), -1) {
+      seen_at_(loss_.values.size(), -1),
+      exact_(loss_.values.size(), 0) {
   for (int k = 0; k < partition.k(); ++k) version_.push_back(next_version_++);
   for (int task = 0; task < partition.n_tasks(); ++task)
     learn(task, partition[task], member_loss_[at(task)]);
@@ -34,9 +35,11 @@ bool State::fresh(int task, int cluster) const {
   return seen_at_[at(task) * at(partition_.k()) + at(cluster)] == version(cluster);
 }
 
-void State::learn(int task, int cluster, double loss) {
+void State::learn(int task, int cluster, double loss, bool exact) {
+  const std::size_t entry = at(task) * at(partition_.k()) + at(cluster);
   loss_(task, cluster) = loss;
-  seen_at_[at(task) * at(partition_.k()) + at(cluster)] = version(cluster);
+  seen_at_[entry] = version(cluster);
+  exact_[entry] = exact ? 1 : 0;
 }
 
 double State::excess(int task, int cluster) const {
@@ -61,23 +64,32 @@ double State::cluster_excess(int cluster) const {
 void State::refresh(std::span<const std::pair<int, int>> block_and_cluster) {
   std::vector<TaskSet> sets;
   std::vector<int> set_of(at(partition_.k()), -1);
-  std::vector<Query> queries;
+  std::vector<Entrant> entrants;
   std::vector<int> cluster;
+  std::vector<char> races(at(partition_.n_tasks()));
+  const auto enter = [&](int task, int k, bool required) {
+    if (set_of[at(k)] < 0) {
+      set_of[at(k)] = static_cast<int>(sets.size());
+      sets.push_back(members(k));
+    }
+    entrants.push_back({set_of[at(k)], task, required});
+    cluster.push_back(k);
+  };
   for (const auto& [b, k] : block_and_cluster) {
     if (size(k) == 0) continue;
     for (const int task : rules_->block(b)) {
       if (fresh(task, k)) continue;
-      if (set_of[at(k)] < 0) {
-        set_of[at(k)] = static_cast<int>(sets.size());
-        sets.push_back(members(k));
-      }
-      queries.push_back({set_of[at(k)], task});
-      cluster.push_back(k);
+      enter(task, k, false);
+      races[at(task)] = 1;
     }
   }
-  if (queries.empty()) return;
-  const std::vector<double> values = problem_->oracle.losses(sets, queries);
-  for (std::size_t i = 0; i < queries.size(); ++i) learn(queries[i].task, cluster[i], values[i]);
+  if (entrants.empty()) return;
+  // The cluster that a task is in, whose loss is known, is what the others have to beat.
+  for (int task = 0; problem_->oracle.racing().is_on() && task < partition_.n_tasks(); ++task)
+    if (races[at(task)] != 0) enter(task, partition_[task], true);
+  const std::vector<Contested> values = problem_->oracle.contest(sets, entrants);
+  for (std::size_t i = 0; i < entrants.size(); ++i)
+    learn(entrants[i].task, cluster[i], values[i].loss, values[i].exact);
 }
 
 void State::refresh_all() {
@@ -171,7 +183,8 @@ LossMatrix State::known() const {
   LossMatrix result(partition_.n_tasks(), partition_.k());
   for (int task = 0; task < partition_.n_tasks(); ++task)
     for (int k = 0; k < partition_.k(); ++k)
-      if (size(k) > 0 && fresh(task, k)) result(task, k) = loss_(task, k);
+      if (size(k) > 0 && fresh(task, k) && exact_[at(task) * at(partition_.k()) + at(k)] != 0)
+        result(task, k) = loss_(task, k);
   return result;
 }
 

@@ -44,7 +44,8 @@ class State {
   /// Total over the members of a cluster.
   [[nodiscard]] double cluster_excess(int cluster) const;
 
-  /// Measures the loss of blocks in clusters where it is not known or stale, in one call.
+  /// Measures the loss of blocks in clusters where it is not known or stale, in one call. With
+  /// racing, those of clusters that cannot be the best may be estimates: they order candidates.
   void refresh(std::span<const std::pair<int, int>> block_and_cluster);
   /// Measures the whole loss matrix where it is not known or stale.
   void refresh_all();
@@ -63,12 +64,12 @@ class State {
   [[nodiscard]] double cost_change(const Change& change, std::span<const double> losses) const;
   void apply(const Change& change, std::span<const double> losses);
 
-  /// The loss matrix as far as it is known, without stale entries.
+  /// The loss matrix as far as it is known, without stale entries and estimates.
   [[nodiscard]] LossMatrix known() const;
 
  private:
   [[nodiscard]] bool fresh(int task, int cluster) const;
-  void learn(int task, int cluster, double loss);
+  void learn(int task, int cluster, double loss, bool exact = true);
 
   const Problem* problem_;
   const Rules* rules_;
@@ -81,6 +82,7 @@ class State {
   Score score_;
   LossMatrix loss_;           // newest known, may be stale
   std::vector<int> seen_at_;  // [n_tasks, k] version of the cluster when the entry was measured
+  std::vector<char> exact_;   // [n_tasks, k] 0 = an estimate
 };
 
 }  // namespace d2c::cluster

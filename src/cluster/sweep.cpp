@@ -29,8 +29,9 @@ std::vector<Assignment> merged_starts(const Objective& objective, const SearchRe
   for (int task = 0; task < from.partition.n_tasks(); ++task) {
     const int own = from.partition[task];
     for (int other = 0; other < n; ++other)
-      loses(own, other) += objective.weight(task) * (objective.cost(task, from.loss(task, other)) -
-                                                     objective.cost(task, from.loss(task, own)));
+      loses(own, other) +=
+          objective.weight(task) * (objective.cost(task, from.estimate(task, other)) -
+                                    objective.cost(task, from.estimate(task, own)));
   }
   const std::vector<int> size = from.partition.sizes();
   std::vector<Pair> pairs;

@@ -12,6 +12,7 @@ OWNERS = {
     r"zlib\.h": {"core"},
     r"(hdf5|H5\w+)\.h": {"results"},
     r"boost/program_options.*": {"cli"},
+    r"boost/math/.*": {"cluster"},
     r"(dnnl|oneapi/dnnl/.*)\.hpp?": {"ops"},
     r"pcre2\.h": {"tokenizer", "lora"},
     r"unicode/.*": {"tokenizer"},

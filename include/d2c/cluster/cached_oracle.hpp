@@ -16,6 +16,35 @@ struct FoldSplit {
   std::vector<double> weights;  ///< [n_tasks, n_folds] examples per fold; empty = equal
 };
 
+/// A set that competes with others for a task.
+struct Entrant {
+  int set = 0;
+  int task = 0;
+  bool required = false;  ///< its loss has to be exact whatever it is
+};
+
+/// What became of an entrant.
+struct Contested {
+  double loss = 0;     ///< nats per token
+  bool exact = false;  ///< else it was dropped, and `loss` is an estimate
+};
+
+/// What races did so far.
+struct RaceCounts {
+  std::int64_t races = 0;     ///< that looked at something new
+  std::int64_t entrants = 0;  ///< in them that could be dropped
+  std::int64_t dropped = 0;   ///< of these
+  std::int64_t completed =
+      0;                     ///< entries whose loss was asked for wholly after a race dropped them
+  std::int64_t checked = 0;  ///< races whose dropped sets were measured all the same
+  std::int64_t checked_drops = 0;  ///< sets dropped in them
+  std::int64_t wrong_drops = 0;    ///< of these: lower in loss than the winner
+  std::int64_t wrong_races = 0;    ///< checked races that lost the set with the lowest loss
+  double regret =
+      0;  ///< sum over checked races: loss of the winner above the lowest, nats per token
+  double worst_regret = 0;  ///< largest of them
+};
+
 /// A LossOracle that never asks for the same entry twice. The key is the content of the set.
 ///
 /// All entries that a call misses are asked for in one call of the inner oracle, that is in one
@@ -33,12 +62,13 @@ class CachedOracle {
   struct Entry {
     TaskSet set;
     std::vector<int> tasks;      ///< ascending
-    std::vector<double> losses;  ///< [tasks.size(), n_folds] nats per token
+    std::vector<double> losses;  ///< [tasks.size(), n_folds] nats per token; NaN = not looked at
   };
 
   /// @param inner  outlives this object
+  /// @param rule   of races over the chosen folds
   /// @throws UsageError if a fold does not exist, no fold is chosen for some task
-  explicit CachedOracle(LossOracle& inner, FoldSplit folds = {});
+  explicit CachedOracle(LossOracle& inner, FoldSplit folds = {}, RaceRule rule = {});
 
   [[nodiscard]] int n_tasks() const { return inner_->n_tasks(); }
   [[nodiscard]] int n_folds() const { return n_folds_; }
@@ -50,6 +80,13 @@ class CachedOracle {
   /// @throws InputError if the inner oracle returns a value that is not finite
   [[nodiscard]] std::vector<double> losses(std::span<const TaskSet> sets,
                                            std::span<const Query> queries);
+  /// Which of the entrants of each task has the lowest loss: with racing, the others may be dropped
+  /// early; without, this is losses(). The outcome depends on the losses of the entrants alone, not
+  /// on what is known already.
+  /// @param entrants  those of one task race with each other; no two with equal sets
+  /// @return          [entrants.size()]
+  [[nodiscard]] std::vector<Contested> contest(std::span<const TaskSet> sets,
+                                               std::span<const Entrant> entrants);
   /// The same over the folds that were not chosen; NaN where there is none.
   [[nodiscard]] std::vector<double> verify_losses(std::span<const TaskSet> sets,
                                                   std::span<const Query> queries);
@@ -62,10 +99,14 @@ class CachedOracle {
   /// The same over the folds that were not chosen.
   [[nodiscard]] std::vector<double> mean_of_others(std::span<const double> losses) const;
 
-  /// The loss if it was asked for before. Asks nobody and counts nothing.
+  /// The exact loss if it was asked for before. Asks nobody and counts nothing.
   [[nodiscard]] std::optional<double> known(const TaskSet& set, int task) const;
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] const RaceRule& racing() const { return rule_; }
+  [[nodiscard]] const RaceCounts& race_counts() const { return race_counts_; }
+  /// Entries measured wholly after a race had dropped them, by task: their work was begun anew.
+  [[nodiscard]] const std::vector<std::int64_t>& completed() const { return completed_; }
 
   /// Everything known, in ascending order of sets.
   [[nodiscard]] std::vector<Entry> save() const;
@@ -79,12 +120,34 @@ class CachedOracle {
   struct Row {
     std::vector<int> tasks;  // ascending
     std::vector<double> losses;
-    std::vector<char> used;
+    std::vector<int> asked;  // parts of the examples that the caller asked for; n_folds = all
   };
   struct Missing {
     int set;
     int task;
+    int asked;
   };
+
+  struct Heat;
+  [[nodiscard]] Heat heat(std::span<const TaskSet> sets, std::span<const Entrant> entrants,
+                          std::vector<std::size_t> members) const;
+  /// Races on what is known. @return false if that does not suffice
+  bool run(Heat& heat) const;
+  [[nodiscard]] bool looks_at_more(std::span<const TaskSet> sets, const Heat& heat) const;
+  void measure(std::span<const TaskSet> sets, std::span<Heat* const> heats);
+  void remember(std::span<const TaskSet> sets, std::span<const Heat> heats);
+  void count(std::span<const TaskSet> sets, const Heat& heat);
+  void check(const Heat& heat);
+
+  /// Adds entries, or what they know more of.
+  void keep(std::span<const Entry> entries);
+  [[nodiscard]] bool knows_all(const double* fold_losses) const;
+  static void refuse_unless_finite(double loss, const TaskSet& set, int task);
+  struct Place {
+    const double* losses;  // [n_folds]; null = nothing is known
+    int asked;
+  };
+  [[nodiscard]] Place find(const TaskSet& set, int task) const;
 
   void fetch(std::span<const TaskSet> sets, std::span<const Query> queries);
   void measure(std::span<const TaskSet> sets, std::span<const Missing> missing);
@@ -97,8 +160,12 @@ class CachedOracle {
   int n_folds_;
   std::vector<char> chosen_;     // [n_folds]
   std::vector<double> weights_;  // [n_tasks, n_folds]
+  RaceRule rule_;
+  std::vector<std::vector<int>> race_folds_;  // [n_tasks] the chosen ones with examples, shuffled
   std::map<TaskSet, Row> rows_;
   Counts counts_;
+  RaceCounts race_counts_;
+  std::vector<std::int64_t> completed_;  // [n_tasks]
 };
 
 }  // namespace d2c::cluster

@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "d2c/cluster/race.hpp"
+
 namespace d2c::cluster {
 
 /// A set of tasks whose adapters are merged; ascending, without repeats. Its content is its
@@ -14,6 +16,16 @@ using TaskSet = std::vector<int>;
 struct Query {
   int set = 0;
   int task = 0;
+};
+
+/// Sets that compete for a task; see race().
+struct Race {
+  int task = 0;
+  std::vector<int> sets;      ///< [contestants] indices
+  std::vector<int> folds;     ///< [parts] the folds that decide, in the order of looking
+  std::vector<double> known;  ///< [contestants, n_folds] NaN = not known
+  RaceSetup setup;
+  bool measure_all = false;  ///< dropped contestants are measured when all is decided
 };
 
 /// Measures losses. A search sees the world only through this interface: no MPI, files or models.
@@ -33,6 +45,14 @@ class LossOracle {
   /// @return         loss in nats per token, [queries.size() * n_folds()], finite
   [[nodiscard]] virtual std::vector<double> losses(std::span<const TaskSet> sets,
                                                    std::span<const Query> queries) = 0;
+
+  /// Measures what races need that is not known. A contestant is measured on the folds of its race
+  /// as far as it gets, on all folds if it gets to the end. This one measures all folds of all that
+  /// are not known wholly.
+  /// @return  loss in nats per token, [contestants of all races, n_folds]; NaN = neither measured
+  ///          nor known
+  [[nodiscard]] virtual std::vector<double> race(std::span<const TaskSet> sets,
+                                                 std::span<const Race> races);
 };
 
 }  // namespace d2c::cluster
