@@ -23,7 +23,7 @@ CommandLine command_line() {
       "the test split, beside the baselines base, own and one. Losses are measured once for all\n"
       "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
       "--sweep-pick,\n"
-      "--budget-mb, --max-hours and those that refine a result.\n\n"
+      "--budget-mb and --max-hours.\n\n"
       "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.";
   po::options_description compared("Compared", kHelpWidth);
   // clang-format off
@@ -32,6 +32,8 @@ CommandLine command_line() {
        "separated by commas; `d2c run --help` explains them")
       ("methods", po::value<std::string>()->default_value("average"),
        "merge methods, separated by commas; `d2c merge --list-methods` explains them")
+      ("refine", po::value<std::string>()->value_name("SEARCHES"),
+       "of --searches, those whose clusters are also refined, in rows of their own: by --scale auto and --member-weights auto, or by the one of them that is given")
       ("seeds", po::value<int>()->default_value(3), "how many seeds: --seed and those after it");
   po::options_description output("Output", kHelpWidth);
   output.add_options()
@@ -70,12 +72,16 @@ driver::CompareOptions options_of(const po::variables_map& values) {
   refuse_single(values, "sweep-pick", "leave it out");
   refuse_single(values, "budget-mb", "give -K");
   refuse_single(values, "max-hours", "limit every search alike by --max-evaluations");
-  refuse_single(values, "member-weights", "refine one result with `d2c run`");
   driver::CompareOptions options;
   options.job = job_options(values);
-  if (options.job.tune_scale) {
-    throw UsageError({"--scale auto is not an option of a comparison", "",
-                      "give a number, or refine one result with `d2c run`"});
+  if (values.count("refine") != 0) {
+    options.refined = names(values, "refine");
+    if (options.refined.empty()) {
+      throw UsageError({"--refine is empty", "it names the searches to refine", "leave it out"});
+    }
+    if (!options.job.tune_scale && !options.job.tune_weights) {
+      options.job.tune_scale = options.job.tune_weights = true;
+    }
   }
   options.job.output = values["output"].as<std::string>();
   options.job.checkpoint_minutes = values["checkpoint-minutes"].as<double>();

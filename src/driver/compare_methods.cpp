@@ -18,6 +18,7 @@
 #include "job.hpp"
 #include "measure.hpp"
 #include "record.hpp"
+#include "refine_clusters.hpp"
 #include "setup.hpp"
 #include "similarity.hpp"
 
@@ -77,14 +78,17 @@ class MethodComparison {
     add(method_, "one", 1, {baseline("one")});
     for (const int k : job_.ks.empty() ? std::vector<int>{job_.k} : job_.ks) {
       for (const std::string& search : options_.searches) {
+        const bool refines = std::ranges::find(options_.refined, search) != options_.refined.end();
         std::vector<Outcome> outcomes;
+        std::vector<Outcome> refined;
         for (int s = 0; s < options_.n_seeds; ++s) {
           const std::uint64_t seed = job_.seed + static_cast<std::uint64_t>(s);
-          auto outcome = search_once(search, k, seed, checkpointing);
+          auto outcome = search_once(search, k, seed, checkpointing, refines ? &refined : nullptr);
           if (!outcome) return false;
           outcomes.push_back(std::move(*outcome));
         }
         add(method_, search, k, outcomes);
+        if (refines) add(method_, refined_name(search), k, refined);
       }
     }
     if (options_.methods.back() != method_) {
@@ -110,8 +114,9 @@ class MethodComparison {
     return outcome;
   }
 
+  /// @param refined  gets the outcome after refinement, if it is wanted
   std::optional<Outcome> search_once(const std::string& name, int k, std::uint64_t seed,
-                                     Checkpointing& checkpointing) {
+                                     Checkpointing& checkpointing, std::vector<Outcome>* refined) {
     const Stopwatch watch;
     // By itself a search knows nothing: what others measured counts again, but is not measured.
     cluster::CachedOracle cache(oracle_, split_);
@@ -144,6 +149,31 @@ class MethodComparison {
           "{} {} K = {} seed {}: objective {:.4f}, {} evaluations, {} measured", method_, name, k,
           seed, found.objective, outcome.evaluations, outcome.measured));
     }
+    if (refined != nullptr) refined->push_back(refine_once(found, cache, objective, outcome));
+    return outcome;
+  }
+
+  /// @param found_as  the outcome of the search alone
+  Outcome refine_once(const cluster::SearchResult& found, const cluster::CachedOracle& cache,
+                      const cluster::Objective& objective, const Outcome& found_as) {
+    const Stopwatch watch;
+    const auto [place, fresh] = refined_of_.try_emplace(found.partition.assignment());
+    Outcome& refined = place->second;
+    if (fresh) {
+      const auto stages =
+          refine_clusters(oracle_, input_, objective, recipes_of(found.partition, oracle_.plan()),
+                          refine_options(job_, oracle_.plan(), input_));
+      for (const cluster::RefineStage& stage : stages) refined.evaluations += stage.evaluations;
+      const std::vector<cluster::Recipe>& recipes = stages.back().recipes;
+      const std::vector<double> few_shot = losses_of(oracle_, recipes, Split::few_shot);
+      refined.chosen = cache.mean_of_chosen(few_shot);
+      if (folds_.verify > 0) refined.kept = cache.mean_of_others(few_shot);
+      if (!held_out_.empty()) refined.held_out = losses_of(oracle_, recipes, Split::held_out);
+    }
+    Outcome outcome = refined;
+    outcome.evaluations += found_as.evaluations;
+    outcome.measured = found_as.measured + (fresh ? refined.evaluations : 0);
+    outcome.seconds = found_as.seconds + watch.seconds();
     return outcome;
   }
 
@@ -202,6 +232,7 @@ class MethodComparison {
   results::Baselines kept_;
   std::vector<cluster::CachedOracle::Entry> known_;
   std::map<cluster::Assignment, std::vector<double>> held_out_of_;
+  std::map<cluster::Assignment, Outcome> refined_of_;  ///< evaluations: those of the refinement
 };
 
 RunOptions with_method(const RunOptions& job, const std::string& method) {
@@ -257,8 +288,23 @@ void refuse_repeats(const std::string& option, std::vector<std::string> names) {
 
 }  // namespace
 
+std::string refined_name(const std::string& search) { return search + " refined"; }
+
 void validate(const CompareOptions& options) {
   refuse_repeats("--searches", options.searches);
+  if (!options.refined.empty()) refuse_repeats("--refine", options.refined);
+  for (const std::string& search : options.refined) {
+    if (std::ranges::find(options.searches, search) != options.searches.end()) continue;
+    throw UsageError({fmt::format("--refine has {}, which is none of --searches", search),
+                      "only clusters that were searched can be refined", "add it to --searches"});
+  }
+  const bool refines = options.job.tune_scale || options.job.tune_weights;
+  if (refines == options.refined.empty()) {
+    throw UsageError({refines ? "--scale auto and --member-weights auto need --refine"
+                              : "--refine needs --scale auto or --member-weights auto",
+                      "the rows of a comparison are as the searches found them",
+                      "name the searches to refine, such as --refine auto"});
+  }
   refuse_repeats("--methods", options.methods);
   if (options.n_seeds < 1) {
     throw UsageError({"--seeds must be at least 1", "it is the number of seeds to try", ""});
@@ -327,9 +373,10 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
   results::Comparison out;
   out.provenance = provenance(comm, job, context, input);
   out.provenance.config_hash = fmt::format(
-      "{:016x}", hash_name(fmt::format("{} {} {} {}", out.provenance.config_hash,
-                                       fmt::join(options.searches, ","),
-                                       fmt::join(options.methods, ","), options.n_seeds)));
+      "{:016x}",
+      hash_name(fmt::format("{} {} {} {} {}", out.provenance.config_hash,
+                            fmt::join(options.searches, ","), fmt::join(options.methods, ","),
+                            options.n_seeds, fmt::join(options.refined, ","))));
   out.tasks = task_table(input);
   out.objective_kind = cluster::name(job.objective);
   for (int s = 0; s < options.n_seeds; ++s) {

@@ -47,27 +47,6 @@ std::vector<int> clusters_of(const cluster::Partition& partition,
   return clusters;
 }
 
-/// Losses of every task under the recipe that it is a member of. [task, folds of the split]
-std::vector<double> member_losses(const Bench& bench, const std::vector<cluster::Recipe>& recipes,
-                                  Split split) {
-  std::vector<MergeRequest> requests;
-  std::vector<cluster::Query> queries;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    requests.push_back(bench.oracle.request_for(recipes[r]));
-    for (const int task : recipes[r].members) queries.push_back({static_cast<int>(r), task});
-  }
-  const auto folds = split == Split::few_shot ? bench.oracle.folds() : cluster::ExampleFolds{};
-  const std::vector<double> losses = bench.oracle.losses(requests, queries, split, folds);
-  const auto n = static_cast<std::size_t>(folds.n_folds());
-  std::vector<double> by_task(losses.size());
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    for (std::size_t fold = 0; fold < n; ++fold) {
-      by_task[static_cast<std::size_t>(queries[q].task) * n + fold] = losses[q * n + fold];
-    }
-  }
-  return by_task;
-}
-
 }  // namespace
 
 Measured measure_clusters(const Bench& bench, const cluster::SearchResult& search) {
@@ -161,7 +140,7 @@ results::RefineTable describe_refinement(const Bench& bench,
     table.step.emplace_back(cluster::name(stage.step));
     table.changed.push_back(stage.changed);
     table.evaluations.push_back(stage.evaluations);
-    const auto few_shot = member_losses(bench, stage.recipes, Split::few_shot);
+    const auto few_shot = losses_of(bench.oracle, stage.recipes, Split::few_shot);
     const auto loss = bench.cache.mean_of_chosen(few_shot);
     table.objective.push_back(objective_of(options.objective, bench.weights, chosen, loss));
     table.gain.push_back(mean_gain(bench.weights, chosen, loss));
@@ -170,7 +149,7 @@ results::RefineTable describe_refinement(const Bench& bench,
                                                     bench.cache.mean_of_others(few_shot)));
     }
     if (bench.held_out.empty()) continue;
-    const auto held_out = member_losses(bench, stage.recipes, Split::held_out);
+    const auto held_out = losses_of(bench.oracle, stage.recipes, Split::held_out);
     table.heldout_objective.push_back(
         objective_of(options.objective, bench.weights, bench.held_out, held_out));
     table.heldout_gain.push_back(mean_gain(bench.weights, bench.held_out, held_out));

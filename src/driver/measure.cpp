@@ -54,6 +54,26 @@ std::vector<double> losses_of(DistributedOracle& oracle, const cluster::Partitio
   return oracle.losses(sets, queries, split);
 }
 
+std::vector<double> losses_of(DistributedOracle& oracle,
+                              const std::vector<cluster::Recipe>& recipes, Split split) {
+  std::vector<MergeRequest> requests;
+  std::vector<cluster::Query> queries;
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    requests.push_back(oracle.request_for(recipes[r]));
+    for (const int task : recipes[r].members) queries.push_back({static_cast<int>(r), task});
+  }
+  const auto folds = split == Split::few_shot ? oracle.folds() : cluster::ExampleFolds{};
+  const std::vector<double> losses = oracle.losses(requests, queries, split, folds);
+  const auto n = static_cast<std::size_t>(folds.n_folds());
+  std::vector<double> by_task(losses.size());
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    for (std::size_t fold = 0; fold < n; ++fold) {
+      by_task[static_cast<std::size_t>(queries[q].task) * n + fold] = losses[q * n + fold];
+    }
+  }
+  return by_task;
+}
+
 MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split) {
   const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(oracle.n_tasks()), 0),
                                1);

@@ -33,6 +33,10 @@ using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 /// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
 [[nodiscard]] std::vector<double> losses_of(DistributedOracle& oracle,
                                             const cluster::Partition& partition, Split split);
+/// The same under the recipe that it is a member of; every task is a member of one.
+[[nodiscard]] std::vector<double> losses_of(DistributedOracle& oracle,
+                                            const std::vector<cluster::Recipe>& recipes,
+                                            Split split);
 
 /// Baselines of few-shot examples: those that the search looks at, or those kept from it.
 [[nodiscard]] results::Baselines chosen_part(const MeasuredBaselines& measured,

@@ -137,7 +137,7 @@ std::string print_comparison(const Comparison& c) {
   const std::size_t n = c.seed.size();
   for (std::size_t row = 0; row < c.n_rows(); ++row) {
     std::vector<std::string> cells = {
-        c.method[row].empty() ? "-" : shorten(c.method[row], 20), shorten(c.search[row], 20),
+        c.method[row].empty() ? "-" : shorten(c.method[row], 20), shorten(c.search[row], 28),
         c.k[row] == 0 ? "-" : std::to_string(c.k[row]), cell(spread(c.objective, row, n), 4)};
     if (!c.verify_objective.empty()) cells.push_back(cell(spread(c.verify_objective, row, n), 4));
     if (!c.heldout_objective.empty()) {

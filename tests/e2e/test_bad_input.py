@@ -133,7 +133,11 @@ class BadInput(Case):
         fails(2, ["linear", "equal ranks"], "--methods", "average,linear")
         fails(2, ["--seeds"], "--seeds", 0)
         fails(2, ["--search", "--searches"], "--search", "d2c")
-        fails(2, ["--scale auto"], "--scale", "auto")
+        fails(2, ["--scale auto", "--refine"], "--scale", "auto")
+        fails(2, ["--refine", "d2c", "--searches"], "--searches", "auto", "--refine", "d2c")
+        fails(2, ["--refine", "auto twice"], "--refine", "auto,auto")
+        fails(2, ["--refine is empty"], "--refine", "")
+        fails(2, ["--member-weights", "medoid"], "--refine", "auto", "--methods", "medoid")
         fails(2, ["--max-hours", "--max-evaluations"], "--max-hours", 1)
         fails(2, ["--searches", "own", "baseline"], "--searches", "d2c,own")
         rules = self.folder / "rules.json"

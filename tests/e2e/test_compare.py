@@ -76,6 +76,34 @@ class Compare(Case):
             self.assertNotIn("...", completed.stdout)
             self.assertRegex(completed.stdout, r"test gain +evaluations +measured +s\n")
 
+    def test_refined_rows_equal_refined_jobs(self):
+        outputs = []
+        for name, ranks in (("alone", 0), ("ranks3", 3)):
+            outputs.append(self.folder / name)
+            completed = self.succeed(
+                "compare", self.manifest, "-K", 3, "--seeds", 2, "--searches", "auto,kmeans", "--refine",
+                "kmeans,auto", "--verify-examples", 2, "--output", outputs[-1], ranks=ranks)
+        self.assertEqual(self.numbers(outputs[0]), self.numbers(outputs[1]))
+        self.assertIn("kmeans refined", completed.stdout)
+        with h5py.File(outputs[0] / "compare.h5") as file:
+            search = list(file["row/search"].asstr())
+            self.assertEqual(search, ["base", "own", "one", "auto", "auto refined", "kmeans", "kmeans refined"])
+            self.assertTrue((file["objective"][4] <= file["objective"][3]).all())
+            self.assertTrue((file["verify_objective"][6] <= file["verify_objective"][5]).all())
+            self.assertTrue((file["evaluations"][6] > file["evaluations"][5]).all())
+            self.assertTrue((file["measured"][...] <= file["evaluations"][...]).all())
+            for row, s in ((4, 0), (6, 1)):
+                job = self.folder / f"job{row}"
+                self.succeed("run", self.manifest, "-K", 3, "--seed", s, "--search", search[row - 1],
+                             "--scale", "auto", "--member-weights", "auto", "--verify-examples", 2,
+                             "--output", job, "--quiet")
+                with h5py.File(job / "results.h5") as alone:
+                    self.assertEqual(file["objective"][row, s], alone["result/objective"][()])
+                    self.assertEqual(file["verify_objective"][row, s], alone["verify/objective"][()])
+                    self.assertEqual(file["heldout_objective"][row, s], alone["heldout/objective"][()])
+                    self.assertEqual(file["evaluations"][row, s] - file["evaluations"][row - 1, s],
+                                     alone["refine/evaluations"][...].sum())
+
     def test_document_lists_exactly_what_is_written(self):
         output, _ = self.compare("out", "--quiet")
         documented = dict(re.findall(r"^\| `/(\S+)` \| [^|]* \| ([^|]*?) \|",
