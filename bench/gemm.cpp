@@ -1,11 +1,12 @@
 // The packed panel kernel against Eigen and, where it was found, oneDNN, on one thread.
 //
-//   bench_gemm [--benchmark_filter=...] [--benchmark_min_time=1]
+//   OMP_NUM_THREADS=1 bench_gemm [--benchmark_filter=...] [--benchmark_min_time=1]
 //
 // A row is one shape y [T, d_out] = x [T, d_in] W^T. The libraries and the FMA peak take turns
 // within one row, each timed with the thread's processor time. Counters, medians over the turns:
 //   peak     GFLOP/s of fused multiply-adds in registers
-//   own      share of that peak, likewise bf16 (own, weights in BF16), eigen and onednn
+//   own      share of that peak, likewise bf16 (own, weights in BF16), bf16_arithmetic (own, where
+//            the processor has it: twice the peak at best), eigen and onednn
 //   /onednn  median ratio of the speeds of own and oneDNN (above 1: own is faster)
 
 #include <algorithm>
@@ -47,14 +48,14 @@ struct Problem {
 using Run = std::function<void()>;
 
 template <class Value>
-Run own_run(Problem& p) {
+Run own_run(Problem& p, Arithmetic arithmetic = Arithmetic::f32) {
   std::vector<Value, AlignedAllocator<Value>> panels(std::is_same_v<Value, float>
                                                          ? packed_floats(p.w.rows(), p.w.cols())
                                                          : packed_bfloats(p.w.rows(), p.w.cols()));
   pack_rows(rows_of(std::as_const(p.w)), 0, p.w.rows(), panels);
-  return [&p, panels = std::move(panels)] {
-    linear(rows_of(std::as_const(p.x)), PackedMatrix(p.w.rows(), p.w.cols(), panels.data()),
-           rows_of(p.y));
+  return [&p, arithmetic, panels = std::move(panels)] {
+    const PackedMatrix w(p.w.rows(), p.w.cols(), panels.data());
+    linear(rows_of(std::as_const(p.x)), w.with(arithmetic), rows_of(p.y));
   };
 }
 
@@ -116,6 +117,9 @@ void gemm(benchmark::State& state) {
   std::vector<std::pair<std::string, Run>> runs{{"own", own_run<float>(problem)},
                                                 {"bf16", own_run<BFloat16>(problem)},
                                                 {"eigen", eigen_run(problem)}};
+  if (is_supported(Arithmetic::bf16)) {
+    runs.emplace_back("bf16_arithmetic", own_run<BFloat16>(problem, Arithmetic::bf16));
+  }
 #ifdef D2C_BENCH_ONEDNN
   runs.emplace_back("onednn", onednn_run(problem));
 #endif

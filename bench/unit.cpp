@@ -1,19 +1,21 @@
 // Whole units, the loss of a task's examples under an adapter, on this machine.
 //
-//   bench_unit [--threads N] [--seconds S] [--weights f32|bf16|both] [--manifest PATH] [-K N]
-//              [--tasks-per-pass N] [--units N] [NAME ...]
+//   bench_unit [--threads N] [--seconds S] [--weights f32|bf16|both] [--compute f32|bf16|both]
+//              [--manifest PATH] [-K N] [--tasks-per-pass N] [--units N] [NAME ...]
 //
 // NAME: 656K, 135M, 0.6B, 1B (shapes with random weights and fewer layers) and 135M-prompt,
 // 1B-prompt (100-token examples without sharing and without the vocabulary), and fv40. Default:
 // all. fv40 is the reference data beside the project, where it is; with --manifest any job's: one
 // iteration of its tasks with K of its adapters (default 5), the weights as its files have them.
-// --weights both: F32 and BF16 take turns. --tasks-per-pass packs the examples of N tasks together.
-// --units repeats the unit of a shape, for threads that evaluate units side by side.
+// --weights both: F32 and BF16 take turns. --compute both: the same BF16 weights in the arithmetics
+// by turns. --tasks-per-pass packs the examples of N tasks together. --units repeats the unit of a
+// shape, for threads that evaluate units side by side.
 
 #include <filesystem>
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -30,6 +32,7 @@ struct Settings {
   int threads = 1;
   double seconds = 3.0;
   std::string weights = "f32";
+  std::string compute = "f32";
   std::filesystem::path manifest = D2C_BENCH_FV40;
   std::size_t n_adapters = 5;
   std::size_t tasks_per_pass = 1;
@@ -59,6 +62,28 @@ std::string threads_text(const model::Model& model, std::span<const eval::Unit> 
   return eval::to_text(eval::measure_threads(model, units, settings.threads, settings.seconds));
 }
 
+ops::Arithmetic arithmetic(bool is_bf16) {
+  return is_bf16 ? ops::Arithmetic::bf16 : ops::Arithmetic::f32;
+}
+
+/// Two ways by turns. @return the median share of the peak of each
+template <class Measure>
+std::pair<double, double> take_turns(double seconds, Measure measure) {
+  constexpr int turns = 5;
+  std::vector<double> wide;
+  std::vector<double> narrow;
+  for (int turn = 0; turn < turns; ++turn) {
+    wide.push_back(measure(false, seconds / turns).useful_share);
+    narrow.push_back(measure(true, seconds / turns).useful_share);
+  }
+  return {eval::median(wide), eval::median(narrow)};
+}
+
+void print_arithmetics(const std::string& name, std::pair<double, double> shares) {
+  fmt::print("{}: {:.1f} % of the FMA peak in F32 arithmetic, {:.1f} % in BF16: {:.2f} times\n",
+             name, 100.0 * shares.first, 100.0 * shares.second, shares.second / shares.first);
+}
+
 void measure_shape(const Shape& shape, const Settings& settings) {
   const auto config = eval::llama_config(shape.model);
   const auto examples = eval::random_examples(shape.examples, shape.model.vocabulary);
@@ -72,33 +97,45 @@ void measure_shape(const Shape& shape, const Settings& settings) {
   for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) {
     *count *= std::ssize(units);
   }
-  const auto measure = [&](ops::WeightFormat format, double seconds) {
-    return eval::measure_speed(model::Model::random(config, format), units, tokens,
+  const auto measure = [&](ops::WeightFormat format, ops::Arithmetic compute, double seconds) {
+    return eval::measure_speed(model::Model::random(config, format, compute), units, tokens,
                                settings.threads, seconds);
   };
   if (settings.weights == "both") {
-    constexpr int turns = 5;
-    std::vector<double> wide;
-    std::vector<double> narrow;
-    for (int turn = 0; turn < turns; ++turn) {
-      wide.push_back(measure(ops::WeightFormat::f32, settings.seconds / turns).useful_share);
-      narrow.push_back(measure(ops::WeightFormat::bf16, settings.seconds / turns).useful_share);
-    }
+    const auto by_weights = take_turns(settings.seconds, [&](bool narrow, double seconds) {
+      return measure(narrow ? ops::WeightFormat::bf16 : ops::WeightFormat::f32,
+                     ops::Arithmetic::f32, seconds);
+    });
     fmt::print("{}: {:.1f} % of the peak with F32, {:.1f} % with BF16\n", shape.name,
-               100.0 * eval::median(wide), 100.0 * eval::median(narrow));
+               100.0 * by_weights.first, 100.0 * by_weights.second);
     return;
   }
-  const auto format = settings.weights == "bf16" ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
-  fmt::print("{}: {} layers, hidden {}, rank {}, {} weights\n{}{}\n", shape.name,
-             shape.model.layers, shape.model.hidden, shape.rank, settings.weights,
-             eval::to_text(measure(format, settings.seconds)),
-             threads_text(model::Model::random(config, format), units, settings));
+  if (settings.compute == "both") {
+    print_arithmetics(shape.name, take_turns(settings.seconds, [&](bool narrow, double seconds) {
+                        return measure(ops::WeightFormat::bf16, arithmetic(narrow), seconds);
+                      }));
+    return;
+  }
+  const auto compute = arithmetic(settings.compute == "bf16");
+  const bool is_bf16 = settings.weights == "bf16" || compute == ops::Arithmetic::bf16;
+  const auto format = is_bf16 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+  fmt::print("{}: {} layers, hidden {}, rank {}, {} weights, {} arithmetic\n{}{}\n", shape.name,
+             shape.model.layers, shape.model.hidden, shape.rank, is_bf16 ? "bf16" : "f32",
+             settings.compute, eval::to_text(measure(format, compute, settings.seconds)),
+             threads_text(model::Model::random(config, format, compute), units, settings));
 }
 
 void measure_iteration(const Settings& settings) {
   const driver::Manifest manifest = driver::read_manifest(settings.manifest);
   const std::size_t n_adapters = std::min(settings.n_adapters, manifest.tasks.size());
-  const driver::ModelFolder model = driver::load_model_folder(manifest.model);
+  const bool any_bf16 = settings.compute != "f32";
+  const auto load = [&](ops::Arithmetic compute) {
+    return driver::load_model_folder(
+        manifest.model,
+        {.weights = any_bf16 ? model::WeightChoice::bf16 : model::WeightChoice::automatic,
+         .compute = compute});
+  };
+  const driver::ModelFolder model = load(arithmetic(settings.compute == "bf16"));
   const auto modules = model.model.target_modules();
   std::vector<lora::Adapter> adapters;
   for (std::size_t i = 0; i < n_adapters; ++i) {
@@ -130,6 +167,15 @@ void measure_iteration(const Settings& settings) {
       units.push_back({&adapter.modules, tasks[t], n_examples[t]});
     }
   }
+  if (settings.compute == "both") {
+    const driver::ModelFolder narrow = load(ops::Arithmetic::bf16);
+    const auto measure = [&](bool is_narrow, double seconds) {
+      return eval::measure_speed(is_narrow ? narrow.model : model.model, units, tokens,
+                                 settings.threads, seconds);
+    };
+    print_arithmetics(settings.manifest.string(), take_turns(settings.seconds, measure));
+    return;
+  }
   const auto speed =
       eval::measure_speed(model.model, units, tokens, settings.threads, settings.seconds);
   fmt::print("{}: one iteration, {} tasks, {} adapters, {:.1f} GFLOP\n{}{}\n",
@@ -148,6 +194,8 @@ void run(const std::vector<std::string>& args) {
       settings.seconds = std::stod(args[++i]);
     } else if (args[i] == "--weights" && i + 1 < args.size()) {
       settings.weights = args[++i];
+    } else if (args[i] == "--compute" && i + 1 < args.size()) {
+      settings.compute = args[++i];
     } else if (args[i] == "--manifest" && i + 1 < args.size()) {
       settings.manifest = args[++i];
       names.insert("fv40");

@@ -33,7 +33,8 @@ CommandLine command_line() {
       ("rank", po::value<Index>()->default_value(16), "of the adapter")
       ("weights", po::value<std::string>()->default_value("auto"),
        "how the matrices lie in memory: f32, bf16, or auto = as `run` would for the files in --model "
-       "(f32 without any)")
+       "(f32 without any, bf16 with --compute bf16)")
+      ("compute", po::value<std::string>()->default_value("f32"), kComputeHelp)
       ("threads", po::value<int>()->default_value(default_threads()), "threads to measure with")
       ("seconds", po::value<double>()->default_value(5.0),
        "for the unit; a tenth of it for each matrix product")
@@ -54,12 +55,15 @@ model::ModelConfig config_of(const std::string& folder) {
 }
 
 /// What `run` would choose, where there are files to look at.
-ops::WeightFormat format_of(const std::string& folder, model::WeightChoice choice) {
+ops::WeightFormat format_of(const std::string& folder, model::Precision precision) {
   const bool has_files =
       std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors") ||
       std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors.index.json");
-  if (choice == model::WeightChoice::automatic && !has_files) return ops::WeightFormat::f32;
-  return model::weight_format(folder, choice);
+  if (precision.weights == model::WeightChoice::automatic && !has_files) {
+    return precision.compute == ops::Arithmetic::bf16 ? ops::WeightFormat::bf16
+                                                      : ops::WeightFormat::f32;
+  }
+  return model::weight_format(folder, precision);
 }
 
 /// The same model with as many layers as a unit of about a second has time for.
@@ -84,8 +88,13 @@ void print_products(const model::Model& model, int n_threads, double seconds) {
        {std::pair("q, k, v", layer.qkv), std::pair("o", layer.o),
         std::pair("gate, up", layer.gate_up), std::pair("down", layer.down)}) {
     const eval::ProductSpeed speed = eval::measure_product(w, tokens, n_threads, seconds);
-    fmt::print("  {:<9} {:>6} x {:<6} {:>8.1f} GFLOP/s  {:>5.1f} % of the peak\n", name, w.d_in(),
-               w.d_out(), speed.rate * 1e-9, 100.0 * speed.share);
+    fmt::print("  {:<9} {:>6} x {:<6} {:>8.1f} GFLOP/s  {:>5.1f} % of the {}peak", name, w.d_in(),
+               w.d_out(), speed.rate * 1e-9, 100.0 * speed.share,
+               speed.bf16_share > 0.0 ? "FMA " : "");
+    if (speed.bf16_share > 0.0) {
+      fmt::print("  {:>5.1f} % of the BF16 peak", 100.0 * speed.bf16_share);
+    }
+    fmt::print("\n");
   }
 }
 
@@ -127,12 +136,16 @@ int bench_command(const Invocation& invocation) {
   use_threads(threads);
   const model::ModelConfig whole = config_of(values["model"].as<std::string>());
   const eval::ExampleShape shape;
-  const auto format = format_of(values["model"].as<std::string>(), weight_choice(values));
-  const auto model = model::Model::random(shortened(whole, shape, threads), format);
+  const model::Precision numbers = precision(values);
+  const auto format = format_of(values["model"].as<std::string>(), numbers);
+  const auto model =
+      model::Model::random(shortened(whole, shape, threads), format, numbers.compute);
   const model::ModelConfig& config = model.config();
-  fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}, {} weights; {} thread{}\n\n",
+  fmt::print("{}, {} of {} layers, hidden size {}, vocabulary {}, {} weights{}; {} thread{}\n\n",
              config.family, config.n_layers, whole.n_layers, config.hidden_size, config.vocab_size,
-             format == ops::WeightFormat::bf16 ? "BF16" : "F32", threads, threads == 1 ? "" : "s");
+             format == ops::WeightFormat::bf16 ? "BF16" : "F32",
+             numbers.compute == ops::Arithmetic::bf16 ? ", BF16 arithmetic" : "", threads,
+             threads == 1 ? "" : "s");
   print_products(model, threads, 0.1 * seconds);
 
   const auto examples = eval::random_examples(shape, config.vocab_size);

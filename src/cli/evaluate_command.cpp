@@ -32,6 +32,7 @@ CommandLine command_line() {
       ("json", po::value<std::string>(), "write the losses to this file; `-` = standard output")
       ("threads", po::value<int>()->default_value(default_threads()), "")
       ("weights", po::value<std::string>()->default_value("auto"), kWeightsHelp)
+      ("compute", po::value<std::string>()->default_value("f32"), kComputeHelp)
       ("batch-tokens", po::value<Index>()->default_value(2048), "tokens per forward pass at most")
       ("help,h", "show this text");
   // clang-format on
@@ -82,7 +83,7 @@ int evaluate_command(const Invocation& invocation) {
   const driver::Evaluation evaluation =
       driver::evaluate(values["model"].as<std::string>(), values["adapter"].as<std::string>(),
                        values["examples"].as<std::string>(), loss_on,
-                       values["batch-tokens"].as<Index>(), weight_choice(values));
+                       values["batch-tokens"].as<Index>(), precision(values));
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
 

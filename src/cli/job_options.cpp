@@ -125,11 +125,13 @@ std::optional<DType> merged_dtype(const po::variables_map& values) {
       {{"source", std::nullopt}, {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}});
 }
 
-model::WeightChoice weight_choice(const po::variables_map& values) {
-  return choice<model::WeightChoice>(values, "weights",
-                                     {{"auto", model::WeightChoice::automatic},
-                                      {"f32", model::WeightChoice::f32},
-                                      {"bf16", model::WeightChoice::bf16}});
+model::Precision precision(const po::variables_map& values) {
+  return {.weights = choice<model::WeightChoice>(values, "weights",
+                                                 {{"auto", model::WeightChoice::automatic},
+                                                  {"f32", model::WeightChoice::f32},
+                                                  {"bf16", model::WeightChoice::bf16}}),
+          .compute = choice<ops::Arithmetic>(
+              values, "compute", {{"f32", ops::Arithmetic::f32}, {"bf16", ops::Arithmetic::bf16}})};
 }
 
 std::vector<po::options_description> job_option_groups() {
@@ -187,6 +189,7 @@ std::vector<po::options_description> job_option_groups() {
       ("threads", po::value<int>()->default_value(default_threads()),
        "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default")
       ("weights", po::value<std::string>()->default_value("auto"), kWeightsHelp)
+      ("compute", po::value<std::string>()->default_value("f32"), kComputeHelp)
       ("batch-tokens", po::value<Index>()->default_value(defaults.batch_tokens),
        "tokens per forward pass at most; bounds the memory of activations")
       ("ranks-per-node", po::value<int>()->default_value(defaults.ranks_per_node),
@@ -235,7 +238,8 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.merged_dtype = merged_dtype(values);
   read_refinement(values, options);
   options.threads = values["threads"].as<int>();
-  options.weights = weight_choice(values);
+  options.weights = precision(values).weights;
+  options.compute = precision(values).compute;
   options.batch_tokens = values["batch-tokens"].as<Index>();
   options.ranks_per_node = values["ranks-per-node"].as<int>();
   options.adapters_in = choice<driver::AdaptersIn>(values, "adapters-in",

@@ -23,8 +23,13 @@ void add_merge_options(po::options_description& group, const std::string& defaul
 inline constexpr const char* kWeightsHelp =
     "how the base model's matrices lie in memory: f32; bf16, in half of it, which rounds unless "
     "the "
-    "files are BF16; auto = bf16 where nothing is lost. Arithmetic is float32 either way";
-[[nodiscard]] model::WeightChoice weight_choice(const po::variables_map& values);
+    "files are BF16; auto = bf16 where nothing is lost";
+/// --compute, likewise.
+inline constexpr const char* kComputeHelp =
+    "arithmetic of products with the base model's matrices: f32; bf16, up to twice as fast, which "
+    "rounds activations to BF16 and needs BF16 weights and a processor with AVX512_BF16. Sums, "
+    "adapters and losses are float32 either way";
+[[nodiscard]] model::Precision precision(const po::variables_map& values);
 
 /// Threads per rank unless told otherwise: OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1.
 [[nodiscard]] int default_threads();

@@ -14,8 +14,8 @@ namespace d2c::driver {
 Evaluation evaluate(const std::filesystem::path& model_folder,
                     const std::filesystem::path& adapter_folder,
                     const std::filesystem::path& examples_file, eval::LossOn loss_on,
-                    Index batch_tokens, model::WeightChoice weights) {
-  const ModelFolder folder = load_model_folder(model_folder, weights);
+                    Index batch_tokens, model::Precision precision) {
+  const ModelFolder folder = load_model_folder(model_folder, precision);
   const auto modules = folder.model.target_modules();
   eval::Evaluator evaluator(folder.model);
   Evaluation result;

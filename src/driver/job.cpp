@@ -99,8 +99,9 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
   share_constraints(comm, options, job);
 
-  job.model = std::make_unique<ModelFolder>(
-      load_model_folder(comm, job.manifest.model, options.weights, options.ranks_per_node));
+  job.model = std::make_unique<ModelFolder>(load_model_folder(
+      comm, job.manifest.model, {.weights = options.weights, .compute = options.compute},
+      options.ranks_per_node));
   auto source =
       open_adapters(comm, job.manifest, distinct_adapters(job.manifest, job.adapter_of_task));
   const auto owners = comm::balance(source->bytes(), comm.size());

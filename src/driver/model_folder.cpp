@@ -90,19 +90,23 @@ eval::TokenLimits ModelFolder::limits() const {
   return {static_cast<std::int32_t>(model.config().vocab_size), model.config().max_positions};
 }
 
-ModelFolder load_model_folder(const fs::path& folder, model::WeightChoice weights) {
+ModelFolder load_model_folder(const fs::path& folder, model::Precision precision) {
+  model::check_processor(precision.compute);
   check_is_folder(folder);
-  return with_tokenizer(model::Model(folder, model::weight_format(folder, weights)), folder);
+  return with_tokenizer(model::Model(folder, model::weight_format(folder, precision),
+                                     std::make_shared<model::HeapStorage>(), precision.compute),
+                        folder);
 }
 
 ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
-                              model::WeightChoice weights, int ranks_per_node) {
+                              model::Precision precision, int ranks_per_node) {
+  comm::agree(comm, [&] { model::check_processor(precision.compute); });
   auto known = std::make_unique<KnownFiles>(share_texts(comm, folder));
   // One rank looks at the headers of the weights.
   double is_bf16 = 0.0;
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    is_bf16 = model::weight_format(folder, weights) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+    is_bf16 = model::weight_format(folder, precision) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
   });
   comm.maximum({&is_bf16, 1});
   const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
@@ -112,8 +116,10 @@ ModelFolder load_model_folder(comm::Communicator& comm, const fs::path& folder,
   });
   const auto storage = std::make_shared<NodeStorage>(comm.allocate_on_node(bytes, ranks_per_node));
   std::optional<ModelFolder> result;
-  comm::agree(
-      comm, [&] { result.emplace(with_tokenizer(model::Model(folder, format, storage), folder)); });
+  comm::agree(comm, [&] {
+    result.emplace(
+        with_tokenizer(model::Model(folder, format, storage, precision.compute), folder));
+  });
   storage->publish();
   // What examples may still ask for; the tokenizer's own file can be large and has been read.
   KnownFiles::Texts later;

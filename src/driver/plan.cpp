@@ -141,6 +141,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
 
   plan.weights_are_bf16 = job.model->model.format() == ops::WeightFormat::bf16;
+  plan.compute = job.model->model.arithmetic();
   plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(config) +
                                               model::parameters_per_target(config));
   plan.weight_bytes = model::weight_bytes(config, job.model->model.format());

@@ -32,6 +32,7 @@ std::string to_json(const Plan& plan) {
   value["units_per_iteration"] = plan.units_per_iteration;
   value["flop_per_iteration"] = plan.flop_per_iteration;
   value["unit_seconds"] = plan.unit_seconds;
+  value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
   value["imbalance"] = plan.imbalance;
   value["adapter_bytes"] = plan.all_adapter_bytes;
   value["bytes_per_node"] = {{"weights", plan.weight_bytes},
@@ -60,9 +61,10 @@ std::string print_plan(const Plan& plan) {
       plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
   text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
   text += fmt::format(
-      "time per iteration   {:.2g} s of processor time, from one evaluation: {:.2g} s on these "
+      "time per iteration   {:.2g} s of processor time, from one evaluation{}: {:.2g} s on these "
       "ranks\n",
       plan.unit_seconds * static_cast<double>(plan.units_per_iteration),
+      plan.compute == ops::Arithmetic::bf16 ? " in BF16 arithmetic" : "",
       plan.unit_seconds * static_cast<double>(plan.units_per_iteration) * plan.imbalance /
           plan.n_ranks);
   text += fmt::format(

@@ -29,6 +29,10 @@ const char* name_of(model::WeightChoice choice) {
   return "";
 }
 
+const char* name_of(ops::Arithmetic arithmetic) {
+  return arithmetic == ops::Arithmetic::bf16 ? "bf16" : "f32";
+}
+
 json::OrderedJson numeric_options(const RunOptions& options) {
   json::OrderedJson value;
   value["k"] = options.k;
@@ -57,6 +61,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["loss_on"] = options.loss_on == eval::LossOn::response ? "response" : "all";
   value["batch_tokens"] = options.batch_tokens;
   value["weights"] = name_of(options.weights);
+  value["compute"] = name_of(options.compute);
   return value;
 }
 
@@ -190,6 +195,9 @@ RunOptions options_from_json(const std::string& text, const std::filesystem::pat
     for (const auto choice :
          {model::WeightChoice::automatic, model::WeightChoice::f32, model::WeightChoice::bf16}) {
       if (value.at("weights") == name_of(choice)) options.weights = choice;
+    }
+    if (value.value("compute", "f32") == name_of(ops::Arithmetic::bf16)) {
+      options.compute = ops::Arithmetic::bf16;
     }
     options.merged_output = value.at("merged") == "hdf5"   ? MergedOutput::hdf5
                             : value.at("merged") == "both" ? MergedOutput::both

@@ -91,12 +91,14 @@ struct Repetitions {
   double seconds = 0.0;
   double best_seconds = 0.0;
   double peak = 0.0;
+  double bf16_peak = 0.0;      ///< where the work uses BF16 arithmetic, else 0
   double per_peak_flop = 0.0;  ///< repetitions in the time of one operation of the peak
 };
 
 /// @param after_warm_up  called between the first, untimed execution and the others
 template <class Work, class AfterWarmUp>
-Repetitions repeat(Work work, AfterWarmUp after_warm_up, int n_threads, double seconds) {
+Repetitions repeat(Work work, AfterWarmUp after_warm_up, ops::Arithmetic arithmetic, int n_threads,
+                   double seconds) {
   ops::set_threads(n_threads);
   const Stopwatch watch;
   const auto now = [&] { return n_threads == 1 ? thread_cpu_seconds() : watch.seconds(); };
@@ -104,16 +106,22 @@ Repetitions repeat(Work work, AfterWarmUp after_warm_up, int n_threads, double s
   after_warm_up();
   std::vector<double> times;
   std::vector<double> peaks;
+  std::vector<double> bf16_peaks;
   std::vector<double> rates;
   for (const double end = now() + seconds; times.empty() || now() < end;) {
     peaks.push_back(ops::fma_peak() * n_threads);
+    if (arithmetic == ops::Arithmetic::bf16) bf16_peaks.push_back(ops::bf16_peak() * n_threads);
     const double start = now();
     work();
     times.push_back(now() - start);
     rates.push_back(1.0 / (times.back() * peaks.back()));
   }
-  return {times.size(), median(times), *std::ranges::min_element(times), median(peaks),
-          median(rates)};
+  return {.count = times.size(),
+          .seconds = median(times),
+          .best_seconds = *std::ranges::min_element(times),
+          .peak = median(peaks),
+          .bf16_peak = bf16_peaks.empty() ? 0.0 : median(bf16_peaks),
+          .per_peak_flop = median(rates)};
 }
 
 }  // namespace
@@ -177,7 +185,8 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
   EvaluatorTeam team(model);
   Speed speed{.tokens = tokens, .work = total_work(model.config(), units)};
   const Repetitions repetitions =
-      repeat([&] { evaluate_all(team, units); }, [&] { team.record_phases(); }, n_threads, seconds);
+      repeat([&] { evaluate_all(team, units); }, [&] { team.record_phases(); }, model.arithmetic(),
+             n_threads, seconds);
   speed.phases = team.phases();
   for (double& phase : speed.phases) phase /= static_cast<double>(repetitions.count);
   speed.stated_bytes = stated_bytes(model.config(), units, n_threads);
@@ -186,6 +195,7 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
   speed.seconds = repetitions.seconds;
   speed.best_seconds = repetitions.best_seconds;
   speed.peak = repetitions.peak;
+  speed.bf16_peak = repetitions.bf16_peak;
   speed.useful_share = speed.work.useful * repetitions.per_peak_flop;
   speed.done_share = speed.work.done * repetitions.per_peak_flop;
   return speed;
@@ -246,11 +256,13 @@ ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens, int n_t
   CounterRng rng(1, hash_name("product"));
   const Matrix x = random_matrix(rng, n_tokens, w.d_in());
   Matrix y(n_tokens, w.d_out());
-  const Repetitions repetitions =
-      repeat([&] { ops::linear(ops::rows_of(x), w, ops::rows_of(y)); }, [] {}, n_threads, seconds);
+  const Repetitions repetitions = repeat([&] { ops::linear(ops::rows_of(x), w, ops::rows_of(y)); },
+                                         [] {}, w.arithmetic(), n_threads, seconds);
   const double flops = 2.0 * static_cast<double>(n_tokens) * static_cast<double>(w.d_in()) *
                        static_cast<double>(w.d_out());
-  return {flops / repetitions.seconds, flops * repetitions.per_peak_flop};
+  const double rate = flops / repetitions.seconds;
+  return {rate, flops * repetitions.per_peak_flop,
+          repetitions.bf16_peak > 0.0 ? rate / repetitions.bf16_peak : 0.0};
 }
 
 std::string to_text(const Speed& speed) {
@@ -267,6 +279,11 @@ std::string to_text(const Speed& speed) {
       static_cast<double>(speed.tokens.computed) / speed.seconds,
       speed.useful_share * speed.peak * 1e-9, 100.0 * speed.useful_share, speed.peak * 1e-9,
       100.0 * speed.done_share);
+  if (speed.bf16_peak > 0.0) {
+    text += fmt::format("  {:.1f} % of the BF16 peak of {:.1f} GFLOP/s\n",
+                        100.0 * speed.useful_share * speed.peak / speed.bf16_peak,
+                        speed.bf16_peak * 1e-9);
+  }
   for (std::size_t p = 0; p < speed.phases.size(); ++p) {
     text += fmt::format("  {:<14} {:>9.3f} ms  {:>5.1f} %\n", model::phase_names[p],
                         1e3 * speed.phases[p], 100.0 * speed.phases[p] / total);

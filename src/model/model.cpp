@@ -5,18 +5,25 @@
 namespace d2c::model {
 
 Model::Model(const std::filesystem::path& folder, ops::WeightFormat format,
-             std::shared_ptr<WeightStorage> storage)
+             std::shared_ptr<WeightStorage> storage, ops::Arithmetic compute)
     : config_(read_config(folder / "config.json")),
       storage_(std::move(storage)),
-      weights_(load_weights(folder, config_, format, *storage_)) {}
+      weights_(load_weights(folder, config_, format, *storage_)) {
+  check_processor(compute);
+  compute_in(compute, weights_);
+}
 
-Model::Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights)
-    : config_(std::move(config)), storage_(std::move(storage)), weights_(std::move(weights)) {}
+Model::Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights,
+             ops::Arithmetic compute)
+    : config_(std::move(config)), storage_(std::move(storage)), weights_(std::move(weights)) {
+  check_processor(compute);
+  compute_in(compute, weights_);
+}
 
-Model Model::random(ModelConfig config, ops::WeightFormat format) {
+Model Model::random(ModelConfig config, ops::WeightFormat format, ops::Arithmetic compute) {
   auto storage = std::make_shared<HeapStorage>();
   Weights weights = random_weights(config, format, *storage);
-  return {std::move(config), std::move(storage), std::move(weights)};
+  return {std::move(config), std::move(storage), std::move(weights), compute};
 }
 
 std::vector<lora::TargetModule> Model::target_modules() const {

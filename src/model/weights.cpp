@@ -176,14 +176,44 @@ std::span<std::byte> HeapStorage::allocate(std::size_t bytes) {
   return memory_;
 }
 
-ops::WeightFormat weight_format(const std::filesystem::path& folder, WeightChoice choice) {
-  if (choice == WeightChoice::f32) return ops::WeightFormat::f32;
-  if (choice == WeightChoice::bf16) return ops::WeightFormat::bf16;
+ops::WeightFormat weight_format(const std::filesystem::path& folder, Precision precision) {
+  const bool wants_bf16 = precision.compute == ops::Arithmetic::bf16;
+  if (precision.weights == WeightChoice::f32) {
+    if (!wants_bf16) return ops::WeightFormat::f32;
+    throw UsageError({"--compute bf16 does not go with --weights f32",
+                      "its products read weights in BF16", "leave one of them out"});
+  }
+  if (precision.weights == WeightChoice::bf16) return ops::WeightFormat::bf16;
   const safetensors::ShardedReader reader(folder);
   const bool exact = std::ranges::all_of(reader.tensors(), [](const auto& tensor) {
     return tensor.second.shape.size() != 2 || tensor.second.dtype == DType::bf16;
   });
+  if (wants_bf16 && !exact) {
+    throw UsageError(
+        {fmt::format("--compute bf16: the weights in {} are not BF16", folder.string()),
+         "its products read weights in BF16, and rounding changes the model",
+         "add --weights bf16 to round them, or use --compute f32"});
+  }
   return exact ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+}
+
+void check_processor(ops::Arithmetic compute) {
+  if (ops::is_supported(compute)) return;
+  throw UsageError({"--compute bf16: this processor has no AVX512_BF16",
+                    "products of BF16 pairs are its instruction",
+                    "use --compute f32, or a processor that has it on every node (AMD Zen 4, Intel "
+                    "Cooper Lake, Sapphire Rapids or later)"});
+}
+
+void compute_in(ops::Arithmetic arithmetic, Weights& weights) {
+  const auto set = [arithmetic](ops::PackedMatrix& w) { w = w.with(arithmetic); };
+  set(weights.head);
+  for (LayerWeights& layer : weights.layers) {
+    set(layer.qkv);
+    set(layer.o);
+    set(layer.gate_up);
+    set(layer.down);
+  }
 }
 
 std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format) {

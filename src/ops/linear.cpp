@@ -69,8 +69,9 @@ Division divide(Index rows, const PackedMatrix& w) {
   return threads > 1 ? for_threads(d, threads) : d;
 }
 
-template <class Value>
-void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
+/// @param multiply_part  computes a PanelProduct<Value>
+template <class Value, class MultiplyPart>
+void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add, MultiplyPart multiply_part) {
   const Index depth = chain_length(w.d_in());
   const Division d = divide(x.n, w);
   parallel_for(d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
@@ -92,7 +93,7 @@ void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
       product.a = x.row(row) + k;
       product.b = w.panels<Value>() + panel * w.panel_stride() + k * panel_width;
       product.store = add || k > 0 ? Store::add : Store::overwrite;
-      multiply_panels(product);
+      multiply_part(product);
     }
   });
 }
@@ -100,10 +101,12 @@ void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
 void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
   if (x.n == 0) return;
-  if (w.format() == WeightFormat::bf16) {
-    multiply_by<BFloat16>(x, w, y, add);
+  if (w.arithmetic() == Arithmetic::bf16) {
+    multiply_by<BFloat16>(x, w, y, add, multiply_panels_in_bf16);
+  } else if (w.format() == WeightFormat::bf16) {
+    multiply_by<BFloat16>(x, w, y, add, multiply_panels<BFloat16>);
   } else {
-    multiply_by<float>(x, w, y, add);
+    multiply_by<float>(x, w, y, add, multiply_panels<float>);
   }
 }
 
@@ -113,7 +116,7 @@ void linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, fals
 void add_linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, true); }
 
 std::size_t linear_scratch_bytes() {
-  return static_cast<std::size_t>(block_rows * block_stride) * sizeof(float);
+  return static_cast<std::size_t>(block_rows * block_stride<float>) * sizeof(float);
 }
 
 /// Packs scaling B. @param scaled  scratch [panel_width, r]

@@ -49,12 +49,15 @@ void pack(ConstRows rows, Index first, Index d_out, std::span<Value> panels) {
         to[Order::place(k, lane + l)] = Order::stored(from[l * rows.stride]);
       }
     }
+    for (Index k = d_in; k * panel_width < stride; ++k) {
+      for (Index l = 0; l < count; ++l) to[Order::place(k, lane + l)] = Value{};
+    }
     i += count;
   }
   if (first + rows.n < d_out) return;
   Value* last = panels.data() + (n_panels(d_out) - 1) * stride;
   for (Index lane = d_out % panel_width; lane != 0 && lane < panel_width; ++lane) {
-    for (Index k = 0; k < d_in; ++k) last[Order::place(k, lane)] = Value{};
+    for (Index k = 0; k * panel_width < stride; ++k) last[Order::place(k, lane)] = Value{};
   }
 }
 
@@ -67,6 +70,10 @@ void copy_from(const Value* panel, Index lane, std::span<float> target) {
 }
 
 }  // namespace
+
+bool is_supported(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::f32 || vector_kernels().bf16.multiply_block != nullptr;
+}
 
 std::size_t packed_floats(Index d_out, Index d_in) {
   return static_cast<std::size_t>(n_panels(d_out) * PanelOrder<float>::size(d_in));
@@ -113,10 +120,20 @@ void PackedMatrix::copy_rows(std::span<const std::int32_t> ids, Rows target) con
   });
 }
 
+PackedMatrix PackedMatrix::with(Arithmetic arithmetic) const {
+  D2C_EXPECTS(arithmetic == Arithmetic::f32 || format_ == WeightFormat::bf16);
+  PackedMatrix same = *this;
+  same.arithmetic_ = arithmetic;
+  return same;
+}
+
 PackedMatrix PackedMatrix::rows(Index first, Index count) const {
   D2C_EXPECTS(first % panel_width == 0 && first >= 0 && first + count <= d_out_);
   const std::size_t bytes = packed_bytes(format_, first, d_in_);
-  return {count, d_in_, format_, static_cast<const std::byte*>(panels_) + bytes};
+  PackedMatrix part = *this;
+  part.d_out_ = count;
+  part.panels_ = static_cast<const std::byte*>(panels_) + bytes;
+  return part;
 }
 
 }  // namespace d2c::ops

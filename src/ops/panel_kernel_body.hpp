@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <cstring>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #include "panel_kernel.hpp"
 
@@ -49,7 +52,7 @@ struct Tile {
   /// sum += a[:, k] right, one step of all chains.
   static void step_chains(Sums& sum, const float* a, const Vector (&right)[vectors]) {
     for (int i = 0; i < rows; ++i) {
-      const float left = a[i * block_stride];
+      const float left = a[i * block_stride<float>];
       for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
     }
   }
@@ -89,10 +92,63 @@ struct Tile {
     }
   }
 
+#ifdef __AVX512BF16__
+  static Pairs all(std::uint32_t pair) { return Pairs{} + pair; }
+
+  /// sum += left right, a pair of products in each lane.
+  static Vector add_pairs(Vector sum, Pairs left, Pairs right) {
+    __m512 c;
+    __m512bh a;
+    __m512bh b;
+    std::memcpy(&c, &sum, sizeof c);
+    std::memcpy(&a, &left, sizeof a);
+    std::memcpy(&b, &right, sizeof b);
+    c = _mm512_dpbf16_ps(c, a, b);
+    std::memcpy(&sum, &c, sizeof c);
+    return sum;
+  }
+
+  template <bool fetch_ahead>
+  static void run_chains(Sums& sum, const PanelProduct<BFloat16, BFloat16>& p, const BFloat16* a,
+                         const BFloat16* b, [[maybe_unused]] const BFloat16* ahead) {
+    for (Index k = 0; k < p.k; k += 2) {
+      if constexpr (fetch_ahead) __builtin_prefetch(ahead + k * panel_width);
+      Pairs right[vectors];
+      for (int v = 0; v < vectors; ++v) {
+        right[v] = load_pairs(b + v * p.panel_stride + k * panel_width);
+      }
+      for (int i = 0; i < rows; ++i) {
+        std::uint32_t pair;
+        std::memcpy(&pair, a + i * block_stride<BFloat16> + k, sizeof pair);
+        const Pairs left = all(pair);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = add_pairs(sum[i][v], left, right[v]);
+      }
+    }
+  }
+
+  /// As fma_chains. Each pair adds two products that cancel, so that sums stay what they were; the
+  /// chains start differently, or the compiler could take them for one.
+  static FmaChains bf16_chains(Index steps, float start) {
+    constexpr int chains = rows * vectors;
+    Vector sum[chains];
+    for (int c = 0; c < chains; ++c) sum[c] = Vector{} + start * static_cast<float>(c + 1);
+    const Pairs left = all(0x3F803F80U);   // 1, 1
+    const Pairs right = all(0xBB803B80U);  // 2^-8, -2^-8
+    for (Index i = 0; i < steps; ++i) {
+      for (Vector& chain : sum) chain = add_pairs(chain, left, right);
+    }
+    for (int c = 1; c < chains; ++c) sum[0] += sum[c];
+    float lanes[width];
+    store(lanes, sum[0]);
+    return {lanes[0] / (0.5F * chains * (chains + 1)),
+            4.0 * static_cast<double>(steps) * chains * width};
+  }
+#endif
+
   /// C tile [rows, columns]; c and b point to its first element and first panel.
   /// @param ahead  a panel that is needed soon and fetched along the way, or null
-  template <bool fetch_ahead, class Value>
-  static void multiply(const PanelProduct<Value>& p, const float* a, const Value* b, float* c,
+  template <bool fetch_ahead, class Value, class Left>
+  static void multiply(const PanelProduct<Value, Left>& p, const Left* a, const Value* b, float* c,
                        Index ldc, const Value* ahead = nullptr) {
     Sums sum;
     for (int i = 0; i < rows; ++i) {
@@ -115,8 +171,8 @@ struct Tile {
   }
 
   /// The tile at (row, column) of C, of which only `n` columns exist.
-  template <class Value>
-  static void multiply_narrow(const PanelProduct<Value>& p, const float* a, const Value* b,
+  template <class Value, class Left>
+  static void multiply_narrow(const PanelProduct<Value, Left>& p, const Left* a, const Value* b,
                               float* c, Index n) {
     float whole[rows][columns] = {};
     const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
@@ -126,14 +182,14 @@ struct Tile {
   }
 
   /// All tiles of one column of tiles: full tiles, then the remaining rows.
-  template <class Value>
-  static void multiply_column(const PanelProduct<Value>& p, Index first_row, Index column) {
+  template <class Value, class Left>
+  static void multiply_column(const PanelProduct<Value, Left>& p, Index first_row, Index column) {
     const Value* b = p.b + column / panel_width * p.panel_stride;
     const Index n = p.n - column;
     constexpr Index panels = columns / panel_width;
     Index row = first_row;
     for (; row + rows <= p.m; row += rows) {
-      const float* a = p.a + row * block_stride;
+      const Left* a = p.a + row * block_stride<Left>;
       float* c = p.c + row * p.ldc + column;
       // The first tiles fetch the panels of the next column.
       const Index ahead = row / rows + panels;
@@ -167,8 +223,8 @@ struct Tile {
   }
 };
 
-template <int width, int vectors, int rows, class Value>
-void multiply_all(const PanelProduct<Value>& p) {
+template <int width, int vectors, int rows, class Value, class Left = float>
+void multiply_all(const PanelProduct<Value, Left>& p) {
   constexpr int columns = width * vectors;
   constexpr int panel_vectors = panel_width / width;
   Index column = 0;

@@ -16,6 +16,8 @@ SOURCE = pathlib.Path(os.environ["D2C_SOURCE"])
 SHARED = pathlib.Path(os.environ["D2C_SHARED"])
 DEMO = SOURCE / "data" / "demo"
 
+HAS_BF16 = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+
 try:
     import h5py
     import numpy
@@ -70,6 +72,10 @@ class Case(unittest.TestCase):
     def need(self, path):
         if not path.exists():
             self.skipTest(f"reference data is absent: {path}")
+
+    def need_bf16(self):
+        if not HAS_BF16:
+            self.skipTest("this processor has no AVX512_BF16")
 
     def need_h5py(self):
         if h5py is None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import (BINARY, Case, DEMO, demo_manifest, environment, h5py, numpy,
+from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, numpy,
                      read_safetensors, write_manifest)
 
 
@@ -67,6 +67,20 @@ class Run(Case):
         self.assert_same_bits(alone, self.run_demo("both", "--threads", 2, ranks=3))
         self.assert_same_bits(alone, self.run_demo("nodes", "--threads", 2, "--ranks-per-node", 1,
                                                    "--balance", "static", ranks=3))
+
+    def test_results_in_bf16_arithmetic_do_not_depend_on_the_number_of_ranks(self):
+        self.need_bf16()
+        alone = self.run_demo("alone", "--compute", "bf16")
+        self.assert_same_bits(alone, self.run_demo("three", "--compute", "bf16", "--threads", 2,
+                                                   ranks=3))
+        wide = self.run_demo("wide")
+        with h5py.File(alone / "results.h5") as narrow, h5py.File(wide / "results.h5") as other:
+            self.assertEqual(json.loads(narrow.attrs["config"])["compute"], "bf16")
+            self.assertEqual(json.loads(other.attrs["config"])["compute"], "f32")
+            self.assertNotEqual(narrow.attrs["config_hash"], other.attrs["config_hash"])
+            difference = abs(narrow["baseline/own"][...] - other["baseline/own"][...])
+            self.assertGreater(difference.max(), 0.0)
+            self.assertLess(difference.max(), 0.01)
 
     def test_more_ranks_than_tasks(self):
         manifest = write_manifest(self.folder / "small.json", demo_manifest(2))
@@ -376,6 +390,9 @@ class Run(Case):
 
         self.fail_with(3, ["config_hash", "other inputs or options"], "run", DEMO / "manifest.json",
                        "-K", 4, "--search", "d2c", "--output", output)
+        if HAS_BF16:
+            self.fail_with(3, ["config_hash", "other inputs or options"],
+                           *command[command.index(BINARY) + 1:], "--compute", "bf16")
         completed = self.succeed(*command[command.index(BINARY) + 1:], ranks=3)
         self.assertIn("going on from", completed.stderr)
         self.assert_same_bits(whole, output)

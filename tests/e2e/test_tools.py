@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest,
+from harness import (BINARY, Case, DEMO, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest,
                      read_safetensors, write_manifest, write_safetensors)
 
 
@@ -59,6 +59,35 @@ class Evaluate(Case):
         for d in done:
             self.assertNotIn("rounded", d.stderr)
         self.fail_with(2, ["--weights", "int8", "auto", "bf16"], *arguments, "--weights", "int8")
+
+    def test_bf16_arithmetic_is_near_float32_or_refused_by_the_processor(self):
+        self.need(DEMO / "manifest.json")
+        task = demo_manifest(1)["tasks"][0]
+        arguments = ("evaluate", "--model", DEMO / "model", "--adapter", task["adapter"],
+                     "--examples", task["examples"], "--per-token", "--json", "-")
+        self.fail_with(2, ["--compute", "int8", "f32", "bf16"], *arguments, "--compute", "int8")
+        self.fail_with(2, ["--compute bf16"], *arguments, "--compute", "bf16", "--weights", "f32")
+        if not HAS_BF16:
+            for ranks in (0, 2):
+                self.fail_with(2, ["AVX512_BF16", "--compute f32"], "plan", DEMO / "manifest.json",
+                               "-K", 5, "--compute", "bf16", ranks=ranks)
+            self.fail_with(2, ["AVX512_BF16", "--compute f32"], *arguments, "--compute", "bf16")
+            return
+        wide, narrow = [json.loads(self.succeed(*arguments, "--compute", c).stdout)
+                        for c in ("f32", "bf16")]
+        difference = self.largest_difference(wide, [e["nll"] for e in narrow["examples"]])
+        self.assertGreater(difference, 1e-6)
+        self.assertLess(difference, 0.1)
+
+    def test_bf16_arithmetic_rounds_weights_only_when_told_to(self):
+        self.need_bf16()
+        folder = SHARED / "golden" / "llama-mha"
+        self.need(folder / "golden.json")
+        examples = self.golden_examples(json.loads((folder / "golden.json").read_text()))
+        arguments = ("evaluate", "--model", folder / "model", "--examples", examples, "--json", "-",
+                     "--compute", "bf16")
+        self.fail_with(2, ["are not BF16", "--weights bf16", "--compute f32"], *arguments)
+        self.assertIn("rounded to BF16", self.succeed(*arguments, "--weights", "bf16").stderr)
 
     def test_rounding_an_f32_model_to_bf16_is_announced(self):
         folder = SHARED / "golden" / "llama-mha"
@@ -465,6 +494,13 @@ class Bench(Case):
     def test_measures_products_and_a_unit_of_a_model(self):
         shown = self.succeed("bench", "--model", DEMO / "model", "--seconds", 0.1).stdout
         for words in ("gate, up", "% of the peak", "distinct tokens/s", "cross-entropy"):
+            self.assertIn(words, shown)
+
+    def test_measures_bf16_arithmetic_beside_both_peaks(self):
+        self.need_bf16()
+        shown = self.succeed("bench", "--model", DEMO / "model", "--seconds", 0.1, "--compute",
+                             "bf16").stdout
+        for words in ("BF16 arithmetic", "% of the FMA peak", "% of the BF16 peak of"):
             self.assertIn(words, shown)
 
     def test_warns_of_more_threads_than_processors(self):

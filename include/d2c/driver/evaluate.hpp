@@ -20,12 +20,11 @@ struct Evaluation {
 };
 
 /// @param adapter  PEFT folder; empty = the base model alone
-/// @throws InputError for bad input
+/// @throws InputError for bad input, UsageError for a precision that is not one for it
 [[nodiscard]] Evaluation evaluate(const std::filesystem::path& model,
                                   const std::filesystem::path& adapter,
                                   const std::filesystem::path& examples, eval::LossOn loss_on,
-                                  Index batch_tokens,
-                                  model::WeightChoice weights = model::WeightChoice::automatic);
+                                  Index batch_tokens, model::Precision precision = {});
 
 /// `{"examples": [{"mean": x, "nll": [...]}], "mean": y}`; nll only with per_token.
 [[nodiscard]] std::string to_json(const Evaluation& evaluation, bool per_token);

@@ -32,17 +32,17 @@ struct ModelFolder {
 };
 
 /// @throws InputError naming the file and what is wrong with it
-[[nodiscard]] ModelFolder load_model_folder(
-    const std::filesystem::path& folder,
-    model::WeightChoice weights = model::WeightChoice::automatic);
+/// @throws UsageError if the precision is not one for these files or this processor
+[[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder,
+                                            model::Precision precision = {});
 
 /// The same for all ranks of a job: the weights of a node lie in memory that its ranks share,
 /// filled by one of them. Collective.
 /// @param ranks_per_node  see Communicator::allocate_on_node
-/// @throws InputError, the same on every rank
+/// @throws InputError or UsageError, the same on every rank
 [[nodiscard]] ModelFolder load_model_folder(comm::Communicator& comm,
                                             const std::filesystem::path& folder,
-                                            model::WeightChoice weights, int ranks_per_node);
+                                            model::Precision precision, int ranks_per_node);
 
 /// One line if loading rounded the weights, else empty.
 [[nodiscard]] std::string rounding_warning(const model::Model& model);

@@ -27,6 +27,7 @@ struct Plan {
   double flop_per_iteration = 0.0;
   double unit_seconds = 0.0;      ///< processor time of a mean unit, from one that rank 0 measured
   bool weights_are_bf16 = false;  ///< else F32
+  ops::Arithmetic compute = ops::Arithmetic::f32;
   // Once per node.
   std::uint64_t weight_bytes = 0;   ///< base weights
   std::uint64_t merged_bytes = 0;   ///< merged adapters held at a time

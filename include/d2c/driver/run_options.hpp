@@ -61,6 +61,7 @@ struct RunOptions {
   eval::LossOn loss_on = eval::LossOn::response;
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass
   model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
+  ops::Arithmetic compute = ops::Arithmetic::f32;                ///< of products with them
 
   double checkpoint_minutes = 10.0;  ///< between checkpoints; 0 = only when a signal stops the job
   MergedOutput merged_output = MergedOutput::peft;

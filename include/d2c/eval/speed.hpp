@@ -54,6 +54,7 @@ struct Speed {
   double seconds = 0.0;             ///< median of the repetitions
   double best_seconds = 0.0;        ///< the shortest repetition: least disturbed by other programs
   double peak = 0.0;                ///< FLOP/s of multiply-adds, median
+  double bf16_peak = 0.0;           ///< likewise of BF16 pairs, where the model computes so; else 0
   double useful_share = 0.0;        ///< of the peak measured beside it, median
   double done_share = 0.0;          ///< likewise, of the operations that are carried out
   model::PhaseSeconds phases{};     ///< means per repetition
@@ -95,8 +96,9 @@ struct ThreadSpeed {
 
 /// Speed of y = x W^T.
 struct ProductSpeed {
-  double rate = 0.0;   ///< FLOP/s, median
-  double share = 0.0;  ///< of the peak measured beside it, median
+  double rate = 0.0;        ///< FLOP/s, median
+  double share = 0.0;       ///< of the peak measured beside it, median
+  double bf16_share = 0.0;  ///< of the BF16 peak, for BF16 arithmetic; else 0
 };
 [[nodiscard]] ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens,
                                            int n_threads, double seconds);

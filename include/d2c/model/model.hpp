@@ -17,23 +17,30 @@ class Model {
   /// Reads config.json and the safetensors files of a Hugging Face model folder.
   /// @param format   of the matrices in memory; see weight_format()
   /// @param storage  where the weights go; default: this process's memory
+  /// @param compute  arithmetic of products with the matrices; see check_processor()
   /// @throws InputError naming the file and what is wrong with it
+  /// @throws UsageError if this processor does not have the arithmetic
+  /// @pre BF16 arithmetic has BF16 matrices
   explicit Model(const std::filesystem::path& folder,
                  ops::WeightFormat format = ops::WeightFormat::f32,
-                 std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>());
+                 std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>(),
+                 ops::Arithmetic compute = ops::Arithmetic::f32);
 
   /// A model of random weights in [-0.05, 0.05), for measuring speed.
   [[nodiscard]] static Model random(ModelConfig config,
-                                    ops::WeightFormat format = ops::WeightFormat::f32);
+                                    ops::WeightFormat format = ops::WeightFormat::f32,
+                                    ops::Arithmetic compute = ops::Arithmetic::f32);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Weights& weights() const { return weights_; }
   [[nodiscard]] ops::WeightFormat format() const { return weights_.embedding.format(); }
+  [[nodiscard]] ops::Arithmetic arithmetic() const { return weights_.head.arithmetic(); }
   /// The modules that an adapter may target.
   [[nodiscard]] std::vector<lora::TargetModule> target_modules() const;
 
  private:
-  Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights);
+  Model(ModelConfig config, std::shared_ptr<WeightStorage> storage, Weights weights,
+        ops::Arithmetic compute);
 
   ModelConfig config_;
   std::shared_ptr<WeightStorage> storage_;

@@ -74,10 +74,20 @@ enum class WeightChoice {
   f32,
   bf16,  ///< rounds F32 and F16 files
 };
-/// The format that a choice means for the safetensors files of a model folder. Reads their headers.
+/// The number formats that the user wants of the base model.
+struct Precision {
+  WeightChoice weights = WeightChoice::automatic;
+  ops::Arithmetic compute = ops::Arithmetic::f32;  ///< of products with the matrices
+};
+/// The format of the matrices that this means for the safetensors files of a model folder. Reads
+/// their headers. BF16 arithmetic needs BF16 matrices: they are rounded only if the user asks for
+/// it.
 /// @throws InputError naming the file and what is wrong with it
+/// @throws UsageError if BF16 arithmetic does not go with the weights
 [[nodiscard]] ops::WeightFormat weight_format(const std::filesystem::path& folder,
-                                              WeightChoice choice);
+                                              Precision precision);
+/// @throws UsageError if this processor does not have the arithmetic
+void check_processor(ops::Arithmetic compute);
 
 /// Bytes that load_weights allocates.
 [[nodiscard]] std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format);
@@ -89,6 +99,9 @@ enum class WeightChoice {
 /// large for the format), or not known
 [[nodiscard]] Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
                                    ops::WeightFormat format, WeightStorage& storage);
+
+/// Products with the matrices are computed so from now on. @pre the format allows it
+void compute_in(ops::Arithmetic arithmetic, Weights& weights);
 
 /// Weights of a model that exists nowhere, uniform in [-0.05, 0.05).
 [[nodiscard]] Weights random_weights(const ModelConfig& config, ops::WeightFormat format,

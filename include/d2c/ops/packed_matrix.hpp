@@ -8,9 +8,18 @@
 
 namespace d2c::ops {
 
-/// How the values of a PackedMatrix are stored. Products are computed in float32 in either case:
-/// BF16 is the upper half of a float, and becomes one exactly.
+/// How the values of a PackedMatrix are stored. BF16 is the upper half of a float, and becomes one
+/// exactly.
 enum class WeightFormat { f32, bf16 };
+
+/// How products with a PackedMatrix are computed. Sums are float32 in either case.
+enum class Arithmetic {
+  f32,
+  bf16,  ///< the other factor is rounded to BF16 as well; needs WeightFormat::bf16 and a processor
+         ///< with AVX512_BF16
+};
+/// Whether this processor has it.
+[[nodiscard]] bool is_supported(Arithmetic arithmetic);
 
 /// The bits of a BF16 value.
 enum class BFloat16 : std::uint16_t {};
@@ -32,6 +41,10 @@ class PackedMatrix {
   [[nodiscard]] Index d_out() const { return d_out_; }
   [[nodiscard]] Index d_in() const { return d_in_; }
   [[nodiscard]] WeightFormat format() const { return format_; }
+  [[nodiscard]] Arithmetic arithmetic() const { return arithmetic_; }
+  /// The same matrix, for products in another arithmetic; without it they are computed in float32.
+  /// @pre the format is BF16, or the arithmetic float32
+  [[nodiscard]] PackedMatrix with(Arithmetic arithmetic) const;
   /// @tparam Value  float or BFloat16. @pre the format is that of Value
   template <class Value = float>
   [[nodiscard]] const Value* panels() const {
@@ -52,6 +65,7 @@ class PackedMatrix {
   Index d_out_ = 0;
   Index d_in_ = 0;
   WeightFormat format_ = WeightFormat::f32;
+  Arithmetic arithmetic_ = Arithmetic::f32;
   const void* panels_ = nullptr;
 };
 
@@ -62,7 +76,8 @@ class PackedMatrix {
 [[nodiscard]] std::size_t packed_bfloats(Index d_out, Index d_in);
 
 /// Packs rows [first, first + rows.n) of W [d_out, rows.width] into `panels`; packing the last row
-/// also clears what fills up the last panel. BF16 rounds to nearest, ties to even.
+/// also clears what fills up the last panel, and an odd last column its pair. BF16 rounds to
+/// nearest, ties to even.
 /// @param panels  packed_floats(d_out, rows.width) floats, or packed_bfloats(...) BF16 values
 void pack_rows(ConstRows rows, Index first, Index d_out, std::span<float> panels);
 void pack_rows(ConstRows rows, Index first, Index d_out, std::span<BFloat16> panels);

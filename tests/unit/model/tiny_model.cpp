@@ -88,10 +88,10 @@ class Twin {
       add(x, mlp(parallel ? h : normalise(x, in_layer(layer, "post_attention_layernorm")), layer));
     }
     x = normalise(x, "model.norm");
-    const Rows head = weight("lm_head", base_name("lm_head"), false);
+    const Rows all_logits = multiply("lm_head", x);
     Vector result;
     for (std::size_t t = 0; t + 1 < ids.size(); ++t) {
-      Vector logits = multiply(head, x[t]);
+      const Vector& logits = all_logits[t];
       double sum = 0.0;
       for (const double logit : logits) sum += std::exp(logit);
       result.push_back(std::log(sum) - logits[static_cast<std::size_t>(ids[t + 1])]);
@@ -106,11 +106,15 @@ class Twin {
     return module == "lm_head" ? "model.embed_tokens" : "lm_head";
   }
 
-  /// W + scaling B A; for an embedding [vocabulary, hidden], W + scaling (B A)^T.
-  Rows weight(const std::string& module, const std::string& stored, bool is_embedding) const {
-    const Matrix& w = model_.tensors.at(stored + ".weight");
+  static Rows rows_of(const Matrix& w) {
     Rows result;
     for (Index i = 0; i < w.rows(); ++i) result.emplace_back(w.row(i).begin(), w.row(i).end());
+    return result;
+  }
+
+  /// W + scaling B A; for an embedding [vocabulary, hidden], W + scaling (B A)^T.
+  Rows weight(const std::string& module, const std::string& stored, bool is_embedding) const {
+    Rows result = rows_of(model_.tensors.at(stored + ".weight"));
     const auto found = adapter_.find(module);
     if (found == adapter_.end()) return result;
     const lora::Factors& f = found->second;
@@ -138,10 +142,27 @@ class Twin {
     return y;
   }
 
-  Rows apply(const std::string& module, const Rows& x) const {
-    const Rows w = weight(module, module, false);
+  /// What rounding to BF16 adds to x.
+  static Vector rounding(Vector x) {
+    for (double& value : x) {
+      const double rounded = float_from_bf16(bf16_from_float(static_cast<float>(value)));
+      value = rounded - value;
+    }
+    return x;
+  }
+
+  Rows multiply(const std::string& module, const Rows& x) const {
+    const Rows w = weight(module, base_name(module), false);
     Rows y;
     for (const Vector& row : x) y.push_back(multiply(w, row));
+    if (!model_.bf16_arithmetic) return y;
+    const Rows base = rows_of(model_.tensors.at(base_name(module) + ".weight"));
+    for (std::size_t t = 0; t < x.size(); ++t) add(y[t], multiply(base, rounding(x[t])));
+    return y;
+  }
+
+  Rows apply(const std::string& module, const Rows& x) const {
+    Rows y = multiply(module, x);
     if (const auto bias = model_.tensors.find(module + ".bias"); bias != model_.tensors.end()) {
       for (Vector& row : y) add(row, widen(bias->second));
     }

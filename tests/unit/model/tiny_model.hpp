@@ -18,6 +18,8 @@ namespace d2c::test {
 struct TinyModel {
   json::Json config;
   std::map<std::string, Matrix> tensors;
+  /// For the twin: products with the weights round the other factor to BF16.
+  bool bf16_arithmetic = false;
 };
 
 /// A model whose config.json is that of a small Llama with the keys of `changes` put over it (null

@@ -10,6 +10,7 @@
 #include "d2c/model/decoder.hpp"
 #include "d2c/model/model.hpp"
 
+#include "../../../src/ops/panel_kernel.hpp"
 #include "test_support.hpp"
 #include "tiny_model.hpp"
 
@@ -152,11 +153,34 @@ TEST(WeightFormat, AutomaticIsBf16OnlyWhereNothingIsLost) {
   const test::TempFolder folder;
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     test::write_model(folder.path(), tiny, dtype);
-    EXPECT_EQ(weight_format(folder.path(), WeightChoice::automatic),
+    EXPECT_EQ(weight_format(folder.path(), {WeightChoice::automatic}),
               dtype == DType::bf16 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32);
-    EXPECT_EQ(weight_format(folder.path(), WeightChoice::f32), ops::WeightFormat::f32);
-    EXPECT_EQ(weight_format(folder.path(), WeightChoice::bf16), ops::WeightFormat::bf16);
+    EXPECT_EQ(weight_format(folder.path(), {WeightChoice::f32}), ops::WeightFormat::f32);
+    EXPECT_EQ(weight_format(folder.path(), {WeightChoice::bf16}), ops::WeightFormat::bf16);
   }
+}
+
+TEST(WeightFormat, Bf16ArithmeticRoundsWeightsOnlyWhereTheUserAsks) {
+  const TinyModel tiny = test::tiny_model(Json::object());
+  const test::TempFolder folder;
+  const auto choose = [&](WeightChoice weights) {
+    return weight_format(folder.path(), {weights, ops::Arithmetic::bf16});
+  };
+  test::write_model(folder.path(), tiny, DType::f16);
+  D2C_EXPECT_ERROR((void)choose(WeightChoice::automatic), UsageError, "are not BF16",
+                   "--weights bf16", "--compute f32");
+  EXPECT_EQ(choose(WeightChoice::bf16), ops::WeightFormat::bf16);
+  test::write_model(folder.path(), tiny, DType::bf16);
+  EXPECT_EQ(choose(WeightChoice::automatic), ops::WeightFormat::bf16);
+  D2C_EXPECT_ERROR((void)choose(WeightChoice::f32), UsageError, "--compute bf16", "--weights f32");
+}
+
+TEST(WeightFormat, Bf16ArithmeticIsRefusedOnProcessorsWithoutIt) {
+  const auto in_use = ops::use_kernels(ops::baseline_kernels());
+  EXPECT_NO_THROW(check_processor(ops::Arithmetic::f32));
+  D2C_EXPECT_ERROR(check_processor(ops::Arithmetic::bf16), UsageError, "AVX512_BF16",
+                   "--compute f32");
+  ops::use_kernels(in_use);
 }
 
 TEST(WeightFormat, Bf16TakesHalfTheBytesOfTheMatrices) {

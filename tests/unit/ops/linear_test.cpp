@@ -200,14 +200,21 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
   const PackedInBf16 half(random_matrix(45, 71, "b"));
   const Index n = 45;
   for (const Index m : {1, 6, 7, 12, 25}) {
-    const Matrix a = random_matrix(m, block_stride, "a");
+    const Matrix a = random_matrix(m, block_stride<float>, "a");
     const Packed b = pack(random_matrix(n, 70, "b"));
     for (const Store store : {Store::overwrite, Store::add, Store::extend}) {
       Matrix narrow = random_matrix(m, n, "c");
       Matrix wide = narrow;
-      PanelProduct<float> product{
-          m, n,    70, a.data(), block_stride, b.view.panels(), 70 * panel_width, narrow.data(),
-          n, store};
+      PanelProduct<float> product{m,
+                                  n,
+                                  70,
+                                  a.data(),
+                                  block_stride<float>,
+                                  b.view.panels(),
+                                  70 * panel_width,
+                                  narrow.data(),
+                                  n,
+                                  store};
       baseline_kernels().multiply_block(product);
       product.c = wide.data();
       avx512_kernels().multiply_block(product);
@@ -217,7 +224,7 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
                                      n,
                                      71,
                                      a.data(),
-                                     block_stride,
+                                     block_stride<float>,
                                      half.view.panels<BFloat16>(),
                                      half.view.panel_stride(),
                                      narrow.data(),
