@@ -20,5 +20,5 @@ void round_to_bf16(const float* from, Index n, BFloat16* to) {
 }  // namespace d2c::ops
 
 d2c::ops::Bf16Kernels d2c::ops::avx512_bf16_kernels() {
-  return {multiply_all<16, 2, 12, BFloat16, BFloat16>, round_to_bf16, Tile<16, 1, 12>::bf16_chains};
+  return {multiply_all<16, 2, 12, BFloat16, BFloat16>, round_to_bf16, Tile<16, 1, 16>::bf16_chains};
 }

@@ -126,8 +126,9 @@ struct Tile {
     }
   }
 
-  /// As fma_chains. Each pair adds two products that cancel, so that sums stay what they were; the
-  /// chains start differently, or the compiler could take them for one.
+  /// As fma_chains; it takes 16 chains to hide the latency. Each pair adds two products that
+  /// cancel, so that sums stay what they were; the chains start differently, or the compiler could
+  /// take them for one.
   static FmaChains bf16_chains(Index steps, float start) {
     constexpr int chains = rows * vectors;
     Vector sum[chains];
