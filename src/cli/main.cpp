@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -93,6 +94,8 @@ bool speaks_for_all() {
 }
 
 int main(int argc, char** argv) {
+  // A limit on the size of files shall be an error like a full disk, not the end.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return dispatch(argc, argv);
   } catch (const Error& error) {

@@ -1,5 +1,3 @@
-#include <csignal>
-
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
@@ -84,8 +82,6 @@ int pack_command(const Invocation& invocation) {
     fmt::print("{}\n", driver::verify_library(values["verify"].as<std::string>()));
     return 0;
   }
-  // A limit on the size of files shall be an error like a full disk, not the end.
-  std::signal(SIGXFSZ, SIG_IGN);
   const driver::LibraryOptions options = options_of(values);
   const driver::PackSummary summary = driver::pack(options);
   fmt::print("{}: {} adapters, {:.1f} MiB", options.output.string(), summary.n_adapters,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "d2c/results/reader.hpp"
 
 #include "entries.hpp"
+#include "output_folder.hpp"
 #include "run_job.hpp"
 #include "wire.hpp"
 
@@ -109,42 +109,7 @@ struct Start {
   int k = 0;
 };
 
-/// The manifest of all tasks, in the output folder; as it was before unless it is kept.
-class JoinedManifest {
- public:
-  explicit JoinedManifest(fs::path file) : file_(std::move(file)) {}
-  ~JoinedManifest() {
-    std::error_code ignored;
-    if (!written_ || kept_) return;
-    fs::remove(file_, ignored);
-    if (!earlier_.empty()) std::ofstream(file_) << earlier_;
-  }
-  JoinedManifest(const JoinedManifest&) = delete;
-  JoinedManifest& operator=(const JoinedManifest&) = delete;
-
-  void write(const Manifest& manifest) {
-    std::error_code error;
-    fs::create_directories(file_.parent_path(), error);
-    if (fs::exists(file_)) earlier_ = json::read_text(file_);
-    std::ofstream stream(file_);
-    stream << to_json(manifest) << "\n";
-    stream.close();
-    written_ = true;
-    if (!stream) {
-      throw InputError({file_, {}}, {"cannot be written", "the new result is described there",
-                                     "choose another --output"});
-    }
-  }
-  void keep() { kept_ = true; }
-
- private:
-  fs::path file_;
-  std::string earlier_;  ///< of a result that is to be replaced
-  bool written_ = false;
-  bool kept_ = false;
-};
-
-Start prepare(const AddOptions& options, JoinedManifest& manifest) {
+Start prepare(const AddOptions& options) {
   const fs::path file = results_file(options.result);
   std::error_code error;
   if (fs::equivalent(file.parent_path().empty() ? "." : file.parent_path(), options.output,
@@ -152,6 +117,7 @@ Start prepare(const AddOptions& options, JoinedManifest& manifest) {
     throw UsageError({"--output is the folder of the old result", "that is left as it is",
                       "choose another folder"});
   }
+  finish_publishing(file.parent_path());
   const fs::path present = options.output / "manifest.json";
   if (!options.overwrite && fs::exists(present)) {
     throw InputError({present, {}}, {"exists already", "nothing is overwritten unasked",
@@ -167,7 +133,7 @@ Start prepare(const AddOptions& options, JoinedManifest& manifest) {
   start.placement.clusters = result.result.assignment;
   start.placement.clusters.resize(all.tasks.size(), cluster::unplaced);
   start.placement.known = known_losses(result, recorded);
-  manifest.write(all);
+  start.placement.manifest = to_json(all);
   return start;
 }
 
@@ -176,12 +142,11 @@ Start prepare(const AddOptions& options, JoinedManifest& manifest) {
 std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const AddOptions& options,
                                              const RunContext& context) {
   const fs::path manifest_file = options.output / "manifest.json";
-  JoinedManifest manifest(manifest_file);
   Start start;
   std::vector<std::byte> bytes;
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    start = prepare(options, manifest);
+    start = prepare(options);
     const std::int64_t sizes[2] = {start.k, std::ssize(start.placement.clusters)};
     append_wire(bytes, std::span(sizes));
     append_wire(bytes, std::span(start.placement.clusters));
@@ -207,10 +172,7 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
   job.ranks_per_node = options.ranks_per_node;
   job.placed = static_cast<int>(std::ranges::count_if(
       start.placement.clusters, [](int c) { return c != cluster::unplaced; }));
-  auto results = run_job(comm, job, context, &start.placement);
-  // A job that was stopped by a signal is started again from the same command.
-  if (results.has_value()) manifest.keep();
-  return results;
+  return run_job(comm, job, context, &start.placement);
 }
 
 }  // namespace d2c::driver

@@ -18,11 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One rank reads the manifest; all get the same.
-std::string share_manifest(comm::Communicator& comm, const fs::path& path) {
-  std::string text;
+/// One rank reads the manifest, unless it knows it; all get the same.
+std::string share_manifest(comm::Communicator& comm, const fs::path& path, std::string text) {
   comm::agree(comm, [&] {
-    if (comm.is_root()) text = to_json(read_manifest(path));
+    if (comm.is_root() && text.empty()) text = to_json(read_manifest(path));
   });
   return comm::broadcast_text(comm, text, 0);
 }
@@ -45,6 +44,7 @@ std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm, const Man
                                              std::vector<fs::path> adapters) {
   if (manifest.library.empty()) return open_folders(comm, std::move(adapters));
   std::vector<std::string> names;
+  names.reserve(adapters.size());
   for (const fs::path& adapter : adapters) names.push_back(adapter.string());
   return open_library(comm, manifest.library, std::move(names));
 }
@@ -91,10 +91,11 @@ std::string config_hash(const RunOptions& options, const Job& job) {
   return config_hash(options, job.manifest_json + job.constraints_json);
 }
 
-Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers) {
+Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
+             const std::string& manifest) {
   const auto timer = timers.scope("load");
   Job job;
-  job.manifest_json = share_manifest(comm, options.manifest);
+  job.manifest_json = share_manifest(comm, options.manifest, manifest);
   job.manifest = parse_manifest(job.manifest_json, options.manifest);
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
   share_constraints(comm, options, job);

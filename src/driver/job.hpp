@@ -32,7 +32,9 @@ struct Job {
 [[nodiscard]] std::string config_hash(const RunOptions& options, const Job& job);
 
 /// Collective. @throws InputError or UsageError, the same on every rank
-[[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options,
-                           PhaseTimers& timers);
+/// @param manifest  on rank 0: text of the manifest, if it is not yet where the options say; else
+///                  empty
+[[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
+                           const std::string& manifest = {});
 
 }  // namespace d2c::driver

@@ -62,53 +62,9 @@ results::MatrixView view(const Matrix& matrix) {
 
 std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
 
-MergedFolders::MergedFolders(fs::path output, bool overwrite)
-    : output_(std::move(output)), overwrite_(overwrite) {}
-
-MergedFolders::~MergedFolders() {
-  std::error_code ignored;
-  if (prepared_) fs::remove_all(partial(), ignored);
-}
-
-void MergedFolders::prepare() {
-  if (!overwrite_) {
-    for (const char* name : {"results.h5", "merged"}) {
-      if (fs::exists(output_ / name)) {
-        throw InputError({output_ / name, {}},
-                         {"exists already", "results of an earlier job are not overwritten unasked",
-                          "choose another --output or add --overwrite"});
-      }
-    }
-  }
-  std::error_code error;
-  fs::remove_all(partial(), error);
-  fs::create_directories(partial(), error);
-  prepared_ = true;
-  if (error) {
-    throw InputError({output_, {}}, {"cannot be made: " + error.message(),
-                                     "the results need a place", "choose another --output"});
-  }
-}
-
-void MergedFolders::publish() const {
-  const fs::path final_place = output_ / "merged";
-  // Aside until the new ones are in place; under a name that the user has not taken.
-  fs::path old = output_ / "merged.old";
-  for (int i = 1; fs::exists(old); ++i) old = output_ / fmt::format("merged.old.{}", i);
-  std::error_code error;
-  if (fs::exists(final_place)) fs::rename(final_place, old, error);
-  if (!error) fs::rename(partial(), final_place, error);
-  if (error) {
-    throw InputError({final_place, {}},
-                     {"cannot be put in place: " + error.message(), "",
-                      fmt::format("the adapters are in {}", partial().string())});
-  }
-  fs::remove_all(old, error);
-}
-
 void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
                   DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
-                  const results::RunResults& results, const MergedFolders& folders,
+                  const results::RunResults& results, const fs::path& folder,
                   results::ResultsWriter* writer) {
   for (const cluster::Recipe& recipe : recipes) {
     const int cluster = results.result.assignment[static_cast<std::size_t>(recipe.members.front())];
@@ -121,7 +77,7 @@ void write_merged(comm::Communicator& comm, const RunOptions& options, const Job
         write.base_model = job.adapters->base_model();
         write.card = model_card(job, results, cluster, request);
         write.base = job.adapters->modules();
-        lora::write_adapter(folders.partial() / cluster_folder(cluster), merged, write);
+        lora::write_adapter(folder / cluster_folder(cluster), merged, write);
       }
       if (options.merged_output != MergedOutput::peft && writer != nullptr) {
         for (const auto& [module, factors] : merged) {

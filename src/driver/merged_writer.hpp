@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,32 +16,13 @@ namespace d2c::driver {
 /// Name of a cluster's folder below output/merged.
 [[nodiscard]] std::string cluster_folder(int cluster);
 
-/// The folders of an output while they are being made: everything goes to `merged.partial`, and
-/// takes the place of `merged` only when it is complete.
-class MergedFolders {
- public:
-  MergedFolders(std::filesystem::path output, bool overwrite);
-  /// Removes what was not published.
-  ~MergedFolders();
-  MergedFolders(const MergedFolders&) = delete;
-  MergedFolders& operator=(const MergedFolders&) = delete;
-  /// @throws InputError if there are results that must not be overwritten, or no folder can be made
-  void prepare();
-  [[nodiscard]] std::filesystem::path partial() const { return output_ / "merged.partial"; }
-  void publish() const;
-
- private:
-  std::filesystem::path output_;
-  bool overwrite_;
-  bool prepared_ = false;
-};
-
 /// Merges each cluster once more by its recipe and writes it: a PEFT folder (by the ranks in turn)
 /// and, where wanted, into the results file (by rank 0). Collective.
 /// @param recipes  of the clusters that are not empty
+/// @param folder   where PEFT folders are made
 void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
                   DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
-                  const results::RunResults& results, const MergedFolders& folders,
+                  const results::RunResults& results, const std::filesystem::path& folder,
                   results::ResultsWriter* writer);
 
 }  // namespace d2c::driver

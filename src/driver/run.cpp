@@ -18,6 +18,7 @@
 #include "job.hpp"
 #include "measure.hpp"
 #include "merged_writer.hpp"
+#include "output_folder.hpp"
 #include "phase_report.hpp"
 #include "record.hpp"
 #include "refine_clusters.hpp"
@@ -107,12 +108,12 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
 std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOptions& given,
                                            const RunContext& context, const Placement* placement) {
   RunOptions options = given;
-  MergedFolders folders(options.output, options.overwrite);
+  OutputFolder folder(options.output, options.overwrite);
   std::unique_ptr<results::ResultsWriter> writer;
   comm::agree(comm, [&] {
     validate(options);
     if (!comm.is_root()) return;
-    folders.prepare();
+    folder.prepare();
     writer = std::make_unique<results::ResultsWriter>(
         options.output / "results.h5",
         options.overwrite ? results::IfExists::replace : results::IfExists::refuse);
@@ -120,7 +121,7 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
 
   PhaseTimers timers;
   const Stopwatch total;
-  const Job job = load_job(comm, options, timers);
+  const Job job = load_job(comm, options, timers, placement == nullptr ? "" : placement->manifest);
   log_input(comm, context, job);
   const MergePlan plan = merge_plan(options, *job.adapters);
   if (options.budget_mb > 0) {
@@ -222,7 +223,7 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
 
   {
     const auto timer = timers.scope("write");
-    write_merged(comm, options, job, oracle, recipes, out, folders, writer.get());
+    write_merged(comm, options, job, oracle, recipes, out, folder.merged_partial(), writer.get());
   }
   const WorkCounts& work = oracle.work();
   out.evaluations.evaluated = work.units;
@@ -232,8 +233,9 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   out.timing = phase_report(comm, timers, total.seconds());
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    if (options.merged_output != MergedOutput::hdf5) folders.publish();
-    writer->finish(out);
+    writer->complete(out);
+    folder.publish(*writer, options.merged_output != MergedOutput::hdf5,
+                   placement == nullptr ? "" : placement->manifest);
     checkpointing.remove();
   });
   return out;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "d2c/cluster/cached_oracle.hpp"
@@ -13,6 +14,7 @@ namespace d2c::driver {
 struct Placement {
   cluster::Assignment clusters;                     ///< of every task; cluster::unplaced = none yet
   std::vector<cluster::CachedOracle::Entry> known;  ///< losses under these clusters
+  std::string manifest;       ///< of all tasks, to be written beside the result; on rank 0
   bool compare_full = false;  ///< adds the baseline `full`: the search without these clusters
 };
 

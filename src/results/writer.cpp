@@ -88,7 +88,7 @@ void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView 
                "LoRA factor B of the merged adapter: delta W = B A");
 }
 
-void ResultsWriter::finish(const RunResults& results) {
+void ResultsWriter::complete(const RunResults& results) {
   const h5::QuietErrors quiet;
   check_assignments(results);
   D2C_EXPECTS(state_->open.get() >= 0);
@@ -101,6 +101,17 @@ void ResultsWriter::finish(const RunResults& results) {
   state_->open.close();
   append_seal(state_->temporary.path(), state_->file);
   state_->temporary.sync();
+}
+
+fs::path ResultsWriter::partial() const { return state_->temporary.path(); }
+
+fs::path ResultsWriter::release() {
+  state_->temporary.keep();
+  return partial();
+}
+
+void ResultsWriter::finish(const RunResults& results) {
+  complete(results);
   if (fs::exists(state_->file) && state_->if_exists == IfExists::refuse) state_->temporary.keep();
   refuse_existing(state_->file, state_->if_exists,
                   "the results of this run are in " + state_->temporary.path().string());

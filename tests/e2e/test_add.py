@@ -99,6 +99,21 @@ class Add(Case):
         with h5py.File(output / "results.h5") as file:
             self.assertEqual(list(file["refine/step"].asstr()), ["start", "scale"])
 
+    def test_a_replacement_that_fails_leaves_the_old_result_and_its_manifest(self):
+        result = self.run_old()
+        output = self.folder / "new"
+        command = ["add", result, "--tasks", self.manifest("one.json", self.new_tasks[:1]), "--output", output, "--quiet"]
+        self.succeed(*command)
+        before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+        self.assertIn(output / "manifest.json", before)
+        spoilt = self.manifest("spoilt.json", [dict(self.new_tasks[0], examples=str(self.folder / "absent"))])
+        self.fail_with(3, ["absent"], "add", result, "--tasks", spoilt, "--output", output, "--overwrite", ranks=2)
+        self.assertEqual({path: path.read_bytes() for path in output.rglob("*") if path.is_file()}, before)
+        self.succeed("add", result, "--tasks", self.new, "--output", output, "--overwrite", "--quiet")
+        self.assertEqual(len(json.loads((output / "manifest.json").read_text())["tasks"]),
+                         len(self.old_tasks) + len(self.new_tasks))
+        self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged", "manifest.json"})
+
     def test_constraints_are_found_from_another_folder(self):
         rules = self.folder / "rules.json"
         names = [task["name"] for task in self.old_tasks]

@@ -2,11 +2,14 @@
 import json
 import math
 import pathlib
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import unittest
 
-from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, numpy,
+from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
                      read_safetensors, write_manifest)
 
 
@@ -411,6 +414,89 @@ class Run(Case):
         self.assertEqual(len(list((output / "merged").iterdir())), 3)
         self.assertEqual(mine.read_text(), "mine")
         self.assertFalse((output / "merged.old.1").exists())
+
+    def contents(self, folder):
+        """Results and merged adapters, by name; those of the old result may stand aside."""
+        merged = next((folder / name for name in ("merged", "merged.old") if (folder / name).exists()), None)
+        files = sorted(merged.rglob("*")) if merged else []
+        return ({str(file.relative_to(merged)): file.read_bytes() for file in files if file.is_file()},
+                (folder / "results.h5").read_bytes())
+
+    def n_clusters(self, folder):
+        with h5py.File(folder / "results.h5") as file:
+            return len(file["result/size"])
+
+    @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
+    def test_a_kill_at_any_step_of_a_replacement_leaves_a_whole_result(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
+        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
+        old, new = self.folder / "old", self.folder / "new"
+        self.succeed(*command, old, "-K", 3)
+        self.succeed(*command, new, "-K", 2)
+        log = self.folder / "calls"
+
+        def traced(folder, *inject):
+            """A job with two clusters in place of one with three."""
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(old, folder)
+            return subprocess.run(["strace", "-o", str(log), "-e", "trace=/^(rename|unlink|rmdir).*", *inject, BINARY,
+                                   *map(str, command), str(folder), "-K", "2"], capture_output=True, timeout=120,
+                                  env=environment())
+
+        folder = self.folder / "out"
+        self.assertEqual(traced(folder).returncode, 0)
+        calls = [line for line in log.read_text().splitlines() if re.match(r"(rename|unlink|rmdir)", line)]
+        names = [call[:call.index("(")] for call in calls]
+        first = next(i for i, line in enumerate(calls) if "publishing.json" in line)
+        last = max(i for i, line in enumerate(calls) if "publishing.json" in line)
+        self.assertGreater(last - first, 4)
+        seen = set()
+        for step in [*range(first, first + 6), last]:
+            # strace counts the calls of each name.
+            nth = names[:step + 1].count(names[step])
+            killed = traced(folder, "-e", f"inject={names[step]}:signal=KILL:when={nth}")
+            self.assertNotEqual(killed.returncode, 0)
+            # Whatever is there under the final name is whole, and whole after the next job looks.
+            files, _ = self.contents(folder)
+            self.assertIn(len([name for name in files if name.endswith(".safetensors")]), (2, 3))
+            k = self.n_clusters(folder)
+            self.fail_with(3, ["exists already"], "run", manifest, "-K", 4, "--output", folder)
+            after = self.n_clusters(folder)
+            seen.add((k, after))
+            self.assertEqual(len(list((folder / "merged").iterdir())), after)
+            for part in range(2 if after == 3 else 1):  # the results of two jobs differ in their times
+                self.assertEqual(self.contents(folder)[part], self.contents(old if after == 3 else new)[part])
+            left = {path.name for path in folder.iterdir()}
+            self.assertLessEqual({name for name in left if not re.search(r"\.(partial|tmp\d+)$", name)}, {"results.h5", "merged"})
+            if after == 2:
+                self.assertEqual(left, {"results.h5", "merged"})
+            self.succeed(*command, folder, "-K", 3)
+        self.assertEqual(seen, {(3, 3), (3, 2), (2, 2)})
+
+    def test_a_full_disk_leaves_the_old_result(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
+        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--merged", "both", "--quiet", "--output"]
+        output = self.folder / "out"
+        self.succeed(*command, output, "-K", 2)
+        before = self.contents(output)
+        adapter = max(file.stat().st_size for file in output.rglob("*.safetensors"))
+        results = (output / "results.h5").stat().st_size
+        self.assertLess(adapter, results)
+        for limit in (adapter // 2, (adapter + results) // 2):
+            full = subprocess.run(
+                [BINARY, *map(str, command), str(output), "-K", "3", "--overwrite"], capture_output=True, text=True,
+                timeout=120, env={**environment(), "PMIX_MCA_gds": "hash"},  # no large files of the launcher
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            self.assertEqual(full.returncode, 3, full.stderr)
+            self.assertEqual(len(messages(full)), 1, full.stderr)
+            self.assertIn("File too large", full.stderr)
+            self.assertEqual(self.contents(output), before)
+            self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged"})
+
+    def test_merged_folders_of_a_replaced_result_do_not_stay_beside_a_result_without(self):
+        output = self.run_demo("out")
+        self.run_demo("out", "--overwrite", "--merged", "hdf5")
+        self.assertEqual([path.name for path in output.iterdir()], ["results.h5"])
 
     def test_the_baseline_one_is_left_out_where_its_merge_would_not_fit(self):
         manifest = demo_manifest(4)

@@ -39,8 +39,15 @@ class ResultsWriter {
   /// @throws InputError if the file cannot be written
   void add_merged(int cluster, std::string_view module, MatrixView a, MatrixView b);
 
-  /// Writes everything else and publishes the file. Call once, last.
+  /// Writes everything else, seals the file and flushes it to the disk.
   /// @throws InputError if the file cannot be written; ContractError if sizes disagree
+  void complete(const RunResults& results);
+  /// Where the file is until it is published.
+  [[nodiscard]] std::filesystem::path partial() const;
+  /// Leaves the file where it is, to a caller who publishes it. @return partial()
+  std::filesystem::path release();
+  /// complete(), and publishes the file. Call once, last.
+  /// @throws as complete()
   void finish(const RunResults& results);
 
  private:
