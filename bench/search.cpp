@@ -32,6 +32,7 @@
 #include "d2c/ops/threads.hpp"
 #include "d2c/similarity/similarity.hpp"
 
+#include "arguments.hpp"
 #include "stored_losses.hpp"
 
 namespace d2c {
@@ -235,17 +236,6 @@ void print_every_set(const Settings& settings) {
     fmt::print("{:.5f}\n",
                fmt::join(std::span(losses).subspan(set * tasks.size(), tasks.size()), " "));
   oracle.save();
-}
-
-std::vector<std::string> parts(const std::string& text) {
-  std::vector<std::string> result(1);
-  for (const char c : text) {
-    if (c == ',')
-      result.emplace_back();
-    else
-      result.back() += c;
-  }
-  return result;
 }
 
 Settings settings_of(const std::vector<std::string>& args) {

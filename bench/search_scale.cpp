@@ -22,6 +22,8 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
 
+#include "arguments.hpp"
+
 namespace d2c {
 namespace {
 
@@ -147,17 +149,6 @@ void measure(const Settings& settings, int n, const std::string& search) {
   fmt::print("{:>6} {:>4} {:20} {:10.4f} {:>8.1f}% {:12.0f} {:10.1f} {:8.0f} {:8.2f}\n", n, k,
              search, objective, 100 * excess + 1e-9, evaluations, evaluations / n, rounds, seconds);
   std::fflush(stdout);
-}
-
-std::vector<std::string> parts(const std::string& text) {
-  std::vector<std::string> result(1);
-  for (const char c : text) {
-    if (c == ',')
-      result.emplace_back();
-    else
-      result.back() += c;
-  }
-  return result;
 }
 
 Settings settings_of(const std::vector<std::string>& args) {

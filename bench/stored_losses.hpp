@@ -60,7 +60,7 @@ class StoredOracle final : public cluster::LossOracle {
 
   void save() const {
     if (file_.empty() || measured_ == 0) return;
-    results::Checkpoint checkpoint{"bench_search", n_folds_, {}, {}, {}};
+    results::Checkpoint checkpoint{"bench_search", n_folds_, {}, {}, {}, {}};
     for (const auto& [set, tasks] : known_) {
       results::CachedSet entry{set, {}, {}};
       for (const auto& [task, losses] : tasks) {

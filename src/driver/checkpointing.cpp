@@ -1,7 +1,9 @@
 #include "checkpointing.hpp"
 
 #include <array>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -12,12 +14,40 @@
 #include "d2c/results/checkpoint.hpp"
 
 #include "entries.hpp"
+#include "wire.hpp"
 
 namespace d2c::driver {
 namespace {
 
 namespace fs = std::filesystem;
 using Entry = cluster::CachedOracle::Entry;
+using Baselines = std::map<std::string, std::vector<double>>;
+
+/// Wire form: per baseline the sizes of its name and losses, then both.
+std::vector<std::byte> pack_baselines(const Baselines& baselines) {
+  std::vector<std::byte> bytes;
+  for (const auto& [name, losses] : baselines) {
+    const std::array<std::uint64_t, 2> sizes{name.size(), losses.size()};
+    append_wire(bytes, std::span(sizes));
+    append_wire(bytes, std::span(name));
+    append_wire(bytes, std::span(losses));
+  }
+  return bytes;
+}
+
+Baselines unpack_baselines(std::span<const std::byte> bytes) {
+  Baselines baselines;
+  while (!bytes.empty()) {
+    std::array<std::uint64_t, 2> sizes{};
+    take_wire(bytes, std::span(sizes));
+    std::string name(sizes[0], ' ');
+    take_wire(bytes, std::span(name));
+    std::vector<double>& losses = baselines[name];
+    losses.resize(sizes[1]);
+    take_wire(bytes, std::span(losses));
+  }
+  return baselines;
+}
 
 }  // namespace
 
@@ -32,6 +62,7 @@ Checkpointing::Checkpointing(comm::Communicator& comm, const RunOptions& options
 
 void Checkpointing::resume(cluster::CachedOracle& cache) {
   std::vector<std::byte> bytes;
+  std::vector<std::byte> baselines;
   comm::agree(comm_, [&] {
     if (!comm_.is_root()) return;
     auto loaded = results::read_checkpoint(file_);
@@ -52,8 +83,17 @@ void Checkpointing::resume(cluster::CachedOracle& cache) {
       log_(fmt::format("going on from {}: losses of {} merged adapters", file_.string(),
                        entries.size()));
     bytes = pack_entries(entries);
+    baselines = pack_baselines(loaded->checkpoint.baselines);
   });
   cache.restore(unpack_entries(comm_.broadcast(std::move(bytes), 0)));
+  baselines_ = unpack_baselines(comm_.broadcast(std::move(baselines), 0));
+}
+
+std::vector<double> Checkpointing::baseline(const std::string& name,
+                                            const std::function<std::vector<double>()>& measure) {
+  const auto known = baselines_.find(name);
+  if (known != baselines_.end()) return known->second;
+  return baselines_[name] = measure();
 }
 
 bool Checkpointing::stop(const cluster::CachedOracle& cache) {
@@ -73,6 +113,7 @@ void Checkpointing::save(const cluster::CachedOracle& cache) {
   results::Checkpoint checkpoint;
   checkpoint.config_hash = hash_;
   checkpoint.n_folds = cache.n_folds();
+  checkpoint.baselines = baselines_;
   for (Entry& entry : cache.save()) {
     checkpoint.cache.push_back(
         {std::move(entry.set), std::move(entry.tasks), std::move(entry.losses)});

@@ -2,7 +2,9 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "d2c/cluster/cached_oracle.hpp"
 #include "d2c/comm/communicator.hpp"
@@ -21,9 +23,14 @@ class Checkpointing {
   Checkpointing(comm::Communicator& comm, const RunOptions& options, std::filesystem::path file,
                 std::string hash, std::function<void(const std::string&)> log);
 
-  /// Restores the losses of an earlier, unfinished run of this job. Collective.
+  /// Restores the losses of an earlier, unfinished run of this job, those under baselines too.
+  /// Collective.
   /// @throws InputError if there is a checkpoint that cannot be used
   void resume(cluster::CachedOracle& cache);
+  /// Losses under a baseline that is measured once: as restored, or measured now, to be kept from
+  /// now on. Collective.
+  [[nodiscard]] std::vector<double> baseline(const std::string& name,
+                                             const std::function<std::vector<double>()>& measure);
   /// Asked between the steps of a search: whether it shall end now, because of a signal or the time
   /// limit. Writes a checkpoint when one is due. Collective.
   [[nodiscard]] bool stop(const cluster::CachedOracle& cache);
@@ -43,6 +50,7 @@ class Checkpointing {
   std::function<void(const std::string&)> log_;
   Stopwatch watch_;
   double last_write_ = 0.0;
+  std::map<std::string, std::vector<double>> baselines_;
   bool stopped_ = false;
   bool stopped_by_signal_ = false;
 };

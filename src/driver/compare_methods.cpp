@@ -70,7 +70,7 @@ class MethodComparison {
     cluster::CachedOracle shared(oracle_, split_);
     checkpointing.resume(shared);
     known_ = shared.save();
-    baselines(shared);
+    baselines(shared, checkpointing);
     if (with_references) {
       add("", "base", 0, {baseline("base")});
       add("", "own", 0, {baseline("own")});
@@ -99,11 +99,13 @@ class MethodComparison {
   }
 
  private:
-  void baselines(const cluster::CachedOracle& cache) {
-    few_shot_ = measure_baselines(oracle_, Split::few_shot);
+  void baselines(const cluster::CachedOracle& cache, Checkpointing& checkpointing) {
+    few_shot_ = measure_baselines(oracle_, Split::few_shot, checkpointing);
     chosen_ = chosen_part(few_shot_, cache);
     kept_ = verify_part(few_shot_, cache);
-    if (input_.tasks->any_held_out()) held_out_ = measure_baselines(oracle_, Split::held_out);
+    if (input_.tasks->any_held_out()) {
+      held_out_ = measure_baselines(oracle_, Split::held_out, checkpointing);
+    }
   }
 
   [[nodiscard]] Outcome baseline(const std::string& name) const {

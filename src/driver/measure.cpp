@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "d2c/cluster/objective.hpp"
@@ -74,14 +75,17 @@ std::vector<double> losses_of(DistributedOracle& oracle,
   return by_task;
 }
 
-MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split) {
+MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split, Checkpointing& kept) {
   const cluster::Partition one(cluster::Assignment(static_cast<std::size_t>(oracle.n_tasks()), 0),
                                1);
-  MeasuredBaselines measured{{"base", oracle.base_losses(split)},
-                             {"own", oracle.own_losses(split)}};
-  measured["one"] = oracle.can_merge(one.clusters().front())
-                        ? losses_of(oracle, one, split)
-                        : Losses(measured["base"].size(), std::numeric_limits<double>::quiet_NaN());
+  const std::string prefix = split == Split::few_shot ? "few_shot_" : "held_out_";
+  MeasuredBaselines measured;
+  measured["base"] = kept.baseline(prefix + "base", [&] { return oracle.base_losses(split); });
+  measured["own"] = kept.baseline(prefix + "own", [&] { return oracle.own_losses(split); });
+  measured["one"] =
+      oracle.can_merge(one.clusters().front())
+          ? kept.baseline(prefix + "one", [&] { return losses_of(oracle, one, split); })
+          : Losses(measured["base"].size(), std::numeric_limits<double>::quiet_NaN());
   return measured;
 }
 

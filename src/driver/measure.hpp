@@ -11,6 +11,7 @@
 #include "d2c/driver/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
+#include "checkpointing.hpp"
 #include "job.hpp"
 
 namespace d2c::driver {
@@ -26,7 +27,9 @@ using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 /// The losses that every user compares with, on one split: base, own and one (all adapters merged;
 /// NaN where the method cannot take so many, see MergePlan::members_bytes).
 /// [task, folds of the split] Collective.
-[[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split);
+/// @param kept  those that an earlier, unfinished run of the job measured are not measured again
+[[nodiscard]] MeasuredBaselines measure_baselines(DistributedOracle& oracle, Split split,
+                                                  Checkpointing& kept);
 /// Those of a random partition into k clusters. Collective.
 [[nodiscard]] std::vector<double> measure_random(DistributedOracle& oracle, int k,
                                                  std::uint64_t seed, Split split);

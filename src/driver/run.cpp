@@ -144,7 +144,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   out.objective_kind = cluster::name(options.objective);
   out.merge_method = options.merge_method;
   out.tasks = task_table(job);
-  MeasuredBaselines few_shot = measure_baselines(oracle, Split::few_shot);
+  Checkpointing checkpointing(comm, options, options.output / "checkpoint.h5",
+                              out.provenance.config_hash, context.log);
+  checkpointing.resume(cache);
+  MeasuredBaselines few_shot = measure_baselines(oracle, Split::few_shot, checkpointing);
   out.baselines = chosen_part(few_shot, cache);
   if (std::isnan(few_shot.at("one").front())) {
     say(comm, context,
@@ -156,9 +159,6 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   const std::vector<double> weights = task_weights(job.manifest);
   const cluster::Objective objective(options.objective, oracle.n_tasks(), weights,
                                      {out.baselines.at("base"), out.baselines.at("own")});
-  Checkpointing checkpointing(comm, options, options.output / "checkpoint.h5",
-                              out.provenance.config_hash, context.log);
-  checkpointing.resume(cache);
   ProgressLog progress(comm.is_root() ? context.log : nullptr);
   cluster::Problem problem{.oracle = cache, .objective = objective};
   problem.observer = &progress;
@@ -195,8 +195,9 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   out.baselines = chosen_part(few_shot, cache);
   MeasuredBaselines held_out;
   if (job.tasks->any_held_out()) {
-    held_out = measure_baselines(oracle, Split::held_out);
+    held_out = measure_baselines(oracle, Split::held_out, checkpointing);
     held_out["random"] = measure_random(oracle, out.n_clusters, options.seed, Split::held_out);
+    if (checkpointing.stop(cache) && checkpointing.stopped_by_signal()) return std::nullopt;
   }
   const Bench bench{options, job, oracle, cache, weights, few_shot, held_out};
   describe_search(search, progress, out);

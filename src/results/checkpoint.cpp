@@ -85,6 +85,11 @@ void visit_checkpoint(Archive& archive, State& state, Cache& flat) {
   archive.array("cache/loss", {"entry", "fold"}, flat.loss,
                 {"loss of the task under the merge of the set", "nats per token", ""},
                 Presence::required);
+  archive.names("baseline", state.baselines);
+  for (auto& [name, losses] : state.baselines) {
+    archive.scale("baseline " + name, "baseline/" + name, losses,
+                  {"losses of the tasks, fold by fold", "nats per token", ""});
+  }
   archive.names("counter", state.counters);
   for (auto& [name, value] : state.counters) {
     archive.scalar("counter/" + name, value, {name, "1", ""});

@@ -166,8 +166,6 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("restart/evaluations", {"restart"}, restarts.evaluations,
                   {"losses (task, merged adapter) that no earlier restart needed", "1", ""},
                   optional);
-    archive.array("restart/start", {"restart"}, restarts.start,
-                  {"how the first partition was made", "", ""}, optional);
     archive.array("restart/stop_reason", {"restart"}, restarts.stop_reason,
                   {"why the restart ended", "", ""}, optional);
   }

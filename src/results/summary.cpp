@@ -265,14 +265,12 @@ std::string restarts(const RunResults& run) {
   // Columns that no search filled are left out.
   std::vector<Table::Column> columns = {{"restart"}, {"objective"}, {"iterations"}};
   if (!rows.evaluations.empty()) columns.push_back({"evaluations"});
-  if (!rows.start.empty()) columns.push_back({"start", Align::left});
   columns.push_back({"ended by", Align::left});
   Table table(std::move(columns));
   for (std::size_t r = 0; r < rows.objective.size(); ++r) {
     std::vector<std::string> row = {std::to_string(r), show(rows.objective[r], 6),
                                     integer(rows.iterations, r)};
     if (!rows.evaluations.empty()) row.push_back(integer(rows.evaluations, r));
-    if (!rows.start.empty()) row.push_back(shorten(rows.start[r], 20));
     row.push_back(r < rows.stop_reason.size() ? shorten(rows.stop_reason[r], 24) : "-");
     table.add(std::move(row));
   }

@@ -390,6 +390,10 @@ class Run(Case):
         self.assertIn("run the same command again", rest)
         self.assertTrue((output / "checkpoint.h5").exists())
         self.assertFalse((output / "results.h5").exists())
+        with h5py.File(output / "checkpoint.h5") as file:
+            self.assertEqual(set(file["baseline"]), {"few_shot_base", "few_shot_own", "few_shot_one"})
+            # Losses without a merge are not counted as evaluations.
+            known = len(file["cache/entry_task"]) + len(file["baseline/few_shot_one"])
 
         self.fail_with(3, ["config_hash", "other inputs or options"], "run", DEMO / "manifest.json",
                        "-K", 4, "--search", "d2c", "--output", output)
@@ -400,6 +404,9 @@ class Run(Case):
         self.assertIn("going on from", completed.stderr)
         self.assert_same_bits(whole, output)
         self.assertFalse((output / "checkpoint.h5").exists())
+        # Nothing that the checkpoint holds is measured again.
+        with h5py.File(whole / "results.h5") as all_of_it, h5py.File(output / "results.h5") as rest:
+            self.assertEqual(rest["evaluation/evaluated"][()] + known, all_of_it["evaluation/evaluated"][()])
 
     def test_refuses_to_overwrite_and_replaces_when_asked(self):
         output = self.run_demo("out")

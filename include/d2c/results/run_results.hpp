@@ -52,7 +52,6 @@ struct RestartTable {
   std::vector<double> objective;  ///< best of the restart, required where there are restarts
   std::vector<std::int64_t> iterations;
   std::vector<std::int64_t> evaluations;  ///< losses that no earlier restart needed
-  std::vector<std::string> start;         ///< how it began: random, kmeans, ...
   std::vector<std::string> stop_reason;   ///< converged, cycle, max_iterations, ...
 };
 

@@ -23,6 +23,7 @@ Checkpoint example(const std::string& hash) {
                     {{1}, {2}, {3.0, 4.0}},
                     {{0, 1, 2}, {}, {}},
                     {{2}, {0, 1, 2}, {5.0, 6.0, 7.0, 8.0, 9.0, 10.0}}},
+          .baselines = {{"few_shot_base", {1.5, 2.5}}, {"held_out_one", {0.5, 0.25, 0.125}}},
           .counters = {{"iteration", 3}, {"rng_position", 1'000'000'000'000}},
           .scalars = {{"best_objective", 0.1}, {"seconds", 12.5}}};
 }
@@ -52,8 +53,12 @@ TEST(Checkpoint, EveryFieldSurvives) {
 
 TEST(Checkpoint, AnEmptyOneSurvives) {
   const TempFolder folder;
-  const Checkpoint empty{
-      .config_hash = "just started", .n_folds = 1, .cache = {}, .counters = {}, .scalars = {}};
+  const Checkpoint empty{.config_hash = "just started",
+                         .n_folds = 1,
+                         .cache = {},
+                         .baselines = {},
+                         .counters = {},
+                         .scalars = {}};
   write_checkpoint(folder / "c", empty);
   EXPECT_EQ(load(folder / "c"), empty);
 }

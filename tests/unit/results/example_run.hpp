@@ -43,7 +43,6 @@ inline RunResults example_run() {
   run.restarts = {.objective = {1.7, 1.8},
                   .iterations = {2, 1},
                   .evaluations = {9, 4},
-                  .start = {"random", "kmeans"},
                   .stop_reason = {"converged", "cycle"}};
   run.result = {.assignment = {0, 1, 1},
                 .loss = {1.5, 1.75, 1.25, 1.0, 2.0, 2.25},

@@ -89,7 +89,6 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.restarts.objective, b.restarts.objective);
   expect_same(a.restarts.iterations, b.restarts.iterations);
   expect_same(a.restarts.evaluations, b.restarts.evaluations);
-  expect_same(a.restarts.start, b.restarts.start);
   expect_same(a.restarts.stop_reason, b.restarts.stop_reason);
   expect_same(a.result.assignment, b.result.assignment);
   expect_same(a.result.loss, b.result.loss);
