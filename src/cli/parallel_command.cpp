@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -17,9 +18,16 @@ int end_all(comm::Communicator& comm, ExitCode code, const char* what) {
     fmt::print(stderr, "d2c: {}\n", what);
     return static_cast<int>(code);
   }
-  // A failure that every rank meets by itself shall be told once: rank 0 is faster, and takes the
-  // others down before they speak.
-  if (!comm.is_root()) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  // A failure that every rank meets by itself is told once on each node, and the node of rank 0 is
+  // given the time to take the others down before they speak.
+  if (!comm.is_first_to_fail()) {
+    std::this_thread::sleep_for(std::chrono::seconds(5));
+    comm.abort(static_cast<int>(code));
+  }
+  const std::vector<int> node = comm.nodes(0).of_rank;
+  if (node[static_cast<std::size_t>(comm.rank())] != node[0]) {
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+  }
   fmt::print(stderr, "d2c: rank {}: {}\n", comm.rank(), what);
   std::fflush(nullptr);
   comm.abort(static_cast<int>(code));

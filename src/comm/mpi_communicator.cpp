@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <limits>
@@ -84,6 +86,10 @@ class MpiCommunicator final : public Communicator {
   explicit MpiCommunicator(MPI_Comm comm) : comm_(comm) {
     MPI_Comm_rank(comm_, &rank_);
     MPI_Comm_size(comm_, &size_);
+    if (size_ == 1) return;
+    failed_ = MpiCommunicator::allocate_on_node(sizeof(std::int32_t), 0);
+    if (failed_->is_writer()) flag() = 0;
+    failed_->publish();
   }
 
   [[nodiscard]] int rank() const override { return rank_; }
@@ -177,6 +183,10 @@ class MpiCommunicator final : public Communicator {
     return std::make_unique<MpiMailbox>(comm_);
   }
 
+  [[nodiscard]] bool is_first_to_fail() override {
+    return failed_ == nullptr || std::atomic_ref(flag()).exchange(1) == 0;
+  }
+
   void abort(int exit_code) override {
     MPI_Abort(comm_, exit_code);
     std::_Exit(exit_code);
@@ -213,10 +223,16 @@ class MpiCommunicator final : public Communicator {
     return comms;
   }
 
+  /// Whether a rank of this node has failed.
+  [[nodiscard]] std::int32_t& flag() {
+    return *reinterpret_cast<std::int32_t*>(failed_->bytes().data());
+  }
+
   MPI_Comm comm_;
   std::map<int, std::shared_ptr<const NodeComms>> node_comms_;
   int rank_ = 0;
   int size_ = 1;
+  std::unique_ptr<NodeMemory> failed_;
 };
 
 int environment_number(const char* name) {

@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <deque>
 #include <new>
+#include <utility>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
@@ -88,7 +89,12 @@ class NullCommunicator final : public Communicator {
     return std::make_unique<OwnMailbox>();
   }
 
+  [[nodiscard]] bool is_first_to_fail() override { return !std::exchange(has_failed_, true); }
+
   void abort(int exit_code) override { std::_Exit(exit_code); }
+
+ private:
+  bool has_failed_ = false;
 };
 
 }  // namespace

@@ -47,6 +47,12 @@ class Failure(unittest.TestCase):
         self.assertNotEqual(job.returncode, 0, errors)
         for word in words:
             self.assertIn(word, errors)
+        return errors
+
+    def test_what_all_ranks_meet_is_told_once_however_slow_rank_0_is(self):
+        for ranks in (3, 8):
+            errors = self.expect_end(start(sys.argv[1], "everyone", ranks=ranks), ["all ranks met something odd"])
+            self.assertEqual(errors.count("d2c: rank"), 1, errors)
 
     def test_a_foreign_exception_on_one_rank_ends_all(self):
         self.expect_end(start(sys.argv[1], "exception"), ["d2c: rank 1: a rank met something odd"])

@@ -132,6 +132,9 @@ class Communicator {
   /// Collective; the handle must be destroyed on all ranks before MPI ends.
   [[nodiscard]] virtual std::unique_ptr<Mailbox> open_mailbox() = 0;
 
+  /// True for the first rank of a node that asks, false for all others: which of several ranks that
+  /// fail by themselves tells why. Needs no other rank.
+  [[nodiscard]] virtual bool is_first_to_fail() = 0;
   /// Ends every rank at once with this exit code; does not return under MPI.
   virtual void abort(int exit_code) = 0;
 };

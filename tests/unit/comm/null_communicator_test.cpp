@@ -18,6 +18,12 @@ TEST(NullCommunicator, ActsAsTheOnlyRank) {
   EXPECT_EQ(all_gather_values<int>(*comm, numbers), (std::vector<std::vector<int>>{{3, 4}}));
 }
 
+TEST(NullCommunicator, FailsFirstOnce) {
+  const auto comm = make_null_communicator();
+  EXPECT_TRUE(comm->is_first_to_fail());
+  EXPECT_FALSE(comm->is_first_to_fail());
+}
+
 TEST(NullCommunicator, ExchangesWithItself) {
   const auto comm = make_null_communicator();
   const std::vector<Parcel> out{{0, std::vector<std::byte>(5, std::byte{7})}};
