@@ -261,7 +261,7 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store, cons
   // A rank whose merge fails goes on sending, so that the others reach the end, where all agree.
   std::exception_ptr failure;
   while (coming.has_value()) {
-    const Rounds::Round round = *std::move(coming);
+    const Rounds::Round round = *std::exchange(coming, std::nullopt);
     const ReceivedFactors received = [&] {
       const auto timer = timers.scope("exchange");
       return shipment->wait();

@@ -41,6 +41,7 @@ void set_column(cluster::LossMatrix& matrix, int cluster, const std::vector<doub
 std::vector<int> clusters_of(const cluster::Partition& partition,
                              const std::vector<cluster::Recipe>& recipes) {
   std::vector<int> clusters;
+  clusters.reserve(recipes.size());
   for (const cluster::Recipe& recipe : recipes) {
     clusters.push_back(partition[recipe.members.front()]);
   }

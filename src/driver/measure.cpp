@@ -33,6 +33,7 @@ std::vector<double> task_weights(const Manifest& manifest) {
 
 std::vector<std::int64_t> examples_per_task(const TaskStore& tasks, Split split) {
   std::vector<std::int64_t> counts;
+  counts.reserve(static_cast<std::size_t>(tasks.n_tasks()));
   for (int task = 0; task < tasks.n_tasks(); ++task) {
     counts.push_back(tasks.facts(task, split).n_examples);
   }

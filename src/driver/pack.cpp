@@ -57,6 +57,7 @@ struct Request {
 /// The last part of each folder, where they differ; else the whole paths.
 std::vector<std::string> names_of(const std::vector<fs::path>& folders) {
   std::vector<std::string> names;
+  names.reserve(folders.size());
   for (const fs::path& folder : folders) {
     names.push_back((folder.has_filename() ? folder : folder.parent_path()).filename().string());
   }

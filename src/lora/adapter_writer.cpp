@@ -109,11 +109,12 @@ void write_factors(const fs::path& file, const FactorMap& modules, DType dtype) 
   folded.reserve(modules.size());
   std::vector<safetensors::TensorToWrite> tensors;
   for (const auto& [name, factors] : modules) {
-    const bool is_embedding = kind_of(name) == ModuleKind::embedding;
+    const std::string& module = name;
+    const bool is_embedding = kind_of(module) == ModuleKind::embedding;
     const auto add = [&](const char* letter, const Matrix& matrix) {
       const std::string key =
-          is_embedding ? fmt::format("base_model.model.{}.lora_embedding_{}", name, letter)
-                       : fmt::format("base_model.model.{}.lora_{}.weight", name, letter);
+          is_embedding ? fmt::format("base_model.model.{}.lora_embedding_{}", module, letter)
+                       : fmt::format("base_model.model.{}.lora_{}.weight", module, letter);
       tensors.push_back({key, dtype, {matrix.rows(), matrix.cols()}, matrix.values()});
     };
     folded.push_back(scaled(factors.b, factors.scaling));

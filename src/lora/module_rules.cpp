@@ -32,6 +32,7 @@ template <class Value>
 std::vector<PatternRow<Value>> compile(const std::vector<std::pair<std::string, Value>>& pattern,
                                        const AdapterConfig& config, const char* field) {
   std::vector<PatternRow<Value>> rows;
+  rows.reserve(pattern.size());
   for (const auto& [key, value] : pattern) {
     rows.push_back({Regex(fmt::format(R"((.*\.)?({})$)", key), config.file, field), value});
   }
