@@ -23,7 +23,7 @@ CommandLine command_line() {
       "the test split, beside the baselines base, own and one. Losses are measured once for all\n"
       "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
       "--sweep-pick,\n"
-      "--budget-mb and --max-hours.\n\n"
+      "--budget-mb, --cross-fit and --max-hours.\n\n"
       "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.";
   po::options_description compared("Compared", kHelpWidth);
   // clang-format off
@@ -71,6 +71,7 @@ driver::CompareOptions options_of(const po::variables_map& values) {
   refuse_single(values, "method", "give --methods");
   refuse_single(values, "sweep-pick", "leave it out");
   refuse_single(values, "budget-mb", "give -K");
+  refuse_single(values, "cross-fit", "cross-fit one result with `d2c run`");
   refuse_single(values, "max-hours", "limit every search alike by --max-evaluations");
   driver::CompareOptions options;
   options.job = job_options(values);

@@ -166,6 +166,8 @@ std::vector<po::options_description> job_option_groups() {
        "adapter to the base model) or worst (the worst task on that scale)")
       ("verify-examples", po::value<int>()->default_value(defaults.verify_examples),
        "examples of each task to keep from the search, spread evenly over its file: what the result is worth on them is reported")
+      ("cross-fit", po::value<int>()->value_name("F")->default_value(defaults.cross_fit),
+       "repeat the search without each of F parts of the examples, and report what its clusters are worth on the part that it did not see; 0 = no")
       ("loss-on", po::value<std::string>()->default_value("response"),
        "tokens that count: response or all");
   // clang-format on
@@ -231,6 +233,7 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.allow_empty = values["allow-empty"].as<bool>();
   options.objective = cluster::objective_kind(values["objective"].as<std::string>());
   options.verify_examples = values["verify-examples"].as<int>();
+  options.cross_fit = values["cross-fit"].as<int>();
   options.loss_on = choice<eval::LossOn>(
       values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
   options.merge_method = values["method"].as<std::string>();

@@ -168,6 +168,7 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
   job.output = options.output;
   job.overwrite = options.overwrite;
   job.k = static_cast<int>(sizes[0]);
+  job.cross_fit = 0;
   job.threads = options.threads;
   job.ranks_per_node = options.ranks_per_node;
   job.placed = static_cast<int>(std::ranges::count_if(

@@ -14,6 +14,7 @@
 #include "d2c/results/writer.hpp"
 
 #include "checkpointing.hpp"
+#include "cross_fitting.hpp"
 #include "figures.hpp"
 #include "job.hpp"
 #include "measure.hpp"
@@ -98,6 +99,42 @@ void add_full_search(const comm::Communicator& comm, const RunContext& context, 
                   full.counts.evaluations));
 }
 
+/// Adds what the search is worth on examples that it did not see. Collective.
+void add_cross_fit(const comm::Communicator& comm, const RunContext& context, const Bench& bench,
+                   const cluster::Problem& problem, const cluster::SearchResult& found,
+                   const std::optional<cluster::Sweep>& sweep, Checkpointing& checkpointing,
+                   results::RunResults& out) {
+  say(comm, context,
+      fmt::format("searching again without each of {} parts of the examples",
+                  bench.options.cross_fit));
+  const auto search = [&](const cluster::Problem& rest) {
+    std::optional<cluster::Sweep> all;
+    const cluster::SearchResult one = search_clusters(rest, bench.options, bench.job, all);
+    return all ? all->results : std::vector{one};
+  };
+  auto known = bench.cache.save();
+  const auto fit = checkpointing.stop(bench.cache)
+                       ? std::nullopt
+                       : cross_fit_search(bench.oracle, problem, bench.options, bench.few_shot,
+                                          bench.weights, bench.job, checkpointing, search, known);
+  if (!fit) {
+    say(comm, context, "warning: the job was to end, --cross-fit is left out");
+    return;
+  }
+  const std::size_t of_result =
+      sweep ? static_cast<std::size_t>(std::ranges::find(sweep->k, found.partition.k()) -
+                                       sweep->k.begin())
+            : 0;
+  out.crossfit = describe_cross_fit(bench, *fit, of_result, found.partition);
+  if (!sweep) return;
+  for (std::size_t i = 0; i < sweep->k.size(); ++i) {
+    const auto at_k = describe_cross_fit(bench, *fit, i, sweep->results[i].partition);
+    out.sweep.crossfit_objective.push_back(at_k.objective);
+    out.sweep.crossfit_gain.push_back(
+        mean_gain(bench.weights, chosen_part(bench.few_shot, bench.cache), at_k.loss));
+  }
+}
+
 }  // namespace
 
 std::optional<results::RunResults> run(comm::Communicator& comm, const RunOptions& options,
@@ -133,7 +170,8 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   }
 
   eval::EvaluatorTeam evaluators(job.model->model);
-  const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
+  const cluster::ExampleFolds folds{.choose = std::max(1, options.cross_fit),
+                                    .verify = options.verify_examples};
   DistributedOracle oracle(
       {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluators, timers}, plan, folds,
       {options.merged_mib << 20, options.ranks_per_node, options.balance});
@@ -202,6 +240,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   const Bench bench{options, job, oracle, cache, weights, few_shot, held_out};
   describe_search(search, progress, out);
   if (sweep) out.sweep = describe_sweep(bench, *sweep);
+  if (options.cross_fit > 0) {
+    add_cross_fit(comm, context, bench, problem, search, sweep, checkpointing, out);
+    if (checkpointing.stopped_by_signal()) return std::nullopt;
+  }
   std::vector<cluster::Recipe> recipes = recipes_of(search.partition, plan);
   cluster::Partition partition = search.partition;
   cluster::RefineOptions refinement = refine_options(options, plan, job);

@@ -50,6 +50,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["max_evaluations"] = options.max_evaluations;
   value["objective"] = cluster::name(options.objective);
   value["verify_examples"] = options.verify_examples;
+  value["cross_fit"] = options.cross_fit;
   value["merge_method"] = options.merge_method;
   value["merged_rank"] = options.merge.merged_rank;
   value["density"] = options.merge.density;
@@ -102,6 +103,9 @@ void validate_clustering(const RunOptions& options) {
           "give 0 for no limit");
   require(options.verify_examples >= 0, "--verify-examples must not be negative", "",
           "give the number of examples per task to keep from the search");
+  require(options.cross_fit == 0 || options.cross_fit >= 2, "--cross-fit must be at least 2",
+          "one part of the examples is kept from each search, which needs another",
+          "give the number of parts, such as 5, or 0 for none");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");
   require(options.threads >= 1, "--threads must be at least 1", "", "");
   require(options.max_hours >= 0, "--max-hours must not be negative", "", "give 0 for no limit");
@@ -178,6 +182,7 @@ RunOptions options_from_json(const std::string& text, const std::filesystem::pat
     options.max_evaluations = value.at("max_evaluations");
     options.objective = cluster::objective_kind(value.at("objective").get<std::string>());
     options.verify_examples = value.at("verify_examples");
+    options.cross_fit = value.value("cross_fit", options.cross_fit);
     options.constraints = value.at("constraints").get<std::string>();
     options.min_cluster_size = value.at("min_cluster_size");
     options.max_cluster_size = value.at("max_cluster_size");

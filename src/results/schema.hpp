@@ -251,6 +251,14 @@ void visit_schema(Archive& archive, Results& results) {
                   {"objective on the test split", objective_units, ""}, optional);
     archive.array("sweep/heldout_gain", {"k"}, sweep.heldout_gain,
                   {"mean gain on the test split", "1", detail::gain_undefined}, optional);
+    archive.array(
+        "sweep/crossfit_objective", {"k"}, sweep.crossfit_objective,
+        {"objective on examples that the search did not see, cross-fitted", objective_units, ""},
+        optional);
+    archive.array("sweep/crossfit_gain", {"k"}, sweep.crossfit_gain,
+                  {"mean gain on examples that the search did not see, cross-fitted", "1",
+                   detail::gain_undefined},
+                  optional);
     archive.array("sweep/evaluations", {"k"}, sweep.evaluations,
                   {"units (task, merged adapter) that no other k had asked for before", "1", ""},
                   optional);
@@ -292,6 +300,30 @@ void visit_schema(Archive& archive, Results& results) {
                   required);
     archive.array("refine/evaluations", {"step"}, refine.evaluations,
                   {"units (task, merged adapter) measured to decide", "1", ""}, required);
+  }
+
+  auto& fit = results.crossfit;
+  if (archive.optional_group("crossfit", !fit.fold.empty())) {
+    archive.scale("fold", "crossfit/fold", fit.fold,
+                  {"part of the examples that the search did not see", "1", "0-based"});
+    archive.local_scale("task", "crossfit/task", tasks.name, task_meaning);
+    archive.array("crossfit/loss", {"task"}, fit.loss,
+                  {"loss on all examples, each under clusters found without it", nats, ""},
+                  required);
+    archive.array("crossfit/gain", {"task"}, fit.gain,
+                  {"gain by these losses", "1", detail::gain_undefined}, required);
+    archive.scalar("crossfit/objective", fit.objective,
+                   {"objective of these losses", objective_units, ""});
+    archive.array("crossfit/seen", {"fold"}, fit.seen,
+                  {"objective on the examples that the search saw", objective_units, ""}, required);
+    archive.array("crossfit/agreement", {"fold"}, fit.agreement,
+                  {"adjusted Rand index of its clusters and the result's", "1",
+                   "1 = the same, 0 = as by chance"},
+                  required);
+    archive.array("crossfit/assignment", {"fold", "task"}, fit.assignment,
+                  {"cluster of the task", "1", "0-based"}, required);
+    archive.scalar("crossfit/evaluations", fit.evaluations,
+                   {"units (task, merged adapter) beyond those of the search", "1", ""});
   }
 }
 

@@ -158,6 +158,19 @@ std::vector<Part> parts(const RunResults& run) {
   return all;
 }
 
+std::string cross_fit(const RunResults& run) {
+  const CrossFitTable& fit = run.crossfit;
+  if (fit.fold.empty()) return "";
+  double agreement = 0.0;
+  for (const double value : fit.agreement) {
+    agreement += value / static_cast<double>(fit.agreement.size());
+  }
+  return fmt::format(
+      "  cross-fitted: each of {} parts of the examples under clusters found without it;\n"
+      "  objective {}; these clusters agree with the result's by {} (adjusted Rand index)\n",
+      fit.fold.size(), show(fit.objective, 6), show(agreement, 2));
+}
+
 std::string comparison(const RunResults& run) {
   const std::vector<Part> columns_of = parts(run);
   const auto tasks = all_tasks(run);
@@ -177,6 +190,10 @@ std::string comparison(const RunResults& run) {
   }
   Table table(std::move(columns));
   table.add(std::move(clusters));
+  if (!run.crossfit.fold.empty()) {
+    table.add({"cross-fitted", show(mean_of(run.crossfit.loss, tasks, run.tasks)),
+               show(mean_of(run.crossfit.gain, tasks, run.tasks), 3)});
+  }
   for (const std::string& name : names) {
     std::vector<std::string> row = {shorten(name, 40)};
     for (const Part& part : columns_of) {
@@ -185,7 +202,8 @@ std::string comparison(const RunResults& run) {
     }
     table.add(std::move(row));
   }
-  return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
+  return "\nthe clusters against the baselines (means over tasks)\n" + table.render() +
+         cross_fit(run);
 }
 
 /// A cell of a column that may be empty.
@@ -201,22 +219,25 @@ std::string integer(const Values& values, std::size_t i) {
 std::string sweep(const RunResults& run) {
   const SweepTable& rows = run.sweep;
   if (rows.k.empty()) return "";
-  Table table({{"K"},
-               {"objective"},
-               {"verify"},
-               {"test"},
-               {"gain"},
-               {"test gain"},
-               {"evaluations"},
-               {"", Align::left}});
+  const bool fits = !rows.crossfit_gain.empty();
+  std::vector<Table::Column> columns = {{"K"}, {"objective"}, {"verify"}, {"test"}};
+  columns.insert(columns.end(), {{"gain"}, {"test gain"}});
+  if (fits) columns.push_back({"cross gain"});
+  columns.insert(columns.end(), {{"evaluations"}, {"", Align::left}});
+  Table table(std::move(columns));
   for (std::size_t i = 0; i < rows.k.size(); ++i) {
     const bool knee = rows.k[i] == rows.knee;
     const bool chosen = rows.k[i] == run.n_clusters;
     const char* mark = knee && chosen ? "knee, chosen" : knee ? "knee" : chosen ? "chosen" : "";
-    table.add({std::to_string(rows.k[i]), show(rows.objective[i], 6),
-               optional_cell(rows.verify_objective, i, 6),
-               optional_cell(rows.heldout_objective, i, 6), optional_cell(rows.gain, i, 3),
-               optional_cell(rows.heldout_gain, i, 3), integer(rows.evaluations, i), mark});
+    std::vector<std::string> cells = {std::to_string(rows.k[i]), show(rows.objective[i], 6),
+                                      optional_cell(rows.verify_objective, i, 6),
+                                      optional_cell(rows.heldout_objective, i, 6)};
+    cells.push_back(optional_cell(rows.gain, i, 3));
+    cells.push_back(optional_cell(rows.heldout_gain, i, 3));
+    if (fits) cells.push_back(optional_cell(rows.crossfit_gain, i, 3));
+    cells.push_back(integer(rows.evaluations, i));
+    cells.emplace_back(mark);
+    table.add(std::move(cells));
   }
   return "\nnumbers of clusters that were tried\n" + table.render(40);
 }

@@ -136,6 +136,7 @@ class BadInput(Case):
         fails(2, ["--scale auto", "--refine"], "--scale", "auto")
         fails(2, ["--refine", "d2c", "--searches"], "--searches", "auto", "--refine", "d2c")
         fails(2, ["--refine", "auto twice"], "--refine", "auto,auto")
+        fails(2, ["--cross-fit", "d2c run"], "--cross-fit", 2)
         fails(2, ["--refine is empty"], "--refine", "")
         fails(2, ["--member-weights", "medoid"], "--refine", "auto", "--methods", "medoid")
         fails(2, ["--max-hours", "--max-evaluations"], "--max-hours", 1)
@@ -154,6 +155,15 @@ class BadInput(Case):
         self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],
                        "--verify-examples", 2)
         self.run_fails(2, ["--verify-examples", "negative"], "--verify-examples=-1")
+
+    def test_more_parts_of_the_examples_than_there_are(self):
+        self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
+        self.run_fails(3, ["examples.jsonl", "2 examples", "--cross-fit is 3"], "--cross-fit", 3)
+        self.run_fails(3, ["examples.jsonl", "1 example ", "--cross-fit is 2"], "--cross-fit", 2,
+                       "--verify-examples", 1)
+        self.run_fails(2, ["--cross-fit", "at least 2"], "--cross-fit", 1)
+        self.run_fails(2, ["--cross-fit", "at least 2"], "--cross-fit=-3")
+        self.run_fails(2, ["cross-fit"], "--cross-fit", "few")
 
     def test_failed_job_leaves_nothing_behind(self):
         self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")

@@ -51,6 +51,7 @@ struct RunOptions {
   double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
   int verify_examples = 0;  ///< few-shot examples per task that the search does not see
+  int cross_fit = 0;        ///< parts of the examples, each kept from one more search; 0 = none
 
   std::string merge_method = "average";
   merge::Options merge;

@@ -109,15 +109,17 @@ struct Curve {
 
 /// The best partition for several numbers of clusters, [k]. Empty unless several were tried.
 struct SweepTable {
-  std::vector<int> k;                     ///< ascending
-  std::vector<double> objective;          ///< required
-  std::vector<double> gain;               ///< weighted mean over tasks
-  std::vector<double> verify_objective;   ///< on examples kept from the search
-  std::vector<double> heldout_objective;  ///< on the test split
-  std::vector<double> heldout_gain;       ///< weighted mean over tasks
-  std::vector<std::int64_t> evaluations;  ///< units asked for that no other k had asked for before
-  std::vector<int> assignment;            ///< [k, task], required
-  int knee = 0;                           ///< k at the bend of the curve
+  std::vector<int> k;                      ///< ascending
+  std::vector<double> objective;           ///< required
+  std::vector<double> gain;                ///< weighted mean over tasks
+  std::vector<double> verify_objective;    ///< on examples kept from the search
+  std::vector<double> heldout_objective;   ///< on the test split
+  std::vector<double> heldout_gain;        ///< weighted mean over tasks
+  std::vector<double> crossfit_objective;  ///< see CrossFitTable
+  std::vector<double> crossfit_gain;       ///< weighted mean over tasks
+  std::vector<std::int64_t> evaluations;   ///< units asked for that no other k had asked for before
+  std::vector<int> assignment;             ///< [k, task], required
+  int knee = 0;                            ///< k at the bend of the curve
 };
 
 /// How the adapter of each cluster was made from those of its members.
@@ -137,6 +139,19 @@ struct RefineTable {
   std::vector<double> heldout_gain;       ///< weighted mean over tasks
   std::vector<std::int64_t> changed;      ///< clusters; assign: tasks that moved
   std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
+};
+
+/// The search repeated without each part of the examples, and judged by that part. Empty unless
+/// that was asked for.
+struct CrossFitTable {
+  std::vector<double> loss;       ///< [task] on all examples, each under clusters found without it
+  std::vector<double> gain;       ///< [task]
+  double objective = 0.0;         ///< of these losses
+  std::vector<int> fold;          ///< [fold] number of the part that the search did not see
+  std::vector<double> seen;       ///< [fold] objective on the examples that it saw
+  std::vector<double> agreement;  ///< [fold] with the result: adjusted Rand index
+  std::vector<int> assignment;    ///< [fold, task]
+  std::int64_t evaluations = 0;   ///< units that it needed beyond those of the search
 };
 
 /// A run. Groups that are empty or unset are absent from the file.
@@ -160,6 +175,7 @@ struct RunResults {
   SweepTable sweep;
   RecipeTable recipe;
   RefineTable refine;
+  CrossFitTable crossfit;
 };
 
 /// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.

@@ -83,6 +83,8 @@ inline RunResults example_run() {
                .verify_objective = {2.15, 1.73},
                .heldout_objective = {2.2, 1.77},
                .heldout_gain = {0.35, 0.55},
+               .crossfit_objective = {2.18, 1.76},
+               .crossfit_gain = {0.36, 0.56},
                .evaluations = {3, 10},
                .assignment = {0, 0, 0, 0, 1, 1},
                .knee = 2};
@@ -95,6 +97,14 @@ inline RunResults example_run() {
                 .heldout_gain = {0.5, 0.55},
                 .changed = {0, 2},
                 .evaluations = {3, 24}};
+  run.crossfit = {.loss = {1.8, 2.1, 1.2},
+                  .gain = {0.5, 0.6, nan},
+                  .objective = 1.76,
+                  .fold = {0, 1},
+                  .seen = {1.69, 1.68},
+                  .agreement = {1.0, 0.5},
+                  .assignment = {0, 1, 1, 0, 0, 1},
+                  .evaluations = 17};
   return run;
 }
 
