@@ -132,7 +132,10 @@ Start prepare(const AddOptions& options) {
   start.k = result.n_clusters;
   start.placement.clusters = result.result.assignment;
   start.placement.clusters.resize(all.tasks.size(), cluster::unplaced);
-  start.placement.known = known_losses(result, recorded);
+  RecordedLosses& losses = start.placement.recorded;
+  losses.base = result.baselines.at("base");
+  losses.own = result.baselines.at("own");
+  losses.known = known_losses(result, recorded);
   start.placement.manifest = to_json(all);
   return start;
 }
@@ -147,20 +150,28 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
     start = prepare(options);
-    const std::int64_t sizes[2] = {start.k, std::ssize(start.placement.clusters)};
+    const std::int64_t sizes[3] = {start.k, std::ssize(start.placement.clusters),
+                                   std::ssize(start.placement.recorded.base)};
     append_wire(bytes, std::span(sizes));
     append_wire(bytes, std::span(start.placement.clusters));
-    const auto entries = pack_entries(start.placement.known);
+    append_wire(bytes, std::span(start.placement.recorded.base));
+    append_wire(bytes, std::span(start.placement.recorded.own));
+    const auto entries = pack_entries(start.placement.recorded.known);
     bytes.insert(bytes.end(), entries.begin(), entries.end());
   });
   start.config = comm::broadcast_text(comm, start.config, 0);
   bytes = comm.broadcast(std::move(bytes), 0);
   std::span<const std::byte> rest = bytes;
-  std::int64_t sizes[2] = {};
+  std::int64_t sizes[3] = {};
   take_wire(rest, std::span(sizes));
   start.placement.clusters.resize(static_cast<std::size_t>(sizes[1]));
   take_wire(rest, std::span(start.placement.clusters));
-  start.placement.known = unpack_entries(rest);
+  RecordedLosses& recorded = start.placement.recorded;
+  for (std::vector<double>* losses : {&recorded.base, &recorded.own}) {
+    losses->resize(static_cast<std::size_t>(sizes[2]));
+    take_wire(rest, std::span(*losses));
+  }
+  recorded.known = unpack_entries(rest);
   start.placement.compare_full = options.compare_full;
 
   RunOptions job = options_from_json(start.config, options.result);

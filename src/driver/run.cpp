@@ -216,7 +216,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
                              options.ranks_per_node);
   });
   std::optional<cluster::Sweep> sweep;
-  if (placement != nullptr) cache.restore(placement->known);
+  if (placement != nullptr) {
+    check_recorded(comm, placement->recorded, job, out.baselines, oracle);
+    cache.restore(placement->recorded.known);
+  }
   const cluster::SearchResult search =
       placement != nullptr
           ? cluster::place_tasks(problem, search_options(options, job), placement->clusters)

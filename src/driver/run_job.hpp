@@ -8,14 +8,16 @@
 #include "d2c/cluster/partition.hpp"
 #include "d2c/driver/run.hpp"
 
+#include "recorded_losses.hpp"
+
 namespace d2c::driver {
 
 /// Clusters that some tasks have already.
 struct Placement {
-  cluster::Assignment clusters;                     ///< of every task; cluster::unplaced = none yet
-  std::vector<cluster::CachedOracle::Entry> known;  ///< losses under these clusters
-  std::string manifest;       ///< of all tasks, to be written beside the result; on rank 0
-  bool compare_full = false;  ///< adds the baseline `full`: the search without these clusters
+  cluster::Assignment clusters;  ///< of every task; cluster::unplaced = none yet
+  RecordedLosses recorded;       ///< of the tasks that have one
+  std::string manifest;          ///< of all tasks, to be written beside the result; on rank 0
+  bool compare_full = false;     ///< adds the baseline `full`: the search without these clusters
 };
 
 /// run(), or with a placement: the tasks that have no cluster are added to those that exist.

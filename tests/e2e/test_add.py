@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import shutil
 import unittest
 
 from harness import Case, DEMO, demo_manifest, h5py, numpy, write_manifest
@@ -122,6 +123,31 @@ class Add(Case):
         with h5py.File(result / "results.h5") as file:
             self.assertEqual(json.loads(file.attrs["config"])["constraints"], str(rules))
         self.succeed("add", result, "--tasks", self.new, "--output", self.folder / "new", "--quiet")
+
+    def test_losses_that_are_no_longer_those_of_the_result_are_refused(self):
+        tasks = [dict(task) for task in self.old_tasks]
+        examples, adapter = self.folder / "examples.jsonl", self.folder / "adapter"
+        shutil.copy(tasks[1]["examples"], examples)
+        shutil.copytree(tasks[5]["adapter"], adapter)
+        tasks[1]["examples"], tasks[5]["adapter"] = str(examples), str(adapter)
+        self.old = self.manifest("old.json", tasks)
+        for extra in ((), ("--scale", "auto")):
+            shutil.rmtree(self.folder / "result", ignore_errors=True)
+            result = self.run_old(*extra)
+
+            def fails(*words):
+                self.fail_with(3, words, "add", result, "--tasks", self.new, "--output",
+                               self.folder / "out", ranks=2)
+                self.assertFalse((self.folder / "out" / "manifest.json").exists())
+            shutil.copy(tasks[2]["examples"], examples)
+            fails("examples.jsonl", tasks[1]["name"], "without an adapter", "recorded")
+            shutil.copy(self.old_tasks[1]["examples"], examples)
+            weights = adapter / "adapter_model.safetensors"
+            whole = weights.read_bytes()
+            shutil.copy(DEMO / "adapters" / "echo_bogduh" / weights.name, weights)  # also of rank 6
+            fails("adapter", tasks[5]["name"], "its own adapter", "recorded")
+            weights.write_bytes(whole)
+        self.succeed("add", result, "--tasks", self.new, "--output", self.folder / "out", "--quiet")
 
     def test_bad_input(self):
         result = self.run_old()
