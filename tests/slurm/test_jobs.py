@@ -28,6 +28,7 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmctldPort={port}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
+TmpFS={folder}/tmp/%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -60,6 +61,8 @@ class Slurm:
         (self.folder / "state").mkdir()
         for i in range(1, nodes + 1):
             (self.folder / "spool" / f"n{i}").mkdir(parents=True)
+            # The folders that PMIx makes for a step have the same names on all nodes.
+            (self.folder / "tmp" / f"n{i}").mkdir(parents=True)
             text += (f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port + i} "
                      f"CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} "
                      "ThreadsPerCore=1 RealMemory=2000 State=UNKNOWN\n")
@@ -125,15 +128,17 @@ class Jobs(unittest.TestCase):
 
     def test_many_nodes_give_the_results_of_one(self):
         # The nodes are one host: Open MPI's shared-memory transport takes them for different ones.
-        network = "--oversubscribe --mca btl self,tcp --mca btl_tcp_if_include lo"
         self.submit(name="one")
-        state, log, _ = self.submit(script="many-nodes.sbatch", name="many", LAUNCHER="mpirun",
-                                    MPIRUN_OPTIONS=network)
-        self.assertEqual(state, "COMPLETED", log)
-        for cluster in range(5):
-            file = f"merged/cluster_{cluster:02}/adapter_model.safetensors"
-            self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
-                             (self.slurm.folder / "many" / file).read_bytes())
+        for launcher, network in (
+                ("mpirun", {"MPIRUN_OPTIONS": "--oversubscribe --mca btl self,tcp --mca btl_tcp_if_include lo"}),
+                ("srun", {"OMPI_MCA_btl": "self,tcp", "OMPI_MCA_btl_tcp_if_include": "lo"})):
+            name = "many-" + launcher
+            state, log, _ = self.submit(script="many-nodes.sbatch", name=name, LAUNCHER=launcher, **network)
+            self.assertEqual(state, "COMPLETED", log)
+            for cluster in range(5):
+                file = f"merged/cluster_{cluster:02}/adapter_model.safetensors"
+                self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
+                                 (self.slurm.folder / name / file).read_bytes())
 
     def test_job_made_from_the_plan_runs(self):
         plan = self.slurm.call(BINARY, "plan", DEMO / "manifest.json", "-K", 5, "--json")
