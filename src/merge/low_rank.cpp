@@ -81,7 +81,7 @@ lora::Factors truncate_through_core(const Stack& s, Index rank) {
   gram_b = scale_b.asDiagonal() * gram_b * scale_b.asDiagonal();
 
   const MatrixXd factor = square_root_factor(gram_a);
-  const MatrixXd core = factor.transpose() * gram_b * factor;
+  MatrixXd core = factor.transpose() * gram_b * factor;
   const Eigenpairs pairs = leading_eigenpairs(
       {n, [&](const MatrixXd& x) -> MatrixXd { return core * x; }, [&] { return core; }},
       std::min(rank, n));

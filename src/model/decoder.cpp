@@ -61,7 +61,7 @@ void check_batch(const ModelConfig& config, const TokenForest& forest,
     D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
     check_token(target.label, config.vocab_size);
   }
-  const auto end_before = [&](Index s) {
+  [[maybe_unused]] const auto end_before = [&](Index s) {
     return s == 0 ? Index{0} : forest.segments[static_cast<std::size_t>(s - 1)].end;
   };
   for (Index s = 0; s < std::ssize(forest.segments); ++s) {

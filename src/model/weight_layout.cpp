@@ -89,6 +89,7 @@ class Builder {
 
   std::span<const float> biases(const std::vector<Linear>& layers) {
     std::vector<Linear> tensors;
+    tensors.reserve(layers.size());
     for (const Linear& layer : layers) tensors.push_back({layer.module + ".bias", layer.d_out});
     return vector(tensors);
   }

@@ -6,7 +6,7 @@ namespace d2c::model {
 ModelConfig read_mistral(ConfigReader& config) {
   FamilyDefaults defaults;
   defaults.n_kv_heads = 8;
-  defaults.max_positions = 4096 * 32;
+  defaults.max_positions = Index{4096} * 32;
   ModelConfig model = read_common(config, defaults);
   // Absent means 4096, null means none.
   const bool unlimited = config.is_null("sliding_window");
