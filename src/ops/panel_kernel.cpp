@@ -53,20 +53,14 @@ template <class Value, class Left, class Copy>
 void multiply_blocks(const PanelProduct<Value>& product, PanelKernel<Value, Left> kernel,
                      Copy copy) {
   Left* const rows = block_of_a<Left>();
-
-  // Where B is so small that it stays in a cache by itself, blocks of A stay in the first level,
-  // and C is written along its rows.
-  constexpr Index thin = 64;
-  const bool is_thin = product.n <= thin || product.k <= thin;
-  const Index rows_at_a_time = is_thin ? tile_rows : block_rows;
   PanelProduct<Value, Left> block;
   block.n = product.n;
   block.a = rows;
   block.lda = block_stride<Left>;
   block.panel_stride = product.panel_stride;
   block.ldc = product.ldc;
-  for (Index row = 0; row < product.m; row += rows_at_a_time) {
-    block.m = std::min(rows_at_a_time, product.m - row);
+  for (Index row = 0; row < product.m; row += block_rows) {
+    block.m = std::min(block_rows, product.m - row);
     block.c = product.c + row * product.ldc;
     block.store = product.store;
     for (Index k = 0; k < product.k; k += block_depth) {
@@ -81,6 +75,20 @@ void multiply_blocks(const PanelProduct<Value>& product, PanelKernel<Value, Left
   }
 }
 
+/// A product with a thin B: copying A would take as long as a third of the product.
+template <class Value>
+void multiply_in_place(const PanelProduct<Value>& product, PanelKernel<Value> kernel) {
+  // Where C is wide, few of its rows at a time.
+  const Index rows_at_a_time = product.n <= thin ? block_rows : 2 * tile_rows;
+  PanelProduct<Value> part = product;
+  for (Index row = 0; row < product.m; row += rows_at_a_time) {
+    part.m = std::min(rows_at_a_time, product.m - row);
+    part.a = product.a + row * product.lda;
+    part.c = product.c + row * product.ldc;
+    kernel(part);
+  }
+}
+
 }  // namespace
 
 const VectorKernels& vector_kernels() { return kernels_in_use(); }
@@ -91,6 +99,10 @@ VectorKernels use_kernels(const VectorKernels& kernels) {
 
 template <class Value>
 void multiply_panels(const PanelProduct<Value>& product) {
+  if (std::min(product.n, product.k) <= thin && product.k <= block_depth) {
+    multiply_in_place(product, kernel_for<Value>());
+    return;
+  }
   multiply_blocks<Value, float>(
       product, kernel_for<Value>(),
       [](const float* from, Index n, float* to) { std::copy_n(from, n, to); });

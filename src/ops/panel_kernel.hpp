@@ -54,6 +54,7 @@ void multiply_panels_in_bf16(const PanelProduct<BFloat16>& product);
 
 /// A kernel computes one block: k <= block_depth, lda = block_stride. The constant stride saves
 /// address arithmetic; it is an odd number of cache lines, so that rows do not evict each other.
+/// With any other lda, float A is read where it is.
 template <class Value, class Left = float>
 using PanelKernel = void (*)(const PanelProduct<Value, Left>&);
 inline constexpr Index block_depth = 640;
@@ -62,6 +63,9 @@ template <class Left>
 inline constexpr Index block_stride = block_depth + 64 / static_cast<Index>(sizeof(Left));
 inline constexpr Index block_rows = 264;  ///< 690 KB of A: stays in the second-level cache
 inline constexpr Index tile_rows = 12;  ///< of the largest kernel; best divides the rows of a block
+
+/// A product with so few columns, or so few rows of B (LoRA), is bound by the memory of A or C.
+inline constexpr Index thin = 64;
 
 /// Independent chains of multiply-adds: how fast the processor can be.
 struct FmaChains {

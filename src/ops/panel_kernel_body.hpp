@@ -2,21 +2,37 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
 
 #include "panel_kernel.hpp"
 
+// Without it GCC keeps the sums of a tile in memory before and after the loop over k, which costs
+// as much as the products of 8 columns of A.
+#ifdef __clang__
+#define D2C_UNROLLED _Pragma("unroll")
+#else
+#define D2C_UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 /// Body of the kernels. Included by one source file per instruction set, each compiled with its own
 /// -march: everything is in an unnamed namespace, so that no wide instruction leaks out by linking.
 namespace d2c::ops {
 namespace {
 
+/// Where the rows of A are.
+enum class Reading {
+  block,     ///< in a block: from row to row the constant block_stride, which saves arithmetic
+  in_place,  ///< from row to row lda
+};
+
 /// @tparam width    floats in a vector register
 /// @tparam vectors  vector registers side by side in a tile of C; their columns fill whole panels
 /// @tparam rows     rows of a tile of C
-template <int width, int vectors, int rows>
+/// @tparam reading  of A
+template <int width, int vectors, int rows, Reading reading = Reading::block>
 struct Tile {
   using Vector [[gnu::vector_size(width * sizeof(float))]] = float;
   using Pairs [[gnu::vector_size(width * sizeof(float))]] = std::uint32_t;  ///< of BF16 values
@@ -49,10 +65,17 @@ struct Tile {
 
   using Sums = Vector[rows][vectors];
 
+  template <class Left>
+  static Index row_step(Index lda) {
+    return reading == Reading::in_place ? lda : block_stride<Left>;
+  }
+
   /// sum += a[:, k] right, one step of all chains.
-  static void step_chains(Sums& sum, const float* a, const Vector (&right)[vectors]) {
+  static void step_chains(Sums& sum, const float* a, Index lda, const Vector (&right)[vectors]) {
+    D2C_UNROLLED
     for (int i = 0; i < rows; ++i) {
-      const float left = a[i * block_stride<float>];
+      const float left = a[i * lda];
+      D2C_UNROLLED
       for (int v = 0; v < vectors; ++v) sum[i][v] += left * right[v];
     }
   }
@@ -68,7 +91,7 @@ struct Tile {
         right[v] = load(b + (column / panel_width) * p.panel_stride + k * panel_width +
                         column % panel_width);
       }
-      step_chains(sum, a + k, right);
+      step_chains(sum, a + k, row_step<float>(p.lda), right);
     }
   }
 
@@ -85,10 +108,10 @@ struct Tile {
                               2 * (column % panel_width));
         right[v] = first_of(pairs[v]);
       }
-      step_chains(sum, a + k, right);
+      step_chains(sum, a + k, row_step<float>(p.lda), right);
       if (k + 1 == p.k) return;
       for (int v = 0; v < vectors; ++v) right[v] = second_of(pairs[v]);
-      step_chains(sum, a + k + 1, right);
+      step_chains(sum, a + k + 1, row_step<float>(p.lda), right);
     }
   }
 
@@ -117,10 +140,12 @@ struct Tile {
       for (int v = 0; v < vectors; ++v) {
         right[v] = load_pairs(b + v * p.panel_stride + k * panel_width);
       }
+      D2C_UNROLLED
       for (int i = 0; i < rows; ++i) {
         std::uint32_t pair;
         std::memcpy(&pair, a + i * block_stride<BFloat16> + k, sizeof pair);
         const Pairs left = all(pair);
+        D2C_UNROLLED
         for (int v = 0; v < vectors; ++v) sum[i][v] = add_pairs(sum[i][v], left, right[v]);
       }
     }
@@ -151,23 +176,41 @@ struct Tile {
   template <bool fetch_ahead, class Value, class Left>
   static void multiply(const PanelProduct<Value, Left>& p, const Left* a, const Value* b, float* c,
                        Index ldc, const Value* ahead = nullptr) {
+    const Store store_as = p.store;
     Sums sum;
+    D2C_UNROLLED
     for (int i = 0; i < rows; ++i) {
-      for (int v = 0; v < vectors; ++v) {
-        sum[i][v] = p.store == Store::extend ? load(c + i * ldc + v * step) : Vector{};
+      D2C_UNROLLED
+      for (int v = 0; v < vectors; ++v) sum[i][v] = Vector{};
+    }
+    if (store_as == Store::extend) {
+      D2C_UNROLLED
+      for (int i = 0; i < rows; ++i) {
+        D2C_UNROLLED
+        for (int v = 0; v < vectors; ++v) sum[i][v] = load(c + i * ldc + v * step);
       }
     }
-    for (int i = 0; i < rows; ++i) {
-      for (int column = 0; column < columns; column += panel_width) {
-        __builtin_prefetch(c + i * ldc + column, 1);
+    if (p.k > thin) {
+      for (int i = 0; i < rows; ++i) {
+        for (int column = 0; column < columns; column += panel_width) {
+          __builtin_prefetch(c + i * ldc + column, 1);
+        }
       }
     }
     run_chains<fetch_ahead>(sum, p, a, b, ahead);
-    for (int i = 0; i < rows; ++i) {
-      for (int v = 0; v < vectors; ++v) {
-        float* to = c + i * ldc + v * step;
-        store(to, p.store == Store::add ? load(to) + sum[i][v] : sum[i][v]);
+    if (store_as == Store::add) {
+      D2C_UNROLLED
+      for (int i = 0; i < rows; ++i) {
+        D2C_UNROLLED
+        for (int v = 0; v < vectors; ++v) {
+          sum[i][v] = load(c + i * ldc + v * step) + sum[i][v];
+        }
       }
+    }
+    D2C_UNROLLED
+    for (int i = 0; i < rows; ++i) {
+      D2C_UNROLLED
+      for (int v = 0; v < vectors; ++v) store(c + i * ldc + v * step, sum[i][v]);
     }
   }
 
@@ -175,14 +218,17 @@ struct Tile {
   template <class Value, class Left>
   static void multiply_narrow(const PanelProduct<Value, Left>& p, const Left* a, const Value* b,
                               float* c, Index n) {
-    float whole[rows][columns] = {};
+    float whole[rows][columns];
     const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
-    for (int i = 0; i < rows; ++i) std::memcpy(whole[i], c + i * p.ldc, bytes);
+    if (p.store != Store::overwrite) {
+      std::memset(whole, 0, sizeof whole);
+      for (int i = 0; i < rows; ++i) std::memcpy(whole[i], c + i * p.ldc, bytes);
+    }
     multiply<false>(p, a, b, &whole[0][0], columns);
     for (int i = 0; i < rows; ++i) std::memcpy(c + i * p.ldc, whole[i], bytes);
   }
 
-  /// All tiles of one column of tiles: full tiles, then the remaining rows.
+  /// All tiles of one column of tiles: full tiles, then one of the remaining rows.
   template <class Value, class Left>
   static void multiply_column(const PanelProduct<Value, Left>& p, Index first_row, Index column) {
     const Value* b = p.b + column / panel_width * p.panel_stride;
@@ -190,7 +236,7 @@ struct Tile {
     constexpr Index panels = columns / panel_width;
     Index row = first_row;
     for (; row + rows <= p.m; row += rows) {
-      const Left* a = p.a + row * block_stride<Left>;
+      const Left* a = p.a + row * row_step<Left>(p.lda);
       float* c = p.c + row * p.ldc + column;
       // The first tiles fetch the panels of the next column.
       const Index ahead = row / rows + panels;
@@ -203,7 +249,7 @@ struct Tile {
       }
     }
     if constexpr (rows > 1) {
-      if (row < p.m) Tile<width, vectors, (rows + 1) / 2>::multiply_column(p, row, column);
+      if (row < p.m) Tile<width, vectors, rows - 1, reading>::multiply_column(p, row, column);
     }
   }
 
@@ -224,17 +270,35 @@ struct Tile {
   }
 };
 
+/// Tiles from `column` on. @return the first column that is left, if a whole tile finds no panels
+template <int width, int vectors, int rows, Reading reading, class Value, class Left>
+Index multiply_columns(const PanelProduct<Value, Left>& p, Index column) {
+  constexpr int columns = width * vectors;
+  for (; column + columns - panel_width < p.n; column += columns) {
+    Tile<width, vectors, rows, reading>::multiply_column(p, 0, column);
+  }
+  return column;
+}
+
 template <int width, int vectors, int rows, class Value, class Left = float>
 void multiply_all(const PanelProduct<Value, Left>& p) {
-  constexpr int columns = width * vectors;
   constexpr int panel_vectors = panel_width / width;
   Index column = 0;
-  for (; column + columns - panel_width < p.n; column += columns) {
-    Tile<width, vectors, rows>::multiply_column(p, 0, column);
+  if constexpr (std::is_same_v<Left, float>) {
+    if (p.lda != block_stride<float>) {
+      if constexpr (width == panel_width) {
+        // Few products for each element of C: wider tiles write longer pieces of its rows.
+        if (p.k <= thin) {
+          column = multiply_columns<width, 2 * vectors, rows / 2, Reading::in_place>(p, column);
+        }
+      }
+      column = multiply_columns<width, vectors, rows, Reading::in_place>(p, column);
+      multiply_columns<width, panel_vectors, rows, Reading::in_place>(p, column);
+      return;
+    }
   }
-  for (; column < p.n; column += panel_width) {
-    Tile<width, panel_vectors, rows>::multiply_column(p, 0, column);
-  }
+  column = multiply_columns<width, vectors, rows, Reading::block>(p, column);
+  multiply_columns<width, panel_vectors, rows, Reading::block>(p, column);
 }
 
 }  // namespace

@@ -89,6 +89,39 @@ TEST(Linear, EqualsTheScalarProductForAllRemainders) {
   }
 }
 
+TEST(Linear, ThinProductsHaveTheBitsOfWideOnes) {
+  // 64 columns or rows of weights and fewer are read in place, by other tiles.
+  const Matrix x = random_matrix(61, 300, "x");
+  const Matrix w = random_matrix(120, 300, "w");
+  const Packed packed = pack(w);
+  Matrix wide(61, 120);
+  linear(rows_of(x), packed.view, rows_of(wide));
+  for (const Index count : {1, 16, 17, 40, 64}) {
+    Matrix thin_y(61, count);
+    linear(rows_of(x), packed.view.rows(32, count), rows_of(thin_y));
+    for (Index t = 0; t < 61; ++t) {
+      for (Index o = 0; o < count; ++o) ASSERT_EQ(thin_y(t, o), wide(t, 32 + o)) << count;
+    }
+  }
+}
+
+TEST(Linear, FewColumnsOfWeightsEqualAChainOfMultiplyAdds) {
+  for (const Index k : {1, 8, 16, 63, 64, 65}) {
+    const Matrix x = random_matrix(29, k, "x");
+    const Matrix w = random_matrix(211, k, "w");
+    Matrix y = random_matrix(29, 211, "y");
+    const Matrix before = y;
+    add_linear(rows_of(x), pack(w).view, rows_of(y));
+    for (Index t = 0; t < 29; ++t) {
+      for (Index o = 0; o < 211; ++o) {
+        float sum = 0.0F;
+        for (Index i = 0; i < k; ++i) sum = std::fma(x(t, i), w(o, i), sum);
+        ASSERT_EQ(y(t, o), before(t, o) + sum) << t << ", " << o << ", " << k;
+      }
+    }
+  }
+}
+
 TEST(Linear, SumsOverManyBlocksOfTheInputDimension) {
   const Matrix x = random_matrix(3, 2500, "x");
   const Matrix w = random_matrix(20, 2500, "w");
@@ -197,43 +230,40 @@ TEST(PackedMatrix, DoesNotDependOnTheStepsOfPacking) {
 TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
 #ifdef __x86_64__
   if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
-  const PackedInBf16 half(random_matrix(45, 71, "b"));
-  const Index n = 45;
-  for (const Index m : {1, 6, 7, 12, 25}) {
-    const Matrix a = random_matrix(m, block_stride<float>, "a");
-    const Packed b = pack(random_matrix(n, 70, "b"));
-    for (const Store store : {Store::overwrite, Store::add, Store::extend}) {
-      Matrix narrow = random_matrix(m, n, "c");
-      Matrix wide = narrow;
-      PanelProduct<float> product{m,
-                                  n,
-                                  70,
-                                  a.data(),
-                                  block_stride<float>,
-                                  b.view.panels(),
-                                  70 * panel_width,
-                                  narrow.data(),
-                                  n,
-                                  store};
-      baseline_kernels().multiply_block(product);
-      product.c = wide.data();
-      avx512_kernels().multiply_block(product);
-      EXPECT_EQ(narrow, wide);
+  constexpr Index n = 157;  // wide tiles, pairs of panels, one panel and a narrow one
+  for (const Index k : {33, 71}) {
+    const Packed b = pack(random_matrix(n, k, "b"));
+    const PackedInBf16 half(random_matrix(n, k, "b"));
+    for (const Index lda : {block_stride<float>, Index{75}}) {
+      for (const Index m : {1, 5, 6, 7, 11, 12, 25}) {
+        const Matrix a = random_matrix(m, lda, "a");
+        for (const Store store : {Store::overwrite, Store::add, Store::extend}) {
+          Matrix narrow = random_matrix(m, n, "c");
+          Matrix wide = narrow;
+          PanelProduct<float> product{
+              m, n,    k, a.data(), lda, b.view.panels(), b.view.panel_stride(), narrow.data(),
+              n, store};
+          baseline_kernels().multiply_block(product);
+          product.c = wide.data();
+          avx512_kernels().multiply_block(product);
+          ASSERT_EQ(narrow, wide) << m << ", " << k << ", " << lda;
 
-      PanelProduct<BFloat16> in_bf16{m,
-                                     n,
-                                     71,
-                                     a.data(),
-                                     block_stride<float>,
-                                     half.view.panels<BFloat16>(),
-                                     half.view.panel_stride(),
-                                     narrow.data(),
-                                     n,
-                                     store};
-      baseline_kernels().multiply_bf16_block(in_bf16);
-      in_bf16.c = wide.data();
-      avx512_kernels().multiply_bf16_block(in_bf16);
-      EXPECT_EQ(narrow, wide);
+          PanelProduct<BFloat16> in_bf16{m,
+                                         n,
+                                         k,
+                                         a.data(),
+                                         lda,
+                                         half.view.panels<BFloat16>(),
+                                         half.view.panel_stride(),
+                                         narrow.data(),
+                                         n,
+                                         store};
+          baseline_kernels().multiply_bf16_block(in_bf16);
+          in_bf16.c = wide.data();
+          avx512_kernels().multiply_bf16_block(in_bf16);
+          ASSERT_EQ(narrow, wide) << m << ", " << k << ", " << lda;
+        }
+      }
     }
   }
 #else
