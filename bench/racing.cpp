@@ -1,30 +1,37 @@
-// What racing would save: to drop a cluster for a task once the first examples tell it from the
-// best one, instead of measuring all examples under all clusters.
+// What racing saves, and when it is wrong.
 //
 //   bench_racing MANIFEST [--cache FILE] [--k N] [--restarts 30]
+//   bench_racing --shape LAYERS,HIDDEN,INTERMEDIATE,HEADS,KV_HEADS,VOCABULARY
 //
-// Runs the alternation of D2C from random starts on losses that are known for every example. Per
-// task and step, a cluster leaves the race when the mean of its differences to the leader exceeds
-// t standard errors, t the quantile of Student's distribution for an error probability P divided by
-// the number of comparisons of the race; the task's own cluster is always measured wholly. Examples
-// are asked for in parts, and a part shares prefixes within itself only. Printed: tokens that go
-// through the model, as a share of those of exact evaluation; decisions that differ from those of
-// all examples; the mean objective of the restarts; and what share of the evaluations of `auto` a
-// race could shorten.
+// The first runs the alternation of D2C from random starts on losses that are known for every
+// example, with the races of cluster::race() over different numbers of examples. Printed: tokens
+// that go through the model as a share of those of exact evaluation, if the keys and values of
+// shared prefixes are kept from part to part (as d2c does) and if each part computes them again;
+// decisions that differ from those of all examples, and their mean regret in nats per token; the
+// mean objective of the restarts; and what share of the evaluations of `auto` a race could shorten.
+//
+// The second measures processor time on random weights: the halves of ten examples as steps against
+// all at once.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <span>
+#include <sstream>
 #include <string>
+#include <tuple>
 
-#include <boost/math/distributions/students_t.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "d2c/cluster/partition.hpp"
+#include "d2c/cluster/race.hpp"
 #include "d2c/cluster/registry.hpp"
+#include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
+#include "d2c/eval/speed.hpp"
+#include "d2c/eval/steps.hpp"
 #include "d2c/ops/threads.hpp"
 
 #include "stored_losses.hpp"
@@ -38,101 +45,64 @@ using cluster::TaskSet;
 constexpr int n_examples = 10;
 
 struct Rule {
-  double p = 0;   ///< 0 = no racing
-  int parts = 1;  ///< that the examples are asked for in
-  [[nodiscard]] int end(int part) const { return (part + 1) * n_examples / parts; }
+  double p = 0;            ///< 0 = no racing
+  std::vector<int> looks;  ///< examples seen when a race decides
 };
 
-/// Distinct tokens of every part of a task's examples.
+enum class Prefixes { kept, again };
+
+/// Distinct tokens of parts of a task's examples, in the order in which races look at them.
 class Tokens {
  public:
   explicit Tokens(const Job& job) {
     for (const driver::TaskSpec& task : job.manifest.tasks) {
-      examples_.push_back(
-          eval::read_examples(task.examples, job.model.encoding(), job.model.limits()).examples);
-      if (std::ssize(examples_.back()) != n_examples)
+      const auto read =
+          eval::read_examples(task.examples, job.model.encoding(), job.model.limits()).examples;
+      if (std::ssize(read) != n_examples)
         throw std::invalid_argument(task.name + " does not have ten examples");
+      orders_.push_back(cluster::race_order(n_examples, static_cast<int>(orders_.size()), 7));
+      examples_.emplace_back();
+      for (const int i : orders_.back())
+        examples_.back().push_back(read[static_cast<std::size_t>(i)]);
     }
   }
-  [[nodiscard]] double of(int task, int begin, int end) const {
+  [[nodiscard]] const std::vector<int>& order(int task) const {
+    return orders_[static_cast<std::size_t>(task)];
+  }
+  [[nodiscard]] double of(int task, int begin, int end) {
+    double& known = known_[{task, begin, end}];
+    if (known > 0 || begin == end) return known;
     const auto part =
         std::span(examples_[static_cast<std::size_t>(task)])
             .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    return static_cast<double>(
-        eval::count_tokens(part, eval::pack(part, eval::LossOn::response, 2048)).computed);
+    return known = static_cast<double>(
+               eval::count_tokens(part, eval::pack(part, eval::LossOn::response, 2048)).computed);
+  }
+  /// Those of examples [begin, end) where [0, begin) were computed just before.
+  [[nodiscard]] double next(int task, int begin, int end, Prefixes prefixes) {
+    return prefixes == Prefixes::kept ? of(task, 0, end) - of(task, 0, begin)
+                                      : of(task, begin, end);
   }
 
  private:
+  std::vector<std::vector<int>> orders_;
   std::vector<std::vector<eval::Example>> examples_;
-};
-
-/// One task's losses under the clusters that compete for it: loss[cluster][example].
-class Race {
- public:
-  Race(std::vector<std::span<const double>> loss, std::size_t own, const Rule& rule)
-      : loss_(std::move(loss)), seen_(loss_.size(), rule.parts) {
-    std::vector<char> in(loss_.size(), 1);
-    const double comparisons = static_cast<double>(loss_.size() - 1) * (rule.parts - 1);
-    for (int part = 0; rule.p > 0 && part + 1 < rule.parts; ++part) {
-      const int n = rule.end(part);
-      if (n < 2) continue;
-      std::size_t leader = own;
-      for (std::size_t c = 0; c < loss_.size(); ++c)
-        if (in[c] != 0 && mean(c, n) < mean(leader, n)) leader = c;
-      for (std::size_t c = 0; c < loss_.size(); ++c) {
-        if (in[c] == 0 || c == own || !is_behind(c, leader, n, rule.p / comparisons)) continue;
-        in[c] = 0;
-        seen_[c] = part + 1;
-      }
-    }
-    winner_ = exact_ = own;
-    for (std::size_t c = 0; c < loss_.size(); ++c) {
-      if (in[c] != 0 && mean(c, n_examples) < mean(winner_, n_examples)) winner_ = c;
-      if (mean(c, n_examples) < mean(exact_, n_examples)) exact_ = c;
-    }
-  }
-
-  [[nodiscard]] std::size_t winner() const { return winner_; }
-  [[nodiscard]] bool is_exact() const { return winner_ == exact_; }
-  /// Parts of the examples that were looked at.
-  [[nodiscard]] int seen(std::size_t c) const { return seen_[c]; }
-  [[nodiscard]] double mean(std::size_t c, int n) const {
-    double sum = 0;
-    for (int i = 0; i < n; ++i) sum += loss_[c][static_cast<std::size_t>(i)];
-    return sum / n;
-  }
-
- private:
-  [[nodiscard]] bool is_behind(std::size_t c, std::size_t leader, int n, double p) const {
-    const double difference = mean(c, n) - mean(leader, n);
-    if (!(difference > 0)) return false;
-    double squares = 0;
-    for (int i = 0; i < n; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      squares += std::pow(loss_[c][at] - loss_[leader][at] - difference, 2);
-    }
-    const boost::math::students_t student(n - 1);
-    return difference > boost::math::quantile(boost::math::complement(student, p)) *
-                            std::sqrt(squares / (n - 1) / n);
-  }
-
-  std::vector<std::span<const double>> loss_;
-  std::vector<int> seen_;
-  std::size_t winner_ = 0;
-  std::size_t exact_ = 0;
+  std::map<std::tuple<int, int, int>, double> known_;
 };
 
 class Alternations {
  public:
-  Alternations(StoredOracle& oracle, const Tokens& tokens, int k, const Rule& rule)
+  Alternations(StoredOracle& oracle, Tokens& tokens, int k, const Rule& rule)
       : oracle_(oracle), tokens_(tokens), k_(k), rule_(rule) {}
 
   void run(int restarts) {
     double mean = 0;
     for (int restart = 0; restart < restarts; ++restart)
       mean += alternate(static_cast<std::uint64_t>(restart)) / restarts;
-    fmt::print("{:>3} {:>6} {:>6} {:>8.3f} {:>10} {:>8} {:>10.5f}\n", k_, rule_.p, rule_.parts,
-               raced_ / whole_, decisions_, different_, mean);
+    fmt::print("{:>3} {:>6} {:>10} {:>8.3f} {:>8.3f} {:>10} {:>8} {:>9.5f} {:>10.5f}\n", k_,
+               rule_.p, fmt::format("{}", fmt::join(rule_.looks, ",")), kept_ / whole_,
+               again_ / whole_, decisions_, different_, decisions_ > 0 ? regret_ / decisions_ : 0.0,
+               mean);
     std::fflush(stdout);
   }
 
@@ -166,41 +136,69 @@ class Alternations {
     for (int task = 0; task < partition.n_tasks(); ++task)
       for (std::size_t set = 0; set < sets.size(); ++set)
         queries.push_back({static_cast<int>(set), task});
-    const std::vector<double> losses = oracle_.losses(sets, queries);
+    const std::vector<double> in_file = oracle_.losses(sets, queries);
     double objective = 0;
     for (int task = 0; task < partition.n_tasks(); ++task) {
-      std::vector<std::span<const double>> of_task;
+      cluster::RaceSetup setup{.weights = std::vector<double>(n_examples, 1.0),
+                               .required = std::vector<char>(sets.size(), rule_.p > 0 ? 0 : 1),
+                               .looks = rule_.looks,
+                               .error = rule_.p > 0 ? rule_.p : 0.5};
+      std::vector<double> losses;
       std::size_t own = 0;
       for (std::size_t set = 0; set < sets.size(); ++set) {
         if (cluster_of[set] == partition[task]) own = set;
-        of_task.push_back(std::span(losses).subspan(
-            (static_cast<std::size_t>(task) * sets.size() + set) * n_examples, n_examples));
+        for (const int i : tokens_.order(task))
+          losses.push_back(
+              in_file[(static_cast<std::size_t>(task) * sets.size() + set) * n_examples +
+                      static_cast<std::size_t>(i)]);
       }
-      const Race race(std::move(of_task), own, rule_);
-      objective += race.mean(own, n_examples) / partition.n_tasks();
+      setup.required[own] = 1;
+      const cluster::RaceOutcome outcome = cluster::race(
+          setup, losses,
+          [&](std::size_t set, int begin, int end) { count(sets[set], task, begin, end); });
+      const auto exact = [&](std::size_t set) {
+        double sum = 0;
+        for (std::size_t i = 0; i < n_examples; ++i) sum += losses[set * n_examples + i];
+        return sum / n_examples;
+      };
+      double lowest = exact(own);
+      for (std::size_t set = 0; set < sets.size(); ++set) lowest = std::min(lowest, exact(set));
+      objective += exact(own) / partition.n_tasks();
       ++decisions_;
-      different_ += race.is_exact() ? 0 : 1;
-      next.move(task, cluster_of[race.winner()]);
-      for (std::size_t set = 0; set < sets.size(); ++set) count(sets[set], task, race.seen(set));
+      const double regret = exact(outcome.winner) - lowest;
+      different_ += regret > 0 ? 1 : 0;
+      regret_ += regret;
+      next.move(task, cluster_of[outcome.winner]);
     }
     return objective;
   }
 
-  /// Parts that an earlier step has measured are not measured again.
-  void count(const TaskSet& set, int task, int parts) {
-    int& known = known_[{set, task}];
-    if (known == 0) whole_ += tokens_.of(task, 0, n_examples);
-    for (; known < parts; ++known)
-      raced_ += tokens_.of(task, known == 0 ? 0 : rule_.end(known - 1), rule_.end(known));
+  /// What an earlier race has measured is not measured again; what it began has to begin anew.
+  void count(const TaskSet& set, int task, int begin, int end) {
+    const auto [place, is_new] = known_.try_emplace({set, task}, Known{0, 0});
+    Known& known = place->second;
+    if (is_new) whole_ += tokens_.of(task, 0, n_examples);
+    if (end <= known.parts) return;
+    const int from = begin > 0 && begin == known.at ? begin : 0;
+    kept_ +=
+        from == begin ? tokens_.next(task, from, end, Prefixes::kept) : tokens_.of(task, 0, end);
+    again_ += tokens_.next(task, known.parts, end, Prefixes::again);
+    known = {end, end};
   }
 
+  struct Known {
+    int parts;
+    int at;
+  };
   StoredOracle& oracle_;
-  const Tokens& tokens_;
+  Tokens& tokens_;
   int k_;
   Rule rule_;
-  std::map<std::pair<TaskSet, int>, int> known_;
+  std::map<std::pair<TaskSet, int>, Known> known_;
   double whole_ = 0;
-  double raced_ = 0;
+  double kept_ = 0;
+  double again_ = 0;
+  double regret_ = 0;
   std::int64_t decisions_ = 0;
   std::int64_t different_ = 0;
 };
@@ -221,8 +219,57 @@ void print_share(StoredOracle& oracle, const Job& job, int k) {
              outside / static_cast<double>(cache.counts().evaluations));
 }
 
+/// Processor time of a call, least of some.
+template <class Call>
+double least_seconds(const Call& call) {
+  double least = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const double begin = thread_cpu_seconds();
+    call();
+    least = std::min(least, thread_cpu_seconds() - begin);
+  }
+  return least;
+}
+
+void measure_steps(const std::string& text) {
+  std::vector<Index> sizes;
+  std::stringstream numbers(text);
+  for (std::string number; std::getline(numbers, number, ',');) sizes.push_back(std::stoi(number));
+  if (sizes.size() != 6) throw std::invalid_argument("--shape takes six numbers");
+  const auto config =
+      eval::llama_config({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]});
+  const auto model = model::Model::random(config, ops::WeightFormat::f32);
+  const lora::FactorMap adapter = eval::random_adapter(config, 8);
+  eval::Evaluator evaluator(model);
+  const double prepare = least_seconds([&] { evaluator.use(&adapter); });
+  const auto examples = eval::random_examples({}, sizes[5]);
+  const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
+  const double whole = least_seconds(
+      [&] { static_cast<void>(evaluator.example_losses(batches, std::ssize(examples))); });
+  fmt::print("all at once: {} tokens, {:.3f} s; adapter made ready in {:.4f} s\n",
+             eval::count_tokens(examples, batches).computed, whole, prepare);
+  for (const auto& [shared, name] : {std::pair{eval::SharedTokens::kept, "kept"},
+                                     std::pair{eval::SharedTokens::again, "again"}}) {
+    const std::vector<int> parts{0, 0, 0, 0, 0, 1, 1, 1, 1, 1};
+    const auto steps = eval::pack_steps(examples, parts, eval::LossOn::response, 2048, shared);
+    const auto up_to = [&](std::size_t n) {
+      return least_seconds([&] {
+        eval::StepProgress progress;
+        for (const auto& step : std::span(steps).first(n))
+          evaluator.advance(step, progress, std::ssize(examples));
+      });
+    };
+    const double first = up_to(1);
+    const double both = up_to(2);
+    fmt::print("{:>5}: first half {} tokens, {:.2f} of the time; both {} tokens, {:.2f}\n", name,
+               steps[0].n_computed(), first / whole, steps[0].n_computed() + steps[1].n_computed(),
+               both / whole);
+  }
+}
+
 void run(const std::vector<std::string>& args) {
   if (args.empty()) throw std::invalid_argument("name a manifest");
+  if (args[0] == "--shape" && args.size() == 2) return measure_steps(args[1]);
   fs::path cache;
   std::vector<int> ks{5, 10};
   int restarts = 30;
@@ -239,13 +286,13 @@ void run(const std::vector<std::string>& args) {
   }
   Job job(args[0]);
   StoredOracle oracle(job, false, n_examples, cache);
-  const Tokens tokens(job);
-  fmt::print("{:>3} {:>6} {:>6} {:>8} {:>10} {:>8} {:>10}\n", "K", "P", "parts", "tokens",
-             "decisions", "differ", "objective");
+  Tokens tokens(job);
+  fmt::print("{:>3} {:>6} {:>10} {:>8} {:>8} {:>10} {:>8} {:>9} {:>10}\n", "K", "P", "looks",
+             "kept", "again", "decisions", "differ", "regret", "objective");
   for (const int k : ks) {
     print_share(oracle, job, k);
-    for (const Rule rule : {Rule{0, 1}, Rule{0.05, 2}, Rule{0.05, 5}, Rule{0.05, 10}, Rule{0.2, 2},
-                            Rule{0.2, 5}, Rule{0.2, 10}}) {
+    for (const Rule& rule : {Rule{0, {10}}, Rule{0.05, {5, 10}}, Rule{0.05, {3, 6, 10}},
+                             Rule{0.05, {3, 4, 5, 6, 7, 8, 9, 10}}, Rule{0.2, {5, 10}}}) {
       Alternations(oracle, tokens, k, rule).run(restarts);
     }
   }

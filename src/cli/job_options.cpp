@@ -215,6 +215,37 @@ std::vector<po::options_description> job_option_groups() {
   return {search, merging, machine};
 }
 
+po::options_description racing_option_group() {
+  const driver::RunOptions defaults;
+  po::options_description racing("Racing (saves evaluations, inexact)", kHelpWidth);
+  // clang-format off
+  racing.add_options()
+      ("racing", po::value<double>()->value_name("P"),
+       "drop a cluster for a task when some examples tell it from the best one; a race loses the best "
+       "cluster with probability P at most, such as 0.05. The objective of the result stays exact")
+      ("racing-check", po::value<double>()->value_name("SHARE")->default_value(defaults.racing_check),
+       "share of the races, drawn at random, whose dropped clusters are measured all the same, to report "
+       "how often and by how much racing was wrong")
+      ("race-mib", po::value<std::uint64_t>()->default_value(defaults.race_mib),
+       "keys and values of shared prefixes that a race keeps from one part of the examples to the next, MiB; "
+       "with less than it needs they are computed again, with the same result");
+  // clang-format on
+  return racing;
+}
+
+void read_racing(const po::variables_map& values, driver::RunOptions& options) {
+  options.racing_check = values["racing-check"].as<double>();
+  options.race_mib = values["race-mib"].as<std::uint64_t>();
+  if (values.count("racing") == 0) return;
+  options.racing = values["racing"].as<double>();
+  if (!(options.racing > 0 && options.racing < 1)) {
+    throw UsageError(
+        {fmt::format("--racing is {:g}, but must be above 0 and below 1", options.racing),
+         "it is the probability to drop the best cluster of a task",
+         "give a number such as 0.05, or leave it out for exact evaluation"});
+  }
+}
+
 driver::RunOptions job_options(const po::variables_map& values) {
   driver::RunOptions options;
   options.manifest = values["manifest"].as<std::string>();

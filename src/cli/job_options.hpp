@@ -8,6 +8,10 @@ namespace d2c::cli {
 
 /// The options that `run` and `plan` share.
 [[nodiscard]] std::vector<po::options_description> job_option_groups();
+/// Those of racing, which `run` and `plan` know.
+[[nodiscard]] po::options_description racing_option_group();
+/// @throws UsageError
+void read_racing(const po::variables_map& values, driver::RunOptions& options);
 /// @throws UsageError naming the option
 [[nodiscard]] driver::RunOptions job_options(const po::variables_map& values);
 

@@ -19,6 +19,7 @@ int plan_command(const Invocation& invocation) {
       "a\n"
       "SLURM job of the output of --json.";
   line.groups = job_option_groups();
+  line.groups.push_back(racing_option_group());
   po::options_description other("Other", kHelpWidth);
   // clang-format off
   other.add_options()
@@ -35,6 +36,7 @@ int plan_command(const Invocation& invocation) {
     return 0;
   }
   driver::RunOptions options = job_options(values);
+  read_racing(values, options);
   return with_mpi([&](comm::Communicator& comm) {
     const driver::Plan plan = driver::make_plan(comm, options);
     if (!comm.is_root()) return 0;

@@ -23,6 +23,7 @@ CommandLine command_line() {
       "is the same for any number of ranks.\n\n"
       "Writes DIR/results.h5 (every loss, HDF5) and DIR/merged/cluster_NN (PEFT folders).";
   line.groups = job_option_groups();
+  line.groups.push_back(racing_option_group());
   po::options_description output("Output", kHelpWidth);
   // clang-format off
   output.add_options()
@@ -43,6 +44,7 @@ CommandLine command_line() {
 
 driver::RunOptions options_of(const po::variables_map& values) {
   driver::RunOptions options = job_options(values);
+  read_racing(values, options);
   options.output = values["output"].as<std::string>();
   options.checkpoint_minutes = values["checkpoint-minutes"].as<double>();
   options.overwrite = values["overwrite"].as<bool>();

@@ -178,6 +178,8 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
   job.manifest = manifest_file;
   job.output = options.output;
   job.overwrite = options.overwrite;
+  // The few losses of new tasks are measured wholly.
+  job.racing = job.racing_check = 0;
   job.k = static_cast<int>(sizes[0]);
   job.cross_fit = 0;
   job.threads = options.threads;

@@ -14,6 +14,8 @@
 #include "d2c/core/error.hpp"
 #include "d2c/ops/threads.hpp"
 
+#include "race_unit.hpp"
+
 namespace d2c::driver {
 
 using cluster::Query;
@@ -197,17 +199,25 @@ class DistributedOracle::Units : public eval::UnitList {
   Content content_;
 };
 
-/// Units that ranks take over from each other.
-class DistributedOracle::UnitsOfRanks final : public Units {
- public:
-  UnitsOfRanks(const Content& content, comm::WorkQueues& queues)
-      : Units(content), queues_(queues) {}
+namespace {
 
-  [[nodiscard]] std::optional<Index> take(Index least) override {
+std::span<double> figures_of(std::span<RaceWork> work) {
+  constexpr std::size_t n_figures = sizeof(RaceWork) / sizeof(double);
+  static_assert(std::is_standard_layout_v<RaceWork> && sizeof(RaceWork) % sizeof(double) == 0);
+  return {work.empty() ? nullptr : &work.front().parts, work.size() * n_figures};
+}
+
+/// Takes from the queues of all ranks for the threads of this one.
+class QueueTaker {
+ public:
+  explicit QueueTaker(comm::WorkQueues& queues) : queues_(queues) {}
+
+  /// See eval::UnitList.
+  [[nodiscard]] std::optional<Index> take(Index least) {
     if (std::this_thread::get_id() == caller_) queues_.serve();
     return queues_.take_own(static_cast<std::uint32_t>(least));
   }
-  [[nodiscard]] std::optional<Index> fetch() override {
+  [[nodiscard]] std::optional<Index> fetch() {
     const Stopwatch watch;
     const auto unit = queues_.next();
     waited_ += watch.seconds();
@@ -219,6 +229,61 @@ class DistributedOracle::UnitsOfRanks final : public Units {
   comm::WorkQueues& queues_;
   std::thread::id caller_ = std::this_thread::get_id();  ///< who may speak with other ranks
   double waited_ = 0.0;
+};
+
+}  // namespace
+
+/// Units that ranks take over from each other.
+class DistributedOracle::UnitsOfRanks final : public Units {
+ public:
+  UnitsOfRanks(const Content& content, comm::WorkQueues& queues) : Units(content), taker_(queues) {}
+
+  [[nodiscard]] std::optional<Index> take(Index least) override { return taker_.take(least); }
+  [[nodiscard]] std::optional<Index> fetch() override { return taker_.fetch(); }
+  [[nodiscard]] double seconds_waited() const { return taker_.seconds_waited(); }
+
+ private:
+  QueueTaker taker_;
+};
+
+/// What races found out on this rank; 0 for those of others.
+struct DistributedOracle::RaceResults {
+  std::vector<std::size_t> begin;  ///< [races + 1] first contestant of each
+  std::vector<double> losses;      ///< [contestants, folds]
+  std::vector<RaceWork> work;      ///< [contestants]
+};
+
+/// Races that ranks take over from each other.
+class DistributedOracle::RacesOfRanks final : public eval::UnitList {
+ public:
+  RacesOfRanks(const RaceUnit::Inputs& inputs, std::span<const cluster::Race> races,
+               RaceResults& results, comm::WorkQueues& queues)
+      : inputs_(inputs), races_(races), results_(results), taker_(queues) {}
+
+  [[nodiscard]] std::optional<Index> take(Index least) override { return taker_.take(least); }
+  [[nodiscard]] std::optional<Index> fetch() override { return taker_.fetch(); }
+  [[nodiscard]] double seconds_waited() const { return taker_.seconds_waited(); }
+
+  /// A race makes the adapters of its contestants ready by itself.
+  [[nodiscard]] Index adapter(Index) const override { return 0; }
+  [[nodiscard]] std::shared_ptr<const model::PreparedAdapter> prepare(Index) override {
+    return nullptr;
+  }
+  void measure(eval::Evaluator& evaluator, Index unit) override {
+    const auto race = static_cast<std::size_t>(unit);
+    const std::size_t begin = results_.begin[race];
+    const std::size_t n = results_.begin[race + 1] - begin;
+    const auto n_folds = static_cast<std::size_t>(inputs_.folds.n_folds());
+    RaceUnit(inputs_, races_[race], evaluator)
+        .run(std::span(results_.losses).subspan(begin * n_folds, n * n_folds),
+             std::span(results_.work).subspan(begin, n));
+  }
+
+ private:
+  const RaceUnit::Inputs& inputs_;
+  std::span<const cluster::Race> races_;
+  RaceResults& results_;
+  QueueTaker taker_;
 };
 
 /// Units that are this rank's alone.
@@ -246,12 +311,17 @@ void DistributedOracle::measure_units(std::vector<Unit> units, const Part& part,
                              units.begin() + piece_begin[rank + 1], {}, &Unit::adapter);
   }
 
+  UnitsOfRanks list({*this, units, part, prepare, measured}, queues_);
+  evaluate(piece_begin, list);
+}
+
+template <class List>
+void DistributedOracle::evaluate(const std::vector<std::uint32_t>& piece_begin, List& list) {
   const auto wait_for = [&](const auto& what) {
     const auto timer = parts_.timers.scope("wait");
     return what();
   };
   wait_for([&] { queues_.open(piece_begin); });
-  UnitsOfRanks list({*this, units, part, prepare, measured}, queues_);
   const Stopwatch watch;
   parts_.evaluators.run(list);
   parts_.timers.add("evaluate", watch.seconds() - list.seconds_waited());
@@ -306,8 +376,84 @@ std::vector<double> DistributedOracle::combine(Measured measured, const Part& pa
   return std::move(measured.losses);
 }
 
-void DistributedOracle::UnitCosts::add(int task, Split split, double seconds) {
-  const auto tokens = static_cast<double>(tasks_.facts(task, split).n_computed);
+std::vector<double> DistributedOracle::race(std::span<const TaskSet> sets,
+                                            std::span<const cluster::Race> races) {
+  choose_representatives(sets);
+  std::vector<MergeRequest> requests;
+  requests.reserve(sets.size());
+  for (const TaskSet& set : sets) requests.push_back(request_for(set));
+  if (!requests.empty()) {
+    merge_distributed(parts_.comm, parts_.adapters, plan_, requests, arena_, parts_.timers);
+    work_.merges += std::ssize(requests);
+  }
+  RaceResults results{.begin = {0}, .losses = {}, .work = {}};
+  for (const cluster::Race& race : races) {
+    results.begin.push_back(results.begin.back() + race.sets.size());
+  }
+  results.losses.resize(results.begin.back() * static_cast<std::size_t>(n_folds()));
+  results.work.resize(results.begin.back());
+  measure_races(races, results);
+  {
+    const auto timer = parts_.timers.scope("reduce");
+    parts_.comm.sum(results.losses);
+    parts_.comm.sum(figures_of(results.work));
+  }
+  for (std::size_t r = 0; r < races.size(); ++r) {
+    for (std::size_t c = 0; c < races[r].sets.size(); ++c) take_over(races[r], c, r, results);
+  }
+  return std::move(results.losses);
+}
+
+void DistributedOracle::measure_races(std::span<const cluster::Race> races, RaceResults& results) {
+  std::vector<double> costs;
+  costs.reserve(races.size());
+  for (const cluster::Race& race : races) {
+    const auto measured = std::ranges::count_if(race.sets, [](int set) { return set >= 0; });
+    costs.push_back(costs_(race.task, Split::few_shot) * static_cast<double>(measured));
+  }
+  const RaceUnit::Inputs inputs{
+      .tasks = parts_.tasks,
+      .folds = folds_,
+      .prepare = [this](int set) { return parts_.evaluators.prepared(arena_.adapter(set)); },
+      .token_bytes = parts_.evaluators.kept_token_bytes(),
+      .kept_bytes = machine_.race_bytes};
+  RacesOfRanks list(inputs, races, results, queues_);
+  evaluate(comm::cut(costs, parts_.comm.size()), list);
+}
+
+/// Adds what was known of a contestant to what was measured, and counts the work.
+void DistributedOracle::take_over(const cluster::Race& race, std::size_t contestant,
+                                  std::size_t index, RaceResults& results) {
+  const std::size_t entry = results.begin[index] + contestant;
+  const auto n = static_cast<std::size_t>(n_folds());
+  const RaceWork& work = results.work[entry];
+  const auto losses = std::span(results.losses).subspan(entry * n, n);
+  const auto known = std::span(race.known).subspan(contestant * n, n);
+  const auto n_parts = static_cast<int>(race.folds.size());
+  const auto parts = static_cast<int>(work.parts);
+  std::vector<char> is_measured(n, parts == n_parts ? 1 : 0);
+  for (int part = 0; part < parts; ++part) {
+    is_measured[static_cast<std::size_t>(race.folds[static_cast<std::size_t>(part)])] = 1;
+  }
+  for (std::size_t fold = 0; fold < n; ++fold) {
+    if (is_measured[fold] == 0) losses[fold] = known[fold];
+  }
+  if (parts == 0) return;
+  const TaskFacts& facts = parts_.tasks.facts(race.task, Split::few_shot);
+  const double tokens = work.tokens + work.check_tokens;
+  costs_.add(race.task, Split::few_shot, work.seconds, tokens);
+  work_.units += 1;
+  work_.tokens_computed += static_cast<std::int64_t>(tokens);
+  work_.tokens_total += static_cast<std::int64_t>(work.tokens_unshared);
+  race_tokens_.raced += static_cast<std::int64_t>(work.tokens);
+  race_tokens_.checks += static_cast<std::int64_t>(work.check_tokens);
+  // What an earlier race began is counted already.
+  const bool is_new = std::ranges::all_of(known, [](double loss) { return std::isnan(loss); });
+  race_tokens_.whole += is_new ? facts.n_computed : 0;
+}
+
+void DistributedOracle::UnitCosts::add(int task, Split split, double seconds, double part) {
+  const auto tokens = part > 0 ? part : static_cast<double>(tasks_.facts(task, split).n_computed);
   for (Sum* sum : {&of_task_[{task, split}], &all_}) {
     sum->seconds += seconds;
     sum->tokens += tokens;

@@ -131,6 +131,36 @@ results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& swe
   return table;
 }
 
+results::Racing describe_racing(const Bench& bench) {
+  const cluster::RaceCounts& counts = bench.cache.race_counts();
+  const RaceTokens& tokens = bench.oracle.race_tokens();
+  results::Racing racing{.error = bench.options.racing,
+                         .check = bench.options.racing_check,
+                         .races = counts.races,
+                         .entrants = counts.entrants,
+                         .dropped = counts.dropped,
+                         .completed = counts.completed,
+                         .tokens = tokens.raced,
+                         .tokens_whole = tokens.whole,
+                         .check_tokens = tokens.checks,
+                         .checked = counts.checked,
+                         .checked_drops = counts.checked_drops,
+                         .wrong_drops = counts.wrong_drops,
+                         .wrong_races = counts.wrong_races,
+                         .mean_regret = nan,
+                         .worst_regret = nan,
+                         .estimate = {}};
+  for (int task = 0; task < bench.oracle.n_tasks(); ++task) {
+    racing.tokens += bench.cache.completed()[static_cast<std::size_t>(task)] *
+                     bench.job.tasks->facts(task, Split::few_shot).n_computed;
+  }
+  if (counts.checked > 0) {
+    racing.mean_regret = counts.regret / static_cast<double>(counts.checked);
+    racing.worst_regret = counts.worst_regret;
+  }
+  return racing;
+}
+
 results::RefineTable describe_refinement(const Bench& bench,
                                          const std::vector<cluster::RefineStage>& stages) {
   const RunOptions& options = bench.options;

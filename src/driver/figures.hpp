@@ -46,6 +46,9 @@ void describe_result(const Bench& bench, const Measured& measured, results::RunR
 /// The curve over K, on all parts of the examples. Collective.
 [[nodiscard]] results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& sweep);
 /// The clusters after every step of their refinement, on all parts of the examples. Collective.
+/// What racing saved and cost.
+[[nodiscard]] results::Racing describe_racing(const Bench& bench);
+
 [[nodiscard]] results::RefineTable describe_refinement(
     const Bench& bench, const std::vector<cluster::RefineStage>& stages);
 [[nodiscard]] results::RecipeTable describe_recipes(const MergePlan& plan,

@@ -9,6 +9,7 @@
 #include "d2c/driver/distributed_merge.hpp"
 #include "d2c/eval/evaluator_team.hpp"
 #include "d2c/model/cost.hpp"
+#include "d2c/model/decoder.hpp"
 
 #include "job.hpp"
 #include "setup.hpp"
@@ -115,20 +116,36 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   const Index rank = joint_rank(*job.adapters, merging, all);
 
   double activation = 0.0;
+  double most_tokens = 0.0;  // of a task that is raced for
   for (int task = 0; task < plan.n_tasks; ++task) {
     if (task % comm.size() != comm.rank()) continue;
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
       const auto packed = job.tasks->packed(task, split);
+      model::BatchSize whole;
       for (const eval::Batch& batch : packed->batches) {
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
         activation = std::max(activation, static_cast<double>(eval::team_activation_bytes(
                                               config, size, rank, options.threads)));
         if (split == Split::few_shot) flop += model::flops(config, size);
+        whole.n_tokens += size.n_tokens;
+        whole.n_segments += size.n_segments;
+        whole.n_targets += size.n_targets;
+        whole.longest = std::max(whole.longest, size.longest);
       }
+      if (options.racing == 0 || split != Split::few_shot) continue;
+      // Later parts of the examples are computed beside what is kept of earlier ones.
+      activation = std::max(activation, static_cast<double>(eval::team_activation_bytes(
+                                            config, whole, rank, options.threads)));
+      most_tokens = std::max(most_tokens, static_cast<double>(whole.n_tokens));
     }
   }
   comm.maximum({&activation, 1});
+  comm.maximum({&most_tokens, 1});
+  const auto kept = static_cast<std::uint64_t>(most_tokens) * static_cast<std::uint64_t>(plan.k) *
+                    model::kept_token_bytes(config);
+  plan.race_bytes =
+      std::min(kept, options.race_mib << 20) * static_cast<std::uint64_t>(options.threads);
   plan.activation_bytes = static_cast<std::uint64_t>(activation);
   auto adapter_bytes = static_cast<double>(job.adapters->local_bytes());
   plan.all_adapter_bytes = sum_over_ranks(comm, adapter_bytes);
@@ -146,8 +163,11 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
                                               model::parameters_per_target(config));
   plan.weight_bytes = model::weight_bytes(config, job.model->model.format());
   const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
-  plan.merged_bytes = std::max(one_merged, std::min(one_merged * static_cast<std::uint64_t>(plan.k),
-                                                    options.merged_mib << 20));
+  const std::uint64_t all_merged = one_merged * static_cast<std::uint64_t>(plan.k);
+  // A race needs the merged adapters of all clusters at a time.
+  plan.merged_bytes = options.racing > 0
+                          ? all_merged
+                          : std::max(one_merged, std::min(all_merged, options.merged_mib << 20));
   // As it is read, made ready, and one that another thread has not done with.
   plan.in_use_bytes = (options.threads > 1 ? 3U : 2U) * one_merged;
   std::uint64_t travelling = 0;

@@ -170,12 +170,12 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   }
 
   eval::EvaluatorTeam evaluators(job.model->model);
-  const cluster::ExampleFolds folds{.choose = std::max(1, options.cross_fit),
-                                    .verify = options.verify_examples};
+  const cluster::ExampleFolds folds = example_folds(options, *job.tasks);
   DistributedOracle oracle(
       {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluators, timers}, plan, folds,
-      {options.merged_mib << 20, options.ranks_per_node, options.balance});
-  cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)));
+      {options.merged_mib << 20, options.ranks_per_node, options.balance, options.race_mib << 20});
+  cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)),
+                              {options.racing, options.racing_check, options.seed});
 
   results::RunResults out;
   out.provenance = provenance(comm, options, context, job);
@@ -261,6 +261,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
     describe_result(bench, measure_clusters(bench, partition, recipes), out);
   } else {
     describe_result(bench, measure_clusters(bench, search), out);
+  }
+  if (options.racing > 0) {
+    out.racing = describe_racing(bench);
+    if (out.refine.step.empty()) out.racing->estimate = search.estimate.values;
   }
   out.recipe = describe_recipes(plan, partition, recipes);
   if (placement != nullptr && placement->compare_full) {

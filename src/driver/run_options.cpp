@@ -51,6 +51,10 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["objective"] = cluster::name(options.objective);
   value["verify_examples"] = options.verify_examples;
   value["cross_fit"] = options.cross_fit;
+  if (options.racing > 0) {
+    value["racing"] = options.racing;
+    value["racing_check"] = options.racing_check;
+  }
   value["merge_method"] = options.merge_method;
   value["merged_rank"] = options.merge.merged_rank;
   value["density"] = options.merge.density;
@@ -106,6 +110,15 @@ void validate_clustering(const RunOptions& options) {
   require(options.cross_fit == 0 || options.cross_fit >= 2, "--cross-fit must be at least 2",
           "one part of the examples is kept from each search, which needs another",
           "give the number of parts, such as 5, or 0 for none");
+  require(options.racing >= 0 && options.racing < 1, "--racing must be above 0 and below 1",
+          "it is the probability to drop the best cluster of a task", "give a number such as 0.05");
+  require(options.racing_check >= 0 && options.racing_check <= 1,
+          "--racing-check must be from 0 to 1", "it is the share of the races that is checked",
+          "give a number such as 0.1");
+  require(options.racing == 0 || options.cross_fit == 0, "--racing does not go with --cross-fit",
+          "both divide the examples of the search", "leave one of them out");
+  require(options.racing_check == 0 || options.racing > 0, "--racing-check needs --racing",
+          "there are no races to check", "add --racing 0.05, or leave it out");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");
   require(options.threads >= 1, "--threads must be at least 1", "", "");
   require(options.max_hours >= 0, "--max-hours must not be negative", "", "give 0 for no limit");
@@ -162,6 +175,7 @@ std::string to_json(const RunOptions& options) {
   value["exchange_mib"] = options.exchange_mib;
   value["members_mib"] = options.members_mib;
   value["merged_mib"] = options.merged_mib;
+  value["race_mib"] = options.race_mib;
   value["balance"] = options.balance == comm::Balance::fixed ? "static" : "dynamic";
   return value.dump(1);
 }
@@ -195,6 +209,8 @@ RunOptions options_from_json(const std::string& text, const std::filesystem::pat
     options.scale = value.at("scale");
     options.tune_scale = value.at("tune_scale");
     options.tune_weights = value.at("tune_weights");
+    options.racing = value.value("racing", 0.0);
+    options.racing_check = value.value("racing_check", 0.0);
     options.loss_on = value.at("loss_on") == "all" ? eval::LossOn::all : eval::LossOn::response;
     options.batch_tokens = value.at("batch_tokens");
     for (const auto choice :

@@ -1,5 +1,6 @@
 #include "d2c/eval/evaluator.hpp"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -45,6 +46,25 @@ std::vector<std::vector<double>> Evaluator::token_losses(std::span<const Batch> 
   return losses;
 }
 
+void Evaluator::advance(const Step& step, StepProgress& progress, Index n_examples) {
+  D2C_EXPECTS(progress.kept.n == step.n_kept);
+  progress.token_losses.resize(static_cast<std::size_t>(n_examples));
+  const std::vector<double> nll = state_->decoder.nll(
+      step.forest, step.targets, state_->adapter.get(), progress.kept, step.n_to_keep);
+  for (std::size_t i = 0; i < nll.size(); ++i) {
+    auto& losses = progress.token_losses[static_cast<std::size_t>(step.places[i].example)];
+    const auto scored = static_cast<std::size_t>(step.places[i].scored);
+    losses.resize(std::max(losses.size(), scored + 1));
+    losses[scored] = nll[i];
+  }
+}
+
+double mean_token_loss(std::span<const double> token_losses) {
+  D2C_EXPECTS(!token_losses.empty());
+  return std::accumulate(token_losses.begin(), token_losses.end(), 0.0) /
+         static_cast<double>(token_losses.size());
+}
+
 std::size_t Evaluator::workspace_bytes() const { return state_->decoder.workspace_bytes(); }
 
 void Evaluator::record_phases(model::PhaseSeconds* seconds) {
@@ -53,10 +73,7 @@ void Evaluator::record_phases(model::PhaseSeconds* seconds) {
 
 std::vector<double> Evaluator::example_losses(std::span<const Batch> batches, Index n_examples) {
   std::vector<double> means;
-  for (const auto& nll : token_losses(batches, n_examples)) {
-    D2C_EXPECTS(!nll.empty());
-    means.push_back(std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size()));
-  }
+  for (const auto& nll : token_losses(batches, n_examples)) means.push_back(mean_token_loss(nll));
   return means;
 }
 

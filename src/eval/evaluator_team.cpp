@@ -69,6 +69,10 @@ void EvaluatorTeam::evaluate(UnitList& units, Index unit, Member& member) {
   units.measure(*member.evaluator, unit);
 }
 
+std::size_t EvaluatorTeam::kept_token_bytes() const {
+  return model::kept_token_bytes(model_.config());
+}
+
 std::size_t EvaluatorTeam::workspace_bytes() const {
   std::size_t bytes = 0;
   for (const Member& member : members_) bytes += member.evaluator->workspace_bytes();

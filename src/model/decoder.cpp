@@ -55,10 +55,10 @@ void check_token(std::int32_t token, Index vocab_size) {
 }
 
 void check_batch(const ModelConfig& config, const TokenForest& forest,
-                 std::span<const Target> targets) {
+                 std::span<const Target> targets, Index first_row) {
   for (const std::int32_t id : forest.ids) check_token(id, config.vocab_size);
   for (const Target& target : targets) {
-    D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
+    D2C_EXPECTS(target.row >= first_row && target.row < std::ssize(forest.ids));
     check_token(target.label, config.vocab_size);
   }
   [[maybe_unused]] const auto end_before = [&](Index s) {
@@ -103,30 +103,36 @@ class Decoder::Workspace {
     return bytes;
   }
 
+  /// @param kept  null = all rows are computed
   std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
-                          const PreparedAdapter* adapter) {
+                          const PreparedAdapter* adapter, KeptTokens* kept, Index n_to_keep) {
     if (targets.empty()) return {};
     adapter_ = adapter;
+    kept_ = kept;
+    n_to_keep_ = n_to_keep;
+    first_row_ = kept == nullptr ? 0 : kept->n;
+    if (kept != nullptr) kept->layers.resize(static_cast<std::size_t>(config_.n_layers));
     place(forest, targets);
-    x_ = residual_.shape(std::ssize(forest.ids), config_.hidden_size);
+    x_ = residual_.shape(std::ssize(forest.ids) - first_row_, config_.hidden_size);
     embed(forest);
     for (Index layer = 0; layer < config_.n_layers; ++layer) decoder_layer(forest, layer);
+    if (kept != nullptr) kept->n = n_to_keep;
     return score(targets);
   }
 
  private:
-  /// Positions of all rows, and the rows that a target needs.
+  /// Positions of all rows to be computed, and the rows that a target needs.
   void place(const TokenForest& forest, std::span<const Target> targets) {
     positions_.clear();
     positions_.reserve(forest.ids.size());
     for (const Segment& segment : forest.segments) {
-      for (Index i = 0; i < segment.length(); ++i) {
+      for (Index i = 0; segment.begin >= first_row_ && i < segment.length(); ++i) {
         positions_.push_back(segment.first_position + i);
       }
     }
     rotary_.extend_to(*std::ranges::max_element(positions_) + 1);
     all_rows_.resize(positions_.size());
-    std::iota(all_rows_.begin(), all_rows_.end(), Index{0});
+    std::iota(all_rows_.begin(), all_rows_.end(), first_row_);
     target_rows_.clear();
     target_rows_.reserve(targets.size());
     for (const Target& target : targets) target_rows_.push_back(target.row);
@@ -138,10 +144,11 @@ class Decoder::Workspace {
 
   void embed(const TokenForest& forest) {
     const Timed time = timed(Phase::elementwise);
-    weights_.embedding.copy_rows(forest.ids, x_);
+    const auto ids = std::span(forest.ids).subspan(static_cast<std::size_t>(first_row_));
+    weights_.embedding.copy_rows(ids, x_);
     if (adapter_ == nullptr || adapter_->embedding.empty()) return;
     const ops::Rows u = projected_.shape(x_.n, adapter_->embedding.rank());
-    adapter_->embedding.project_one_hot(forest.ids, u);
+    adapter_->embedding.project_one_hot(ids, u);
     adapter_->embedding.expand(u, x_);
   }
 
@@ -169,13 +176,18 @@ class Decoder::Workspace {
   ops::Rows attention(const TokenForest& forest, Index index, ops::ConstRows h,
                       const LayerWeights& weights, const PreparedAdapter::Layer* updates,
                       std::span<const Index> wanted) {
-    const ops::Rows qkv = qkv_.shape(h.n, config_.q_size() + 2 * config_.kv_size());
-    linear(h, weights.qkv, weights.qkv_bias, updates ? &updates->qkv : nullptr, qkv);
+    const ops::Rows qkv = qkv_.shape(first_row_ + h.n, config_.q_size() + 2 * config_.kv_size());
+    const ops::Rows computed = qkv.rows(first_row_, h.n);
+    linear(h, weights.qkv, weights.qkv_bias, updates ? &updates->qkv : nullptr, computed);
+    place_heads(computed.columns(0, config_.q_size()), weights.q_norm);
+    place_heads(computed.columns(config_.q_size(), config_.kv_size()), weights.k_norm);
     const ops::Rows q = qkv.columns(0, config_.q_size());
     const ops::Rows k = qkv.columns(config_.q_size(), config_.kv_size());
     const ops::Rows v = qkv.columns(config_.q_size() + config_.kv_size(), config_.kv_size());
-    place_heads(q, weights.q_norm);
-    place_heads(k, weights.k_norm);
+    if (kept_ != nullptr) {
+      share_kept(qkv.columns(config_.q_size(), 2 * config_.kv_size()),
+                 kept_->layers[static_cast<std::size_t>(index)]);
+    }
 
     const ops::AttentionShape shape{
         .n_heads = config_.n_heads,
@@ -188,6 +200,19 @@ class Decoder::Workspace {
     const Timed time = timed(Phase::attention);
     attention_(shape, forest.segments, q, k, v, wanted, attended);
     return attended;
+  }
+
+  /// Reads keys and values of the rows that were computed before, and keeps those of new ones.
+  /// @param kv  [rows, 2 kv_size]
+  void share_kept(ops::Rows kv, ops::AlignedFloats& kept) const {
+    const Timed time = timed(Phase::attention);
+    for (Index row = 0; row < first_row_; ++row) {
+      std::copy_n(kept.data() + row * kv.width, kv.width, kv.row(row));
+    }
+    kept.reserve(static_cast<std::size_t>(n_to_keep_ * kv.width));
+    for (Index row = first_row_; row < n_to_keep_; ++row) {
+      kept.insert(kept.end(), kv.row(row), kv.row(row) + kv.width);
+    }
   }
 
   /// x += (act(h Wg^T) * (h Wu^T)) Wd^T
@@ -292,7 +317,8 @@ class Decoder::Workspace {
   /// Moves the rows of targets to the front.
   [[nodiscard]] ops::Rows keep_target_rows(ops::Rows rows) const {
     Index kept = 0;
-    for (const Index row : target_rows_) {
+    for (const Index target_row : target_rows_) {
+      const Index row = target_row - first_row_;
       if (row != kept) std::copy_n(rows.row(row), rows.width, rows.row(kept));
       ++kept;
     }
@@ -302,13 +328,16 @@ class Decoder::Workspace {
   const ModelConfig& config_;
   const Weights& weights_;
   const PreparedAdapter* adapter_ = nullptr;
+  KeptTokens* kept_ = nullptr;
+  Index first_row_ = 0;  ///< of the forest that is computed
+  Index n_to_keep_ = 0;  ///< rows
   PhaseSeconds* phases_ = nullptr;
   ops::RotaryTable rotary_;
   ops::Attention attention_;
   ops::CrossEntropy cross_entropy_;
 
-  std::vector<Index> positions_;      ///< [tokens]
-  std::vector<Index> all_rows_;       ///< 0 .. tokens - 1
+  std::vector<Index> positions_;      ///< [computed tokens]
+  std::vector<Index> all_rows_;       ///< first_row_ .. tokens - 1
   std::vector<Index> target_rows_;    ///< ascending, each once
   std::vector<std::int32_t> labels_;  ///< [targets]
 
@@ -333,8 +362,20 @@ std::size_t Decoder::workspace_bytes() const { return workspace_->held_bytes(); 
 
 std::vector<double> Decoder::nll(const TokenForest& forest, std::span<const Target> targets,
                                  const PreparedAdapter* adapter) {
-  check_batch(model_->config(), forest, targets);
-  return workspace_->nll(forest, targets, adapter);
+  check_batch(model_->config(), forest, targets, 0);
+  return workspace_->nll(forest, targets, adapter, nullptr, 0);
+}
+
+std::vector<double> Decoder::nll(const TokenForest& forest, std::span<const Target> targets,
+                                 const PreparedAdapter* adapter, KeptTokens& kept,
+                                 Index n_to_keep) {
+  D2C_EXPECTS(kept.n <= n_to_keep && n_to_keep <= std::ssize(forest.ids));
+  check_batch(model_->config(), forest, targets, kept.n);
+  return workspace_->nll(forest, targets, adapter, &kept, n_to_keep);
+}
+
+std::size_t kept_token_bytes(const ModelConfig& config) {
+  return static_cast<std::size_t>(config.n_layers * 2 * config.kv_size()) * sizeof(float);
 }
 
 }  // namespace d2c::model

@@ -92,6 +92,48 @@ void visit_unseen(Archive& archive, const std::string& group, const UnseenMeanin
   visit_baselines(archive, group + "/baseline", tasks, figures.baselines);
 }
 
+template <class Archive, class Racing>
+void visit_racing(Archive& archive, const TaskTable& tasks, Racing& racing) {
+  const std::string unchecked = "NaN: no race was checked";
+  archive.scalar("racing/error", racing.error,
+                 {"probability at most that a race drops the best cluster", "1", ""});
+  archive.scalar("racing/check", racing.check, {"share of the races that was checked", "1", ""});
+  archive.scalar("racing/races", racing.races,
+                 {"races of clusters for a task that looked at something new", "1", ""});
+  archive.scalar("racing/entrants", racing.entrants,
+                 {"clusters in these races that could be dropped", "1", ""});
+  archive.scalar("racing/dropped", racing.dropped,
+                 {"clusters that these races dropped before the last example", "1", ""});
+  archive.scalar("racing/completed", racing.completed,
+                 {"losses that were needed exactly after a race had dropped them", "1", ""});
+  archive.scalar("racing/tokens", racing.tokens,
+                 {"tokens passed through the model in races and for losses begun anew", "1", ""});
+  archive.scalar("racing/tokens_whole", racing.tokens_whole,
+                 {"tokens that the same losses take without racing", "1", ""});
+  archive.scalar("racing/check_tokens", racing.check_tokens,
+                 {"tokens passed through the model to check races", "1", ""});
+  archive.scalar("racing/checked", racing.checked,
+                 {"races whose dropped clusters were measured all the same", "1", ""});
+  archive.scalar("racing/checked_drops", racing.checked_drops,
+                 {"clusters that the checked races dropped", "1", ""});
+  archive.scalar("racing/wrong_drops", racing.wrong_drops,
+                 {"of these: lower in loss than the winner of the race", "1", ""});
+  archive.scalar("racing/wrong_races", racing.wrong_races,
+                 {"checked races that dropped the cluster with the lowest loss", "1", ""});
+  archive.scalar(
+      "racing/mean_regret", racing.mean_regret,
+      {"loss of the winner minus the lowest loss, mean over checked races", nats, unchecked});
+  archive.scalar(
+      "racing/worst_regret", racing.worst_regret,
+      {"loss of the winner minus the lowest loss, most of all checked races", nats, unchecked});
+  if (archive.optional_group("racing/task", !racing.estimate.empty())) {
+    archive.local_scale("task", "racing/task", tasks.name, task_meaning);
+    archive.array("racing/estimate", {"task", "cluster"}, racing.estimate,
+                  {"loss, estimated where a race dropped the cluster", nats, not_evaluated},
+                  Presence::optional);
+  }
+}
+
 }  // namespace detail
 
 /// The one description of schema 1. An archive is a writer (Results is const) or a reader; both
@@ -266,6 +308,10 @@ void visit_schema(Archive& archive, Results& results) {
                   {"cluster of the task", "1", "0-based"}, required);
     archive.scalar("sweep/knee", sweep.knee,
                    {"number of clusters at the bend of the curve", "1", ""});
+  }
+
+  if (archive.optional_group("racing", results.racing)) {
+    detail::visit_racing(archive, tasks, *results.racing);
   }
 
   auto& recipe = results.recipe;

@@ -242,6 +242,30 @@ std::string sweep(const RunResults& run) {
   return "\nnumbers of clusters that were tried\n" + table.render(40);
 }
 
+std::string racing(const RunResults& run) {
+  if (!run.racing) return "";
+  const Racing& r = *run.racing;
+  const auto share = [](std::int64_t part, std::int64_t all) {
+    return all > 0 ? fmt::format("{:.1f} %",
+                                 100.0 * static_cast<double>(part) / static_cast<double>(all))
+                   : std::string("-");
+  };
+  std::string text = fmt::format(
+      "\nracing (inexact: a race drops the best cluster with probability {:g} at most)\n"
+      "  {} races dropped {} of {} clusters ({}); {} were measured wholly later\n"
+      "  {} tokens through the model, {} of the {} without racing\n",
+      r.error, r.races, r.dropped, r.entrants, share(r.dropped, r.entrants), r.completed, r.tokens,
+      share(r.tokens, r.tokens_whole), r.tokens_whole);
+  if (r.checked == 0) return text + "  no race was checked (--racing-check)\n";
+  return text +
+         fmt::format(
+             "  {} races checked, for {} tokens: {} lost the best cluster ({}), {} of {} drops "
+             "wrong\n"
+             "  regret: {} nats per token in the mean, {} at worst\n",
+             r.checked, r.check_tokens, r.wrong_races, share(r.wrong_races, r.checked),
+             r.wrong_drops, r.checked_drops, show(r.mean_regret, 6), show(r.worst_regret, 6));
+}
+
 std::string refine(const RunResults& run) {
   const RefineTable& rows = run.refine;
   if (rows.step.empty()) return "";
@@ -321,8 +345,8 @@ std::string work(const RunResults& run) {
 
 std::string print_summary(const RunResults& results) {
   return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
-         refine(results) + sweep(results) + iterations(results) + restarts(results) +
-         timing(results) + work(results);
+         refine(results) + sweep(results) + racing(results) + iterations(results) +
+         restarts(results) + timing(results) + work(results);
 }
 
 }  // namespace d2c::results

@@ -30,12 +30,21 @@ struct WorkCounts {
   std::int64_t tokens_total = 0;     ///< tokens of the examples, shared prefixes counted each time
 };
 
+/// What the races of a search took, of all ranks together.
+struct RaceTokens {
+  std::int64_t raced = 0;   ///< that went through the model to decide
+  std::int64_t whole = 0;   ///< those of the same (task, merged adapter) entries measured wholly
+  std::int64_t checks = 0;  ///< that went through the model to check decisions
+};
+
 /// How a job uses the machine. None of it changes a number.
 struct MachineOptions {
   /// Cap on the merged adapters that a node holds at a time; at least one is held.
   std::uint64_t merged_bytes = std::uint64_t{512} << 20;
   int ranks_per_node = 0;  ///< see comm::Communicator::nodes
   comm::Balance balance = comm::Balance::dynamic;
+  /// Cap on the keys and values that a race keeps from one part of the examples to the next.
+  std::uint64_t race_bytes = std::uint64_t{256} << 20;
 };
 
 /// The loss oracle of a parallel job: merges sets of tasks over all ranks into the memory of every
@@ -66,6 +75,9 @@ class DistributedOracle final : public cluster::LossOracle {
                                            std::span<const cluster::Query> queries) override {
     return losses(sets, queries, Split::few_shot);
   }
+  /// A race is measured on one rank, with the merged adapters of all sets on every node.
+  [[nodiscard]] std::vector<double> race(std::span<const cluster::TaskSet> sets,
+                                         std::span<const cluster::Race> races) override;
   /// The same on either split; NaN for a task that has no such examples, 0 for a fold that has
   /// none.
   /// @return  nats per token, [queries.size(), folds of the split]
@@ -104,6 +116,7 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] const MergePlan& plan() const { return plan_; }
   [[nodiscard]] cluster::ExampleFolds folds() const { return folds_; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
+  [[nodiscard]] const RaceTokens& race_tokens() const { return race_tokens_; }
 
  private:
   /// All adapters of a set's tasks, whatever represents it.
@@ -139,6 +152,14 @@ class DistributedOracle final : public cluster::LossOracle {
   class Units;
   class UnitsOfRanks;
   class UnitsOfThisRank;
+  class RacesOfRanks;
+  struct RaceResults;
+  void measure_races(std::span<const cluster::Race> races, RaceResults& results);
+  void take_over(const cluster::Race& race, std::size_t contestant, std::size_t index,
+                 RaceResults& results);
+  /// Evaluates a list, in pieces for the ranks. Collective.
+  template <class List>
+  void evaluate(const std::vector<std::uint32_t>& piece_begin, List& list);
   /// Measures what of `units` falls to this rank. Collective, with the same units on every rank.
   /// @param units  of tasks that have the split
   void measure_units(std::vector<Unit> units, const Part& part, const Prepare& prepare,
@@ -153,7 +174,8 @@ class DistributedOracle final : public cluster::LossOracle {
   class UnitCosts {
    public:
     explicit UnitCosts(const TaskStore& tasks) : tasks_(tasks) {}
-    void add(int task, Split split, double seconds);
+    /// @param tokens  of the task's distinct ones; 0 = all
+    void add(int task, Split split, double seconds, double tokens = 0);
     /// Seconds, or tokens while nothing was measured.
     [[nodiscard]] double operator()(int task, Split split) const;
 
@@ -172,6 +194,7 @@ class DistributedOracle final : public cluster::LossOracle {
   cluster::ExampleFolds folds_;
   MachineOptions machine_;
   WorkCounts work_;
+  RaceTokens race_tokens_;
   MergedArena arena_;
   comm::WorkQueues queues_;
   UnitCosts costs_;

@@ -53,6 +53,11 @@ struct RunOptions {
   int verify_examples = 0;  ///< few-shot examples per task that the search does not see
   int cross_fit = 0;        ///< parts of the examples, each kept from one more search; 0 = none
 
+  /// Probability at most that a race drops the best cluster of a task early; 0 = no racing.
+  double racing = 0.0;
+  double racing_check = 0.0;     ///< share of the races to check
+  std::uint64_t race_mib = 256;  ///< cap on what a race keeps between parts of the examples
+
   std::string merge_method = "average";
   merge::Options merge;
   double scale = 1.0;         ///< factor on merged updates while clusters are searched

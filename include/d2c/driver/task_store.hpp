@@ -61,6 +61,7 @@ class TaskStore {
   [[nodiscard]] std::vector<eval::Example> examples(int task, Split split) const;
   /// The same, packed. Any thread. @pre the task has the split
   [[nodiscard]] std::shared_ptr<const PackedTask> packed(int task, Split split) const;
+  [[nodiscard]] const PackOptions& packing() const { return options_; }
   /// Bytes of all token ids, once per node.
   [[nodiscard]] std::uint64_t node_bytes() const;
   /// Lines whose text and ids disagree, from all ranks, in the order of tasks.

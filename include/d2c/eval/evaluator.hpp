@@ -6,12 +6,16 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
+#include "d2c/eval/steps.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 
 namespace d2c::eval {
+
+/// Mean over an example's scored tokens, nats per token. @pre not empty
+[[nodiscard]] double mean_token_loss(std::span<const double> token_losses);
 
 /// Measures teacher-forced losses of a base model with one adapter at a time.
 ///
@@ -40,6 +44,10 @@ class Evaluator {
   /// Negative log likelihood of every scored token. [n_examples][scored tokens] nats
   [[nodiscard]] std::vector<std::vector<double>> token_losses(std::span<const Batch> batches,
                                                               Index n_examples);
+
+  /// Evaluates the next step of a list, with the adapter of the steps before.
+  /// @param progress  empty before the first step
+  void advance(const Step& step, StepProgress& progress, Index n_examples);
 
   /// Bytes of activations kept; see Decoder::workspace_bytes.
   [[nodiscard]] std::size_t workspace_bytes() const;

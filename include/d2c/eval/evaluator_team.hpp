@@ -70,6 +70,8 @@ class EvaluatorTeam {
   /// @throws what the list throws
   void run(UnitList& units);
 
+  /// Bytes of a token that is kept between steps; see model::kept_token_bytes.
+  [[nodiscard]] std::size_t kept_token_bytes() const;
   /// Bytes of activations kept by all evaluators.
   [[nodiscard]] std::size_t workspace_bytes() const;
 

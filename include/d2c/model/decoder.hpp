@@ -9,8 +9,17 @@
 #include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
+#include "d2c/ops/aligned.hpp"
 
 namespace d2c::model {
+
+/// Keys and values of tokens that later batches continue, under one adapter.
+struct KeptTokens {
+  Index n = 0;
+  std::vector<ops::AlignedFloats> layers;  ///< of each [n, 2 kv_size]: key, value
+};
+/// Bytes of one kept token.
+[[nodiscard]] std::size_t kept_token_bytes(const ModelConfig& config);
 
 /// The forward pass in float32, with its workspace, which grows to the largest batch seen.
 ///
@@ -30,6 +39,14 @@ class Decoder {
   /// long for a position scaling that depends on the length
   [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
                                         const PreparedAdapter* adapter = nullptr);
+
+  /// The same for a forest that continues earlier ones: its first kept.n rows were computed before,
+  /// and `kept` holds them. Rows up to n_to_keep are added to it.
+  /// @param targets  in the rows after kept.n
+  /// @param adapter  the one that `kept` was computed with
+  [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
+                                        const PreparedAdapter* adapter, KeptTokens& kept,
+                                        Index n_to_keep);
 
   /// Bytes of activations that this object keeps, without the scratch of the threads
   /// (linear_scratch_bytes each): at most activation_bytes of the largest batch so far.

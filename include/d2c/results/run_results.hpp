@@ -122,6 +122,28 @@ struct SweepTable {
   int knee = 0;                            ///< k at the bend of the curve
 };
 
+/// What dropping clusters early for tasks saved, and what it cost. Counts are of all races.
+struct Racing {
+  double error = 0.0;          ///< probability at most that a race drops the best cluster
+  double check = 0.0;          ///< share of the races that was checked
+  std::int64_t races = 0;      ///< that looked at something new
+  std::int64_t entrants = 0;   ///< clusters in them that could be dropped
+  std::int64_t dropped = 0;    ///< of these
+  std::int64_t completed = 0;  ///< losses that were needed exactly after a drop
+  std::int64_t tokens = 0;     ///< through the model in races, and for losses that were begun anew
+  std::int64_t tokens_whole = 0;  ///< of the same losses without racing
+  std::int64_t check_tokens = 0;  ///< through the model to check races
+  std::int64_t checked = 0;       ///< races whose dropped clusters were measured all the same
+  std::int64_t checked_drops = 0;
+  std::int64_t wrong_drops = 0;  ///< of these: lower in loss than the winner
+  std::int64_t wrong_races = 0;  ///< checked races that lost the best cluster
+  double mean_regret = 0.0;      ///< loss of the winner above the lowest; NaN: nothing was checked
+  double worst_regret = 0.0;     ///< NaN: nothing was checked
+  /// [task, cluster] FinalResult::loss with estimates where a race dropped the cluster; empty if
+  /// the clusters were refined after the search.
+  std::vector<double> estimate;
+};
+
 /// How the adapter of each cluster was made from those of its members.
 struct RecipeTable {
   std::vector<std::string> method;  ///< [cluster]; empty text for an empty cluster
@@ -173,6 +195,7 @@ struct RunResults {
   EvaluationCounts evaluations;
   Curve curve;
   SweepTable sweep;
+  std::optional<Racing> racing;
   RecipeTable recipe;
   RefineTable refine;
   CrossFitTable crossfit;

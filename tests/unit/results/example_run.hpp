@@ -88,6 +88,22 @@ inline RunResults example_run() {
                .evaluations = {3, 10},
                .assignment = {0, 0, 0, 0, 1, 1},
                .knee = 2};
+  run.racing = Racing{.error = 0.05,
+                      .check = 0.25,
+                      .races = 12,
+                      .entrants = 24,
+                      .dropped = 9,
+                      .completed = 2,
+                      .tokens = 800,
+                      .tokens_whole = 1000,
+                      .check_tokens = 70,
+                      .checked = 4,
+                      .checked_drops = 3,
+                      .wrong_drops = 1,
+                      .wrong_races = 1,
+                      .mean_regret = 0.001,
+                      .worst_regret = 0.004,
+                      .estimate = {1.5, 1.9, 1.4, 1.0, 2.1, 2.25}};
   run.recipe = {.method = {"average", "lego"}, .scale = {1.25, 1.5}, .weight = {1.0, 0.3, 0.7}};
   run.refine = {.step = {"start", "scale"},
                 .objective = {1.75, 1.7},
