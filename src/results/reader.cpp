@@ -76,7 +76,7 @@ std::map<std::string, MergedFactors> ResultsReader::read_merged(int cluster) con
   std::map<std::string, MergedFactors> merged;
   for (const std::string& module : archive.children(group)) {
     MergedFactors& factors = merged[module];
-    const auto path = group + "/" + module;
+    const std::string path = fmt::format("{}/{}", group, module);
     const auto dims_a = archive.matrix(path + "/A", factors.a);
     const auto dims_b = archive.matrix(path + "/B", factors.b);
     if (dims_a[0] != dims_b[1]) archive.refuse(path, "has factors of different rank");

@@ -122,7 +122,7 @@ std::string SchemaReader::text_attribute(const char* name) const {
   if (H5Tis_variable_str(type.get()) <= 0) refuse(name, "is not a text of variable length");
   char* text = nullptr;
   h5::check_read(H5Aread(attribute.get(), h5::string_type().get(), &text), where(name));
-  const std::string value = text == nullptr ? "" : text;
+  std::string value = text == nullptr ? "" : text;
   H5free_memory(text);
   return value;
 }

@@ -15,6 +15,7 @@ h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize
                                 const std::vector<std::string>& values, const Meaning& meaning) {
   check_size(path, dims, values.size());
   std::vector<const char*> texts;
+  texts.reserve(values.size());
   for (const std::string& value : values) texts.push_back(value.c_str());
   const h5::Type type = h5::string_type();
   h5::Dataset dataset =

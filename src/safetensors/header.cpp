@@ -153,6 +153,7 @@ TensorInfo parse_tensor(const Json& entry, const Place& place) {
 void check_tiling(const std::map<std::string, TensorInfo>& tensors, std::uint64_t data_size,
                   const std::filesystem::path& file) {
   std::vector<const std::pair<const std::string, TensorInfo>*> order;
+  order.reserve(tensors.size());
   for (const auto& entry : tensors) order.push_back(&entry);
   std::ranges::stable_sort(order, {}, [](const auto* entry) {
     return std::pair(entry->second.begin, entry->second.end);
