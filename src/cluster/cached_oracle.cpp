@@ -112,7 +112,7 @@ CachedOracle::Place CachedOracle::find(const TaskSet& set, int task) const {
 
 std::optional<double> CachedOracle::known(const TaskSet& set, int task) const {
   const Place place = find(set, task);
-  if (place.asked < n_folds_) return std::nullopt;
+  if (place.losses == nullptr || place.asked < n_folds_) return std::nullopt;
   return reduce(task, place.losses, Folds::chosen);
 }
 
