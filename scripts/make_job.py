@@ -82,7 +82,11 @@ def render(plan, estimate, args):
     if args.account:
         more.append(f"#SBATCH --account={args.account}")
     text = text.replace("#SBATCH --nodes=", "\n".join(more) + "\n#SBATCH --nodes=", 1)
-    for name, value in (("D2C", args.d2c), ("MANIFEST", plan["manifest"]), ("K", plan["k"])):
+    # The times of the plan hold for its arithmetic.
+    arithmetic = " --weights bf16 --compute bf16" if plan.get("compute") == "bf16" else ""
+    options = args.options if "--compute" in args.options else args.options + arithmetic
+    for name, value in (("D2C", args.d2c), ("MANIFEST", plan["manifest"]), ("K", plan["k"]),
+                        ("D2C_OPTIONS", options.strip())):
         text, n = re.subn(rf"(?m)^{name}=\$\{{{name}:-[^}}]*\}}",
                           lambda _: f"{name}=${{{name}:-{shlex.quote(str(value))}}}", text)
         assert n == 1, name
@@ -122,6 +126,9 @@ def main():
                         help="evaluations of a whole search in units of tasks x K, default 40: what "
                              "the searches with their default options took on sets of 40 tasks")
     parser.add_argument("--d2c", default="d2c", help="the program on the nodes, default d2c")
+    parser.add_argument("--options", default="", metavar="TEXT",
+                        help="more options of `d2c run`, as --options='--search d2c'; "
+                             "--compute bf16 follows from the plan")
     parser.add_argument("--job-name", default="d2c")
     parser.add_argument("--partition")
     parser.add_argument("--account")

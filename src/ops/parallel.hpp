@@ -7,7 +7,8 @@
 namespace d2c::ops {
 
 /// Calls body(i) for i in [0, n), on all threads of the team where `work` (in the time of
-/// multiply-adds of the fastest loop) pays for sharing it. Iterations must write to different places, and not throw.
+/// multiply-adds of the fastest loop) pays for sharing it. Iterations must write to different
+/// places, and not throw.
 template <class Body>
 void parallel_for(Index n, Index work, Body body) {
   constexpr Index worth_a_thread = 1'000'000;  // about 10 microseconds

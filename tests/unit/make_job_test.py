@@ -59,6 +59,21 @@ class Script(unittest.TestCase):
                                 text=True, capture_output=True, check=True).stdout
         self.assertEqual(values, "/data/my tasks/manifest.json,64\n")
 
+    def options_of(self, text):
+        return subprocess.run(["bash", "-c", text.split("# One thread")[0] + 'echo "$D2C_OPTIONS"'],
+                              text=True, capture_output=True, check=True,
+                              env={"SLURM_JOB_ID": "1", "PATH": "/usr/bin:/bin"}).stdout.strip()
+
+    def test_hands_on_options_and_the_arithmetic_of_the_plan(self):
+        self.assertEqual(self.options_of(self.render().stdout), "")
+        self.assertEqual(self.options_of(self.render("--options=--search d2c --restarts 3").stdout),
+                         "--search d2c --restarts 3")
+        bf16 = {**PLAN, "compute": "bf16"}
+        self.assertEqual(self.options_of(self.render(plan=bf16).stdout),
+                         "--weights bf16 --compute bf16")
+        self.assertEqual(self.options_of(self.render("--options=--compute f32", plan=bf16).stdout),
+                         "--compute f32")
+
     def test_what_is_no_plan_is_refused(self):
         for text in ("", "[]", "{}", "not json"):
             done = self.render(plan=text)
