@@ -32,9 +32,20 @@ std::string search_list() {
   return rows;
 }
 
+std::int64_t as_mib(std::uint64_t size) { return static_cast<std::int64_t>(size); }
+
+/// Value of an option that is a size in MiB.
+std::uint64_t mib(const po::variables_map& values, const std::string& option) {
+  constexpr std::int64_t most = std::int64_t{1} << 40;  // its bytes fit into 64 bits
+  const auto size = values[option].as<std::int64_t>();
+  if (size >= 0 && size <= most) return static_cast<std::uint64_t>(size);
+  throw UsageError({fmt::format("--{} does not take {}", option, size), "it is a size in MiB",
+                    "give 0 or more"});
+}
+
 /// -K or --budget-mb.
 void read_cluster_counts(const po::variables_map& values, driver::RunOptions& options) {
-  const bool has_k = values.count("-K") != 0;
+  const bool has_k = values.count("K") != 0;
   if (has_k == (values.count("budget-mb") != 0)) {
     throw UsageError({has_k ? "-K and --budget-mb exclude each other" : "-K is missing",
                       "it is the number of merged adapters",
@@ -49,7 +60,7 @@ void read_cluster_counts(const po::variables_map& values, driver::RunOptions& op
     }
     return;
   }
-  std::vector<int> ks = parse_numbers("-K", values["-K"].as<std::string>());
+  std::vector<int> ks = parse_numbers("-K", values["K"].as<std::string>());
   options.k = ks.back();
   if (ks.size() > 1) options.ks = std::move(ks);
 }
@@ -139,7 +150,7 @@ std::vector<po::options_description> job_option_groups() {
   po::options_description search("Clusters", kHelpWidth);
   // clang-format off
   search.add_options()
-      (",K", po::value<std::string>()->value_name("K"),
+      ("K,K", po::value<std::string>()->value_name("K"),
        "number of merged adapters: the room that the device has. Several (3,5,8 or 1..12) give the objective as a curve over K")
       ("sweep-pick", po::value<int>()->value_name("K")->default_value(defaults.sweep_pick),
        "of several K, the one that is written; 0 = the knee of the curve")
@@ -199,14 +210,14 @@ std::vector<po::options_description> job_option_groups() {
       ("adapters-in", po::value<std::string>()->default_value("auto"),
        "where a rank keeps its adapters: memory, disk (their factors are read again when a merge "
        "needs them) or auto (memory if they fit on every host); the results are the same")
-      ("adapter-cache-mib", po::value<std::uint64_t>()->default_value(defaults.adapter_cache_mib),
+      ("adapter-cache-mib", po::value<std::int64_t>()->default_value(as_mib(defaults.adapter_cache_mib)),
        "with disk: factors kept in memory after they were read, MiB")
-      ("exchange-mib", po::value<std::uint64_t>()->default_value(defaults.exchange_mib),
+      ("exchange-mib", po::value<std::int64_t>()->default_value(as_mib(defaults.exchange_mib)),
        "factors on their way to a rank at a time, MiB")
       ("members-mib", po::value<double>()->default_value(defaults.members_mib),
        "factors of one module that a rank holds at most where the merge method needs all members of "
        "a cluster at a time, MiB; larger clusters are refused")
-      ("merged-mib", po::value<std::uint64_t>()->default_value(defaults.merged_mib),
+      ("merged-mib", po::value<std::int64_t>()->default_value(as_mib(defaults.merged_mib)),
        "merged adapters on a node at a time, MiB")
       ("balance", po::value<std::string>()->default_value("dynamic"),
        "how evaluations are spread over ranks: dynamic (ranks that finish early take over from others) "
@@ -226,7 +237,7 @@ po::options_description racing_option_group() {
       ("racing-check", po::value<double>()->value_name("SHARE")->default_value(defaults.racing_check),
        "share of the races, drawn at random, whose dropped clusters are measured all the same, to report "
        "how often and by how much racing was wrong")
-      ("race-mib", po::value<std::uint64_t>()->default_value(defaults.race_mib),
+      ("race-mib", po::value<std::int64_t>()->default_value(as_mib(defaults.race_mib)),
        "keys and values of shared prefixes that a race keeps from one part of the examples to the next, MiB; "
        "with less than it needs they are computed again, with the same result");
   // clang-format on
@@ -235,7 +246,7 @@ po::options_description racing_option_group() {
 
 void read_racing(const po::variables_map& values, driver::RunOptions& options) {
   options.racing_check = values["racing-check"].as<double>();
-  options.race_mib = values["race-mib"].as<std::uint64_t>();
+  options.race_mib = mib(values, "race-mib");
   if (values.count("racing") == 0) return;
   options.racing = values["racing"].as<double>();
   if (!(options.racing > 0 && options.racing < 1)) {
@@ -280,10 +291,10 @@ driver::RunOptions job_options(const po::variables_map& values) {
                                                    {{"memory", driver::AdaptersIn::memory},
                                                     {"disk", driver::AdaptersIn::disk},
                                                     {"auto", driver::AdaptersIn::automatic}});
-  options.adapter_cache_mib = values["adapter-cache-mib"].as<std::uint64_t>();
-  options.exchange_mib = values["exchange-mib"].as<std::uint64_t>();
+  options.adapter_cache_mib = mib(values, "adapter-cache-mib");
+  options.exchange_mib = mib(values, "exchange-mib");
   options.members_mib = values["members-mib"].as<double>();
-  options.merged_mib = values["merged-mib"].as<std::uint64_t>();
+  options.merged_mib = mib(values, "merged-mib");
   options.balance = choice<comm::Balance>(
       values, "balance", {{"static", comm::Balance::fixed}, {"dynamic", comm::Balance::dynamic}});
   return options;

@@ -147,10 +147,18 @@ void CachedOracle::measure(std::span<const TaskSet> sets, std::span<Heat* const>
     heat->losses.assign(from, end);
     from = end;
     static_cast<void>(run(*heat));
-    for (std::size_t c = 0; c < heat->members.size(); ++c)
-      for (int part = 0; part < heat->outcome.seen[c]; ++part)
-        refuse_unless_finite(heat->losses[c * chosen_.size() + at(heat->race.folds[at(part)])],
-                             sets[at(heat->race.sets[c])], heat->race.task);
+    for (std::size_t c = 0; c < heat->members.size(); ++c) {
+      const auto refuse = [&](std::size_t fold) {
+        refuse_unless_finite(heat->losses[c * chosen_.size() + fold], sets[at(heat->race.sets[c])],
+                             heat->race.task);
+      };
+      for (int part = 0; part < heat->outcome.seen[c]; ++part) {
+        refuse(at(heat->race.folds[at(part)]));
+      }
+      // Those that were kept from the search too.
+      if (heat->is_dropped(c)) continue;
+      for (std::size_t fold = 0; fold < chosen_.size(); ++fold) refuse(fold);
+    }
   }
   D2C_EXPECTS(from == values.end());
 }

@@ -75,6 +75,18 @@ std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
   return losses(requests, queries, split, part(split).folds);
 }
 
+std::vector<MergeRequest> DistributedOracle::requests_for(
+    std::span<const cluster::Recipe> recipes) {
+  std::vector<TaskSet> sets;
+  sets.reserve(recipes.size());
+  for (const cluster::Recipe& recipe : recipes) sets.push_back(recipe.members);
+  choose_representatives(sets);
+  std::vector<MergeRequest> requests;
+  requests.reserve(recipes.size());
+  for (const cluster::Recipe& recipe : recipes) requests.push_back(request_for(recipe));
+  return requests;
+}
+
 void DistributedOracle::choose_representatives(std::span<const TaskSet> sets) {
   if (plan_.representative == Representative::medoid) choose_medoids(sets);
 }

@@ -12,10 +12,9 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 /// Losses of every task under each recipe. [recipe][task, folds of the split]
 std::vector<std::vector<double>> columns(const Bench& bench,
                                          const std::vector<cluster::Recipe>& recipes, Split split) {
-  std::vector<MergeRequest> requests;
+  const std::vector<MergeRequest> requests = bench.oracle.requests_for(recipes);
   std::vector<cluster::Query> queries;
   for (std::size_t r = 0; r < recipes.size(); ++r) {
-    requests.push_back(bench.oracle.request_for(recipes[r]));
     for (int task = 0; task < bench.oracle.n_tasks(); ++task) {
       queries.push_back({static_cast<int>(r), task});
     }

@@ -58,10 +58,9 @@ std::vector<double> losses_of(DistributedOracle& oracle, const cluster::Partitio
 
 std::vector<double> losses_of(DistributedOracle& oracle,
                               const std::vector<cluster::Recipe>& recipes, Split split) {
-  std::vector<MergeRequest> requests;
+  const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
   std::vector<cluster::Query> queries;
   for (std::size_t r = 0; r < recipes.size(); ++r) {
-    requests.push_back(oracle.request_for(recipes[r]));
     for (const int task : recipes[r].members) queries.push_back({static_cast<int>(r), task});
   }
   const auto folds = split == Split::few_shot ? oracle.folds() : cluster::ExampleFolds{};

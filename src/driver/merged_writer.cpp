@@ -66,9 +66,11 @@ void write_merged(comm::Communicator& comm, const RunOptions& options, const Job
                   DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
                   const results::RunResults& results, const fs::path& folder,
                   results::ResultsWriter* writer) {
-  for (const cluster::Recipe& recipe : recipes) {
-    const int cluster = results.result.assignment[static_cast<std::size_t>(recipe.members.front())];
-    const MergeRequest request = oracle.request_for(recipe);
+  const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    const auto a_member = static_cast<std::size_t>(recipes[r].members.front());
+    const int cluster = results.result.assignment[a_member];
+    const MergeRequest& request = requests[r];
     const lora::FactorMap merged = oracle.merged(request);
     comm::agree(comm, [&] {
       if (options.merged_output != MergedOutput::hdf5 && cluster % comm.size() == comm.rank()) {

@@ -168,8 +168,13 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   plan.merged_bytes = options.racing > 0
                           ? all_merged
                           : std::max(one_merged, std::min(all_merged, options.merged_mib << 20));
-  // As it is read, made ready, and one that another thread has not done with.
-  plan.in_use_bytes = (options.threads > 1 ? 3U : 2U) * one_merged;
+  // As it is read and made ready; threads may be at different clusters, and races at all of them.
+  const auto threads = static_cast<std::uint64_t>(options.threads);
+  const std::uint64_t in_use = threads == 1 ? 2
+                               : options.racing > 0
+                                   ? 2 * threads
+                                   : std::min<std::uint64_t>(threads, options.k) + 2;
+  plan.in_use_bytes = in_use * one_merged;
   std::uint64_t travelling = 0;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
     travelling += job.adapters->bytes_of(adapter);

@@ -105,7 +105,7 @@ void RaceUnit::advance(std::size_t contestant, int section) {
     evaluator_.advance(step, contestants_[contestant].progress, std::ssize(examples_));
     (decided_ ? work.check_tokens : work.tokens) += static_cast<double>(step.n_computed());
     for (const Index e : step.examples)
-      work.tokens_unshared += decided_ ? 0.0 : static_cast<double>(examples_[at(e)].ids.size());
+      work.tokens_unshared += static_cast<double>(examples_[at(e)].ids.size());
   }
 }
 

@@ -50,7 +50,8 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["max_evaluations"] = options.max_evaluations;
   value["objective"] = cluster::name(options.objective);
   value["verify_examples"] = options.verify_examples;
-  value["cross_fit"] = options.cross_fit;
+  // What is off is left out: checkpoints from before it existed stay valid.
+  if (options.cross_fit > 0) value["cross_fit"] = options.cross_fit;
   if (options.racing > 0) {
     value["racing"] = options.racing;
     value["racing_check"] = options.racing_check;
@@ -66,7 +67,7 @@ json::OrderedJson numeric_options(const RunOptions& options) {
   value["loss_on"] = options.loss_on == eval::LossOn::response ? "response" : "all";
   value["batch_tokens"] = options.batch_tokens;
   value["weights"] = name_of(options.weights);
-  value["compute"] = name_of(options.compute);
+  if (options.compute != ops::Arithmetic::f32) value["compute"] = name_of(options.compute);
   return value;
 }
 
@@ -117,6 +118,10 @@ void validate_clustering(const RunOptions& options) {
           "give a number such as 0.1");
   require(options.racing == 0 || options.cross_fit == 0, "--racing does not go with --cross-fit",
           "both divide the examples of the search", "leave one of them out");
+  require(options.cross_fit == 0 || options.merge_method != medoid_method,
+          "--cross-fit does not go with --method medoid",
+          "medoids are chosen by all examples of the search, those that a part keeps back too",
+          "leave one of them out");
   require(options.racing_check == 0 || options.racing > 0, "--racing-check needs --racing",
           "there are no races to check", "add --racing 0.05, or leave it out");
   require(options.batch_tokens >= 1, "--batch-tokens must be at least 1", "", "");

@@ -28,10 +28,17 @@ void EvaluatorTeam::run(UnitList& units) {
   while (true) {
     if (const auto first = n_threads > 1 ? units.take(n_threads) : std::nullopt) {
       std::atomic<bool> begun = false;
+      std::atomic<bool> failed = false;  // nobody goes on then
       ops::side_by_side([&](int thread) {
         Member& member = members_[static_cast<std::size_t>(thread)];
-        for (auto unit = begun.exchange(true) ? units.take(1) : first; unit; unit = units.take(1)) {
-          evaluate(units, *unit, member);
+        for (auto unit = begun.exchange(true) ? units.take(1) : first; unit && !failed;
+             unit = units.take(1)) {
+          try {
+            evaluate(units, *unit, member);
+          } catch (...) {
+            failed = true;
+            throw;
+          }
         }
       });
     }

@@ -56,6 +56,8 @@ class BadInput(Case):
     def test_a_merge_that_needs_more_memory_than_it_may_take(self):
         self.run_fails(3, ["adapters are", "cat", "--members-mib"], "--method", "cat", "--members-mib", 0.001)
         self.run_fails(2, ["--members-mib"], "--members-mib", 0)
+        for option in ("--merged-mib", "--exchange-mib", "--adapter-cache-mib", "--race-mib"):
+            self.run_fails(2, [option, "size in MiB"], option, -1)
 
     def test_abbreviated_option(self):
         self.run_fails(2, ["--restart"], "--restart", "3")

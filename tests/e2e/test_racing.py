@@ -91,6 +91,8 @@ class Racing(Case):
             self.assertEqual(other["racing/tokens"][()] + other["racing/check_tokens"][()],
                              other["racing/tokens_whole"][()])
             self.assertEqual(file["evaluation/tokens"][()], other["evaluation/tokens"][()])
+            self.assertEqual(file["evaluation/tokens_unshared"][()],
+                             other["evaluation/tokens_unshared"][()])
         report = self.succeed("inspect", raced / "results.h5").stdout
         self.assertIn("racing (inexact", report)
         self.assertIn("40 races checked", report)

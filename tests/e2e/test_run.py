@@ -422,6 +422,41 @@ class Run(Case):
             numpy.testing.assert_array_equal(factor * numpy.frombuffer(one[begin:end], "f4"),
                                              numpy.frombuffer(twice[begin:end], "f4"), name)
 
+    def test_medoids_are_known_after_going_on_from_a_checkpoint(self):
+        """All losses of the result come from the checkpoint: the medoids are chosen again."""
+        manifest = demo_manifest(12)
+        for task in manifest["tasks"]:
+            del task["test"]
+        path = write_manifest(self.folder / "no-test.json", manifest)
+        options = ["-K", "3", "--search", "d2c", "--restarts", "8", "--method", "medoid"]
+        output = self.folder / "medoid"
+        job = subprocess.Popen([BINARY, "run", str(path), *options, "--output", str(output)],
+                               env=environment(), stderr=subprocess.PIPE, text=True)
+        for line in job.stderr:
+            if "start   7" in line:
+                break
+        job.send_signal(signal.SIGUSR1)
+        rest = job.communicate(timeout=60)[1]
+        self.assertEqual(job.returncode, 4, rest)
+        self.succeed("run", path, *options, "--output", output)
+        whole = self.folder / "whole"
+        self.succeed("run", path, *options, "--output", whole)
+        for adapter in sorted((whole / "merged").rglob("*.safetensors")):
+            self.assertEqual(adapter.read_bytes(),
+                             (output / adapter.relative_to(whole)).read_bytes())
+
+    def test_options_come_from_an_ini_file_and_the_command_line_wins(self):
+        manifest = write_manifest(self.folder / "part.json", demo_manifest(4))
+        ini = self.folder / "job.ini"
+        ini.write_text("K = 2\nsearch = kmeans\nmerged-mib = 64\nquiet = true\n")
+        for given, k in (([], 2), (["-K", 3], 3)):
+            output = self.folder / f"out{k}"
+            self.succeed("run", manifest, "--config", ini, "--output", output, *given)
+            with h5py.File(output / "results.h5") as file:
+                self.assertEqual(file["result/loss"].shape, (4, k))
+        ini.write_text("K = 2\nsaerch = kmeans\n")
+        self.fail_with(2, ["saerch"], "run", manifest, "--config", ini, "--output", output)
+
     def test_goes_on_from_a_checkpoint_after_a_signal(self):
         """A job stopped by SIGUSR1 exits with 4; the same command ends with the same bits."""
         whole = self.run_demo("whole", "--search", "d2c", restarts=6, ranks=2)

@@ -108,6 +108,9 @@ class DistributedOracle final : public cluster::LossOracle {
   /// The same with the weights, the way and the scale of a recipe, in place of the plan's.
   [[nodiscard]] MergeRequest request_for(const cluster::Recipe& recipe) const;
 
+  /// One for each recipe, whatever was asked for before. Collective.
+  [[nodiscard]] std::vector<MergeRequest> requests_for(std::span<const cluster::Recipe> recipes);
+
   /// Makes requests for these sets possible. Collective.
   void choose_representatives(std::span<const cluster::TaskSet> sets);
 
