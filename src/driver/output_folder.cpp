@@ -1,7 +1,8 @@
 #include "output_folder.hpp"
 
 #include <optional>
-#include <span>
+#include <random>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -17,7 +18,77 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path note_in(const fs::path& folder) { return folder / "d2c-publishing.json"; }
-fs::path manifest_partial(const fs::path& folder) { return folder / "manifest.json.partial"; }
+std::string merged_name(const std::string& id) { return fmt::format("merged.{}.partial", id); }
+std::string manifest_name(const std::string& id) {
+  return fmt::format("manifest.json.{}.partial", id);
+}
+
+/// Sixteen hexadecimal digits that no other job has.
+std::string random_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+constexpr std::string_view digits = "0123456789";
+constexpr std::string_view hex_digits = "0123456789abcdef";
+constexpr std::string_view process_characters =
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.";
+
+/// Whether `name` is prefix, one or more of `characters`, suffix.
+bool is_named(std::string_view name, std::string_view prefix, std::string_view characters,
+              std::string_view suffix) {
+  if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) ||
+      !name.ends_with(suffix)) {
+    return false;
+  }
+  name.remove_prefix(prefix.size());
+  name.remove_suffix(suffix.size());
+  return name.find_first_not_of(characters) == std::string_view::npos;
+}
+
+bool is_results_name(std::string_view name) {
+  return is_named(name, "results.h5.", process_characters, ".partial");
+}
+bool is_merged_name(std::string_view name) {
+  return is_named(name, "merged.", hex_digits, ".partial");
+}
+bool is_manifest_name(std::string_view name) {
+  return is_named(name, "manifest.json.", hex_digits, ".partial");
+}
+bool is_old_name(std::string_view name) {
+  return name == "merged.old" || is_named(name, "merged.old.", digits, "");
+}
+
+/// What is to be put in place. Renaming and removing follow it, so that a note with names that
+/// publish() does not give is refused as a whole.
+struct Note {
+  fs::path results;
+  std::optional<fs::path> merged;
+  fs::path old_merged;
+  std::optional<fs::path> manifest;
+};
+
+Note read_note(const fs::path& folder) {
+  const fs::path file = note_in(folder);
+  const json::Json note = json::read_file(file);
+  const auto place = [&](const char* key, bool (*is_right)(std::string_view),
+                         bool may_be_null) -> std::optional<fs::path> {
+    const auto value = note.find(key);
+    if (may_be_null && value != note.end() && value->is_null()) return std::nullopt;
+    if (value == note.end() || !value->is_string() ||
+        !is_right(value->get_ref<const std::string&>())) {
+      throw InputError({file, key},
+                       {"is no name that d2c gives",
+                        "the note tells what a job that was killed left to rename and to remove",
+                        "remove the note if the files beside it are as they should be"});
+    }
+    return folder / value->get_ref<const std::string&>();
+  };
+  return {.results = *place("results", is_results_name, false),
+          .merged = place("merged", is_merged_name, true),
+          .old_merged = *place("old_merged", is_old_name, false),
+          .manifest = place("manifest", is_manifest_name, true)};
+}
 
 void write_text(const fs::path& file, const std::string& text) {
   safetensors::OutputFile out(file);
@@ -62,28 +133,15 @@ void finish_publishing(const fs::path& folder) {
   const fs::path note_file = note_in(folder);
   std::error_code error;
   if (!fs::exists(note_file, error)) return;
-  const json::Json note = json::read_file(note_file);
-  // Names only: nothing outside the folder is touched.
-  const auto place = [&](const char* key) {
-    const auto value = note.find(key);
-    if (value == note.end() || !value->is_string() ||
-        value->get_ref<const std::string&>().find('/') != std::string::npos) {
-      throw InputError({note_file, key},
-                       {"is no name of a file", "it tells what a job that was killed left to do",
-                        "remove it if the files beside it are as they should be"});
-    }
-    return folder / value->get<std::string>();
-  };
-  const fs::path old = place("old_merged");
-  const fs::path results = place("results");
-  const fs::path merged = folder / "merged";
-  const fs::path partial = folder / "merged.partial";
+  const Note note = read_note(folder);
+  const fs::path& old = note.old_merged;
   // The new adapters are in place once what they were made under is gone.
-  if (!fs::exists(old) && (note.value("merged", false) ? fs::exists(partial) : fs::exists(results)))
-    move(merged, old);
-  if (note.value("merged", false)) move(partial, merged);
-  if (note.value("manifest", false)) move(manifest_partial(folder), folder / "manifest.json");
-  move(results, folder / "results.h5");
+  if (!fs::exists(old) && fs::exists(note.merged ? *note.merged : note.results)) {
+    move(folder / "merged", old);
+  }
+  if (note.merged) move(*note.merged, folder / "merged");
+  if (note.manifest) move(*note.manifest, folder / "manifest.json");
+  move(note.results, folder / "results.h5");
   fs::remove_all(old, error);
   refuse(old, error);
   fs::remove(note_file, error);
@@ -95,9 +153,13 @@ OutputFolder::OutputFolder(fs::path folder, bool overwrite)
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (!prepared_ || noted_) return;
+  if (id_.empty() || noted_) return;
   fs::remove_all(merged_partial(), ignored);
-  fs::remove(manifest_partial(folder_), ignored);
+  fs::remove(folder_ / manifest_name(id_), ignored);
+}
+
+std::string OutputFolder::merged_partial_name() const {
+  return id_.empty() ? std::string() : merged_name(id_);
 }
 
 void OutputFolder::prepare() {
@@ -108,16 +170,19 @@ void OutputFolder::prepare() {
                       "choose another --output or add --overwrite"});
   }
   std::error_code error;
-  fs::remove_all(merged_partial(), error);
-  fs::create_directories(merged_partial(), error);
-  prepared_ = true;
+  fs::create_directories(folder_, error);
+  // A folder that is there already is another job's, which may be running.
+  while (!error && id_.empty()) {
+    std::string id = random_id();
+    if (fs::create_directory(folder_ / merged_name(id), error)) id_ = std::move(id);
+  }
   if (error) {
     throw InputError({folder_, {}}, {"cannot be made: " + error.message(),
                                      "the results need a place", "choose another --output"});
   }
 }
 
-void OutputFolder::publish(results::ResultsWriter& writer, bool merged,
+void OutputFolder::publish(results::ResultsWriter& writer, std::span<const std::string> merged,
                            const std::string& manifest) {
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {
     noted_ = true;
@@ -127,17 +192,27 @@ void OutputFolder::publish(results::ResultsWriter& writer, bool merged,
                       fmt::format("the result of this job is in {} and {}", results.string(),
                                   merged_partial().string())});
   }
-  if (!manifest.empty()) write_text(manifest_partial(folder_), manifest + "\n");
+  for (const std::string& adapter : merged) {
+    const fs::path file = merged_partial() / adapter / "adapter_config.json";
+    std::error_code error;
+    if (fs::exists(file, error)) continue;
+    throw InputError({file, {}}, {"is gone", "without it the merged adapters are not whole",
+                                  "run the job again, with nothing else that changes its folder"});
+  }
+  if (merged.empty()) fs::remove_all(merged_partial());
+  const std::string manifest_partial = manifest_name(id_);
+  if (!manifest.empty()) write_text(folder_ / manifest_partial, manifest + "\n");
+  const auto name_or_null = [](bool is_there, const std::string& name) {
+    return is_there ? json::OrderedJson(name) : json::OrderedJson();
+  };
   const json::OrderedJson note{{"results", writer.partial().filename().string()},
-                               {"merged", merged},
+                               {"merged", name_or_null(!merged.empty(), merged_partial_name())},
                                {"old_merged", free_name(folder_)},
-                               {"manifest", !manifest.empty()}};
+                               {"manifest", name_or_null(!manifest.empty(), manifest_partial)}};
   write_text(note_in(folder_), note.dump(2) + "\n");
   noted_ = true;
   writer.release();
   finish_publishing(folder_);
-  std::error_code ignored;
-  if (!merged) fs::remove_all(merged_partial(), ignored);
 }
 
 }  // namespace d2c::driver

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -155,6 +158,8 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
         options.output / "results.h5",
         options.overwrite ? results::IfExists::replace : results::IfExists::refuse);
   });
+  const std::filesystem::path merged_partial =
+      options.output / comm::broadcast_text(comm, folder.merged_partial_name(), 0);
 
   PhaseTimers timers;
   const Stopwatch total;
@@ -273,7 +278,7 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
 
   {
     const auto timer = timers.scope("write");
-    write_merged(comm, options, job, oracle, recipes, out, folder.merged_partial(), writer.get());
+    write_merged(comm, options, job, oracle, recipes, out, merged_partial, writer.get());
   }
   const WorkCounts& work = oracle.work();
   out.evaluations.evaluated = work.units;
@@ -284,8 +289,14 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
     writer->complete(out);
-    folder.publish(*writer, options.merged_output != MergedOutput::hdf5,
-                   placement == nullptr ? "" : placement->manifest);
+    std::vector<std::string> merged;
+    if (options.merged_output != MergedOutput::hdf5) {
+      for (const cluster::Recipe& recipe : recipes) {
+        const auto member = static_cast<std::size_t>(recipe.members.front());
+        merged.push_back(cluster_folder(out.result.assignment[member]));
+      }
+    }
+    folder.publish(*writer, merged, placement == nullptr ? "" : placement->manifest);
     checkpointing.remove();
   });
   return out;

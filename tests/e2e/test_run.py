@@ -1,12 +1,15 @@
 """The job on the bundled data: what it writes, and that the number of ranks does not matter."""
+import itertools
 import json
 import math
+import os
 import pathlib
 import re
 import resource
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 
 from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
@@ -583,6 +586,108 @@ class Run(Case):
             self.assertIn("File too large", full.stderr)
             self.assertEqual(self.contents(output), before)
             self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged"})
+
+    def test_a_note_that_no_job_has_written_removes_nothing(self):
+        output = self.folder / "job" / "out"
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(4))
+        self.succeed("run", manifest, "-K", 2, "--search", "d2c", "--restarts", 1, "--quiet", "--output", output)
+        examples = output / "examples"
+        for mine in (examples, output.parent, output / "merged.mine", output / "merged.0a.partial"):
+            mine.mkdir(exist_ok=True)
+            (mine / "mine").write_text("mine")
+        (output / "results.h5.1.partial").write_text("partial")
+        good = {"results": "results.h5.1.partial", "merged": "merged.0a.partial", "old_merged": "merged.old",
+                "manifest": None}
+        names = ["..", ".", "", "examples", 1, True, []]
+        more = ["/", "../x", "merged", "results.h5", "merged.old.", "merged.old.x",
+                 "merged.old.1/../examples", "merged..partial", "merged.old\0", "results.h5.a/b.partial",
+                 "results.h5..partial", "merged.../.partial", "manifest.json", 1.5, {}, ["merged.old"]]
+        notes = [json.dumps({**good, key: name}) for key in good for name in names]
+        notes += [json.dumps({**good, key: name}) for key, name in zip(itertools.cycle(good), more)]
+        notes += [json.dumps({**good, "old_merged": name}) for name in ("merged.old.", "merged.old.x", "merged.old\0")]
+        notes += [json.dumps({**good, key: None}) for key in ("results", "old_merged")]
+        notes += [json.dumps({other: good[other] for other in good if other != key}) for key in good]
+        notes += ["[]", "1", "null", '"merged.old"', "", "{"]
+
+        def everything():
+            return {path: path.read_bytes() if path.is_file() else None for path in self.folder.rglob("*")}
+
+        commands = (["run", manifest, "-K", 2, "--overwrite", "--output", output],
+                    ["add", output, "--tasks", manifest, "--output", self.folder / "new"])
+        for i, note in enumerate(notes):
+            (output / "d2c-publishing.json").write_text(note)
+            before = everything()
+            with self.subTest(note=note):
+                self.fail_with(3, ["d2c-publishing.json"], *commands[i % 2])
+                self.assertEqual(everything(), before)
+        for command in commands:
+            (output / "d2c-publishing.json").write_text(json.dumps({**good, "old_merged": ".."}))
+            before = everything()
+            self.fail_with(3, ["d2c-publishing.json", "old_merged"], *command, ranks=2)
+            self.assertEqual(everything(), before)
+
+    def stopped_while_writing(self, *command):
+        """A job that stands still, stopped, when it has written its first merged adapter and is at the second."""
+        log = self.folder / "stopped"
+        log.unlink(missing_ok=True)
+        job = subprocess.Popen(["strace", "-f", "-o", str(log), "-e", "trace=/^rename.*",
+                                "-e", "inject=/^rename.*:signal=STOP:when=6", BINARY, *map(str, command)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        self.addCleanup(job.kill)
+        deadline = time.monotonic() + 60
+        while not (log.exists() and "stopped by SIGSTOP" in log.read_text()):
+            self.assertIsNone(job.poll())
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        return job, int(re.search(r"(\d+) +--- stopped by SIGSTOP", log.read_text())[1])
+
+    @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
+    def test_a_second_job_in_the_folder_leaves_the_result_of_the_first_whole(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
+        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 3, "--output"]
+        alone, output = self.folder / "alone", self.folder / "out"
+        self.succeed(*command, alone)
+        for second in ("fails", "replaces"):
+            with self.subTest(second=second):
+                self.succeed("run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 2,
+                             "--output", output)
+                job, process = self.stopped_while_writing(*command, output)
+                partial = list(output.glob("merged.*.partial"))
+                self.assertEqual([len(list(folder.glob("cluster_00"))) for folder in partial], [1])
+                if second == "fails":
+                    self.fail_with(3, ["absent.json"], "run", self.folder / "absent.json", "--overwrite", "-K", 2,
+                                   "--output", output)
+                    self.assertEqual(self.n_clusters(output), 2)
+                else:
+                    self.succeed("run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 4,
+                                 "--output", output)
+                    self.assertEqual(self.n_clusters(output), 4)
+                self.assertEqual(list(output.glob("merged.*.partial")), partial)
+                os.kill(process, signal.SIGCONT)
+                _, errors = job.communicate(timeout=60)
+                self.assertEqual(job.returncode, 0, errors)
+                self.assertEqual(self.contents(output)[0], self.contents(alone)[0])
+                self.assertEqual(self.n_clusters(output), 3)
+                self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged"})
+
+    @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
+    def test_merged_adapters_that_are_gone_do_not_replace_a_result(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
+        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
+        output = self.folder / "out"
+        self.succeed(*command, output, "-K", 2)
+        before = self.contents(output)
+        job, process = self.stopped_while_writing(*command, output, "-K", 3)
+        for partial in output.glob("merged.*.partial"):
+            shutil.rmtree(partial / "cluster_00")
+        os.kill(process, signal.SIGCONT)
+        _, errors = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 3, errors)
+        lines = [line for line in errors.splitlines() if line.startswith("d2c: ")]
+        self.assertEqual(len(lines), 1, errors)
+        self.assertRegex(lines[0], "cluster_00/adapter_config.json.*is gone")
+        self.assertEqual(self.contents(output), before)
+        self.assertEqual({path.name for path in output.iterdir()} - {"checkpoint.h5"}, {"results.h5", "merged"})
 
     def test_merged_folders_of_a_replaced_result_do_not_stay_beside_a_result_without(self):
         output = self.run_demo("out")
