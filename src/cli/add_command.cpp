@@ -19,10 +19,11 @@ CommandLine command_line() {
       "Each\n"
       "new task joins the cluster that serves it best, then the new tasks move while the objective "
       "of\n"
-      "all tasks falls; only clusters that change are merged and measured again. K and all other\n"
-      "options stay as recorded. RESULT is left as it is; DIR gets a whole new result and the "
-      "manifest\n"
-      "of all tasks.";
+      "all tasks falls; only clusters that change are merged and measured again. K, the objective "
+      "and\n"
+      "the merge method stay as recorded; it neither races nor cross-fits, whatever RESULT did. "
+      "RESULT\n"
+      "is left as it is; DIR gets a whole new result and the manifest of all tasks.";
   po::options_description options("Options", kHelpWidth);
   // clang-format off
   options.add_options()
@@ -49,11 +50,14 @@ CommandLine command_line() {
 
 int add_command(const Invocation& invocation) {
   const CommandLine line = command_line();
-  const po::variables_map values = parse(line, invocation.args);
+  CommandLine known = line;
+  known.groups.push_back(racing_option_group());  // parsed to be refused with the reason
+  const po::variables_map values = parse(known, invocation.args);
   if (values.count("help") != 0) {
     if (speaks_for_all()) fmt::print("{}", line.help());
     return 0;
   }
+  refuse_racing(values);
   driver::AddOptions options;
   options.result = values["result"].as<std::string>();
   options.tasks = values["tasks"].as<std::string>();

@@ -20,7 +20,7 @@ CommandLine command_line() {
   CommandLine line;
   line.usage = "d2c bench [--model DIR] [options]";
   line.description =
-      "Measures how fast this machine evaluates adapters, in about 20 seconds: the peak of its\n"
+      "Measures how fast this machine evaluates adapters, in about 10 seconds: the peak of its\n"
       "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples of "
       "100\n"
       "tokens under an adapter). Of the model config.json is read, and the format of the weights;\n"

@@ -22,8 +22,8 @@ T choice(const po::variables_map& values, const std::string& option,
     if (word == given) return value;
     known += (known.empty() ? "" : ", ") + word;
   }
-  throw UsageError(
-      {fmt::format("--{} does not take '{}'", option, given), "", "known are: " + known});
+  throw UsageError({fmt::format("--{} does not take '{}'", option, given),
+                    "that is none of its values", "give one of: " + known});
 }
 
 }  // namespace d2c::cli

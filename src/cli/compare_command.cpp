@@ -1,7 +1,10 @@
+#include <algorithm>
+#include <array>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/driver/compare_methods.hpp"
 
@@ -23,7 +26,8 @@ CommandLine command_line() {
       "the test split, beside the baselines base, own and one. Losses are measured once for all\n"
       "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
       "--sweep-pick,\n"
-      "--budget-mb, --cross-fit and --max-hours.\n\n"
+      "--budget-mb, --cross-fit, --max-hours and those of racing (--racing, --racing-check, "
+      "--race-mib).\n\n"
       "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.";
   po::options_description compared("Compared", kHelpWidth);
   // clang-format off
@@ -33,7 +37,7 @@ CommandLine command_line() {
       ("methods", po::value<std::string>()->default_value("average"),
        "merge methods, separated by commas; `d2c merge --list-methods` explains them")
       ("refine", po::value<std::string>()->value_name("SEARCHES"),
-       "of --searches, those whose clusters are also refined, in rows of their own: by --scale auto and --member-weights auto, or by the one of them that is given")
+       "of --searches, those whose clusters are also refined, in rows of their own: by --scale auto and --member-weights auto, or by the one of them that is given. With a number for --scale, all rows have that factor; the line search of a refinement starts there")
       ("seeds", po::value<int>()->default_value(3), "how many seeds: --seed and those after it");
   po::options_description output("Output", kHelpWidth);
   output.add_options()
@@ -52,6 +56,45 @@ CommandLine command_line() {
   return line;
 }
 
+/// Options of `run` that a comparison parses only to refuse them.
+struct Refused {
+  const char* option;
+  const char* why;
+  const char* fix;
+};
+constexpr std::array kRefused{
+    Refused{"search", "a comparison tries several", "give --searches"},
+    Refused{"method", "a comparison tries several", "give --methods"},
+    Refused{"sweep-pick", "no result is written of which it would name the K", "leave it out"},
+    Refused{"budget-mb", "its K would differ from method to method", "give -K"},
+    Refused{"cross-fit", "it repeats one search", "cross-fit one result with `d2c run`"},
+    Refused{"max-hours", "later rows would get less time than earlier ones",
+            "limit every search alike by --max-evaluations"}};
+
+/// The options of a group that a comparison takes.
+po::options_description taken(const po::options_description& group, const std::string& caption) {
+  po::options_description kept(caption, kHelpWidth);
+  for (const auto& option : group.options()) {
+    const bool is_refused = std::ranges::any_of(
+        kRefused, [&](const Refused& refused) { return option->long_name() == refused.option; });
+    if (!is_refused) kept.add(option);
+  }
+  return kept;
+}
+
+/// @return  the text without what is refused
+std::string help(const CommandLine& line) {
+  CommandLine shown = line;
+  shown.groups.clear();
+  for (std::size_t i = 0; i < line.groups.size(); ++i) {
+    const po::options_description& group = line.groups[i];
+    shown.groups.push_back(i == 1   ? taken(group, "Clusters")
+                           : i == 2 ? taken(group, "Merging")
+                                    : group);
+  }
+  return shown.help();
+}
+
 std::vector<std::string> names(const po::variables_map& values, const std::string& option) {
   std::vector<std::string> list;
   std::istringstream text(values[option].as<std::string>());
@@ -59,20 +102,9 @@ std::vector<std::string> names(const po::variables_map& values, const std::strin
   return list;
 }
 
-/// Options of `run` that mean one of what is compared here.
-void refuse_single(const po::variables_map& values, const std::string& option,
-                   const std::string& fix) {
-  if (values.count(option) == 0 || values[option].defaulted()) return;
-  throw UsageError({fmt::format("--{} is not an option of a comparison", option), "", fix});
-}
-
 driver::CompareOptions options_of(const po::variables_map& values) {
-  refuse_single(values, "search", "give --searches");
-  refuse_single(values, "method", "give --methods");
-  refuse_single(values, "sweep-pick", "leave it out");
-  refuse_single(values, "budget-mb", "give -K");
-  refuse_single(values, "cross-fit", "cross-fit one result with `d2c run`");
-  refuse_single(values, "max-hours", "limit every search alike by --max-evaluations");
+  for (const auto& [option, why, fix] : kRefused) refuse_option(values, option, why, fix);
+  refuse_racing(values);
   driver::CompareOptions options;
   options.job = job_options(values);
   if (values.count("refine") != 0) {
@@ -80,6 +112,7 @@ driver::CompareOptions options_of(const po::variables_map& values) {
     if (options.refined.empty()) {
       throw UsageError({"--refine is empty", "it names the searches to refine", "leave it out"});
     }
+    for (const std::string& search : options.refined) (void)cluster::search_method(search);
     if (!options.job.tune_scale && !options.job.tune_weights) {
       options.job.tune_scale = options.job.tune_weights = true;
     }
@@ -98,9 +131,11 @@ driver::CompareOptions options_of(const po::variables_map& values) {
 
 int compare_command(const Invocation& invocation) {
   const CommandLine line = command_line();
-  const po::variables_map values = parse(line, invocation.args);
+  CommandLine known = line;
+  known.groups.push_back(racing_option_group());  // parsed to be refused with the reason
+  const po::variables_map values = parse(known, invocation.args);
   if (values.count("help") != 0) {
-    if (speaks_for_all()) fmt::print("{}", line.help());
+    if (speaks_for_all()) fmt::print("{}", help(line));
     return 0;
   }
   const driver::CompareOptions options = options_of(values);

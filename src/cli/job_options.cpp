@@ -170,7 +170,7 @@ std::vector<po::options_description> job_option_groups() {
       ("max-evaluations", po::value<std::int64_t>()->default_value(defaults.max_evaluations),
        "stop after this many (task, merged adapter) evaluations; 0 = no limit")
       ("max-hours", po::value<double>()->default_value(defaults.max_hours),
-       "end the search after so long, with the best so far; 0 = no limit")
+       "end the search after so long, with the best so far (and without --cross-fit); 0 = no limit")
       ("allow-empty", po::bool_switch(), "leave a cluster empty that loses its last task")
       ("objective", po::value<std::string>()->default_value("loss"),
        "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its own "
@@ -178,7 +178,7 @@ std::vector<po::options_description> job_option_groups() {
       ("verify-examples", po::value<int>()->default_value(defaults.verify_examples),
        "examples of each task to keep from the search, spread evenly over its file: what the result is worth on them is reported")
       ("cross-fit", po::value<int>()->value_name("F")->default_value(defaults.cross_fit),
-       "repeat the search without each of F parts of the examples, and report what its clusters are worth on the part that it did not see; 0 = no")
+       "repeat the search without each of F parts of the examples, and report what its clusters are worth on the part that it did not see; 0 = no. Not with --racing; left out if --max-hours passes first")
       ("loss-on", po::value<std::string>()->default_value("response"),
        "tokens that count: response or all");
   // clang-format on
@@ -191,7 +191,7 @@ std::vector<po::options_description> job_option_groups() {
   // clang-format off
   merging.add_options()
       ("scale", po::value<std::string>()->default_value("1"),
-       "factor on merged updates, or auto: 1 while clusters are searched, then a line search for each cluster")
+       "factor on merged updates, already while clusters are searched; or auto: 1 during the search, then a line search for each cluster")
       ("member-weights", po::value<std::string>()->default_value("equal"),
        "equal, or auto: after the search, the weights of each cluster's members are fitted");
   // clang-format on
@@ -242,6 +242,18 @@ po::options_description racing_option_group() {
        "with less than it needs they are computed again, with the same result");
   // clang-format on
   return racing;
+}
+
+void refuse_option(const po::variables_map& values, const std::string& option,
+                   const std::string& why, const std::string& fix) {
+  if (values.count(option) == 0 || values[option].defaulted()) return;
+  throw UsageError({fmt::format("--{} is not taken here", option), why, fix});
+}
+
+void refuse_racing(const po::variables_map& values) {
+  for (const char* option : {"racing", "racing-check", "race-mib"}) {
+    refuse_option(values, option, "only `d2c run` races", "leave it out");
+  }
 }
 
 void read_racing(const po::variables_map& values, driver::RunOptions& options) {

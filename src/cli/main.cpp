@@ -30,7 +30,8 @@ constexpr std::array kCommands{
     Command{"pack", "pack adapters into one library file", pack_command},
     Command{"inspect", "show a results file", inspect_command},
     Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
-    Command{"bench", "how fast this machine evaluates adapters, in 20 seconds", bench_command},
+    Command{"bench", "how fast this machine evaluates adapters, in about 10 seconds",
+            bench_command},
 };
 
 std::string overview() {

@@ -15,9 +15,10 @@ int plan_command(const Invocation& invocation) {
       "Loads and checks every input of a job, evaluates one task once, and tells what the job "
       "will\n"
       "take: tokens, forward passes, time, memory per node and per rank. Takes the options of\n"
-      "`d2c run`; under mpirun the figures are for that number of ranks. scripts/make_job.py makes "
-      "a\n"
-      "SLURM job of the output of --json.";
+      "`d2c run`; under mpirun the figures are for that number of ranks. The searches of "
+      "--cross-fit "
+      "are\n"
+      "not counted. scripts/make_job.py makes a SLURM job of the output of --json.";
   line.groups = job_option_groups();
   line.groups.push_back(racing_option_group());
   po::options_description other("Other", kHelpWidth);

@@ -79,12 +79,13 @@ std::string header(const RunResults& run) {
       fmt::format("objective ({}, lower is better): {}", run.objective_kind,
                   show(run.result.objective, 6)),
   };
+  // Each on a line of its own: no figure may be cut.
   if (run.verify) {
-    lines.back() +=
-        fmt::format(", on examples kept from the search {}", show(run.verify->objective, 6));
+    lines.push_back(
+        fmt::format("  on examples kept from the search: {}", show(run.verify->objective, 6)));
   }
   if (run.heldout) {
-    lines.back() += fmt::format(", on the test split {}", show(run.heldout->objective, 6));
+    lines.push_back(fmt::format("  on the test split: {}", show(run.heldout->objective, 6)));
   }
   std::string text;
   for (const std::string& line : lines) text += shorten(line, line_width) + "\n";

@@ -115,7 +115,8 @@ class BadInput(Case):
         self.run_fails(2, ["--scale", "'big'"], "--scale", "big")
         self.run_fails(2, ["--scale", "positive"], "--scale", 0)
         self.run_fails(2, ["--scale", "positive"], "--scale", "nan")
-        self.run_fails(2, ["member-weights", "equal, auto"], "--member-weights", "fair")
+        self.run_fails(2, ["--member-weights does not take 'fair' (that is none of its values) give one of: equal, auto"],
+                       "--member-weights", "fair")
         self.run_fails(2, ["--member-weights", "medoid"], "--member-weights", "auto", "--method", "medoid")
         self.run_fails(2, ["density"], "--method", "auto", "--density", 0.5)
 
@@ -134,14 +135,20 @@ class BadInput(Case):
         fails(2, ["--methods", "'auto'"], "--methods", "auto")
         fails(2, ["linear", "equal ranks"], "--methods", "average,linear")
         fails(2, ["--seeds"], "--seeds", 0)
-        fails(2, ["--search", "--searches"], "--search", "d2c")
+        fails(2, ["--search is not taken here (", "--searches"], "--search", "d2c")
+        fails(2, ["--method is not taken here (", "--methods"], "--method", "lego")
+        fails(2, ["--sweep-pick is not taken here ("], "--sweep-pick", 2)
+        fails(2, ["--budget-mb is not taken here (", "give -K"], "--budget-mb", 4)
+        for option in (("--racing", 0.05), ("--racing-check", 0.1), ("--race-mib", 7)):
+            fails(2, [option[0], "(only `d2c run` races)"], *option)
+        fails(2, ["no search 'nosuch'", "kmeans_trimmed"], "--refine", "auto,nosuch")
         fails(2, ["--scale auto", "--refine"], "--scale", "auto")
         fails(2, ["--refine", "d2c", "--searches"], "--searches", "auto", "--refine", "d2c")
         fails(2, ["--refine", "auto twice"], "--refine", "auto,auto")
-        fails(2, ["--cross-fit", "d2c run"], "--cross-fit", 2)
+        fails(2, ["--cross-fit is not taken here (", "d2c run"], "--cross-fit", 2)
         fails(2, ["--refine is empty"], "--refine", "")
         fails(2, ["--member-weights", "medoid"], "--refine", "auto", "--methods", "medoid")
-        fails(2, ["--max-hours", "--max-evaluations"], "--max-hours", 1)
+        fails(2, ["--max-hours is not taken here (", "--max-evaluations"], "--max-hours", 1)
         fails(2, ["--searches", "own", "baseline"], "--searches", "d2c,own")
         rules = self.folder / "rules.json"
         names = [task["name"] for task in self.manifest["tasks"]]

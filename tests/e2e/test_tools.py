@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -520,6 +521,17 @@ class Help(Case):
         for command in ("run", "plan", "evaluate", "merge", "inspect", "tokenize"):
             self.assertIn(command, overview)
             self.assertIn("Usage: d2c " + command, self.succeed(command, "--help").stdout)
+
+    def test_compare_lists_only_options_that_it_takes(self):
+        listed = set(re.findall(r"^  (?:-\w \[ )?--([\w-]+)", self.succeed("compare", "--help").stdout, re.MULTILINE))
+        self.assertLessEqual({"searches", "methods", "restarts", "density", "scale", "threads", "output"}, listed)
+        self.assertFalse({"search", "method", "sweep-pick", "budget-mb", "cross-fit", "max-hours", "racing",
+                          "racing-check", "race-mib"} & listed)
+
+    def test_add_says_why_it_takes_no_racing(self):
+        self.fail_with(2, ["--racing is not taken here (only `d2c run` races)"], "add", self.folder, "--tasks",
+                       "new.json", "--output", self.folder / "out", "--racing", 0.05)
+        self.assertNotIn("--racing", self.succeed("add", "--help").stdout)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,24 @@ TEST(Summary, ComparesWithTheBaselinesOnBothSplits) {
   EXPECT_THAT(line_of(text, "own "), HasSubstr("1.000"));
 }
 
+TEST(Summary, ShowsTheObjectiveOnEveryPartOfTheExamplesUncut) {
+  RunResults run = example_run();
+  ASSERT_TRUE(run.heldout);
+  run.verify = run.heldout;
+  run.objective_kind = "worst";
+  run.result.objective = -1234567.123456;
+  run.verify->objective = -2345678.234567;
+  run.heldout->objective = -3456789.345678;
+  const std::string text = print_summary(run);
+  expect_narrow(text);
+  EXPECT_THAT(text, HasSubstr("objective (worst, lower is better): -1234567.123456\n"
+                              "  on examples kept from the search: -2345678.234567\n"
+                              "  on the test split: -3456789.345678\n"));
+  run.verify.reset();
+  run.heldout.reset();
+  EXPECT_THAT(print_summary(run), Not(HasSubstr("on the test split")));
+}
+
 TEST(Summary, StaysReadableWithAThousandTasksAndOddNames) {
   RunResults run = example_run();
   constexpr int tasks = 1000;
