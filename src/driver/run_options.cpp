@@ -163,6 +163,8 @@ std::string to_json(const RunOptions& options) {
   value["output"] = options.output.string();
   value["overwrite"] = options.overwrite;
   value.update(numeric_options(options));
+  value["cross_fit"] = options.cross_fit;
+  value["compute"] = name_of(options.compute);
   value["constraints"] = absolute(options.constraints);
   value["sweep_pick"] = options.sweep_pick;
   value["merged"] = options.merged_output == MergedOutput::peft   ? "peft"
