@@ -14,14 +14,7 @@ class DistributedRecipes final : public cluster::RecipeOracle {
   [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::Recipe> recipes,
                                            std::span<const cluster::Query> queries) override {
-    std::vector<cluster::TaskSet> sets;
-    sets.reserve(recipes.size());
-    for (const cluster::Recipe& recipe : recipes) sets.push_back(recipe.members);
-    oracle_.choose_representatives(sets);
-    std::vector<MergeRequest> requests;
-    requests.reserve(recipes.size());
-    for (const cluster::Recipe& recipe : recipes) requests.push_back(oracle_.request_for(recipe));
-    return oracle_.losses(requests, queries, Split::few_shot, folds_);
+    return oracle_.losses(oracle_.requests_for(recipes), queries, Split::few_shot, folds_);
   }
 
  private:

@@ -425,6 +425,17 @@ class Run(Case):
             numpy.testing.assert_array_equal(factor * numpy.frombuffer(one[begin:end], "f4"),
                                              numpy.frombuffer(twice[begin:end], "f4"), name)
 
+    def stop_at(self, text, command):
+        """Sends SIGUSR1 to a job when its log has the text. @return the rest of its log"""
+        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        for line in job.stderr:
+            if text in line:
+                break
+        job.send_signal(signal.SIGUSR1)
+        rest = job.communicate(timeout=60)[1]
+        self.assertEqual(job.returncode, 4, rest)
+        return rest
+
     def test_medoids_are_known_after_going_on_from_a_checkpoint(self):
         """All losses of the result come from the checkpoint: the medoids are chosen again."""
         manifest = demo_manifest(12)
@@ -433,14 +444,7 @@ class Run(Case):
         path = write_manifest(self.folder / "no-test.json", manifest)
         options = ["-K", "3", "--search", "d2c", "--restarts", "8", "--method", "medoid"]
         output = self.folder / "medoid"
-        job = subprocess.Popen([BINARY, "run", str(path), *options, "--output", str(output)],
-                               env=environment(), stderr=subprocess.PIPE, text=True)
-        for line in job.stderr:
-            if "start   7" in line:
-                break
-        job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
-        self.assertEqual(job.returncode, 4, rest)
+        self.stop_at("start   7", [BINARY, "run", str(path), *options, "--output", str(output)])
         self.succeed("run", path, *options, "--output", output)
         whole = self.folder / "whole"
         self.succeed("run", path, *options, "--output", whole)
@@ -467,13 +471,7 @@ class Run(Case):
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "run",
                    str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "6",
                    "--output", str(output)]
-        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-        for line in job.stderr:
-            if "start   2" in line:
-                break
-        job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
-        self.assertEqual(job.returncode, 4, rest)
+        rest = self.stop_at("start   2", command)
         self.assertIn("run the same command again", rest)
         self.assertTrue((output / "checkpoint.h5").exists())
         self.assertFalse((output / "results.h5").exists())
