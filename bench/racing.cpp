@@ -55,7 +55,7 @@ enum class Prefixes { kept, again };
 class Tokens {
  public:
   explicit Tokens(const Job& job) {
-    for (const driver::TaskSpec& task : job.manifest.tasks) {
+    for (const eval::TaskSpec& task : job.manifest.tasks) {
       const auto read =
           eval::read_examples(task.examples, job.model.encoding(), job.model.limits()).examples;
       if (std::ssize(read) != n_examples)

@@ -34,8 +34,8 @@
 #include "d2c/cluster/cross_fit.hpp"
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/registry.hpp"
+#include "d2c/lora/similarity.hpp"
 #include "d2c/ops/threads.hpp"
-#include "d2c/similarity/similarity.hpp"
 
 #include "arguments.hpp"
 #include "stored_losses.hpp"
@@ -169,10 +169,10 @@ class Bench {
     problem.trimmed_similarity = [this] {
       std::vector<lora::FactorMap> trimmed;
       for (const lora::Adapter& adapter : job_.adapters)
-        trimmed.push_back(similarity::trimmed(adapter.modules, 0.2));
+        trimmed.push_back(lora::trimmed(adapter.modules, 0.2));
       std::vector<const lora::FactorMap*> all;
       for (const lora::FactorMap& adapter : trimmed) all.push_back(&adapter);
-      return similarity::factor_gram(all, all);
+      return lora::factor_gram(all, all);
     };
     cluster::SearchOptions options;
     options.k = k;

@@ -3,7 +3,7 @@
 //
 //   bench_similarity [--seconds S]
 
-#include "d2c/similarity/similarity.hpp"
+#include "d2c/lora/similarity.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -17,7 +17,7 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/ops/peak.hpp"
 
-namespace d2c::similarity {
+namespace d2c::lora {
 namespace {
 
 struct Shape {
@@ -89,11 +89,11 @@ void run(double seconds) {
 }
 
 }  // namespace
-}  // namespace d2c::similarity
+}  // namespace d2c::lora
 
 int main(int argc, char** argv) {
   double seconds = 1.0;
   if (argc == 3 && std::string(argv[1]) == "--seconds") seconds = std::atof(argv[2]);
-  d2c::similarity::run(seconds);
+  d2c::lora::run(seconds);
   return 0;
 }

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "d2c/cluster/oracle.hpp"
-#include "d2c/driver/manifest.hpp"
-#include "d2c/driver/model_folder.hpp"
 #include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/manifest.hpp"
+#include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
+#include "d2c/lora/similarity.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/results/checkpoint.hpp"
-#include "d2c/similarity/similarity.hpp"
 
 namespace d2c {
 
@@ -23,15 +23,15 @@ namespace fs = std::filesystem;
 /// A manifest and what it names, loaded.
 struct Job {
   explicit Job(const fs::path& path)
-      : manifest(driver::read_manifest(path)),
-        model(driver::load_model_folder(manifest.model)),
+      : manifest(eval::read_manifest(path)),
+        model(eval::load_model_folder(manifest.model)),
         evaluator(model.model) {
     const auto modules = model.model.target_modules();
-    for (const driver::TaskSpec& task : manifest.tasks)
+    for (const eval::TaskSpec& task : manifest.tasks)
       adapters.push_back(lora::read_adapter(task.adapter, modules, manifest.model));
   }
-  driver::Manifest manifest;
-  driver::ModelFolder model;
+  eval::Manifest manifest;
+  eval::ModelFolder model;
   eval::Evaluator evaluator;
   std::vector<lora::Adapter> adapters;  // of every task
 };
@@ -41,7 +41,7 @@ class StoredOracle final : public cluster::LossOracle {
  public:
   StoredOracle(Job& job, bool held_out, int n_folds, fs::path file)
       : job_(job), n_folds_(n_folds), file_(std::move(file)) {
-    for (const driver::TaskSpec& task : job.manifest.tasks) {
+    for (const eval::TaskSpec& task : job.manifest.tasks) {
       const fs::path path = held_out ? task.test : task.examples;
       const auto read = eval::read_examples(path, job.model.encoding(), job.model.limits());
       n_examples_.push_back(std::ssize(read.examples));
@@ -162,13 +162,13 @@ class StoredOracle final : public cluster::LossOracle {
 inline std::vector<double> cosines(const Job& job) {
   std::vector<const lora::FactorMap*> all;
   for (const lora::Adapter& adapter : job.adapters) all.push_back(&adapter.modules);
-  std::vector<double> gram = similarity::gram(all, all);
+  std::vector<double> gram = lora::gram(all, all);
   const std::size_t n = all.size();
   std::vector<double> result(gram.size());
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < n; ++j)
       result[std::min(i, j) * n + std::max(i, j)] = result[std::max(i, j) * n + std::min(i, j)] =
-          similarity::cosine(gram[i * n + j], gram[i * n + i], gram[j * n + j]);
+          lora::cosine(gram[i * n + j], gram[i * n + i], gram[j * n + j]);
   return result;
 }
 

@@ -20,8 +20,8 @@
 
 #include <fmt/format.h>
 
-#include "d2c/driver/manifest.hpp"
-#include "d2c/driver/model_folder.hpp"
+#include "d2c/eval/manifest.hpp"
+#include "d2c/eval/model_folder.hpp"
 #include "d2c/eval/speed.hpp"
 #include "d2c/lora/adapter.hpp"
 
@@ -126,16 +126,16 @@ void measure_shape(const Shape& shape, const Settings& settings) {
 }
 
 void measure_iteration(const Settings& settings) {
-  const driver::Manifest manifest = driver::read_manifest(settings.manifest);
+  const eval::Manifest manifest = eval::read_manifest(settings.manifest);
   const std::size_t n_adapters = std::min(settings.n_adapters, manifest.tasks.size());
   const bool any_bf16 = settings.compute != "f32";
   const auto load = [&](ops::Arithmetic compute) {
-    return driver::load_model_folder(
+    return eval::load_model_folder(
         manifest.model,
         {.weights = any_bf16 ? model::WeightChoice::bf16 : model::WeightChoice::automatic,
          .compute = compute});
   };
-  const driver::ModelFolder model = load(arithmetic(settings.compute == "bf16"));
+  const eval::ModelFolder model = load(arithmetic(settings.compute == "bf16"));
   const auto modules = model.model.target_modules();
   std::vector<lora::Adapter> adapters;
   for (std::size_t i = 0; i < n_adapters; ++i) {
@@ -168,7 +168,7 @@ void measure_iteration(const Settings& settings) {
     }
   }
   if (settings.compute == "both") {
-    const driver::ModelFolder narrow = load(ops::Arithmetic::bf16);
+    const eval::ModelFolder narrow = load(ops::Arithmetic::bf16);
     const auto measure = [&](bool is_narrow, double seconds) {
       return eval::measure_speed(is_narrow ? narrow.model : model.model, units, tokens,
                                  settings.threads, seconds);

@@ -6,8 +6,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 add_library(d2c_settings INTERFACE)
-target_include_directories(d2c_settings INTERFACE "${PROJECT_SOURCE_DIR}/include"
-                                                  "${PROJECT_BINARY_DIR}/generated")
+target_include_directories(d2c_settings INTERFACE "${PROJECT_SOURCE_DIR}/include")
 # Results must not depend on the number of threads: Eigen stays serial.
 target_compile_definitions(d2c_settings INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(d2c_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
@@ -25,12 +24,18 @@ if(D2C_SANITIZE)
   target_link_options(d2c_settings INTERFACE "-fsanitize=${D2C_SANITIZE}")
 endif()
 
-# d2c_add_module(NAME SOURCES a.cpp ... [PUBLIC targets ...] [PRIVATE targets ...])
+# d2c_add_module(NAME [PUBLIC targets ...] [PRIVATE targets ...] [EXCLUDE regex])
 #
-# Declares the static library d2c_NAME (alias d2c::NAME). Headers live in include/d2c/NAME.
+# Declares the static library d2c_NAME (alias d2c::NAME) of all sources in this folder and those
+# below it. What other modules may include lies in include/d2c/NAME.
 function(d2c_add_module name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;PUBLIC;PRIVATE")
-  add_library(d2c_${name} STATIC ${arg_SOURCES})
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "EXCLUDE" "PUBLIC;PRIVATE")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" "*.cpp")
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${arg_EXCLUDE}")
+  endif()
+  add_library(d2c_${name} STATIC ${sources})
   add_library(d2c::${name} ALIAS d2c_${name})
+  target_include_directories(d2c_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
   target_link_libraries(d2c_${name} PUBLIC d2c_settings ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
 endfunction()

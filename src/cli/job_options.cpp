@@ -10,7 +10,7 @@
 #include "d2c/ops/threads.hpp"
 
 #include "choice.hpp"
-#include "commands.hpp"
+#include "commands/commands.hpp"
 #include "numbers.hpp"
 
 namespace d2c::cli {
@@ -44,7 +44,7 @@ std::uint64_t mib(const po::variables_map& values, const std::string& option) {
 }
 
 /// -K or --budget-mb.
-void read_cluster_counts(const po::variables_map& values, driver::RunOptions& options) {
+void read_cluster_counts(const po::variables_map& values, job::RunOptions& options) {
   const bool has_k = values.count("K") != 0;
   if (has_k == (values.count("budget-mb") != 0)) {
     throw UsageError({has_k ? "-K and --budget-mb exclude each other" : "-K is missing",
@@ -66,7 +66,7 @@ void read_cluster_counts(const po::variables_map& values, driver::RunOptions& op
 }
 
 /// --scale and --member-weights.
-void read_refinement(const po::variables_map& values, driver::RunOptions& options) {
+void read_refinement(const po::variables_map& values, job::RunOptions& options) {
   const auto& scale = values["scale"].as<std::string>();
   options.tune_scale = scale == "auto";
   if (!options.tune_scale) {
@@ -146,7 +146,7 @@ model::Precision precision(const po::variables_map& values) {
 }
 
 std::vector<po::options_description> job_option_groups() {
-  const driver::RunOptions defaults;
+  const job::RunOptions defaults;
   po::options_description search("Clusters", kHelpWidth);
   // clang-format off
   search.add_options()
@@ -227,7 +227,7 @@ std::vector<po::options_description> job_option_groups() {
 }
 
 po::options_description racing_option_group() {
-  const driver::RunOptions defaults;
+  const job::RunOptions defaults;
   po::options_description racing("Racing (saves evaluations, inexact)", kHelpWidth);
   // clang-format off
   racing.add_options()
@@ -256,7 +256,7 @@ void refuse_racing(const po::variables_map& values) {
   }
 }
 
-void read_racing(const po::variables_map& values, driver::RunOptions& options) {
+void read_racing(const po::variables_map& values, job::RunOptions& options) {
   options.racing_check = values["racing-check"].as<double>();
   options.race_mib = mib(values, "race-mib");
   if (values.count("racing") == 0) return;
@@ -269,8 +269,8 @@ void read_racing(const po::variables_map& values, driver::RunOptions& options) {
   }
 }
 
-driver::RunOptions job_options(const po::variables_map& values) {
-  driver::RunOptions options;
+job::RunOptions job_options(const po::variables_map& values) {
+  job::RunOptions options;
   options.manifest = values["manifest"].as<std::string>();
   read_cluster_counts(values, options);
   if (values.count("constraints") != 0)
@@ -299,10 +299,10 @@ driver::RunOptions job_options(const po::variables_map& values) {
   options.compute = precision(values).compute;
   options.batch_tokens = values["batch-tokens"].as<Index>();
   options.ranks_per_node = values["ranks-per-node"].as<int>();
-  options.adapters_in = choice<driver::AdaptersIn>(values, "adapters-in",
-                                                   {{"memory", driver::AdaptersIn::memory},
-                                                    {"disk", driver::AdaptersIn::disk},
-                                                    {"auto", driver::AdaptersIn::automatic}});
+  options.adapters_in = choice<job::AdaptersIn>(values, "adapters-in",
+                                                {{"memory", job::AdaptersIn::memory},
+                                                 {"disk", job::AdaptersIn::disk},
+                                                 {"auto", job::AdaptersIn::automatic}});
   options.adapter_cache_mib = mib(values, "adapter-cache-mib");
   options.exchange_mib = mib(values, "exchange-mib");
   options.members_mib = values["members-mib"].as<double>();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "d2c/driver/run_options.hpp"
+#include "d2c/job/run_options.hpp"
 
 #include "command_line.hpp"
 
@@ -17,9 +17,9 @@ void refuse_option(const po::variables_map& values, const std::string& option,
 /// All options of racing. @throws UsageError if one is given
 void refuse_racing(const po::variables_map& values);
 /// @throws UsageError
-void read_racing(const po::variables_map& values, driver::RunOptions& options);
+void read_racing(const po::variables_map& values, job::RunOptions& options);
 /// @throws UsageError naming the option
-[[nodiscard]] driver::RunOptions job_options(const po::variables_map& values);
+[[nodiscard]] job::RunOptions job_options(const po::variables_map& values);
 
 /// The options of merging, shared with `merge`.
 /// @param more_methods  known to the job only, for the help text

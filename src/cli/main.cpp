@@ -12,9 +12,9 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/driver/version.hpp"
+#include "d2c/core/version.hpp"
 
-#include "commands.hpp"
+#include "commands/commands.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -57,7 +57,7 @@ int dispatch(int argc, char** argv) {
     return static_cast<int>(args.empty() ? ExitCode::usage : ExitCode::ok);
   }
   if (args[0] == "--version") {
-    if (speaks_for_all()) fmt::print("d2c {} ({})\n", driver::version(), driver::git_commit());
+    if (speaks_for_all()) fmt::print("d2c {} ({})\n", d2c::version(), d2c::git_commit());
     return 0;
   }
   const auto rows = commands();

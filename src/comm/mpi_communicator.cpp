@@ -16,7 +16,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
 
-#include "mpi_node.hpp"
+#include "share/mpi_node.hpp"
 
 namespace d2c::comm {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/tokenizer/chat.hpp"
+#include "d2c/text/chat.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -23,7 +23,7 @@ class LineReader {
 
   void read(std::string_view text, std::int64_t line, ExampleFile& out) {
     line_ = line;
-    if (const auto bad = tokenizer::first_invalid_utf8(text)) {
+    if (const auto bad = text::first_invalid_utf8(text)) {
       fail("", fmt::format("is not valid UTF-8 at byte {} of the line", *bad + 1),
            "the text cannot be tokenised", "save the file as UTF-8");
     }
@@ -64,7 +64,7 @@ class LineReader {
     return value[field].get<std::string>();
   }
 
-  [[nodiscard]] const tokenizer::Tokenizer& need_tokenizer() const {
+  [[nodiscard]] const text::Tokenizer& need_tokenizer() const {
     if (encoding_.tokenizer == nullptr) {
       fail("", "is text, but the model folder has no tokenizer.json",
            "text must be turned into token ids",
@@ -75,7 +75,7 @@ class LineReader {
 
   [[nodiscard]] Example join(std::string_view prompt, std::string_view response,
                              bool special_tokens) const {
-    const tokenizer::Tokenizer& tokenizer = need_tokenizer();
+    const text::Tokenizer& tokenizer = need_tokenizer();
     Example example;
     example.ids = tokenizer.encode(prompt, special_tokens);
     example.prompt_len = std::ssize(example.ids);
@@ -99,7 +99,7 @@ class LineReader {
 
   [[nodiscard]] Example from_chat(const Json& value) {
     static_cast<void>(need_tokenizer());
-    if (!chat_.has_value()) chat_ = tokenizer::ChatTemplate::load(encoding_.chat_folder);
+    if (!chat_.has_value()) chat_ = text::ChatTemplate::load(encoding_.chat_folder);
     try {
       const auto chat = chat_->split_last_answer(value["messages"]);
       return join(chat.prompt, chat.response, /*special_tokens=*/false);
@@ -163,7 +163,7 @@ class LineReader {
   const std::filesystem::path& file_;
   const TextEncoding& encoding_;
   const TokenLimits& limits_;
-  std::optional<tokenizer::ChatTemplate> chat_;  ///< read when the first line needs it
+  std::optional<text::ChatTemplate> chat_;  ///< read when the first line needs it
   std::int64_t line_ = 0;
 };
 

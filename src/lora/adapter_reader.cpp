@@ -10,9 +10,9 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/safetensors/input_file.hpp"
 #include "d2c/safetensors/reader.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
 
@@ -292,7 +292,7 @@ AdapterFiles read_adapter_files(const fs::path& folder) {
                      {"pickled weights are not read", "they can hold code",
                       "save the adapter again with safe_serialization=True"});
   }
-  const safetensors::InputFile file(weights);
+  const InputFile file(weights);
   return {folder, std::move(config), file.read(0, file.size())};
 }
 

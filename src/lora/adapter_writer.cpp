@@ -10,8 +10,8 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/core/output_file.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/safetensors/output_file.hpp"
 #include "d2c/safetensors/writer.hpp"
 
 #include "module_kind.hpp"
@@ -125,7 +125,7 @@ void write_factors(const fs::path& file, const FactorMap& modules, DType dtype) 
 }
 
 void write_text(const fs::path& file, const std::string& text) {
-  safetensors::OutputFile out(file);
+  OutputFile out(file);
   out.append(std::as_bytes(std::span(text)));
   out.commit();
 }

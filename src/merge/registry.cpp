@@ -7,7 +7,7 @@
 #include "d2c/merge/merge.hpp"
 
 #include "cost.hpp"
-#include "families.hpp"
+#include "methods/families.hpp"
 
 namespace d2c::merge {
 namespace {

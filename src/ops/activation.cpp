@@ -5,8 +5,8 @@
 
 #include "d2c/ops/exp.hpp"
 
-#include "panel_kernel.hpp"
-#include "parallel.hpp"
+#include "panel/panel_kernel.hpp"
+#include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "panel_kernel.hpp"
-#include "parallel.hpp"
+#include "panel/panel_kernel.hpp"
+#include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "panel_kernel.hpp"
-#include "parallel.hpp"
+#include "panel/panel_kernel.hpp"
+#include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "lanes.hpp"
-#include "parallel.hpp"
+#include "panel/lanes.hpp"
+#include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "d2c/ops/aligned.hpp"
 
-#include "parallel.hpp"
+#include "threads/parallel.hpp"
 
 namespace d2c::ops {
 

@@ -2,7 +2,7 @@
 
 #include "d2c/ops/exp.hpp"
 
-#include "lanes.hpp"
+#include "panel/lanes.hpp"
 #include "vector_loops.hpp"
 
 /// Bodies of the element-wise loops, for the same source files and under the same rule as

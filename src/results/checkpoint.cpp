@@ -7,10 +7,10 @@
 
 #include "d2c/core/error.hpp"
 
-#include "schema_reader.hpp"
-#include "schema_writer.hpp"
-#include "seal.hpp"
-#include "temporary_file.hpp"
+#include "files/seal.hpp"
+#include "files/temporary_file.hpp"
+#include "schema/schema_reader.hpp"
+#include "schema/schema_writer.hpp"
 
 namespace d2c::results {
 namespace {

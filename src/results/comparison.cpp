@@ -8,11 +8,11 @@
 
 #include "d2c/core/error.hpp"
 
-#include "schema.hpp"
-#include "schema_writer.hpp"
-#include "seal.hpp"
-#include "table.hpp"
-#include "temporary_file.hpp"
+#include "files/seal.hpp"
+#include "files/temporary_file.hpp"
+#include "report/table.hpp"
+#include "schema/schema.hpp"
+#include "schema/schema_writer.hpp"
 
 namespace d2c::results {
 namespace {

@@ -12,9 +12,9 @@
 
 #include "d2c/core/error.hpp"
 
-#include "schema_reader.hpp"
-#include "schema_writer.hpp"
-#include "seal.hpp"
+#include "files/seal.hpp"
+#include "schema/schema_reader.hpp"
+#include "schema/schema_writer.hpp"
 
 namespace d2c::results {
 namespace {

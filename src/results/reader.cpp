@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "schema_reader.hpp"
+#include "schema/schema_reader.hpp"
 
 namespace d2c::results {
 

@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "schema_writer.hpp"
-#include "seal.hpp"
-#include "temporary_file.hpp"
+#include "files/seal.hpp"
+#include "files/temporary_file.hpp"
+#include "schema/schema_writer.hpp"
 
 namespace d2c::results {
 

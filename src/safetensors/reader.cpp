@@ -11,9 +11,9 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/mapped_file.hpp"
 
 #include "header.hpp"
-#include "mapped_file.hpp"
 
 namespace d2c::safetensors {
 namespace {

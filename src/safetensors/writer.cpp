@@ -10,7 +10,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/safetensors/output_file.hpp"
+#include "d2c/core/output_file.hpp"
 
 #include "header.hpp"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "d2c/tensor/matrix.hpp"
-#include "d2c/tokenizer/tokenizer.hpp"
+#include "d2c/text/tokenizer.hpp"
 
 namespace d2c::eval {
 
@@ -21,9 +21,9 @@ struct Example {
 
 /// What turns text into the ids that the model was trained on.
 struct TextEncoding {
-  const tokenizer::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
-  std::optional<std::int32_t> eos;                  ///< ends every response
-  std::filesystem::path chat_folder;                ///< model folder with the chat template
+  const text::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
+  std::optional<std::int32_t> eos;             ///< ends every response
+  std::filesystem::path chat_folder;           ///< model folder with the chat template
 };
 
 /// The limits that a model sets to its input.

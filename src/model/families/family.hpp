@@ -5,8 +5,8 @@
 
 #include "d2c/model/config.hpp"
 
-#include "../config_reader.hpp"
-#include "../rope_config.hpp"
+#include "families/config_reader.hpp"
+#include "families/rope_config.hpp"
 
 namespace d2c::model {
 

@@ -1,4 +1,4 @@
-#include "family.hpp"
+#include "families/family.hpp"
 
 namespace d2c::model {
 

@@ -1,4 +1,4 @@
-#include "similarity.hpp"
+#include "weights/similarity.hpp"
 
 #include <cmath>
 #include <numeric>

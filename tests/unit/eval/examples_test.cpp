@@ -10,7 +10,7 @@ namespace {
 constexpr TokenLimits kLimits{.vocabulary = 100, .max_positions = 8};
 
 /// A tokenizer of single characters, ids 1 (BOS) and up.
-tokenizer::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
+text::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
   test::write_file(folder / "tokenizer.json", R"({
     "version": "1.0", "truncation": null, "padding": null,
     "added_tokens": [{"id": 1, "content": "<s>", "single_word": false, "lstrip": false,
@@ -22,7 +22,7 @@ tokenizer::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
     "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
               "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
               "vocab": {"<s>": 1, "a": 2, "b": 3, "c": 4}, "merges": []}})");
-  return tokenizer::Tokenizer::load(folder / "tokenizer.json");
+  return text::Tokenizer::load(folder / "tokenizer.json");
 }
 
 ExampleFile read(const test::TempFolder& folder, std::string_view text,
@@ -126,7 +126,7 @@ TEST(ReadExamples, RendersMessagesThroughTheModelsChatTemplate) {
 TEST(ReadExamples, GivesTheIdsOfRealExamples) {
   const auto root = test::shared("real/fv40");
   D2C_SKIP_WITHOUT(root);
-  const auto tokenizer = tokenizer::Tokenizer::load(root / "model");
+  const auto tokenizer = text::Tokenizer::load(root / "model");
   for (const auto& entry : std::filesystem::directory_iterator(root / "examples")) {
     const auto file = read_examples(entry.path(), {&tokenizer, 2, {}}, {2048, 512});
     EXPECT_EQ(file.examples.size(), 10U) << entry.path();

@@ -8,7 +8,7 @@
 
 #include "d2c/ops/threads.hpp"
 
-#include "../../../src/ops/panel_kernel.hpp"
+#include "panel/panel_kernel.hpp"
 #include "test_support.hpp"
 
 namespace d2c::eval {

@@ -1,4 +1,4 @@
-#include "eigenpairs.hpp"
+#include "methods/eigenpairs.hpp"
 
 #include <random>
 

@@ -11,8 +11,8 @@
 #include "d2c/core/rng.hpp"
 #include "d2c/model/cost.hpp"
 
-#include "../../../src/ops/panel_kernel.hpp"
 #include "batches.hpp"
+#include "panel/panel_kernel.hpp"
 #include "test_support.hpp"
 #include "tiny_model.hpp"
 

@@ -10,7 +10,7 @@
 #include "d2c/model/decoder.hpp"
 #include "d2c/model/model.hpp"
 
-#include "../../../src/ops/panel_kernel.hpp"
+#include "panel/panel_kernel.hpp"
 #include "test_support.hpp"
 #include "tiny_model.hpp"
 

@@ -8,7 +8,7 @@
 #include "d2c/ops/norm.hpp"
 #include "d2c/ops/rope.hpp"
 
-#include "../../../src/ops/panel_kernel.hpp"
+#include "panel/panel_kernel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "d2c/tensor/dtype.hpp"
 
-#include "../../../src/ops/panel_kernel.hpp"
+#include "panel/panel_kernel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
 

@@ -10,9 +10,9 @@
 #include "d2c/ops/attention.hpp"
 #include "d2c/ops/linear.hpp"
 
-#include "../../../src/ops/parallel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
+#include "threads/parallel.hpp"
 
 // Sizes above the threshold at which work is spread over threads.
 

@@ -1,4 +1,4 @@
-#include "d2c/safetensors/input_file.hpp"
+#include "d2c/core/input_file.hpp"
 
 #include <string>
 #include <utility>

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace d2c {
+
+/// A regular file that is read by ranges, without a position: several readers do not disturb each
+/// other.
+class InputFile {
+ public:
+  /// @throws InputError
+  explicit InputFile(std::filesystem::path file);
+  /// Takes over a file that is open already.
+  /// @param descriptor  closed by this object
+  InputFile(std::filesystem::path file, int descriptor);
+  ~InputFile();
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&& other) noexcept;
+
+  [[nodiscard]] const std::filesystem::path& file() const { return file_; }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
+  /// Bytes, when it was opened.
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Fills `target` from byte `begin` on. @throws InputError, also where the file ends before
+  void read(std::uint64_t begin, std::span<std::byte> target) const;
+  [[nodiscard]] std::vector<std::byte> read(std::uint64_t begin, std::uint64_t bytes) const;
+
+ private:
+  void examine();
+
+  std::filesystem::path file_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace d2c

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/known_files.hpp"
+#include "d2c/eval/examples.hpp"
+#include "d2c/model/model.hpp"
+#include "d2c/text/tokenizer.hpp"
+
+namespace d2c::eval {
+
+/// What a Hugging Face model folder gives to a job.
+struct ModelFolder {
+  model::Model model;
+  std::optional<text::Tokenizer> tokenizer;  ///< unset: the folder has no tokenizer.json
+  /// Ends a response: `eos_token` of tokenizer_config.json where the tokenizer knows it, else
+  /// `eos_token_id` of config.json; unset: neither names one.
+  std::optional<std::int32_t> eos;
+  std::filesystem::path path;
+  /// Texts of the folder that another rank has read, for what is read later (chat templates).
+  std::unique_ptr<KnownFiles> known_files = nullptr;
+
+  [[nodiscard]] eval::TextEncoding encoding() const {
+    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path};
+  }
+  [[nodiscard]] eval::TokenLimits limits() const;
+};
+
+/// @throws InputError naming the file and what is wrong with it
+/// @throws UsageError if the precision is not one for these files or this processor
+[[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder,
+                                            model::Precision precision = {});
+
+/// The same for all ranks of a job: the weights of a node lie in memory that its ranks share,
+/// filled by one of them. Collective.
+/// @param ranks_per_node  see Communicator::allocate_on_node
+/// @throws InputError or UsageError, the same on every rank
+[[nodiscard]] ModelFolder load_model_folder(comm::Communicator& comm,
+                                            const std::filesystem::path& folder,
+                                            model::Precision precision, int ranks_per_node);
+
+/// One line if loading rounded the weights, else empty.
+[[nodiscard]] std::string rounding_warning(const model::Model& model);
+
+}  // namespace d2c::eval

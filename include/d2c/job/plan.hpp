@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/job/run_options.hpp"
+
+namespace d2c::job {
+
+/// What a job will take, found by loading and checking all of its input.
+struct Plan {
+  int n_tasks = 0;
+  int n_adapters = 0;
+  int k = 0;
+  int n_ranks = 1;
+  std::string manifest;                  ///< absolute path
+  std::string model;                     ///< folder of the base model
+  int adapter_rank = 0;                  ///< largest of any module of any adapter
+  int n_held_out = 0;                    ///< tasks with a test split
+  std::int64_t few_shot_tokens = 0;      ///< ids of all few-shot examples
+  std::int64_t few_shot_computed = 0;    ///< distinct prefix tokens among them
+  std::int64_t few_shot_targets = 0;     ///< scored tokens
+  std::int64_t held_out_computed = 0;    ///< distinct prefix tokens of the test splits
+  std::int64_t parameters = 0;           ///< of the base model that a token passes through
+  std::int64_t units_per_iteration = 0;  ///< (task, merged adapter) evaluations, without any cache
+  double flop_per_iteration = 0.0;
+  double unit_seconds = 0.0;      ///< processor time of a mean unit, from one that rank 0 measured
+  bool weights_are_bf16 = false;  ///< else F32
+  ops::Arithmetic compute = ops::Arithmetic::f32;
+  // Once per node.
+  std::uint64_t weight_bytes = 0;   ///< base weights
+  std::uint64_t merged_bytes = 0;   ///< merged adapters held at a time
+  std::uint64_t example_bytes = 0;  ///< token ids of all examples
+  // Per rank.
+  std::uint64_t adapter_bytes = 0;     ///< largest share of a rank
+  std::uint64_t exchange_bytes = 0;    ///< cap on factors in flight, where there are several ranks
+  std::uint64_t packed_bytes = 0;      ///< cap on packed examples at hand
+  std::uint64_t activation_bytes = 0;  ///< forward pass
+  std::uint64_t in_use_bytes = 0;      ///< the merged adapters in use while one is made ready
+  std::uint64_t race_bytes = 0;        ///< keys and values that races keep, at most; 0 = no racing
+
+  std::uint64_t all_adapter_bytes = 0;  ///< adapters of all ranks
+  std::string adapters_note;            ///< where adapters are kept, and why
+  double imbalance = 1.0;               ///< largest load of a rank over the mean, as planned
+
+  [[nodiscard]] std::uint64_t bytes_per_node() const {
+    return weight_bytes + merged_bytes + example_bytes;
+  }
+  [[nodiscard]] std::uint64_t bytes_per_rank() const {
+    return adapter_bytes + (n_ranks > 1 ? exchange_bytes : 0) + packed_bytes + activation_bytes +
+           in_use_bytes + race_bytes;
+  }
+};
+
+/// Loads and checks every input of the job, and evaluates one task once for the time it takes.
+/// Collective.
+/// @throws as run()
+[[nodiscard]] Plan make_plan(comm::Communicator& comm, const RunOptions& options);
+
+/// The plan as a JSON object, for scripts; sizes in bytes, times in seconds.
+[[nodiscard]] std::string to_json(const Plan& plan);
+
+/// The plan for people.
+[[nodiscard]] std::string print_plan(const Plan& plan);
+
+}  // namespace d2c::job

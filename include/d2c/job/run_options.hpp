@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "d2c/cluster/objective.hpp"
+#include "d2c/comm/work_queues.hpp"
+#include "d2c/eval/batch.hpp"
+#include "d2c/job/adapters_in.hpp"
+#include "d2c/merge/merge.hpp"
+#include "d2c/model/weights.hpp"
+#include "d2c/tensor/dtype.hpp"
+
+namespace d2c::job {
+
+/// Where the merged adapters go.
+enum class MergedOutput { peft, hdf5, both };
+
+/// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
+inline constexpr std::string_view medoid_method = "medoid";
+
+/// Searches with `average`, then takes for each cluster the best of several methods.
+inline constexpr std::string_view auto_method = "auto";
+
+/// Everything that decides what a job does. The defaults are here; the command line fills it in,
+/// validate() checks it, to_json() records it in the results.
+struct RunOptions {
+  std::filesystem::path manifest;  ///< file, or folder by convention
+  std::filesystem::path output;    ///< folder; made if absent
+  bool overwrite = false;          ///< replace an earlier job's results in `output`
+
+  int k = 0;               ///< clusters at most; the largest of `ks` where there are some
+  std::vector<int> ks;     ///< numbers of clusters to try, ascending; empty = k alone
+  int placed = 0;          ///< tasks that had a cluster before (add_tasks); the first ones
+  int sweep_pick = 0;      ///< the one of `ks` that is the result; 0 = the knee of the curve
+  double budget_mb = 0.0;  ///< room for merged adapters, 10^6 bytes, that decides k; 0 = k is given
+  std::filesystem::path constraints;  ///< JSON file: tasks together or apart; empty = none
+  int min_cluster_size = 1;           ///< tasks
+  int max_cluster_size = 0;           ///< tasks; 0 = no limit
+  std::string search = "auto";
+  std::uint64_t seed = 0;
+  int restarts = 10;
+  int max_iterations = 50;
+  int perturbations = 5;  ///< of the search `auto`: it ends when so many in a row led to nothing
+  bool allow_empty = false;
+  std::int64_t max_evaluations = 0;  ///< 0 = no limit
+  double max_hours = 0.0;            ///< of searching; 0 = no limit
+  cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
+  int verify_examples = 0;  ///< few-shot examples per task that the search does not see
+  int cross_fit = 0;        ///< parts of the examples, each kept from one more search; 0 = none
+
+  /// Probability at most that a race drops the best cluster of a task early; 0 = no racing.
+  double racing = 0.0;
+  double racing_check = 0.0;     ///< share of the races to check
+  std::uint64_t race_mib = 256;  ///< cap on what a race keeps between parts of the examples
+
+  std::string merge_method = "average";
+  merge::Options merge;
+  double scale = 1.0;         ///< factor on merged updates while clusters are searched
+  bool tune_scale = false;    ///< then a line search on the factor of each cluster
+  bool tune_weights = false;  ///< and one on the weights of its members
+
+  eval::LossOn loss_on = eval::LossOn::response;
+  Index batch_tokens = 2048;  ///< distinct tokens per forward pass
+  model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
+  ops::Arithmetic compute = ops::Arithmetic::f32;                ///< of products with them
+
+  double checkpoint_minutes = 10.0;  ///< between checkpoints; 0 = only when a signal stops the job
+  MergedOutput merged_output = MergedOutput::peft;
+  std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
+
+  int threads = 1;         ///< per rank
+  int ranks_per_node = 0;  ///< ranks that share one copy of the base weights; 0 = a node's
+  AdaptersIn adapters_in = AdaptersIn::automatic;
+  std::uint64_t adapter_cache_mib = 256;  ///< of factors read again from the disk, per rank
+  std::uint64_t exchange_mib = 256;       ///< cap on factors in flight, per rank
+  /// Cap on the factors of one module, where a merge method needs those of all members at a time.
+  double members_mib = 4096;
+  std::uint64_t merged_mib = 512;  ///< cap on merged adapters held at a time, per node
+  comm::Balance balance = comm::Balance::dynamic;  ///< of evaluations between ranks
+};
+
+/// Checks what can be checked without reading input. @throws UsageError naming the option
+void validate(const RunOptions& options);
+/// The same for a job that writes nothing.
+void validate_search(const RunOptions& options);
+/// Checks K against the number of tasks. @throws UsageError
+void validate(const RunOptions& options, int n_tasks);
+/// The options of clustering that hold for any number of clusters.
+void validate_clustering(const RunOptions& options);
+
+/// All options as JSON, in a fixed order.
+[[nodiscard]] std::string to_json(const RunOptions& options);
+
+/// The options that to_json() recorded, those that decide the numbers and those of the machine.
+/// @param file  where the text is from, for messages
+/// @throws InputError if a field is missing or has no meaning to this program
+[[nodiscard]] RunOptions options_from_json(const std::string& text,
+                                           const std::filesystem::path& file);
+
+/// Hash (16 hex digits) of the options and inputs that decide the numbers: not of output places,
+/// threads or memory caps.
+/// @param input  the manifest and the constraints, as text
+[[nodiscard]] std::string config_hash(const RunOptions& options, const std::string& input);
+
+}  // namespace d2c::job

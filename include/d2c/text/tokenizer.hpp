@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace d2c::text {
+
+using TokenId = std::int32_t;
+
+/// A Hugging Face tokenizer.json (BPE models).
+class Tokenizer {
+ public:
+  /// @param path  tokenizer.json or the folder that holds it
+  /// @throws InputError for anything invalid or not supported, naming the field
+  static Tokenizer load(const std::filesystem::path& path);
+  ~Tokenizer();
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+
+  /// Ids of `text` (valid UTF-8), added tokens recognised.
+  /// @param special_tokens  apply the post-processor's template (BOS and the like)
+  /// @throws InputError for invalid UTF-8 (names the byte)
+  [[nodiscard]] std::vector<TokenId> encode(std::string_view text, bool special_tokens) const;
+  /// Ids the post-processor puts before a single sequence (usually BOS); often empty.
+  [[nodiscard]] const std::vector<TokenId>& prefix() const;
+  /// Text of `ids`; ids without a token have no text.
+  [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
+
+  [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const;
+  /// One more than the largest id, added tokens included.
+  [[nodiscard]] std::size_t vocabulary_size() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Byte offset of the first byte that is not valid UTF-8; nothing if the text is valid.
+[[nodiscard]] std::optional<std::size_t> first_invalid_utf8(std::string_view text);
+
+}  // namespace d2c::text

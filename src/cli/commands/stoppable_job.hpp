@@ -1,0 +1,58 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/signals.hpp"
+#include "d2c/job/run.hpp"
+
+#include "commands/commands.hpp"
+#include "commands/parallel_command.hpp"
+#include "job_options.hpp"
+
+namespace d2c::cli {
+
+/// How a job that a signal may stop speaks to its user.
+struct JobVoice {
+  bool quiet = false;     ///< no progress lines, no end report
+  std::string state;      ///< where a stopped job leaves what it has
+  std::string made_what;  ///< stands before `made_where` at the end of the report
+  std::string made_where;
+};
+
+/// Runs a job on all ranks until it is done or a signal stops it.
+/// @param job     (comm, context) -> optional result; nothing = stopped
+/// @param report  text for a result
+/// @return exit code
+template <class Job, class Report>
+int run_stoppable(const Invocation& invocation, int threads, const JobVoice& voice, const Job& job,
+                  const Report& report) {
+  use_threads(threads);
+  const StopSignals signals;
+  return with_mpi([&](comm::Communicator& comm) {
+    job::RunContext context;
+    context.command_line = invocation.command_line;
+    if (!voice.quiet) {
+      context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+    }
+    const auto result = job(comm, context);
+    if (!result.has_value()) {
+      if (comm.is_root()) {
+        fmt::print(
+            stderr,
+            "d2c: stopped by a signal (the state is in {}) run the same command again to go on\n",
+            voice.state);
+      }
+      return static_cast<int>(ExitCode::requeue);
+    }
+    if (comm.is_root() && !voice.quiet) {
+      fmt::print("{}\n{}: {}\n", report(*result), voice.made_what, voice.made_where);
+    }
+    return 0;
+  });
+}
+
+}  // namespace d2c::cli

@@ -1,0 +1,153 @@
+#include "d2c/cluster/refine.hpp"
+
+#include <array>
+#include <utility>
+
+#include "partition/reassign.hpp"
+#include "partition/rules.hpp"
+#include "refine/recipe_losses.hpp"
+#include "refine/recipe_search.hpp"
+
+namespace d2c::cluster {
+namespace {
+
+class Refiner {
+ public:
+  Refiner(RecipeOracle& oracle, const FoldSplit& folds, const Objective& objective,
+          const RefineOptions& options, const std::vector<Recipe>& start)
+      : losses_(oracle, folds, objective),
+        options_(options),
+        rules_(options.constraints, objective.n_tasks(), static_cast<int>(start.size())),
+        is_new_(start.size(), 1) {
+    losses_.measure_members(start);
+    stages_.push_back({RefineStep::start, start, 0, losses_.take_measured()});
+  }
+
+  std::vector<RefineStage> run() {
+    if (options_.n_methods > 1) take(RefineStep::method);
+    take_scale_and_weights();
+    for (int round = 0; round < options_.rounds && take_assign(); ++round) take_scale_and_weights();
+    return std::move(stages_);
+  }
+
+ private:
+  /// One search of one cluster, judged by some folds.
+  struct Trial {
+    FoldSet folds;
+    std::unique_ptr<RecipeSearch> search;
+  };
+
+  [[nodiscard]] std::unique_ptr<RecipeSearch> search(RefineStep step, const Recipe& start,
+                                                     const FoldSet& folds) const {
+    const double now = value(start, folds);
+    if (step == RefineStep::method)
+      return method_search(start, now, options_.n_methods, options_.scale);
+    return step == RefineStep::scale ? scale_search(start, now) : weight_search(start, now);
+  }
+
+  void take_scale_and_weights() {
+    if (options_.scale) take(RefineStep::scale);
+    if (options_.weights) take(RefineStep::weights);
+  }
+
+  /// For the clusters whose members are new to it.
+  void take(RefineStep step) {
+    RefineStage stage{step, stages_.back().recipes, 0, 0};
+    // Per cluster: the search by all folds, then those that lack one fold each.
+    std::vector<std::vector<Trial>> trials(stage.recipes.size());
+    for (std::size_t k = 0; k < trials.size(); ++k) {
+      if (!is_new_[k]) continue;
+      const Recipe& start = stage.recipes[k];
+      trials[k].push_back({losses_.choose(), search(step, start, losses_.choose())});
+      if (!losses_.cross_validates()) continue;
+      for (const int left_out : losses_.choose()) {
+        FoldSet rest = losses_.choose();
+        std::erase(rest, left_out);
+        trials[k].push_back({rest, search(step, start, rest)});
+      }
+    }
+    run_together(trials);
+    for (std::size_t k = 0; k < trials.size(); ++k) {
+      if (!is_new_[k]) continue;
+      const Recipe& found = trials[k].front().search->best();
+      if (found == stage.recipes[k] || !is_confirmed(trials[k], stage.recipes[k])) continue;
+      stage.recipes[k] = found;
+      ++stage.changed;
+    }
+    stage.evaluations = losses_.take_measured();
+    stages_.push_back(std::move(stage));
+  }
+
+  /// @return  whether a task moved
+  bool take_assign() {
+    RefineStage stage{RefineStep::assign, stages_.back().recipes, 0, 0};
+    stage.changed = reassign(losses_, rules_, stage.recipes);
+    stage.evaluations = losses_.take_measured();
+    for (std::size_t k = 0; k < is_new_.size(); ++k)
+      is_new_[k] = stage.recipes[k].members != stages_.back().recipes[k].members ? 1 : 0;
+    stages_.push_back(std::move(stage));
+    return stages_.back().changed > 0;
+  }
+
+  void run_together(std::vector<std::vector<Trial>>& trials) {
+    for (;;) {
+      std::vector<std::pair<Trial*, std::vector<Recipe>>> proposals;
+      std::vector<Recipe> all;
+      for (auto& of_cluster : trials)
+        for (Trial& trial : of_cluster) {
+          std::vector<Recipe> recipes = trial.search->propose();
+          if (recipes.empty()) continue;
+          all.insert(all.end(), recipes.begin(), recipes.end());
+          proposals.emplace_back(&trial, std::move(recipes));
+        }
+      if (proposals.empty()) return;
+      losses_.measure_members(all);
+      for (auto& [trial, recipes] : proposals) {
+        std::vector<double> values;
+        for (const Recipe& recipe : recipes) values.push_back(value(recipe, trial->folds));
+        trial->search->judge(recipes, values);
+      }
+    }
+  }
+
+  [[nodiscard]] bool is_confirmed(const std::vector<Trial>& trials, const Recipe& start) const {
+    if (!losses_.others().empty())
+      return value(trials.front().search->best(), losses_.others()) <=
+             value(start, losses_.others());
+    if (!losses_.cross_validates()) return true;
+    double with = 0;
+    double without = 0;
+    for (std::size_t i = 0; i < losses_.choose().size(); ++i) {
+      const FoldSet left_out = {losses_.choose()[i]};
+      with += value(trials[i + 1].search->best(), left_out);
+      without += value(start, left_out);
+    }
+    return with < without;
+  }
+
+  [[nodiscard]] double value(const Recipe& recipe, const FoldSet& folds) const {
+    return losses_.score(std::span(&recipe, 1), folds).value;
+  }
+
+  RecipeLosses losses_;
+  const RefineOptions& options_;
+  Rules rules_;
+  std::vector<char> is_new_;  ///< clusters whose members changed since they were refined
+  std::vector<RefineStage> stages_;
+};
+
+}  // namespace
+
+std::string_view name(RefineStep step) {
+  static constexpr std::array<std::string_view, 5> names = {"start", "method", "scale", "weights",
+                                                            "assign"};
+  return names[static_cast<std::size_t>(step)];
+}
+
+std::vector<RefineStage> refine(RecipeOracle& oracle, const FoldSplit& folds,
+                                const Objective& objective, const std::vector<Recipe>& start,
+                                const RefineOptions& options) {
+  return Refiner(oracle, folds, objective, options, start).run();
+}
+
+}  // namespace d2c::cluster

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "partition/split.hpp"
+#include "partition/state.hpp"
+#include "search/recorder.hpp"
+
+namespace d2c::cluster {
+
+/// A change with the losses it leads to, not applied.
+struct Valued {
+  Change change;
+  std::vector<double> losses;
+  Score score;
+};
+
+/// Improves a partition by changes whose value is measured: the clusters are merged anew and their
+/// members evaluated. What is known of the loss matrix only orders the candidates.
+class LocalSearch {
+ public:
+  LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
+              std::span<const double> own);
+
+  /// Moves, swaps and split-merges until none is found that improves. The score never rises.
+  void improve(State& state);
+  /// Moves only, and fewer of them are tried.
+  void settle(State& state);
+  /// Improves by moves of the given blocks only.
+  void improve(State& state, std::span<const int> blocks);
+  /// The best changes that merge two clusters and split another, best first. Includes merges alone
+  /// where they improve, and splits alone where a cluster is empty.
+  [[nodiscard]] std::vector<Valued> restructurings(const State& state);
+
+ private:
+  struct Candidate {
+    double predicted;
+    int block;
+    int to;
+  };
+  /// How far predictions of single moves were off.
+  struct Errors {
+    int n = 0;
+    double squares = 0;
+    void add(double error) {
+      ++n;
+      squares += error * error;
+    }
+    /// No move predicted to cost more than this is worth measuring.
+    [[nodiscard]] double limit() const {
+      constexpr int enough = 32;
+      return n < enough ? std::numeric_limits<double>::infinity() : 2 * std::sqrt(squares / n);
+    }
+  };
+  struct Exchange {
+    double predicted;
+    int a;  // block
+    int b;
+  };
+  using Tried = std::set<std::tuple<int, int, int>>;
+
+  [[nodiscard]] double predicted_move(const State& state, int b, int to) const;
+  [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
+  [[nodiscard]] std::vector<Exchange> exchanges(const State& state, std::size_t most) const;
+  bool move_together(State& state);
+  /// Ends after `patience` moves in a row that do not improve.
+  bool move_singly(State& state, int patience);
+  [[nodiscard]] int patience() const { return 16 + static_cast<int>(movable_.size()) / 4; }
+  bool swap(State& state);
+  bool restructure(State& state);
+  bool accept(State& state, const Valued& valued);
+
+  const Problem& problem_;
+  const Rules& rules_;
+  Recorder& recorder_;
+  Splitter splitter_;
+  Errors errors_;
+  std::vector<int> movable_;  // blocks
+};
+
+}  // namespace d2c::cluster

@@ -1,0 +1,119 @@
+#include "share/mpi_node.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::comm {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+/// A window of MPI shared memory; all of it belongs to the first rank's segment, so that it is
+/// placed in the memory next to that rank.
+class SharedWindow final : public NodeMemory {
+ public:
+  SharedWindow(std::shared_ptr<const NodeComms> comms, std::size_t bytes)
+      : comms_(std::move(comms)), size_(bytes) {
+    void* own = nullptr;
+    const auto own_bytes = static_cast<MPI_Aint>(is_writer() ? bytes + kAlignment : 0);
+    MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, comms_->node(), &own, &window_);
+    MPI_Aint whole = 0;
+    int unit = 0;
+    MPI_Win_shared_query(window_, 0, &whole, &unit, &base_);
+    MPI_Win_lock_all(MPI_MODE_NOCHECK, window_);
+  }
+  ~SharedWindow() override {
+    // Freeing waits for all ranks, and a failing rank must not wait for those that go on.
+    if (std::uncaught_exceptions() > 0) return;
+    MPI_Win_unlock_all(window_);
+    MPI_Win_free(&window_);
+  }
+
+  [[nodiscard]] std::span<std::byte> bytes() override {
+    // Pages are mapped at different addresses in each process, but at the same offset in a page.
+    void* aligned = base_;
+    std::size_t room = size_ + kAlignment;
+    return {static_cast<std::byte*>(std::align(kAlignment, size_, aligned, room)), size_};
+  }
+  [[nodiscard]] bool is_writer() const override { return comms_->is_leader(); }
+  void publish() override {
+    MPI_Win_sync(window_);
+    MPI_Barrier(comms_->node());
+    MPI_Win_sync(window_);
+  }
+  void share_parts(std::span<const std::size_t> part_begin) override {
+    D2C_EXPECTS(std::ssize(part_begin) == comms_->map().n_nodes + 1);
+    publish();
+    if (comms_->map().n_nodes == 1) return;
+    if (comms_->is_leader()) gather_parts(part_begin);
+    publish();
+  }
+
+ private:
+  void gather_parts(std::span<const std::size_t> part_begin) {
+    // Counts are int: in lines of 64 bytes they reach 128 GiB.
+    std::vector<int> counts;
+    std::vector<int> offsets;
+    for (std::size_t node = 0; node + 1 < part_begin.size(); ++node) {
+      D2C_EXPECTS(part_begin[node] % kAlignment == 0 && part_begin[node] <= part_begin[node + 1]);
+      offsets.push_back(static_cast<int>(part_begin[node] / kAlignment));
+      counts.push_back(static_cast<int>((part_begin[node + 1] - part_begin[node]) / kAlignment));
+    }
+    D2C_EXPECTS(part_begin.back() % kAlignment == 0 && part_begin.back() <= size_);
+    MPI_Datatype line = MPI_DATATYPE_NULL;
+    MPI_Type_contiguous(static_cast<int>(kAlignment), MPI_BYTE, &line);
+    MPI_Type_commit(&line);
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes().data(), counts.data(),
+                   offsets.data(), line, comms_->leaders());
+    MPI_Type_free(&line);
+  }
+
+  std::shared_ptr<const NodeComms> comms_;
+  MPI_Win window_ = MPI_WIN_NULL;
+  void* base_ = nullptr;
+  std::size_t size_;
+};
+
+}  // namespace
+
+NodeComms::NodeComms(MPI_Comm all, int ranks_per_node) {
+  int rank = 0;
+  int size = 0;
+  MPI_Comm_rank(all, &rank);
+  MPI_Comm_size(all, &size);
+  MPI_Comm_split_type(all, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node_);
+  int rank_on_node = 0;
+  MPI_Comm_rank(node_, &rank_on_node);
+  if (ranks_per_node > 0) {
+    MPI_Comm part = MPI_COMM_NULL;
+    MPI_Comm_split(node_, rank_on_node / ranks_per_node, rank, &part);
+    MPI_Comm_free(&node_);
+    node_ = part;
+    MPI_Comm_rank(node_, &rank_on_node);
+  }
+  MPI_Comm_split(all, rank_on_node == 0 ? 0 : MPI_UNDEFINED, rank, &leaders_);
+
+  int number = 0;
+  if (leaders_ != MPI_COMM_NULL) MPI_Comm_rank(leaders_, &number);
+  MPI_Bcast(&number, 1, MPI_INT, 0, node_);
+  map_.of_rank.resize(static_cast<std::size_t>(size));
+  MPI_Allgather(&number, 1, MPI_INT, map_.of_rank.data(), 1, MPI_INT, all);
+  map_.n_nodes = *std::max_element(map_.of_rank.begin(), map_.of_rank.end()) + 1;
+}
+
+NodeComms::~NodeComms() {
+  if (std::uncaught_exceptions() > 0) return;
+  if (leaders_ != MPI_COMM_NULL) MPI_Comm_free(&leaders_);
+  MPI_Comm_free(&node_);
+}
+
+std::unique_ptr<NodeMemory> allocate_shared_window(std::shared_ptr<const NodeComms> comms,
+                                                   std::size_t bytes) {
+  return std::make_unique<SharedWindow>(std::move(comms), bytes);
+}
+
+}  // namespace d2c::comm

@@ -1,0 +1,31 @@
+#include "d2c/core/mapped_file.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
+
+namespace d2c {
+
+MappedFile::MappedFile(const std::filesystem::path& file) {
+  const InputFile input(file);
+  const auto size = static_cast<std::size_t>(input.size());
+  if (size == 0) return;  // mmap refuses length 0
+  void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, input.descriptor(), 0);
+  if (start == MAP_FAILED) {
+    throw InputError({file, {}},
+                     {fmt::format("cannot be mapped into memory: {}", std::strerror(errno)),
+                      "it is needed as input", "check the path and its permissions"});
+  }
+  bytes_ = {static_cast<const std::byte*>(start), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace d2c

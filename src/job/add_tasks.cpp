@@ -1,0 +1,192 @@
+#include "d2c/job/add_tasks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/cluster/place.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/eval/manifest.hpp"
+#include "d2c/results/reader.hpp"
+
+#include "input/entries.hpp"
+#include "input/wire.hpp"
+#include "output/output_folder.hpp"
+#include "run_job.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+using Entry = cluster::CachedOracle::Entry;
+
+fs::path results_file(const fs::path& given) {
+  return fs::is_directory(given) ? given / "results.h5" : given;
+}
+
+/// The manifest of the result's tasks, which must be those that the result names.
+eval::Manifest old_manifest(const AddOptions& options, const fs::path& recorded,
+                            const results::TaskTable& tasks) {
+  const fs::path& path = options.manifest.empty() ? recorded : options.manifest;
+  if (!fs::exists(path)) {
+    throw InputError({path, {}}, {"is not there", "it names the tasks of the result",
+                                  "give its present place by --manifest"});
+  }
+  eval::Manifest manifest = eval::read_manifest(path);
+  bool same = manifest.tasks.size() == tasks.name.size();
+  for (std::size_t t = 0; same && t < tasks.name.size(); ++t) {
+    same = manifest.tasks[t].name == tasks.name[t];
+  }
+  if (!same) {
+    throw InputError({path, "tasks"},
+                     {"are not the tasks of the result", "its clusters could not be told apart",
+                      "give the manifest that the result was made with"});
+  }
+  return manifest;
+}
+
+/// All tasks, the old ones first. @throws InputError if the manifests do not go together
+eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs::path& file) {
+  std::error_code error;
+  if (!fs::equivalent(all.model, added.model, error)) {
+    throw InputError({file, "model"}, {fmt::format("is {}, but the result was made with {}",
+                                                   added.model.string(), all.model.string()),
+                                       "adapters of different base models do not go together",
+                                       "name the model of the result"});
+  }
+  if (all.library != added.library) {
+    throw InputError({file, "library"},
+                     {"is not that of the result's tasks", "a job reads one library or none",
+                      "pack all adapters into one library, or name folders in both manifests"});
+  }
+  for (const eval::TaskSpec& task : added.tasks) {
+    const bool known = std::ranges::any_of(
+        all.tasks, [&](const eval::TaskSpec& other) { return other.name == task.name; });
+    if (known) {
+      throw InputError({file, "tasks"},
+                       {fmt::format("'{}' is a task of the result already", task.name),
+                        "names identify tasks in the results", "rename the new task"});
+    }
+    all.tasks.push_back(task);
+  }
+  return all;
+}
+
+/// The losses under the result's merged adapters, where they are those of plain merges.
+std::vector<Entry> known_losses(const results::RunResults& result, const RunOptions& options) {
+  if (!result.refine.step.empty()) return {};
+  const auto n_tasks = result.tasks.name.size();
+  const auto k = static_cast<std::size_t>(result.n_clusters);
+  std::vector<Entry> entries;
+  for (std::size_t cluster = 0; cluster < k; ++cluster) {
+    Entry entry;
+    for (std::size_t task = 0; task < n_tasks; ++task) {
+      if (result.result.assignment[task] == static_cast<int>(cluster)) {
+        entry.set.push_back(static_cast<int>(task));
+      }
+      const double loss = result.result.loss[task * k + cluster];
+      const double kept = options.verify_examples > 0 && result.verify
+                              ? result.verify->loss[task * k + cluster]
+                              : 0;
+      if (!std::isfinite(loss) || !std::isfinite(kept)) continue;
+      entry.tasks.push_back(static_cast<int>(task));
+      entry.losses.push_back(loss);
+      if (options.verify_examples > 0) entry.losses.push_back(kept);
+    }
+    if (!entry.set.empty() && !entry.tasks.empty()) entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+/// What rank 0 finds out and tells the others.
+struct Start {
+  std::string config;
+  Placement placement;
+  int k = 0;
+};
+
+Start prepare(const AddOptions& options) {
+  const fs::path file = results_file(options.result);
+  std::error_code error;
+  if (fs::equivalent(file.parent_path().empty() ? "." : file.parent_path(), options.output,
+                     error)) {
+    throw UsageError({"--output is the folder of the old result", "that is left as it is",
+                      "choose another folder"});
+  }
+  finish_publishing(file.parent_path());
+  const fs::path present = options.output / "manifest.json";
+  if (!options.overwrite && fs::exists(present)) {
+    throw InputError({present, {}}, {"exists already", "nothing is overwritten unasked",
+                                     "choose another --output or add --overwrite"});
+  }
+  const results::RunResults result = results::read_results(file);
+  Start start;
+  start.config = result.provenance.config;
+  const RunOptions recorded = options_from_json(start.config, file);
+  eval::Manifest all = joined(old_manifest(options, recorded.manifest, result.tasks),
+                              eval::read_manifest(options.tasks), options.tasks);
+  start.k = result.n_clusters;
+  start.placement.clusters = result.result.assignment;
+  start.placement.clusters.resize(all.tasks.size(), cluster::unplaced);
+  RecordedLosses& losses = start.placement.recorded;
+  losses.base = result.baselines.at("base");
+  losses.own = result.baselines.at("own");
+  losses.known = known_losses(result, recorded);
+  start.placement.manifest = to_json(all);
+  return start;
+}
+
+}  // namespace
+
+std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const AddOptions& options,
+                                             const RunContext& context) {
+  const fs::path manifest_file = options.output / "manifest.json";
+  Start start;
+  std::vector<std::byte> bytes;
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    start = prepare(options);
+    const std::int64_t sizes[3] = {start.k, std::ssize(start.placement.clusters),
+                                   std::ssize(start.placement.recorded.base)};
+    append_wire(bytes, std::span(sizes));
+    append_wire(bytes, std::span(start.placement.clusters));
+    append_wire(bytes, std::span(start.placement.recorded.base));
+    append_wire(bytes, std::span(start.placement.recorded.own));
+    const auto entries = pack_entries(start.placement.recorded.known);
+    bytes.insert(bytes.end(), entries.begin(), entries.end());
+  });
+  start.config = comm::broadcast_text(comm, start.config, 0);
+  bytes = comm.broadcast(std::move(bytes), 0);
+  std::span<const std::byte> rest = bytes;
+  std::int64_t sizes[3] = {};
+  take_wire(rest, std::span(sizes));
+  start.placement.clusters.resize(static_cast<std::size_t>(sizes[1]));
+  take_wire(rest, std::span(start.placement.clusters));
+  RecordedLosses& recorded = start.placement.recorded;
+  for (std::vector<double>* losses : {&recorded.base, &recorded.own}) {
+    losses->resize(static_cast<std::size_t>(sizes[2]));
+    take_wire(rest, std::span(*losses));
+  }
+  recorded.known = unpack_entries(rest);
+  start.placement.compare_full = options.compare_full;
+
+  RunOptions job = options_from_json(start.config, options.result);
+  job.manifest = manifest_file;
+  job.output = options.output;
+  job.overwrite = options.overwrite;
+  // The few losses of new tasks are measured wholly.
+  job.racing = job.racing_check = 0;
+  job.k = static_cast<int>(sizes[0]);
+  job.cross_fit = 0;
+  job.threads = options.threads;
+  job.ranks_per_node = options.ranks_per_node;
+  job.placed = static_cast<int>(std::ranges::count_if(
+      start.placement.clusters, [](int c) { return c != cluster::unplaced; }));
+  return run_job(comm, job, context, &start.placement);
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,138 @@
+#include "input/adapter_source.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <list>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/comm/node_file.hpp"
+#include "d2c/core/checksum.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
+#include "d2c/results/library.hpp"
+#include "d2c/results/library_record.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folders final : public AdapterSource {
+ public:
+  Folders(std::vector<fs::path> folders, std::vector<double> bytes)
+      : folders_(std::move(folders)), bytes_(std::move(bytes)) {}
+
+  [[nodiscard]] int size() const override { return static_cast<int>(folders_.size()); }
+  [[nodiscard]] std::string name(int adapter) const override { return folder(adapter).string(); }
+  [[nodiscard]] const std::vector<double>& bytes() const override { return bytes_; }
+  [[nodiscard]] lora::AdapterFiles read(int adapter) const override {
+    return lora::read_adapter_files(folder(adapter));
+  }
+  void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const override {
+    file(adapter).read(begin, target);
+  }
+
+ private:
+  [[nodiscard]] const fs::path& folder(int adapter) const {
+    return folders_[static_cast<std::size_t>(adapter)];
+  }
+
+  /// The files in use last stay open: one request to the metadata server serves many reads.
+  [[nodiscard]] const InputFile& file(int adapter) const {
+    constexpr std::size_t most = 256;  // of the 1024 that a process usually may open
+    const auto place = std::ranges::find(open_, adapter, &Open::first);
+    if (place != open_.end()) {
+      open_.splice(open_.begin(), open_, place);
+    } else {
+      open_.emplace_front(adapter, InputFile(folder(adapter) / "adapter_model.safetensors"));
+      if (open_.size() > most) open_.pop_back();
+    }
+    return open_.front().second;
+  }
+
+  using Open = std::pair<int, InputFile>;
+  std::vector<fs::path> folders_;
+  std::vector<double> bytes_;
+  mutable std::list<Open> open_;  ///< the one used last comes first
+};
+
+class Library final : public AdapterSource {
+ public:
+  Library(InputFile file, std::vector<std::string> names,
+          std::vector<results::LibraryRecord> records)
+      : file_(std::move(file)), names_(std::move(names)), records_(std::move(records)) {
+    for (const results::LibraryRecord& record : records_) {
+      bytes_.push_back(std::max(1.0, static_cast<double>(record.tensors_bytes)));
+    }
+  }
+
+  [[nodiscard]] int size() const override { return static_cast<int>(names_.size()); }
+  [[nodiscard]] std::string name(int adapter) const override {
+    return names_[static_cast<std::size_t>(adapter)];
+  }
+  [[nodiscard]] const std::vector<double>& bytes() const override { return bytes_; }
+  [[nodiscard]] lora::AdapterFiles read(int adapter) const override {
+    return results::read_record(file_, name(adapter), record(adapter));
+  }
+  void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const override {
+    D2C_EXPECTS(begin + target.size() <= record(adapter).tensors_bytes);
+    file_.read(record(adapter).begin + record(adapter).tensors_begin + begin, target);
+  }
+
+ private:
+  [[nodiscard]] const results::LibraryRecord& record(int adapter) const {
+    return records_[static_cast<std::size_t>(adapter)];
+  }
+
+  InputFile file_;
+  std::vector<std::string> names_;
+  std::vector<results::LibraryRecord> records_;
+  std::vector<double> bytes_;
+};
+
+}  // namespace
+
+std::unique_ptr<AdapterSource> open_folders(comm::Communicator& comm,
+                                            std::vector<fs::path> folders) {
+  // A missing file counts as one byte: reading it will name it.
+  std::vector<double> sizes(folders.size(), 0.0);
+  for (auto i = static_cast<std::size_t>(comm.rank()); i < folders.size();
+       i += static_cast<std::size_t>(comm.size())) {
+    std::error_code error;
+    const auto bytes = fs::file_size(folders[i] / "adapter_model.safetensors", error);
+    sizes[i] = error ? 1.0 : std::max(1.0, static_cast<double>(bytes));
+  }
+  comm.sum(sizes);
+  return std::make_unique<Folders>(std::move(folders), std::move(sizes));
+}
+
+std::unique_ptr<AdapterSource> open_library(comm::Communicator& comm, const fs::path& library,
+                                            std::vector<std::string> names) {
+  std::vector<results::LibraryRecord> records(names.size());
+  comm::agree(comm, [&] {
+    if (comm.is_root()) records = results::find_records(library, names);
+  });
+  const auto raw = std::as_bytes(std::span(records));
+  const auto bytes = comm.broadcast({raw.begin(), raw.end()}, 0);
+  if (!bytes.empty()) std::memcpy(records.data(), bytes.data(), bytes.size());
+
+  const int descriptor = comm::open_once_per_host(comm, library);
+  std::unique_ptr<AdapterSource> source;
+  comm::agree(comm, [&] {
+    if (descriptor < 0) {
+      throw InputError({library, {}},
+                       {fmt::format("cannot be opened: {}", std::strerror(-descriptor)),
+                        "it is needed as input", "check that every node sees it"});
+    }
+    source = std::make_unique<Library>(InputFile(library, descriptor), std::move(names),
+                                       std::move(records));
+  });
+  return source;
+}
+
+}  // namespace d2c::job

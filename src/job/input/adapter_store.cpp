@@ -1,0 +1,320 @@
+#include "input/adapter_store.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "d2c/comm/distribution.hpp"
+#include "d2c/core/checksum.hpp"
+#include "d2c/core/error.hpp"
+
+#include "input/factor_cache.hpp"
+#include "input/wire.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// Wire form of factors: scaling as double, then A and B; the shapes are known to both sides.
+void append_factors(std::vector<std::byte>& bytes, const lora::Factors& factors) {
+  append_wire(bytes, std::span(&factors.scaling, 1));
+  append_wire(bytes, factors.a.values());
+  append_wire(bytes, factors.b.values());
+}
+
+const std::byte* take(const std::byte* from, std::span<std::byte> to) {
+  if (!to.empty()) std::memcpy(to.data(), from, to.size());
+  return from + to.size();
+}
+
+/// Factors in float32 from their stored bytes.
+/// @param content  bytes that start at `begin` of the tensor file
+std::shared_ptr<const lora::Factors> expand(const lora::StoredFactors& stored,
+                                            std::span<const std::byte> content,
+                                            std::uint64_t begin) {
+  const auto matrix = [&](const lora::StoredMatrix& place) {
+    Matrix values(place.rows, place.cols);
+    convert_to_float(content.subspan(place.begin - begin, place.bytes()), place.dtype,
+                     values.values());
+    return values;
+  };
+  return std::make_shared<const lora::Factors>(
+      lora::Factors{matrix(stored.a), matrix(stored.b), stored.scaling});
+}
+
+std::uint32_t checksum(const lora::StoredFactors& stored, std::span<const std::byte> content,
+                       std::uint64_t begin) {
+  const auto bytes = [&](const lora::StoredMatrix& place) {
+    return content.subspan(place.begin - begin, place.bytes());
+  };
+  return crc32(bytes(stored.b), crc32(bytes(stored.a)));
+}
+
+struct Range {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// The bytes from the first to the last of both factors.
+Range range_of(const lora::StoredFactors& stored) {
+  return {std::min(stored.a.begin, stored.b.begin),
+          std::max(stored.a.begin + stored.a.bytes(), stored.b.begin + stored.b.bytes())};
+}
+
+}  // namespace
+
+/// What this rank keeps of an adapter it owns.
+struct AdapterStore::Local {
+  std::string base_model;
+  DType dtype = DType::f32;
+  std::map<std::string, lora::StoredFactors> stored;
+  std::map<std::string, std::uint32_t> checksums;  ///< where the factors are read again
+  std::vector<std::byte> values;                   ///< else: the factors, `stored` points into them
+};
+
+AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSource> source,
+                           std::span<const int> owners, std::span<const lora::TargetModule> modules,
+                           const std::filesystem::path& model, const KeepOptions& keep)
+    : comm_(comm),
+      owners_(owners.begin(), owners.end()),
+      modules_(modules.begin(), modules.end()),
+      source_(std::move(source)),
+      keep_(keep),
+      cache_(std::make_unique<FactorCache>(keep.cache_bytes)),
+      fingerprints_(owners.size(), 0) {
+  D2C_EXPECTS(static_cast<std::size_t>(source_->size()) == owners.size());
+  D2C_EXPECTS(keep_.in != AdaptersIn::automatic);
+  std::sort(modules_.begin(), modules_.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (int adapter = 0; adapter < source_->size(); ++adapter) {
+    names_.push_back(source_->name(adapter));
+  }
+  comm::agree(comm_, [&] {
+    for (const int adapter : comm::owned_by(owners_, comm_.rank())) load(adapter, model);
+  });
+  exchange_shapes();
+  exchange_fingerprints();
+}
+
+AdapterStore::~AdapterStore() = default;
+
+void AdapterStore::load(int adapter, const std::filesystem::path& model) {
+  lora::AdapterFiles files = source_->read(adapter);
+  const bool in_memory = keep_.in == AdaptersIn::memory;
+  const std::vector<std::byte> content = files.tensors;
+  lora::Adapter read = lora::read_adapter(std::move(files), modules_, model);
+  fingerprints_[static_cast<std::size_t>(adapter)] = lora::fingerprint(read.modules);
+  read.modules.clear();
+
+  Local& own = local_[adapter];
+  own.base_model = std::move(read.base_model);
+  own.dtype = read.dtype;
+  own.stored = std::move(read.stored);
+  if (!in_memory) {
+    for (const auto& [name, stored] : own.stored) {
+      own.checksums.emplace(name, checksum(stored, content, 0));
+    }
+    return;
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& [name, stored] : own.stored) bytes += stored.a.bytes() + stored.b.bytes();
+  own.values.reserve(bytes);
+  for (auto& [name, stored] : own.stored) {
+    for (lora::StoredMatrix* place : {&stored.a, &stored.b}) {
+      const auto values = std::span(content).subspan(place->begin, place->bytes());
+      place->begin = own.values.size();
+      own.values.insert(own.values.end(), values.begin(), values.end());
+    }
+  }
+}
+
+void AdapterStore::exchange_shapes() {
+  std::vector<std::uint16_t> own;
+  for (const auto& [adapter, content] : local_) {
+    own.push_back(static_cast<std::uint16_t>(content.dtype));
+    for (const auto& module : modules_) {
+      const auto place = content.stored.find(module.name);
+      own.push_back(place == content.stored.end()
+                        ? std::uint16_t{0}
+                        : static_cast<std::uint16_t>(place->second.a.rows));
+    }
+  }
+  const auto all = comm::all_gather_values<std::uint16_t>(comm_, own);
+  if (!owners_.empty()) {
+    const auto first = local_.find(0);
+    base_model_ = comm::broadcast_text(comm_, first == local_.end() ? "" : first->second.base_model,
+                                       owners_.front());
+  }
+
+  ranks_.resize(owners_.size() * modules_.size());
+  std::vector<std::size_t> position(all.size(), 0);
+  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+    const auto owner = static_cast<std::size_t>(owners_[adapter]);
+    const auto row = std::span(all[owner]).subspan(position[owner], modules_.size() + 1);
+    position[owner] += row.size();
+    const auto dtype = static_cast<DType>(row[0]);
+    common_dtype_ = adapter == 0 ? dtype : common_float(common_dtype_, dtype);
+    std::copy(row.begin() + 1, row.end(),
+              ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
+  }
+}
+
+void AdapterStore::exchange_fingerprints() {
+  std::vector<std::uint64_t> own;
+  for (const auto& [adapter, content] : local_) {
+    own.push_back(fingerprints_[static_cast<std::size_t>(adapter)]);
+  }
+  const auto all = comm::all_gather_values<std::uint64_t>(comm_, own);
+  std::vector<std::size_t> position(all.size(), 0);
+  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+    const auto rank = static_cast<std::size_t>(owners_[adapter]);
+    fingerprints_[adapter] = all[rank][position[rank]++];
+  }
+}
+
+int AdapterStore::rank_of(int adapter, int module) const {
+  return ranks_[static_cast<std::size_t>(adapter) * modules_.size() +
+                static_cast<std::size_t>(module)];
+}
+
+int AdapterStore::n_applied(int adapter) const {
+  const auto row = ranks_.begin() +
+                   static_cast<std::ptrdiff_t>(static_cast<std::size_t>(adapter) * modules_.size());
+  return static_cast<int>(modules_.size()) -
+         static_cast<int>(std::count(row, row + std::ssize(modules_), 0));
+}
+
+std::uint64_t AdapterStore::bytes_of(int adapter, int module) const {
+  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
+  return static_cast<std::uint64_t>(rank_of(adapter, module) * (shape.d_in + shape.d_out)) *
+             sizeof(float) +
+         sizeof(double);
+}
+
+std::uint64_t AdapterStore::local_bytes() const {
+  if (keep_.in == AdaptersIn::disk) return keep_.cache_bytes;
+  std::uint64_t bytes = 0;
+  for (const auto& [adapter, content] : local_) bytes += content.values.size();
+  return bytes;
+}
+
+const AdapterStore::Local& AdapterStore::local_of(int adapter) const {
+  const auto place = local_.find(adapter);
+  D2C_EXPECTS(place != local_.end());
+  return place->second;
+}
+
+lora::FactorMap AdapterStore::local(int adapter) const {
+  lora::FactorMap factors;
+  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+    if (rank_of(adapter, module) == 0) continue;
+    factors.emplace(modules_[static_cast<std::size_t>(module)].name, *own_factors(adapter, module));
+  }
+  return factors;
+}
+
+std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int module) const {
+  const Local& own = local_of(adapter);
+  const std::string& name = modules_[static_cast<std::size_t>(module)].name;
+  const lora::StoredFactors& stored = own.stored.at(name);
+  if (keep_.in == AdaptersIn::memory) return expand(stored, own.values, 0);
+
+  if (auto kept = cache_->find({adapter, module})) return kept;
+  // PEFT writes A and B of a module side by side: one read fetches both.
+  const Range range = range_of(stored);
+  std::vector<std::byte> content(range.end - range.begin);
+  source_->read(adapter, range.begin, content);
+  if (checksum(stored, content, range.begin) != own.checksums.at(name)) {
+    throw InputError({this->name(adapter), name},
+                     {"has changed since the job was started", "the merges would not fit together",
+                      "leave the adapters alone while a job reads them, and start it again"});
+  }
+  auto factors = expand(stored, content, range.begin);
+  cache_->insert({adapter, module}, factors);
+  return factors;
+}
+
+std::uint64_t AdapterStore::bytes_of(int adapter) const {
+  std::uint64_t bytes = 0;
+  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+    if (rank_of(adapter, module) > 0) bytes += bytes_of(adapter, module);
+  }
+  return bytes;
+}
+
+const std::byte* AdapterStore::read_factors(const std::byte* from, int adapter, int module,
+                                            lora::Factors& factors) const {
+  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
+  const int r = rank_of(adapter, module);
+  factors = {Matrix(r, shape.d_in), Matrix(shape.d_out, r), 0.0};
+  from = take(from, std::as_writable_bytes(std::span(&factors.scaling, 1)));
+  from = take(from, std::as_writable_bytes(factors.a.values()));
+  return take(from, std::as_writable_bytes(factors.b.values()));
+}
+
+/// Keeps what is sent and received in place until it has arrived.
+class AdapterStore::Shipping final : public PendingShipment {
+ public:
+  Shipping(const AdapterStore& store, std::span<const Shipment> shipments) : store_(store) {
+    std::map<int, comm::Parcel> outgoing;
+    std::map<int, std::size_t> incoming_bytes;
+    const int this_rank = store.comm_.rank();
+    for (const Shipment& shipment : shipments) {
+      const int from = store.owner(shipment.adapter);
+      if (from == shipment.to || store.rank_of(shipment.adapter, shipment.module) == 0) continue;
+      if (from == this_rank) {
+        comm::Parcel& parcel = outgoing[shipment.to];
+        parcel.rank = shipment.to;
+        append_factors(parcel.bytes, *store.find(shipment.adapter, shipment.module, {}));
+      } else if (shipment.to == this_rank) {
+        incoming_bytes[from] += store.bytes_of(shipment.adapter, shipment.module);
+        expected_[from].push_back(shipment);
+      }
+    }
+    outgoing_.reserve(outgoing.size());
+    for (auto& [rank, parcel] : outgoing) outgoing_.push_back(std::move(parcel));
+    incoming_.reserve(incoming_bytes.size());
+    for (const auto& [rank, bytes] : incoming_bytes) {
+      incoming_.push_back({rank, std::vector<std::byte>(bytes)});
+    }
+    exchange_ = store.comm_.start_exchange(outgoing_, incoming_);
+  }
+
+  [[nodiscard]] ReceivedFactors wait() override {
+    exchange_->wait();
+    outgoing_.clear();
+    ReceivedFactors received;
+    for (comm::Parcel& parcel : incoming_) {
+      const std::byte* place = parcel.bytes.data();
+      for (const Shipment& shipment : expected_[parcel.rank]) {
+        lora::Factors factors;
+        place = store_.read_factors(place, shipment.adapter, shipment.module, factors);
+        received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
+      }
+      parcel = {};
+    }
+    return received;
+  }
+
+ private:
+  const AdapterStore& store_;
+  std::vector<comm::Parcel> outgoing_;
+  std::vector<comm::Parcel> incoming_;
+  std::map<int, std::vector<Shipment>> expected_;
+  std::unique_ptr<comm::PendingExchange> exchange_;
+};
+
+std::unique_ptr<PendingShipment> AdapterStore::start_shipping(
+    std::span<const Shipment> shipments) const {
+  return std::make_unique<Shipping>(*this, shipments);
+}
+
+std::shared_ptr<const lora::Factors> AdapterStore::find(int adapter, int module,
+                                                        const ReceivedFactors& received) const {
+  if (rank_of(adapter, module) == 0) return nullptr;
+  if (owner(adapter) == comm_.rank()) return own_factors(adapter, module);
+  const auto place = received.find({adapter, module});
+  D2C_EXPECTS(place != received.end());
+  // The receiver keeps them.
+  return {std::shared_ptr<const void>(), &place->second};
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/job/adapters_in.hpp"
+#include "d2c/lora/adapter.hpp"
+
+#include "input/adapter_source.hpp"
+
+namespace d2c::job {
+
+/// Factors of one module of one adapter, to be sent to one rank.
+struct Shipment {
+  int adapter = 0;
+  int module = 0;  ///< index into AdapterStore::modules()
+  int to = 0;      ///< rank
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 for one
+  [[nodiscard]] auto operator<=>(const Shipment&) const = default;
+};
+
+/// Factors received from other ranks, by (adapter, module).
+using ReceivedFactors = std::map<std::pair<int, int>, lora::Factors>;
+
+/// Factors on their way. Another shipment may be started before this one has arrived.
+class PendingShipment {
+ public:
+  virtual ~PendingShipment() = default;
+  /// What has arrived at this rank. Call once.
+  [[nodiscard]] virtual ReceivedFactors wait() = 0;
+};
+
+class FactorCache;
+
+/// How a rank keeps its adapters.
+struct KeepOptions {
+  AdaptersIn in = AdaptersIn::memory;                    ///< memory or disk
+  std::uint64_t cache_bytes = std::uint64_t{256} << 20;  ///< of factors read again from the disk
+};
+
+/// The adapters of a job, each owned by exactly one rank, which alone opens its files and keeps its
+/// factors in the type they are stored in, or reads them from the disk whenever they are wanted.
+/// Every rank knows the rank (size of the low-rank space) of every module of every adapter, two
+/// bytes each; the factors themselves never gather anywhere.
+class AdapterStore {
+ public:
+  /// Reads and checks this rank's adapters, one at a time. Collective.
+  /// @param owners   owning rank of each adapter, the same on every rank
+  /// @param modules  modules of the base model that adapters may target
+  /// @param model    folder of the base model, see lora::read_adapter
+  /// @throws InputError (the same on every rank) if an adapter cannot be read
+  AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSource> source,
+               std::span<const int> owners, std::span<const lora::TargetModule> modules,
+               const std::filesystem::path& model, const KeepOptions& keep = {});
+  ~AdapterStore();
+
+  [[nodiscard]] int n_adapters() const { return static_cast<int>(owners_.size()); }
+  [[nodiscard]] const std::vector<lora::TargetModule>& modules() const { return modules_; }
+  [[nodiscard]] const std::string& name(int adapter) const {
+    return names_[static_cast<std::size_t>(adapter)];
+  }
+  [[nodiscard]] int owner(int adapter) const { return owners_[static_cast<std::size_t>(adapter)]; }
+  /// Of the adapter's content: the same wherever its folder lies.
+  [[nodiscard]] std::uint64_t fingerprint(int adapter) const {
+    return fingerprints_[static_cast<std::size_t>(adapter)];
+  }
+  /// Rank r of the factors; 0 = the adapter lacks the module.
+  [[nodiscard]] int rank_of(int adapter, int module) const;
+  /// Modules that the adapter changes.
+  [[nodiscard]] int n_applied(int adapter) const;
+  /// Stored type of the adapter that was read with the most precise one.
+  [[nodiscard]] DType common_dtype() const { return common_dtype_; }
+  /// base_model_name_or_path of the first adapter; may be empty.
+  [[nodiscard]] const std::string& base_model() const { return base_model_; }
+  /// Bytes of factors that this rank keeps in memory, at most.
+  [[nodiscard]] std::uint64_t local_bytes() const;
+  /// Bytes of the factors of one module of one adapter on their way to another rank.
+  [[nodiscard]] std::uint64_t bytes_of(int adapter, int module) const;
+
+  /// The adapter in float32. @pre this rank owns it @throws InputError if it is read from the disk
+  /// and has changed there
+  [[nodiscard]] lora::FactorMap local(int adapter) const;
+
+  /// Sends factors to where they are wanted. Every rank passes the same list, in which an (adapter,
+  /// module, rank) stands at most once; shipments from a rank to itself cost nothing and are not
+  /// in the result. Collective; the caller bounds the bytes of one call, and waits for shipments in
+  /// the order in which they were started.
+  /// @throws as local()
+  [[nodiscard]] std::unique_ptr<PendingShipment> start_shipping(
+      std::span<const Shipment> shipments) const;
+
+  /// Bytes of all factors of an adapter.
+  [[nodiscard]] std::uint64_t bytes_of(int adapter) const;
+
+  /// Factors from this rank's own adapters or else from `received`; null if the adapter lacks the
+  /// module. @pre the factors are in one of them
+  /// @throws as local()
+  [[nodiscard]] std::shared_ptr<const lora::Factors> find(int adapter, int module,
+                                                          const ReceivedFactors& received) const;
+
+ private:
+  struct Local;
+  class Shipping;
+
+  [[nodiscard]] const Local& local_of(int adapter) const;
+  void load(int adapter, const std::filesystem::path& model);
+  [[nodiscard]] std::shared_ptr<const lora::Factors> own_factors(int adapter, int module) const;
+  void exchange_shapes();
+  void exchange_fingerprints();
+  /// Unpacks one module from its wire form. @return what follows it
+  const std::byte* read_factors(const std::byte* from, int adapter, int module,
+                                lora::Factors& factors) const;
+
+  comm::Communicator& comm_;
+  std::vector<std::string> names_;
+  std::vector<int> owners_;
+  std::vector<lora::TargetModule> modules_;
+  std::unique_ptr<AdapterSource> source_;
+  KeepOptions keep_;
+  std::unique_ptr<FactorCache> cache_;
+  std::map<int, Local> local_;
+  std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
+  std::vector<std::uint64_t> fingerprints_;
+  DType common_dtype_ = DType::bf16;
+  std::string base_model_;
+};
+
+}  // namespace d2c::job

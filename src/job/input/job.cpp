@@ -1,0 +1,143 @@
+#include "input/job.hpp"
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/comm/distribution.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+#include "input/constraints.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One rank reads the manifest, unless it knows it; all get the same.
+std::string share_manifest(comm::Communicator& comm, const fs::path& path, std::string text) {
+  comm::agree(comm, [&] {
+    if (comm.is_root() && text.empty()) text = to_json(eval::read_manifest(path));
+  });
+  return comm::broadcast_text(comm, text, 0);
+}
+
+/// The distinct adapters in the order of the first task that names each.
+std::vector<fs::path> distinct_adapters(const eval::Manifest& manifest,
+                                        std::vector<int>& adapter_of_task) {
+  std::map<fs::path, int> index;
+  std::vector<fs::path> adapters;
+  for (const eval::TaskSpec& task : manifest.tasks) {
+    const fs::path adapter = task.adapter.lexically_normal();
+    const auto [place, fresh] = index.emplace(adapter, static_cast<int>(adapters.size()));
+    if (fresh) adapters.push_back(adapter);
+    adapter_of_task.push_back(place->second);
+  }
+  return adapters;
+}
+
+std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm,
+                                             const eval::Manifest& manifest,
+                                             std::vector<fs::path> adapters) {
+  if (manifest.library.empty()) return open_folders(comm, std::move(adapters));
+  std::vector<std::string> names;
+  names.reserve(adapters.size());
+  for (const fs::path& adapter : adapters) names.push_back(adapter.string());
+  return open_library(comm, manifest.library, std::move(names));
+}
+
+/// The same for the constraints; parsed, and refused where no partition obeys them.
+void share_constraints(comm::Communicator& comm, const RunOptions& options, Job& job) {
+  comm::agree(comm, [&] {
+    if (comm.is_root() && !options.constraints.empty()) {
+      job.constraints_json = json::read_text(options.constraints);
+    }
+  });
+  job.constraints_json = comm::broadcast_text(comm, job.constraints_json, 0);
+  comm::agree(comm, [&] {
+    if (!options.constraints.empty()) {
+      job.constraints = parse_constraints(job.constraints_json, options.constraints, job.manifest);
+    }
+    job.constraints.min_size = options.min_cluster_size;
+    job.constraints.max_size = options.max_cluster_size;
+    // A budget decides k only when the adapters are known.
+    const int n_tasks = static_cast<int>(job.manifest.tasks.size());
+    for (const int k : {options.k, options.sweep_pick}) {
+      if (k > 0 && !job.constraints.none()) {
+        cluster::check_constraints(job.constraints, n_tasks, k);
+      }
+    }
+  });
+}
+
+/// A search needs at least one example of every task.
+void check_kept_examples(const Job& job, int kept) {
+  for (int task = 0; kept > 0 && task < job.tasks->n_tasks(); ++task) {
+    const std::int64_t n = job.tasks->facts(task, Split::few_shot).n_examples;
+    if (n > kept) continue;
+    throw InputError(
+        {job.manifest.tasks[static_cast<std::size_t>(task)].examples, {}},
+        {fmt::format("has {} example{}, and --verify-examples is {}", n, n == 1 ? "" : "s", kept),
+         "the search would see nothing of the task", "keep fewer examples or give the task more"});
+  }
+}
+
+/// Each of the parts needs an example of every task.
+void check_parts(const Job& job, const RunOptions& options) {
+  for (int task = 0; options.cross_fit > 0 && task < job.tasks->n_tasks(); ++task) {
+    const std::int64_t n =
+        job.tasks->facts(task, Split::few_shot).n_examples - options.verify_examples;
+    if (n >= options.cross_fit) continue;
+    throw InputError({job.manifest.tasks[static_cast<std::size_t>(task)].examples, {}},
+                     {fmt::format("has {} example{} for the search, and --cross-fit is {}", n,
+                                  n == 1 ? "" : "s", options.cross_fit),
+                      "each part needs an example of every task",
+                      "give a smaller number of parts or the task more examples"});
+  }
+}
+
+}  // namespace
+
+std::string config_hash(const RunOptions& options, const Job& job) {
+  return config_hash(options, job.manifest_json + job.constraints_json);
+}
+
+Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
+             const std::string& manifest) {
+  const auto timer = timers.scope("load");
+  Job job;
+  job.manifest_json = share_manifest(comm, options.manifest, manifest);
+  job.manifest = eval::parse_manifest(job.manifest_json, options.manifest);
+  comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
+  share_constraints(comm, options, job);
+
+  job.model = std::make_unique<eval::ModelFolder>(eval::load_model_folder(
+      comm, job.manifest.model, {.weights = options.weights, .compute = options.compute},
+      options.ranks_per_node));
+  auto source =
+      open_adapters(comm, job.manifest, distinct_adapters(job.manifest, job.adapter_of_task));
+  const auto owners = comm::balance(source->bytes(), comm.size());
+  const Residence residence = decide_residence(comm, options.adapters_in, source->bytes(), owners,
+                                               (options.exchange_mib + options.merged_mib) << 20);
+  job.adapters_note = fmt::format(
+      "adapters are {} ({})",
+      residence.in == AdaptersIn::memory ? "kept in memory" : "read from the disk when wanted",
+      residence.reason);
+  job.adapters = std::make_unique<AdapterStore>(
+      comm, std::move(source), owners, job.model->model.target_modules(), job.manifest.model,
+      KeepOptions{residence.in, options.adapter_cache_mib << 20});
+  job.tasks = std::make_unique<TaskStore>(
+      comm, job.manifest, job.model->encoding(), job.model->limits(),
+      PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);
+  comm::agree(comm, [&] {
+    check_kept_examples(job, options.verify_examples);
+    check_parts(job, options);
+  });
+  return job;
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/eval/batch.hpp"
+#include "d2c/eval/examples.hpp"
+#include "d2c/eval/manifest.hpp"
+
+namespace d2c::job {
+
+/// The examples of a task that are chosen from, and those that are held out.
+enum class Split { few_shot, held_out };
+
+/// What every rank knows of every task.
+struct TaskFacts {
+  std::int64_t n_examples = 0;
+  std::int64_t n_tokens = 0;    ///< ids of all examples
+  std::int64_t n_computed = 0;  ///< distinct prefix tokens, the cost of one evaluation
+  std::int64_t n_targets = 0;   ///< scored tokens
+};
+
+/// Examples ready to be evaluated.
+struct PackedTask {
+  std::int64_t n_examples = 0;
+  std::vector<eval::Batch> batches;
+};
+
+/// How examples become batches.
+struct PackOptions {
+  eval::LossOn loss_on = eval::LossOn::response;
+  Index max_tokens = 2048;  ///< distinct tokens per batch
+  /// Cap on the packed tasks that a rank keeps at hand; at least one is kept.
+  std::uint64_t cache_bytes = std::uint64_t{64} << 20;
+};
+
+/// The tasks of a job. Every file is read by exactly one rank; then the token ids of all tasks lie
+/// in the memory of each node once, so that any rank can evaluate any task. Batches are packed
+/// where and when they are wanted.
+class TaskStore {
+ public:
+  /// Collective. @param ranks_per_node  see Communicator::nodes
+  /// @throws InputError (the same on every rank) if examples cannot be read
+  TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
+            const eval::TextEncoding& encoding, const eval::TokenLimits& limits,
+            const PackOptions& options, int ranks_per_node);
+
+  [[nodiscard]] int n_tasks() const { return static_cast<int>(facts_.size() / 2); }
+  /// Facts of a task that has no such split are all zero.
+  [[nodiscard]] const TaskFacts& facts(int task, Split split) const {
+    return facts_[slot(task, split)];
+  }
+  [[nodiscard]] bool any_held_out() const;
+  /// Examples in the order of their file. @pre the task has the split
+  [[nodiscard]] std::vector<eval::Example> examples(int task, Split split) const;
+  /// The same, packed. Any thread. @pre the task has the split
+  [[nodiscard]] std::shared_ptr<const PackedTask> packed(int task, Split split) const;
+  [[nodiscard]] const PackOptions& packing() const { return options_; }
+  /// Bytes of all token ids, once per node.
+  [[nodiscard]] std::uint64_t node_bytes() const;
+  /// Lines whose text and ids disagree, from all ranks, in the order of tasks.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  struct Cached {
+    std::size_t slot = 0;
+    std::uint64_t bytes = 0;
+    std::shared_ptr<const PackedTask> task;
+  };
+
+  static std::size_t slot(int task, Split split) {
+    return 2 * static_cast<std::size_t>(task) + (split == Split::few_shot ? 0 : 1);
+  }
+  /// Places every task's examples; those that the ranks of one node read stand together.
+  /// @return  [nodes + 1] where each node's part begins
+  [[nodiscard]] std::vector<std::size_t> lay_out(const comm::NodeMap& nodes);
+
+  PackOptions options_;
+  std::vector<TaskFacts> facts_;      ///< [task, split]
+  std::vector<std::size_t> offsets_;  ///< [task, split] bytes into `ids_`
+  std::unique_ptr<comm::NodeMemory> ids_;
+  std::vector<std::string> warnings_;
+  mutable std::mutex caching_;
+  mutable std::list<Cached> cache_;  ///< most recently used first
+  mutable std::map<std::size_t, std::list<Cached>::iterator> cached_;
+  mutable std::uint64_t cached_bytes_ = 0;
+};
+
+}  // namespace d2c::job

@@ -1,0 +1,92 @@
+#include "output/merged_writer.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/version.hpp"
+#include "d2c/lora/adapter.hpp"
+#include "d2c/lora/model_card.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string model_card(const Job& job, const results::RunResults& results, int cluster,
+                       const MergeRequest& request) {
+  const auto at = static_cast<std::size_t>(cluster);
+  const std::string scale =
+      request.scale == 1.0 ? "" : fmt::format(", times {:.4g}", request.scale);
+  const std::string& base_model = job.adapters->base_model();
+  std::string card = lora::card_front_matter(base_model);
+  card += fmt::format(
+      "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.",
+      cluster, version(), results.recipe.method[at], scale, request.adapters.size(),
+      request.adapters.size() == 1 ? "" : "s");
+  if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
+  card +=
+      "\n\n| task | adapter | weight | modules | loss here | own adapter | base model "
+      "|\n|---|---|---|---|---|---|---|\n";
+  const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
+  for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
+    if (results.result.assignment[task] != cluster) continue;
+    const int adapter = job.adapter_of_task[task];
+    // A medoid stands for tasks whose own adapters have no part in it.
+    const auto place = std::ranges::find(request.adapters, adapter);
+    const double weight =
+        place == request.adapters.end()
+            ? 0.0
+            : request.weights[static_cast<std::size_t>(place - request.adapters.begin())];
+    card += fmt::format("| {} | {} | {:.4g} | {} of {} | {:.4f} | {:.4f} | {:.4f} |\n",
+                        results.tasks.name[task],
+                        fs::path(results.tasks.adapter[task]).filename().string(), weight,
+                        job.adapters->n_applied(adapter), job.adapters->modules().size(),
+                        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
+                        results.baselines.at("own")[task], results.baselines.at("base")[task]);
+  }
+  card +=
+      "\nModules: how many of the base model's the adapter changes; it counts as zero in the "
+      "others.\nLosses: mean negative log likelihood of the response tokens of the few-shot "
+      "examples, nats per token.\n";
+  return card;
+}
+
+results::MatrixView view(const Matrix& matrix) {
+  return {matrix.rows(), matrix.cols(), matrix.values()};
+}
+
+}  // namespace
+
+std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
+
+void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
+                  DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
+                  const results::RunResults& results, const fs::path& folder,
+                  results::ResultsWriter* writer) {
+  const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    const auto a_member = static_cast<std::size_t>(recipes[r].members.front());
+    const int cluster = results.result.assignment[a_member];
+    const MergeRequest& request = requests[r];
+    const lora::FactorMap merged = oracle.merged(request);
+    comm::agree(comm, [&] {
+      if (options.merged_output != MergedOutput::hdf5 && cluster % comm.size() == comm.rank()) {
+        lora::WriteOptions write;
+        write.dtype = oracle.stored_dtype();
+        write.base_model = job.adapters->base_model();
+        write.card = model_card(job, results, cluster, request);
+        write.base = job.adapters->modules();
+        lora::write_adapter(folder / cluster_folder(cluster), merged, write);
+      }
+      if (options.merged_output != MergedOutput::peft && writer != nullptr) {
+        for (const auto& [module, factors] : merged) {
+          writer->add_merged(cluster, module, view(factors.a), view(factors.b));
+        }
+      }
+    });
+  }
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "d2c/results/writer.hpp"
+
+namespace d2c::job {
+
+/// The result of a job on its way into its folder: `results.h5`, `merged/` and, where the job has
+/// made one, `manifest.json`. Everything is made beside what is there under names with `.partial`
+/// that no other job has, and takes the place of the old result only when all of it is complete and
+/// on the disk. Another job's partial files are left alone: it may be running.
+///
+/// From the first to the last rename a note, `d2c-publishing.json`, names what is to go where. A
+/// job that ends meanwhile leaves it, and the next one in this folder does what is left to do:
+/// until the new results file is in place the old result is whole (with `merged` under the name
+/// that the note gives), and from then on the new one is.
+class OutputFolder {
+ public:
+  OutputFolder(std::filesystem::path folder, bool overwrite);
+  /// Removes what was not published.
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+
+  /// Finishes what an earlier job left, then makes room.
+  /// @throws InputError if there are results that must not be overwritten, or no folder can be made
+  void prepare();
+  [[nodiscard]] const std::filesystem::path& path() const { return folder_; }
+  /// Name in path() of the folder where merged adapters are made; empty before prepare().
+  [[nodiscard]] std::string merged_partial_name() const;
+
+  /// Puts the new result in the place of the old one, of which nothing stays.
+  /// @param writer    whose file is complete; it leaves it to this object
+  /// @param merged    names of the merged adapters' folders; empty = there are none
+  /// @param manifest  text of manifest.json; empty = none, and one that is there stays
+  /// @throws InputError, also if a merged adapter is not there
+  void publish(results::ResultsWriter& writer, std::span<const std::string> merged,
+               const std::string& manifest);
+
+ private:
+  [[nodiscard]] std::filesystem::path merged_partial() const {
+    return folder_ / merged_partial_name();
+  }
+
+  std::filesystem::path folder_;
+  bool overwrite_;
+  std::string id_;      ///< of this job's partial files; empty before prepare()
+  bool noted_ = false;  ///< what is partial is kept
+};
+
+/// Does what is left to do where a job ended while it replaced a result.
+/// @throws InputError if that fails, or, before anything is touched, if the note names anything but
+/// what publish() writes
+void finish_publishing(const std::filesystem::path& folder);
+
+}  // namespace d2c::job

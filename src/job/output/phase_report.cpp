@@ -1,0 +1,41 @@
+#include "output/phase_report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace d2c::job {
+namespace {
+
+// In the order of a job. "write" contains the merging of the adapters that are written.
+constexpr std::array kPhases{"load",   "merge",      "exchange", "evaluate", "wait",
+                             "reduce", "similarity", "write",    "other",    "total"};
+
+}  // namespace
+
+results::Timing phase_report(comm::Communicator& comm, const PhaseTimers& timers,
+                             double total_seconds) {
+  std::vector<double> own(kPhases.size(), 0.0);
+  for (std::size_t i = 0; i < kPhases.size(); ++i) {
+    const auto place = timers.seconds().find(kPhases[i]);
+    if (place != timers.seconds().end()) own[i] = place->second;
+  }
+  double accounted = 0.0;
+  for (const double seconds : own) accounted += seconds;
+  own[kPhases.size() - 2] = std::max(0.0, total_seconds - accounted);
+  own[kPhases.size() - 1] = total_seconds;
+
+  results::Timing timing;
+  timing.phase.assign(kPhases.begin(), kPhases.end());
+  timing.min = timing.mean = timing.max = own;
+  comm.minimum(timing.min);
+  comm.maximum(timing.max);
+  comm.sum(timing.mean);
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    timing.mean[i] /= comm.size();
+    timing.imbalance.push_back(timing.mean[i] > 0 ? timing.max[i] / timing.mean[i] : 1.0);
+  }
+  return timing;
+}
+
+}  // namespace d2c::job

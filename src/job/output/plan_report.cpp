@@ -1,0 +1,92 @@
+#include <string>
+
+#include <fmt/format.h>
+
+#include "d2c/core/json.hpp"
+#include "d2c/job/plan.hpp"
+
+namespace d2c::job {
+namespace {
+
+std::string mib(std::uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+std::string to_json(const Plan& plan) {
+  json::OrderedJson value;
+  value["manifest"] = plan.manifest;
+  value["model"] = plan.model;
+  value["tasks"] = plan.n_tasks;
+  value["tasks_with_held_out"] = plan.n_held_out;
+  value["adapters"] = plan.n_adapters;
+  value["adapter_rank"] = plan.adapter_rank;
+  value["k"] = plan.k;
+  value["ranks"] = plan.n_ranks;
+  value["few_shot_tokens"] = plan.few_shot_tokens;
+  value["few_shot_computed"] = plan.few_shot_computed;
+  value["few_shot_targets"] = plan.few_shot_targets;
+  value["held_out_computed"] = plan.held_out_computed;
+  value["parameters"] = plan.parameters;
+  value["units_per_iteration"] = plan.units_per_iteration;
+  value["flop_per_iteration"] = plan.flop_per_iteration;
+  value["unit_seconds"] = plan.unit_seconds;
+  value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
+  value["imbalance"] = plan.imbalance;
+  value["adapter_bytes"] = plan.all_adapter_bytes;
+  value["bytes_per_node"] = {{"weights", plan.weight_bytes},
+                             {"merged", plan.merged_bytes},
+                             {"examples", plan.example_bytes}};
+  value["bytes_per_rank"] = {{"exchange", plan.exchange_bytes},
+                             {"packed_examples", plan.packed_bytes},
+                             {"activations", plan.activation_bytes},
+                             {"adapter_in_use", plan.in_use_bytes},
+                             {"races", plan.race_bytes}};
+  return value.dump(1);
+}
+
+std::string print_plan(const Plan& plan) {
+  const double sharing =
+      static_cast<double>(plan.few_shot_tokens) / static_cast<double>(plan.few_shot_computed);
+  std::string text =
+      fmt::format("Input is valid: {} tasks ({} with held-out examples), {} adapters, K = {}\n",
+                  plan.n_tasks, plan.n_held_out, plan.n_adapters, plan.k);
+  text += fmt::format(
+      "tokens               {} in few-shot examples, {} scored, {} computed (prefixes shared "
+      "{:.2f} times)\n",
+      plan.few_shot_tokens, plan.few_shot_targets, plan.few_shot_computed, sharing);
+  text += fmt::format("model                {} parameters per scored token\n", plan.parameters);
+  text += fmt::format(
+      "work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
+      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
+  text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
+  text += fmt::format(
+      "time per iteration   {:.2g} s of processor time, from one evaluation{}: {:.2g} s on these "
+      "ranks\n",
+      plan.unit_seconds * static_cast<double>(plan.units_per_iteration),
+      plan.compute == ops::Arithmetic::bf16 ? " in BF16 arithmetic" : "",
+      plan.unit_seconds * static_cast<double>(plan.units_per_iteration) * plan.imbalance /
+          plan.n_ranks);
+  text += fmt::format(
+      "memory per node      {} = weights ({}) {} + merged adapters {} + examples {}; and its "
+      "ranks\n",
+      mib(plan.bytes_per_node()), plan.weights_are_bf16 ? "BF16" : "F32", mib(plan.weight_bytes),
+      mib(plan.merged_bytes), mib(plan.example_bytes));
+  text += fmt::format(
+      "memory per rank      {} = adapters {} + exchange up to {} + packed examples up to {} + "
+      "activations {} + adapter in use {}{}\n",
+      mib(plan.bytes_per_rank()), mib(plan.adapter_bytes),
+      mib(plan.n_ranks > 1 ? plan.exchange_bytes : 0), mib(plan.packed_bytes),
+      mib(plan.activation_bytes), mib(plan.in_use_bytes),
+      plan.race_bytes > 0 ? " + races up to " + mib(plan.race_bytes) : "");
+  text += fmt::format("                     {}\n", plan.adapters_note);
+  if (plan.imbalance > 1.1) {
+    text +=
+        "advice               fewer ranks would be used better: the evaluation of a task under one "
+        "adapter is not divided between ranks\n";
+  }
+  return text;
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,113 @@
+#include "setup.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::job {
+
+namespace {
+
+/// What --method auto tries besides `average`. None forms a full update; all take mixed ranks.
+std::vector<MergeWay> portfolio(const merge::Options& options) {
+  std::vector<MergeWay> ways;
+  for (const auto& [name, density] : {std::pair{"core_tsv", 1.0}, std::pair{"core_ties", 0.5},
+                                      std::pair{"knots_ties", 0.5}, std::pair{"lego", 1.0}}) {
+    ways.push_back({&merge::find_method(name), options});
+    ways.back().options.density = density;
+  }
+  return ways;
+}
+
+}  // namespace
+
+MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
+  MergePlan plan;
+  const bool medoid = options.merge_method == medoid_method;
+  plan.representative = medoid ? Representative::medoid : Representative::merged;
+  const bool several = options.merge_method == auto_method;
+  // `cat` of one adapter is that adapter.
+  plan.method = &merge::find_method(medoid ? "cat" : several ? "average" : options.merge_method);
+  plan.options = options.merge;
+  if (several) plan.others = portfolio(options.merge);
+  plan.scale = options.scale;
+  plan.stored_dtype = options.merged_dtype.value_or(adapters.common_dtype());
+  plan.exchange_bytes = options.exchange_mib << 20;
+  plan.members_bytes = options.members_mib * (1 << 20);
+  return plan;
+}
+
+cluster::SearchOptions search_options(const RunOptions& options, const Job& job) {
+  cluster::SearchOptions search;
+  search.k = options.k;
+  search.seed = options.seed;
+  search.restarts = options.restarts;
+  search.max_iterations = options.max_iterations;
+  search.perturbations = options.perturbations;
+  search.empty =
+      options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
+  search.max_evaluations = options.max_evaluations;
+  search.constraints = job.constraints;
+  return search;
+}
+
+cluster::ExampleFolds example_folds(const RunOptions& options, const TaskStore& tasks) {
+  // Every part is a number per loss in the memory of every rank.
+  constexpr std::int64_t most_parts = 20;
+  cluster::ExampleFolds folds{.choose = std::max(1, options.cross_fit),
+                              .verify = options.verify_examples};
+  if (options.racing == 0) return folds;
+  std::int64_t most = 1;
+  for (int task = 0; task < tasks.n_tasks(); ++task) {
+    most = std::max(most, tasks.facts(task, Split::few_shot).n_examples - folds.verify);
+  }
+  folds.choose = static_cast<int>(std::min(most, most_parts));
+  return folds;
+}
+
+std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {
+  // Sums over the modules: of the rank of a merged adapter at most, and of each adapter's rank.
+  std::uint64_t merged = 0;
+  std::vector<std::uint64_t> alone(static_cast<std::size_t>(adapters.n_adapters()), 0);
+  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+    const auto& shape = adapters.modules()[static_cast<std::size_t>(module)];
+    const auto row = static_cast<std::uint64_t>(shape.d_in + shape.d_out);
+    Index largest = 0;
+    for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
+      const Index rank = adapters.rank_of(adapter, module);
+      largest = std::max(largest, rank);
+      alone[static_cast<std::size_t>(adapter)] += static_cast<std::uint64_t>(rank) * row;
+    }
+    if (largest == 0) continue;
+    const Index chosen = std::min({plan.options.merged_rank, shape.d_in, shape.d_out});
+    merged += static_cast<std::uint64_t>(chosen > 0 ? chosen : largest) * row;
+  }
+  const bool medoid = plan.representative == Representative::medoid;
+  return (medoid ? std::ranges::max(alone) : merged) * size_of(plan.stored_dtype);
+}
+
+void settle_budget(RunOptions& options, const Job& job, const MergePlan& plan) {
+  constexpr double megabyte = 1e6;
+  if (plan.representative == Representative::merged && plan.method->adds_ranks) {
+    throw UsageError({fmt::format("--budget-mb does not go with --method {}", plan.method->name),
+                      "the size of a merged adapter depends on the size of its cluster",
+                      "give -K, or another method"});
+  }
+  const double bytes = static_cast<double>(stored_bytes(*job.adapters, plan));
+  const double room = options.budget_mb * megabyte / bytes;
+  if (room < 1) {
+    throw UsageError({fmt::format("--budget-mb is {:g}", options.budget_mb),
+                      fmt::format("one merged adapter takes {:.3f} MB", bytes / megabyte),
+                      "give more, or lower --merged-rank or --merged-dtype"});
+  }
+  options.k = static_cast<int>(std::min(room, static_cast<double>(job.tasks->n_tasks())));
+  if (!job.constraints.none()) {
+    cluster::check_constraints(job.constraints, job.tasks->n_tasks(), options.k);
+  }
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,39 @@
+#include "d2c/lora/module_products.hpp"
+
+#include <algorithm>
+
+#include "d2c/core/error.hpp"
+
+#include "compare/factor_products.hpp"
+#include "compare/update_products.hpp"
+
+namespace d2c::lora {
+
+void write_components(const lora::Factors& factors, std::span<float> rows) {
+  const Index d_in = factors.d_in();
+  const Index d_out = factors.d_out();
+  const Index rank = factors.rank();
+  const Index width = d_in + d_out;
+  D2C_EXPECTS(std::ssize(rows) == rank * width);
+  const float* b = factors.b.data();
+  for (Index k = 0; k < rank; ++k) {
+    std::copy_n(factors.a.data() + k * d_in, d_in, rows.data() + k * width);
+  }
+  // Blocks of B that stay in the first-level cache while they are read column by column.
+  constexpr Index block = 64;
+  for (Index begin = 0; begin < d_out; begin += block) {
+    const Index end = std::min(begin + block, d_out);
+    for (Index k = 0; k < rank; ++k) {
+      float* row = rows.data() + k * width + d_in;
+      for (Index i = begin; i < end; ++i) row[i] = b[i * rank + k];
+    }
+  }
+}
+
+std::unique_ptr<ModuleProducts> make_products(Kind kind, Shape shape,
+                                              std::span<const lora::Factors* const> hosts) {
+  if (kind == Kind::factors) return std::make_unique<FactorProducts>(shape, hosts);
+  return std::make_unique<UpdateProducts>(shape, hosts);
+}
+
+}  // namespace d2c::lora

@@ -1,0 +1,166 @@
+#include "files/seal.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "d2c/core/checksum.hpp"
+#include "d2c/core/error.hpp"
+
+#include "files/fnv_seal.hpp"
+
+namespace d2c::results {
+namespace {
+
+/// Start of the line, and digits of the checksum that follows it.
+struct Form {
+  std::string_view start;
+  std::size_t digits = 0;
+};
+constexpr Form kCrc{"\nd2c crc32 ", 8};
+constexpr Form kFnv{"\nd2c checksum ", 16};  ///< as files were sealed once
+constexpr std::string_view kHoleStart = " without ";
+constexpr std::size_t kHoleDigits = 16;  ///< of its begin, and of its end
+
+/// What follows the checksum.
+std::string end_text(std::optional<Hole> hole) {
+  if (!hole) return "\n";
+  return fmt::format("{}{:016x} {:016x}\n", kHoleStart, hole->begin, hole->end);
+}
+
+std::size_t line_bytes(const Form& form, bool holed) {
+  return form.start.size() + form.digits +
+         end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
+}
+
+/// Adds bytes [begin, end) of a file to a checksum.
+std::uint32_t add_bytes(std::uint32_t checksum, std::ifstream& in, std::uint64_t begin,
+                        std::uint64_t end) {
+  std::vector<std::byte> block(1 << 20);
+  in.seekg(static_cast<std::streamoff>(begin));
+  while (begin < end && in) {
+    const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
+    in.read(reinterpret_cast<char*>(part.data()), static_cast<std::streamsize>(part.size()));
+    checksum = crc32(part, checksum);
+    begin += part.size();
+  }
+  return checksum;
+}
+
+/// Of the first `bytes` bytes; those without the hole, and the text that says where it is.
+std::string crc_text(std::ifstream& in, std::uint64_t bytes, std::optional<Hole> hole) {
+  std::uint32_t checksum = add_bytes(0, in, 0, hole ? hole->begin : bytes);
+  if (hole) {
+    checksum = add_bytes(checksum, in, hole->end, bytes);
+    const std::string end = end_text(hole);
+    checksum = crc32(std::as_bytes(std::span(end)), checksum);
+  }
+  return fmt::format("{:08x}", checksum);
+}
+
+[[noreturn]] void fail(const std::filesystem::path& file, const char* what, const char* fix) {
+  throw InputError({file, {}}, {what, std::strerror(errno), fix});
+}
+
+std::ifstream open_to_check(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) fail(file, "cannot be opened", "check its permissions");
+  return in;
+}
+
+/// The line at the end of a file, if it has this form.
+struct Line {
+  std::uint64_t begin = 0;
+  std::string checksum;
+  std::optional<Hole> hole;
+};
+
+std::optional<Line> find_line(std::ifstream& in, const Form& form, bool holed) {
+  in.seekg(0, std::ios::end);
+  const auto size = static_cast<std::uint64_t>(in.tellg());
+  const std::size_t bytes = line_bytes(form, holed);
+  if (size < bytes) return std::nullopt;
+  std::string text(bytes, '\0');
+  in.seekg(static_cast<std::streamoff>(size - bytes));
+  in.read(text.data(), static_cast<std::streamsize>(bytes));
+  if (!text.starts_with(form.start)) return std::nullopt;
+  Line line{size - bytes, text.substr(form.start.size(), form.digits), std::nullopt};
+  if (holed) {
+    const auto number_at = [&](std::size_t at) {
+      std::uint64_t value = 0;
+      std::from_chars(text.data() + at, text.data() + at + kHoleDigits, value, 16);
+      return value;
+    };
+    const std::size_t numbers = form.start.size() + form.digits + kHoleStart.size();
+    line.hole = Hole{number_at(numbers), number_at(numbers + kHoleDigits + 1)};
+    if (line.hole->begin > line.hole->end || line.hole->end > line.begin) return std::nullopt;
+  }
+  // What follows the checksum is spelled as it is written, too.
+  if (!text.ends_with(end_text(line.hole))) return std::nullopt;
+  return line;
+}
+
+/// The line of either form, and whether it fits.
+struct Checked {
+  std::optional<Line> line;
+  bool fits = false;
+};
+
+Checked check(const std::filesystem::path& file, bool holed) {
+  std::ifstream in = open_to_check(file);
+  Checked result{find_line(in, kCrc, holed), false};
+  if (result.line) {
+    result.fits = crc_text(in, result.line->begin, result.line->hole) == result.line->checksum;
+  } else {
+    result.line = find_line(in, kFnv, holed);
+    if (result.line) {
+      result.fits = fnv_text(in, result.line->begin, result.line->hole) == result.line->checksum;
+    }
+  }
+  if (!in) fail(file, "cannot be read to its end", "check the file system");
+  return result;
+}
+
+void append(const std::filesystem::path& file, const std::filesystem::path& shown_as,
+            std::optional<Hole> hole) {
+  std::ifstream in(file, std::ios::binary);
+  const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  out << kCrc.start << checksum << end_text(hole) << std::flush;
+  if (!in || !out) {
+    fail(shown_as, "cannot be written", "free some space or write to another place");
+  }
+}
+
+}  // namespace
+
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as) {
+  append(file, shown_as, std::nullopt);
+}
+
+void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as,
+                 Hole hole) {
+  append(file, shown_as, hole);
+}
+
+Seal check_seal(const std::filesystem::path& file) {
+  const Checked checked = check(file, /*holed=*/false);
+  if (!checked.line) return Seal::absent;
+  return checked.fits ? Seal::fits : Seal::broken;
+}
+
+std::optional<Hole> check_holed_seal(const std::filesystem::path& file) {
+  const Checked checked = check(file, /*holed=*/true);
+  return checked.fits ? checked.line->hole : std::nullopt;
+}
+
+}  // namespace d2c::results

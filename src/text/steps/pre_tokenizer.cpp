@@ -1,0 +1,154 @@
+#include "steps/pre_tokenizer.hpp"
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "regex/regex.hpp"
+#include "steps/metaspace.hpp"
+#include "steps/split.hpp"
+#include "unicode/byte_level.hpp"
+#include "unicode/unicode.hpp"
+#include "unicode/utf8.hpp"
+
+namespace d2c::text {
+namespace {
+
+/// Replaces every piece that is no added token by its parts.
+/// @param split  std::vector<Range>(std::string_view)
+template <class Split>
+void split_pieces(std::vector<Piece>& pieces, const Split& split) {
+  std::vector<Piece> parts;
+  parts.reserve(pieces.size());
+  for (Piece& piece : pieces) {
+    if (piece.id) {
+      parts.push_back(std::move(piece));
+      continue;
+    }
+    for (const auto& [begin, end] : split(piece.text)) {
+      if (begin == end) continue;
+      parts.push_back({piece.text.substr(begin, end - begin), piece.at_start && begin == 0, {}});
+    }
+  }
+  pieces = std::move(parts);
+}
+
+/// @param rewrite  void(Piece&)
+template <class Rewrite>
+void rewrite_pieces(std::vector<Piece>& pieces, const Rewrite& rewrite) {
+  for (Piece& piece : pieces) {
+    if (!piece.id) rewrite(piece);
+  }
+}
+
+/// Splits at every character with a property.
+PreTokenizer split_at(bool (*has_property)(char32_t), DelimiterBehavior behavior) {
+  return [=](std::vector<Piece>& pieces) {
+    split_pieces(pieces, [&](std::string_view text) {
+      std::vector<Range> matches;
+      for (std::size_t at = 0; at < text.size();) {
+        const std::size_t begin = at;
+        if (has_property(next_character(text, at))) matches.emplace_back(begin, at);
+      }
+      return apply_behavior(cover(text.size(), matches, false), behavior);
+    });
+  };
+}
+
+PreTokenizer split_by(Regex regex, DelimiterBehavior behavior, bool invert) {
+  return [=](std::vector<Piece>& pieces) {
+    split_pieces(pieces, [&](std::string_view text) {
+      return apply_behavior(cover(text.size(), regex.find_all(text), invert), behavior);
+    });
+  };
+}
+
+PreTokenizer make_sequence(const Field& field) {
+  std::vector<PreTokenizer> parts;
+  for (const Field& part : field.at("pretokenizers").items()) {
+    parts.push_back(make_pre_tokenizer(part));
+  }
+  return [parts = std::move(parts)](std::vector<Piece>& pieces) {
+    for (const auto& part : parts) part(pieces);
+  };
+}
+
+PreTokenizer make_split(const Field& field) {
+  return split_by(read_pattern(field.at("pattern")), read_behavior(field.at("behavior")),
+                  field.boolean("invert", false));
+}
+
+PreTokenizer make_byte_level(const Field& field) {
+  // Source: Radford et al., GPT-2, encoder.py.
+  static constexpr const char* kPattern =
+      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+  const auto split = field.boolean("use_regex", true)
+                         ? split_by({kPattern, field}, DelimiterBehavior::Isolated, false)
+                         : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
+  return [split, add_space = field.boolean("add_prefix_space", true)](std::vector<Piece>& pieces) {
+    if (add_space) {
+      rewrite_pieces(pieces, [](Piece& piece) {
+        if (!piece.text.starts_with(' ')) piece.text.insert(0, 1, ' ');
+      });
+    }
+    split(pieces);
+    rewrite_pieces(pieces, [](Piece& piece) { piece.text = to_byte_level(piece.text); });
+  };
+}
+
+PreTokenizer make_digits(const Field& field) {
+  return split_at(is_numeric, field.boolean("individual_digits", false)
+                                  ? DelimiterBehavior::Isolated
+                                  : DelimiterBehavior::Contiguous);
+}
+
+PreTokenizer make_punctuation(const Field& field) {
+  const auto behavior = field.find("behavior");
+  return split_at(is_punctuation,
+                  behavior ? read_behavior(*behavior) : DelimiterBehavior::Isolated);
+}
+
+/// Words and runs of other visible characters.
+PreTokenizer make_whitespace(const Field& field) {
+  static constexpr const char* kPattern =
+      R"([[:word:]\p{Join_Control}]+|[^[:word:]\p{Join_Control}\s]+)";
+  return split_by({kPattern, field}, DelimiterBehavior::Removed, true);
+}
+
+PreTokenizer make_whitespace_split(const Field& /*field*/) {
+  return split_at(is_white_space, DelimiterBehavior::Removed);
+}
+
+PreTokenizer make_metaspace(const Field& field) {
+  const Metaspace metaspace = read_metaspace(field);
+  const auto split = field.boolean("split", true)
+                         ? split_by({escape_regex(metaspace.replacement), field},
+                                    DelimiterBehavior::MergedWithNext, false)
+                         : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
+  return [metaspace, split](std::vector<Piece>& pieces) {
+    rewrite_pieces(pieces, [&](Piece& piece) {
+      replace_all(piece.text, " ", metaspace.replacement);
+      const bool wanted = metaspace.prepend == PrependScheme::always ||
+                          (metaspace.prepend == PrependScheme::first && piece.at_start);
+      if (wanted && !piece.text.starts_with(metaspace.replacement)) {
+        piece.text.insert(0, metaspace.replacement);
+      }
+    });
+    split(pieces);
+  };
+}
+
+}  // namespace
+
+PreTokenizer make_pre_tokenizer(const Field& field) {
+  return make_part<PreTokenizer>(field, {{"ByteLevel", make_byte_level},
+                                         {"Digits", make_digits},
+                                         {"Metaspace", make_metaspace},
+                                         {"Punctuation", make_punctuation},
+                                         {"Sequence", make_sequence},
+                                         {"Split", make_split},
+                                         {"Whitespace", make_whitespace},
+                                         {"WhitespaceSplit", make_whitespace_split}});
+}
+
+}  // namespace d2c::text

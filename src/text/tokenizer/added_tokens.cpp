@@ -1,0 +1,163 @@
+#include "tokenizer/added_tokens.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "unicode/unicode.hpp"
+#include "unicode/utf8.hpp"
+
+namespace d2c::text {
+namespace {
+
+bool ends_with_word(std::string_view text) {
+  if (text.empty()) return false;
+  std::size_t at = last_character(text);
+  return is_word(next_character(text, at));
+}
+
+bool starts_with_word(std::string_view text) {
+  std::size_t at = 0;
+  return !text.empty() && is_word(next_character(text, at));
+}
+
+}  // namespace
+
+void LongestMatcher::add(std::string_view pattern, TokenId id) {
+  if (pattern.empty()) return;
+  std::size_t node = 0;
+  for (const char byte : pattern) {
+    const auto [child, added] = nodes_[node].children.emplace(byte, nodes_.size());
+    node = child->second;
+    if (added) nodes_.emplace_back();
+  }
+  if (!nodes_[node].id) nodes_[node].id = id;
+}
+
+std::optional<LongestMatcher::Match> LongestMatcher::find(std::string_view text,
+                                                          std::size_t from) const {
+  if (empty()) return std::nullopt;
+  for (std::size_t begin = from; begin < text.size(); ++begin) {
+    std::optional<Match> longest;
+    std::size_t node = 0;
+    for (std::size_t at = begin; at < text.size(); ++at) {
+      const auto child = nodes_[node].children.find(text[at]);
+      if (child == nodes_[node].children.end()) break;
+      node = child->second;
+      if (nodes_[node].id) longest = Match{begin, at + 1, *nodes_[node].id};
+    }
+    if (longest) return longest;
+  }
+  return std::nullopt;
+}
+
+AddedTokens::AddedTokens(const std::optional<Field>& field, const BpeModel& model,
+                         const Normalizer& normalizer) {
+  if (!field) return;
+  // Special tokens are searched before the others; it matters where two normalize to one text.
+  for (const bool special : {true, false}) {
+    for (const Field& item : field->items()) {
+      const std::string& content = item.at("content").string();
+      if (content.empty() || item.boolean("special", false) != special) continue;
+      const TokenId id = assign_id(item, content, model);
+      largest_id_ = std::max(largest_id_, id);
+      ids_.insert_or_assign(content, id);
+      tokens_.insert_or_assign(
+          id, Token{content, item.boolean("single_word", false), item.boolean("lstrip", false),
+                    item.boolean("rstrip", false)});
+      if (special) special_.insert(content);
+      if (item.boolean("normalized", !special)) {
+        std::string pattern = content;
+        normalizer(pattern);
+        normalized_.add(pattern, id);
+      } else {
+        raw_.add(content, id);
+      }
+    }
+  }
+}
+
+TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
+                               const BpeModel& model) const {
+  const Field id = field.at("id");
+  if (id.integer() < 0 || id.integer() > std::numeric_limits<TokenId>::max()) {
+    id.fail({"is not a token id", "", ""});
+  }
+  const auto declared = static_cast<TokenId>(id.integer());
+  const auto in_model = model.id_of(content);
+  if (in_model && *in_model != declared) {
+    id.fail({fmt::format("the token '{}' has the id {} here and {} in model.vocab", content,
+                         declared, *in_model),
+             "its meaning is ambiguous", "make the ids equal"});
+  }
+  const auto other = model.token_of(declared);
+  const auto earlier = tokens_.find(declared);
+  if ((other && *other != content) ||
+      (earlier != tokens_.end() && earlier->second.content != content)) {
+    id.fail({fmt::format("the id {} belongs to the tokens '{}' and '{}'", declared, content,
+                         other ? *other : std::string_view(earlier->second.content)),
+             "its meaning is ambiguous", "give each token its own id"});
+  }
+  return declared;
+}
+
+std::vector<Piece> AddedTokens::split(std::string_view text, const Normalizer& normalizer) const {
+  std::vector<Piece> raw;
+  append_split(raw_, {std::string(text), true, {}}, raw);
+  std::vector<Piece> pieces;
+  for (Piece& piece : raw) {
+    if (piece.id) {
+      pieces.push_back(std::move(piece));
+      continue;
+    }
+    normalizer(piece.text);
+    append_split(normalized_, piece, pieces);
+  }
+  return pieces;
+}
+
+void AddedTokens::append_split(const LongestMatcher& matcher, const Piece& piece,
+                               std::vector<Piece>& pieces) const {
+  const std::string_view text = piece.text;
+  const auto append = [&](std::size_t begin, std::size_t end, std::optional<TokenId> id) {
+    if (begin >= end) return;
+    pieces.push_back(
+        {std::string(text.substr(begin, end - begin)), piece.at_start && begin == 0, id});
+  };
+  std::size_t done = 0;
+  std::size_t from = 0;
+  while (const auto match = matcher.find(text, from)) {
+    from = match->end;
+    const Token& token = tokens_.at(match->id);
+    std::size_t begin = match->begin;
+    std::size_t end = match->end;
+    if (token.single_word &&
+        (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) {
+      continue;
+    }
+    if (token.strip_left) {
+      begin = std::max(length_without_trailing_space(text.substr(0, begin)), done);
+    }
+    if (token.strip_right) end += leading_space(text.substr(end));
+    append(done, begin, {});
+    append(begin, end, match->id);
+    done = end;
+  }
+  append(done, text.size(), {});
+}
+
+std::optional<TokenId> AddedTokens::id_of(std::string_view token) const {
+  const auto entry = ids_.find(token);
+  if (entry == ids_.end()) return std::nullopt;
+  return entry->second;
+}
+
+std::optional<std::string_view> AddedTokens::token_of(TokenId id) const {
+  const auto entry = tokens_.find(id);
+  if (entry == tokens_.end()) return std::nullopt;
+  return entry->second.content;
+}
+
+bool AddedTokens::is_special(std::string_view token) const { return special_.contains(token); }
+
+}  // namespace d2c::text

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "steps/normalizer.hpp"
+#include "tokenizer/bpe.hpp"
+#include "tokenizer/field.hpp"
+#include "tokenizer/piece.hpp"
+
+namespace d2c::text {
+
+/// Finds the leftmost, then longest, of a set of patterns.
+class LongestMatcher {
+ public:
+  struct Match {
+    std::size_t begin;
+    std::size_t end;
+    TokenId id;
+  };
+
+  /// Of equal patterns the first one added counts. An empty pattern matches nowhere.
+  void add(std::string_view pattern, TokenId id);
+  /// The first match that begins at or after `from`.
+  [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from) const;
+  [[nodiscard]] bool empty() const { return nodes_.size() == 1; }
+
+ private:
+  struct Node {
+    std::map<char, std::size_t> children;
+    std::optional<TokenId> id;
+  };
+  std::vector<Node> nodes_ = std::vector<Node>(1);
+};
+
+/// The `added_tokens` of a tokenizer.json: texts that become one token before anything else is
+/// split. Those with `normalized: false` are searched in the raw text, the others, normalized
+/// themselves, in the normalized text.
+class AddedTokens {
+ public:
+  AddedTokens(const std::optional<Field>& field, const BpeModel& model,
+              const Normalizer& normalizer);
+
+  /// Splits `text` at added tokens and normalizes what lies between.
+  [[nodiscard]] std::vector<Piece> split(std::string_view text, const Normalizer& normalizer) const;
+
+  [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const;
+  [[nodiscard]] std::optional<std::string_view> token_of(TokenId id) const;
+  [[nodiscard]] bool is_special(std::string_view token) const;
+  [[nodiscard]] TokenId largest_id() const { return largest_id_; }
+
+ private:
+  struct Token {
+    std::string content;
+    bool single_word;
+    bool strip_left;
+    bool strip_right;
+  };
+
+  [[nodiscard]] TokenId assign_id(const Field& field, const std::string& content,
+                                  const BpeModel& model) const;
+  void append_split(const LongestMatcher& matcher, const Piece& piece,
+                    std::vector<Piece>& pieces) const;
+
+  Vocabulary ids_;
+  std::unordered_map<TokenId, Token> tokens_;
+  std::unordered_set<std::string, TextHash, std::equal_to<>> special_;
+  LongestMatcher raw_;
+  LongestMatcher normalized_;
+  TokenId largest_id_ = -1;
+};
+
+}  // namespace d2c::text

@@ -1,0 +1,150 @@
+#include "d2c/text/tokenizer.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+#include "steps/decoder.hpp"
+#include "steps/normalizer.hpp"
+#include "steps/post_processor.hpp"
+#include "steps/pre_tokenizer.hpp"
+#include "tokenizer/added_tokens.hpp"
+#include "tokenizer/bpe.hpp"
+#include "tokenizer/field.hpp"
+
+namespace d2c::text {
+namespace {
+
+/// Without a decoder tokens are joined by spaces.
+void join_by_spaces(std::vector<std::string>& tokens) {
+  for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
+}
+
+Normalizer normalizer_of(const Field& root) {
+  const auto field = root.find("normalizer");
+  return field ? make_normalizer(*field) : Normalizer([](std::string& /*text*/) {});
+}
+
+PreTokenizer pre_tokenizer_of(const Field& root) {
+  const auto field = root.find("pre_tokenizer");
+  return field ? make_pre_tokenizer(*field) : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
+}
+
+Decoder decoder_of(const Field& root) {
+  const auto field = root.find("decoder");
+  return field ? make_decoder(*field) : Decoder(join_by_spaces);
+}
+
+Frame frame_of(const Field& root) {
+  const auto field = root.find("post_processor");
+  return field ? make_frame(*field) : Frame{};
+}
+
+BpeModel model_of(const Field& root) {
+  const Field model = root.at("model");
+  // Old files have no type; BPE is the one model with merges.
+  if (model.find("type")) {
+    make_part<bool>(model, {{"BPE", [](const Field&) { return true; }}});
+  }
+  return BpeModel(model);
+}
+
+void check_version(const Field& root) {
+  const auto version = root.find("version");
+  if (version && version->string() != "1.0") {
+    version->fail({"the version '" + version->string() + "' is not known",
+                   "its fields may have another meaning", "supported: 1.0"});
+  }
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  explicit Impl(const Field& root)
+      : normalizer(normalizer_of(root)),
+        model(model_of(root)),
+        added(root.find("added_tokens"), model, normalizer),
+        frame(frame_of(root)),
+        pre_tokenizer(pre_tokenizer_of(root)),
+        decoder(decoder_of(root)) {}
+
+  Normalizer normalizer;
+  BpeModel model;
+  AddedTokens added;
+  Frame frame;
+  PreTokenizer pre_tokenizer;
+  Decoder decoder;
+};
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+Tokenizer Tokenizer::load(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const bool is_file =
+      path.filename() == "tokenizer.json" || !std::filesystem::is_directory(path, ignored);
+  const std::filesystem::path file = is_file ? path : path / "tokenizer.json";
+  const json::Json document = json::read_file(file);
+  const Field root(document, file, "");
+  if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});
+  check_version(root);
+  return Tokenizer(std::make_unique<Impl>(root));
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special_tokens) const {
+  if (const auto invalid = first_invalid_utf8(text)) {
+    throw InputError({{}, "text"}, {fmt::format("not valid UTF-8 at byte {}", *invalid),
+                                    "only valid text has tokens", "repair the text"});
+  }
+  const Impl& impl = *impl_;
+  std::vector<TokenId> ids;
+  if (special_tokens) ids = impl.frame.prefix;
+  BpeModel::Scratch scratch;
+  std::vector<Piece> pieces = impl.added.split(text, impl.normalizer);
+  impl.pre_tokenizer(pieces);
+  for (const Piece& piece : pieces) {
+    if (piece.id) {
+      ids.push_back(*piece.id);
+    } else {
+      impl.model.encode(piece.text, scratch, ids);
+    }
+  }
+  if (special_tokens) {
+    ids.insert(ids.end(), impl.frame.suffix.begin(), impl.frame.suffix.end());
+  }
+  return ids;
+}
+
+const std::vector<TokenId>& Tokenizer::prefix() const { return impl_->frame.prefix; }
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+  std::vector<std::string> tokens;
+  for (const TokenId id : ids) {
+    auto token = impl_->added.token_of(id);
+    if (!token) token = impl_->model.token_of(id);
+    if (!token || (skip_special && impl_->added.is_special(*token))) continue;
+    tokens.emplace_back(*token);
+  }
+  impl_->decoder(tokens);
+  std::string text;
+  for (const auto& token : tokens) text += token;
+  return text;
+}
+
+std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
+  const auto added = impl_->added.id_of(token);
+  return added ? added : impl_->model.id_of(token);
+}
+
+std::size_t Tokenizer::vocabulary_size() const {
+  return static_cast<std::size_t>(std::max(impl_->added.largest_id(), impl_->model.largest_id())) +
+         1;
+}
+
+}  // namespace d2c::text

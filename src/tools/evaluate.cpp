@@ -1,0 +1,59 @@
+#include "d2c/tools/evaluate.hpp"
+
+#include <numeric>
+#include <optional>
+
+#include "d2c/core/json.hpp"
+#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/model_folder.hpp"
+#include "d2c/lora/adapter.hpp"
+#include "d2c/results/library_record.hpp"
+
+namespace d2c::tools {
+
+Evaluation evaluate(const std::filesystem::path& model_folder,
+                    const std::filesystem::path& adapter_folder,
+                    const std::filesystem::path& examples_file, eval::LossOn loss_on,
+                    Index batch_tokens, model::Precision precision) {
+  const eval::ModelFolder folder = eval::load_model_folder(model_folder, precision);
+  const auto modules = folder.model.target_modules();
+  eval::Evaluator evaluator(folder.model);
+  Evaluation result;
+  result.modules = static_cast<int>(modules.size());
+  if (!adapter_folder.empty()) {
+    const lora::Adapter adapter =
+        lora::read_adapter(results::read_adapter_at(adapter_folder), modules, model_folder);
+    result.modules_applied = static_cast<int>(adapter.modules.size());
+    evaluator.use(&adapter.modules);
+  }
+
+  eval::ExampleFile file = eval::read_examples(examples_file, folder.encoding(), folder.limits());
+  result.warnings = std::move(file.warnings);
+  if (const auto rounding = eval::rounding_warning(folder.model); !rounding.empty()) {
+    result.warnings.push_back(rounding);
+  }
+  const auto batches = eval::pack(file.examples, loss_on, batch_tokens);
+  result.nll = evaluator.token_losses(batches, std::ssize(file.examples));
+  for (const auto& nll : result.nll) {
+    result.example_mean.push_back(std::accumulate(nll.begin(), nll.end(), 0.0) /
+                                  static_cast<double>(nll.size()));
+  }
+  result.mean = std::accumulate(result.example_mean.begin(), result.example_mean.end(), 0.0) /
+                static_cast<double>(result.example_mean.size());
+  return result;
+}
+
+std::string to_json(const Evaluation& evaluation, bool per_token) {
+  json::OrderedJson value;
+  value["examples"] = json::OrderedJson::array();
+  for (std::size_t e = 0; e < evaluation.nll.size(); ++e) {
+    json::OrderedJson example;
+    example["mean"] = evaluation.example_mean[e];
+    if (per_token) example["nll"] = evaluation.nll[e];
+    value["examples"].push_back(std::move(example));
+  }
+  value["mean"] = evaluation.mean;
+  return value.dump(1);
+}
+
+}  // namespace d2c::tools

@@ -1,0 +1,183 @@
+#include "pack_journal.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "d2c/core/checksum.hpp"
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/results/library.hpp"
+
+namespace d2c::tools {
+namespace {
+
+using json::OrderedJson;
+
+/// The first line; it also says where the records start in the file.
+std::string header() {
+  return fmt::format(R"({{"format":"d2c-pack-journal","version":1,"data_begin":{}}})",
+                     results::library_data_begin());
+}
+
+[[noreturn]] void refuse(const std::filesystem::path& file) {
+  throw InputError({file, {}},
+                   {fmt::format("cannot be written: {}", std::strerror(errno)),
+                    "it notes what is packed already",
+                    "free some space or write to another place; the same command goes on"});
+}
+
+std::string line_of(std::string_view text) {
+  return fmt::format("{:08x} {}\n", crc32(std::as_bytes(std::span(text))), text);
+}
+
+OrderedJson to_json(const PackedAdapter& adapter) {
+  OrderedJson value;
+  value["name"] = adapter.name;
+  value["source"] = adapter.source;
+  value["stamp"] = adapter.stamp;
+  value["base_model"] = adapter.base_model;
+  value["dtype"] = adapter.dtype;
+  const results::LibraryRecord& record = adapter.record;
+  value["record"] = {record.begin, record.config_bytes, record.tensors_begin, record.tensors_bytes,
+                     record.checksum};
+  value["fingerprint"] = adapter.fingerprint;
+  value["ranks"] = adapter.ranks;
+  return value;
+}
+
+}  // namespace
+
+std::uint64_t aligned_record_end(std::uint64_t end) {
+  constexpr std::uint64_t page = 4096;
+  return (end + page - 1) / page * page;
+}
+
+PackJournal::PackJournal(std::filesystem::path file) : file_(std::move(file)) {
+  std::error_code ignored;
+  std::string text;
+  if (std::filesystem::exists(file_, ignored)) text = json::read_text(file_);
+  std::size_t whole = 0;
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', whole)) {
+    const std::string_view line = std::string_view(text).substr(whole, end - whole);
+    if (line.size() < 9 || line_of(line.substr(9)) != std::string(line) + "\n") break;
+    if (whole == 0 && line.substr(9) != header()) {
+      throw InputError({file_, {}}, {"was written by another version of d2c",
+                                     "what it notes cannot be told", "remove it to start over"});
+    }
+    if (whole > 0) take(std::string(line.substr(9)));
+    whole = end + 1;
+  }
+  if (whole == 0 && !text.empty() && text.find('\n') != std::string::npos) {
+    throw InputError({file_, {}}, {"is damaged", "what is packed already cannot be told",
+                                   "remove it to start over"});
+  }
+  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) refuse(file_);
+  if (::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0 ||
+      ::lseek(descriptor_, static_cast<off_t>(whole), SEEK_SET) < 0) {
+    refuse(file_);
+  }
+  if (whole == 0) note(header());
+}
+
+PackJournal::~PackJournal() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void PackJournal::note(const std::string& text) { pending_ += line_of(text); }
+
+void PackJournal::take(const std::string& text) {
+  const json::Json value = json::parse(text, file_);
+  if (value.contains("module")) {
+    modules_.push_back({value["module"].get<std::string>(), value["d_out"].get<std::int64_t>(),
+                        value["d_in"].get<std::int64_t>()});
+    module_places_.emplace(modules_.back().name, static_cast<int>(modules_.size()) - 1);
+    return;
+  }
+  PackedAdapter adapter;
+  adapter.name = value["name"].get<std::string>();
+  adapter.source = value["source"].get<std::string>();
+  adapter.stamp = value["stamp"].get<std::string>();
+  adapter.base_model = value["base_model"].get<std::string>();
+  adapter.dtype = value["dtype"].get<std::string>();
+  const auto record = value["record"].get<std::vector<std::uint64_t>>();
+  adapter.record = {record.at(0), record.at(1), record.at(2), record.at(3), record.at(4)};
+  adapter.fingerprint = value["fingerprint"].get<std::uint64_t>();
+  adapter.ranks = value["ranks"].get<std::vector<std::pair<int, int>>>();
+  put(std::move(adapter));
+}
+
+void PackJournal::put(PackedAdapter adapter) {
+  data_end_ =
+      std::max(data_end_, aligned_record_end(adapter.record.begin + adapter.record.bytes()));
+  places_.emplace(adapter.name, adapters_.size());
+  adapters_.push_back(std::move(adapter));
+}
+
+void PackJournal::expect_shape(const PackedModule& module,
+                               const std::filesystem::path& adapter) const {
+  const auto place = module_places_.find(module.name);
+  if (place == module_places_.end()) return;
+  const PackedModule& known = modules_[static_cast<std::size_t>(place->second)];
+  if (known.d_out == module.d_out && known.d_in == module.d_in) return;
+  throw InputError(
+      {adapter, module.name},
+      {fmt::format("is for a weight of [{}, {}], in the adapters before it is [{}, {}]",
+                   module.d_out, module.d_in, known.d_out, known.d_in),
+       "a library holds adapters of one base model", "pack the adapters of each model apart"});
+}
+
+int PackJournal::module(const PackedModule& module) {
+  const auto [place, fresh] =
+      module_places_.emplace(module.name, static_cast<int>(modules_.size()));
+  if (fresh) {
+    OrderedJson value;
+    value["module"] = module.name;
+    value["d_out"] = module.d_out;
+    value["d_in"] = module.d_in;
+    note(value.dump());
+    modules_.push_back(module);
+  }
+  return place->second;
+}
+
+void PackJournal::add(PackedAdapter adapter) {
+  note(to_json(adapter).dump());
+  put(std::move(adapter));
+}
+
+void PackJournal::commit() {
+  std::string_view left = pending_;
+  while (!left.empty()) {
+    const ssize_t written = ::write(descriptor_, left.data(), left.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) refuse(file_);
+    left.remove_prefix(static_cast<std::size_t>(written));
+  }
+  pending_.clear();
+  if (::fdatasync(descriptor_) != 0) refuse(file_);
+}
+
+void PackJournal::clear() {
+  adapters_.clear();
+  modules_.clear();
+  places_.clear();
+  module_places_.clear();
+  data_end_ = 0;
+  pending_.clear();
+  if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) < 0) refuse(file_);
+  note(header());
+}
+
+void PackJournal::remove() {
+  std::error_code ignored;
+  std::filesystem::remove(file_, ignored);
+}
+
+}  // namespace d2c::tools
