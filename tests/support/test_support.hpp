@@ -13,15 +13,10 @@ namespace d2c::test {
 
 /// Path of reference data beside the project. The environment variable D2C_SHARED overrides the
 /// place given at configure time.
-inline std::filesystem::path shared(const std::string& relative) {
-  const char* place = std::getenv("D2C_SHARED");
-  return std::filesystem::path(place != nullptr ? place : D2C_SHARED_DIR) / relative;
-}
+std::filesystem::path shared(const std::string& relative);
 
 /// Path inside the project.
-inline std::filesystem::path source(const std::string& relative) {
-  return std::filesystem::path(D2C_SOURCE_DIR) / relative;
-}
+std::filesystem::path source(const std::string& relative);
 
 /// Skips the test, by name, where reference data is not there.
 #define D2C_SKIP_WITHOUT(path)                                       \
