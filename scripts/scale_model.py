@@ -7,7 +7,7 @@
 
 `predict` adds up one iteration of the search in which every cluster changed: the worst case.
 `simulate` plays the balancing of the evaluation unit by unit. `check` measures unit costs with one
-run on one rank and compares predictions with other runs. See docs/scale-model.md.
+run on one rank and compares predictions with other runs. See docs/notebook/scale-model.md.
 """
 import argparse
 import dataclasses
@@ -93,7 +93,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Unit costs. The rates are those of one core, measured; see docs/scaling.md."""
+    """Unit costs. The rates are those of one core, measured; see docs/design/parallel.md."""
     evaluate_gflops: float = 220.0
     merge_gflops: float = 30.0
     similarity_gflops: float = 120.0

@@ -34,7 +34,7 @@ struct Comparison {
   [[nodiscard]] std::size_t n_rows() const { return search.size(); }
 };
 
-/// Writes the file described in docs/compare.md.
+/// Writes the file described in docs/user/compare.md.
 /// @throws InputError if it cannot be written; ContractError if sizes disagree
 void write_comparison(const std::filesystem::path& file, const Comparison& comparison,
                       IfExists if_exists);

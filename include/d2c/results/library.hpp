@@ -7,7 +7,7 @@
 
 namespace d2c::results {
 
-/// What a library file holds, adapter by adapter; see docs/library-format.md. Vectors have one
+/// What a library file holds, adapter by adapter; see docs/user/library-format.md. Vectors have one
 /// value per adapter unless a comment says otherwise.
 struct LibraryIndex {
   std::string version;      ///< of d2c

@@ -138,7 +138,7 @@ void visit_racing(Archive& archive, const TaskTable& tasks, Racing& racing) {
 
 /// The one description of schema 1. An archive is a writer (Results is const) or a reader; both
 /// offer attribute, index, scale, local_scale, array, scalar, names and optional_group.
-/// Keep docs/results-schema.md in step: a test compares them.
+/// Keep docs/user/results-schema.md in step: a test compares them.
 template <class Archive, class Results>
 void visit_schema(Archive& archive, Results& results) {
   using detail::nats;

@@ -1,4 +1,4 @@
-"""Checks the example results file with h5py, and docs/results-schema.md against it.
+"""Checks the example results file with h5py, and docs/user/results-schema.md against it.
 
 usage: check_with_h5py.py EXAMPLE_RESULTS_PROGRAM RESULTS_SCHEMA_MD
 Exit code 77: h5py is missing, nothing was checked.
