@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c {
@@ -20,11 +21,7 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c,
   return c;
 }
 
-std::uint64_t hash_name(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
+std::uint64_t hash_name(std::string_view text) { return Digest().update(text).value(); }
 
 CounterRng::CounterRng(std::uint64_t seed, std::uint64_t stream)
     : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},

@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <bit>
-#include <string_view>
 #include <vector>
 
-#include "d2c/core/rng.hpp"
+#include "d2c/core/digest.hpp"
 #include "d2c/lora/adapter.hpp"
 
 namespace d2c::lora {
@@ -11,7 +10,7 @@ namespace {
 
 template <class T>
 std::uint64_t hash_values(std::span<const T> values) {
-  return hash_name({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+  return Digest().update(std::as_bytes(values)).value();
 }
 
 }  // namespace
@@ -25,7 +24,7 @@ Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base) 
 std::uint64_t fingerprint(const FactorMap& modules) {
   std::vector<std::uint64_t> parts;
   for (const auto& [name, factors] : modules) {
-    parts.push_back(hash_name(name));
+    parts.push_back(Digest().update(name).value());
     for (const Matrix* matrix : {&factors.a, &factors.b}) {
       parts.push_back(static_cast<std::uint64_t>(matrix->rows()));
       parts.push_back(static_cast<std::uint64_t>(matrix->cols()));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -10,7 +9,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -21,6 +19,7 @@
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/output_file.hpp"
 #include "d2c/core/timer.hpp"
+#include "d2c/core/utc.hpp"
 #include "d2c/core/version.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/lora/adapter.hpp"
@@ -193,11 +192,6 @@ class PartialFile {
   fs::path shown_as_;
   int descriptor_ = -1;
 };
-
-std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-}
 
 class Packer {
  public:

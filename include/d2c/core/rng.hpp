@@ -11,7 +11,7 @@ namespace d2c {
 [[nodiscard]] std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                                       std::array<std::uint32_t, 2> key);
 
-/// Stable 64-bit hash of a text (FNV-1a), for deriving streams from names.
+/// Digest of a text, for deriving streams from names.
 [[nodiscard]] std::uint64_t hash_name(std::string_view text);
 
 /// Random numbers that depend only on (seed, stream, position): the same on every rank, for any

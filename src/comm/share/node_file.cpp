@@ -7,11 +7,14 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "d2c/core/digest.hpp"
 
 namespace d2c::comm {
 namespace {
@@ -97,10 +100,7 @@ int open_here(const std::filesystem::path& file) {
 std::vector<std::uint64_t> hosts(Communicator& comm) {
   std::array<char, 256> name{};
   static_cast<void>(::gethostname(name.data(), name.size() - 1));
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char letter : std::string(name.data())) {
-    hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
-  }
+  const std::uint64_t hash = Digest().update(std::string_view(name.data())).value();
   std::vector<std::uint64_t> result;
   for (const auto& part : all_gather_values<std::uint64_t>(comm, std::span(&hash, 1))) {
     result.push_back(part.front());

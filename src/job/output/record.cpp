@@ -1,23 +1,9 @@
 #include "output/record.hpp"
 
-#include <chrono>
-#include <utility>
-
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-
+#include "d2c/core/utc.hpp"
 #include "d2c/core/version.hpp"
 
 namespace d2c::job {
-namespace {
-
-std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-}
-
-}  // namespace
-
 results::Provenance provenance(const comm::Communicator& comm, const RunOptions& options,
                                const RunContext& context, const Job& job) {
   results::Provenance p;

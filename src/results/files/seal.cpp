@@ -16,18 +16,11 @@
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 
-#include "files/fnv_seal.hpp"
-
 namespace d2c::results {
 namespace {
 
-/// Start of the line, and digits of the checksum that follows it.
-struct Form {
-  std::string_view start;
-  std::size_t digits = 0;
-};
-constexpr Form kCrc{"\nd2c crc32 ", 8};
-constexpr Form kFnv{"\nd2c checksum ", 16};  ///< as files were sealed once
+constexpr std::string_view kStart = "\nd2c crc32 ";
+constexpr std::size_t kDigits = 8;  ///< of the checksum that follows
 constexpr std::string_view kHoleStart = " without ";
 constexpr std::size_t kHoleDigits = 16;  ///< of its begin, and of its end
 
@@ -37,9 +30,8 @@ std::string end_text(std::optional<Hole> hole) {
   return fmt::format("{}{:016x} {:016x}\n", kHoleStart, hole->begin, hole->end);
 }
 
-std::size_t line_bytes(const Form& form, bool holed) {
-  return form.start.size() + form.digits +
-         end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
+std::size_t line_bytes(bool holed) {
+  return kStart.size() + kDigits + end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
 }
 
 /// Adds bytes [begin, end) of a file to a checksum.
@@ -77,30 +69,30 @@ std::ifstream open_to_check(const std::filesystem::path& file) {
   return in;
 }
 
-/// The line at the end of a file, if it has this form.
+/// The line at the end of a file.
 struct Line {
   std::uint64_t begin = 0;
   std::string checksum;
   std::optional<Hole> hole;
 };
 
-std::optional<Line> find_line(std::ifstream& in, const Form& form, bool holed) {
+std::optional<Line> find_line(std::ifstream& in, bool holed) {
   in.seekg(0, std::ios::end);
   const auto size = static_cast<std::uint64_t>(in.tellg());
-  const std::size_t bytes = line_bytes(form, holed);
+  const std::size_t bytes = line_bytes(holed);
   if (size < bytes) return std::nullopt;
   std::string text(bytes, '\0');
   in.seekg(static_cast<std::streamoff>(size - bytes));
   in.read(text.data(), static_cast<std::streamsize>(bytes));
-  if (!text.starts_with(form.start)) return std::nullopt;
-  Line line{size - bytes, text.substr(form.start.size(), form.digits), std::nullopt};
+  if (!text.starts_with(kStart)) return std::nullopt;
+  Line line{size - bytes, text.substr(kStart.size(), kDigits), std::nullopt};
   if (holed) {
     const auto number_at = [&](std::size_t at) {
       std::uint64_t value = 0;
       std::from_chars(text.data() + at, text.data() + at + kHoleDigits, value, 16);
       return value;
     };
-    const std::size_t numbers = form.start.size() + form.digits + kHoleStart.size();
+    const std::size_t numbers = kStart.size() + kDigits + kHoleStart.size();
     line.hole = Hole{number_at(numbers), number_at(numbers + kHoleDigits + 1)};
     if (line.hole->begin > line.hole->end || line.hole->end > line.begin) return std::nullopt;
   }
@@ -109,7 +101,7 @@ std::optional<Line> find_line(std::ifstream& in, const Form& form, bool holed) {
   return line;
 }
 
-/// The line of either form, and whether it fits.
+/// The line, and whether it fits.
 struct Checked {
   std::optional<Line> line;
   bool fits = false;
@@ -117,14 +109,9 @@ struct Checked {
 
 Checked check(const std::filesystem::path& file, bool holed) {
   std::ifstream in = open_to_check(file);
-  Checked result{find_line(in, kCrc, holed), false};
+  Checked result{find_line(in, holed), false};
   if (result.line) {
     result.fits = crc_text(in, result.line->begin, result.line->hole) == result.line->checksum;
-  } else {
-    result.line = find_line(in, kFnv, holed);
-    if (result.line) {
-      result.fits = fnv_text(in, result.line->begin, result.line->hole) == result.line->checksum;
-    }
   }
   if (!in) fail(file, "cannot be read to its end", "check the file system");
   return result;
@@ -135,7 +122,7 @@ void append(const std::filesystem::path& file, const std::filesystem::path& show
   std::ifstream in(file, std::ios::binary);
   const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
   std::ofstream out(file, std::ios::binary | std::ios::app);
-  out << kCrc.start << checksum << end_text(hole) << std::flush;
+  out << kStart << checksum << end_text(hole) << std::flush;
   if (!in || !out) {
     fail(shown_as, "cannot be written", "free some space or write to another place");
   }

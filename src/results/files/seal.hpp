@@ -5,7 +5,7 @@
 #include <optional>
 
 /// The CRC-32 of the whole file in a line of text behind the HDF5 content, where HDF5 does not
-/// look. Files that were sealed with FNV-1a, as they once were, are still read.
+/// look.
 ///
 /// HDF5 1.10 can crash on damaged data (its heaps of text carry no checksum), so that the seal is
 /// verified before HDF5 sees the file. Other programs that change the file cut the seal off.

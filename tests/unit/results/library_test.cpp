@@ -1,11 +1,9 @@
 #include "d2c/results/library.hpp"
 
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "d2c/core/error.hpp"
@@ -154,54 +152,6 @@ TEST(Library, NoTruncationCrashesOrGoesUnseen) {
     // What stands behind a library hides its seal.
     write_file(file, whole + std::string(1 + rng.below(100), 'x'));
     EXPECT_THROW(static_cast<void>(read_library(file)), InputError);
-  }
-}
-
-/// The checksum of a library before CRC-32.
-std::uint64_t fnv(const std::vector<std::string>& parts) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  const auto mix = [&](std::uint64_t word) {
-    hash = (hash ^ word) * 0x100000001b3;
-    hash ^= hash >> 32;
-  };
-  for (std::string part : parts) {
-    const std::uint64_t size = part.size();
-    part.resize((size + 7) / 8 * 8, '\0');
-    for (std::size_t at = 0; at < part.size(); at += 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, part.data() + at, 8);
-      mix(word);
-    }
-    mix(size);
-  }
-  return hash;
-}
-
-TEST(Library, SealedWithFnvIsReadAndNoChangeGoesUnseen) {
-  const TempFolder folder;
-  const auto file = folder / "library.h5";
-  write_records(file, example_index(5));
-  finish_library(file, file, example_index(5));
-  const LibraryIndex index = read_library(file);
-  const std::string sealed = content(file);
-  const std::size_t line = sealed.rfind("\nd2c crc32 ");
-  ASSERT_NE(line, std::string::npos);
-  const std::uint64_t hole_end = index.data_begin + index.data_bytes;
-  const std::string old =
-      sealed.substr(0, line) + fmt::format("\nd2c checksum {:016x} without {:016x} {:016x}\n",
-                                           fnv({sealed.substr(0, index.data_begin),
-                                                sealed.substr(hole_end, line - hole_end)}),
-                                           index.data_begin, hole_end);
-  write_file(file, old);
-  expect_equal(read_library(file), index);
-  CounterRng rng(13, 0);
-  for (int trial = 0; trial < 200; ++trial) {
-    std::string damaged = old;
-    const std::uint64_t outside = rng.below(old.size() - index.data_bytes);
-    const std::uint64_t at = outside < index.data_begin ? outside : outside + index.data_bytes;
-    damaged[at] = static_cast<char>(damaged[at] ^ static_cast<char>(1 + rng.below(255)));
-    write_file(file, damaged);
-    EXPECT_THROW(static_cast<void>(read_library(file)), InputError) << at;
   }
 }
 

@@ -2,7 +2,6 @@
 #include <cstring>
 #include <fstream>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -382,33 +381,6 @@ TEST(Results, EveryChangedByteIsFound) {
     write_file(folder / "damaged.h5", damaged);
     D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "damaged.h5")), InputError,
                      "damaged.h5", "is damaged");
-  }
-}
-
-/// Results were once sealed with FNV-1a over words of 8 bytes.
-TEST(Results, SealedWithFnvAreReadAndEveryChangedByteIsFound) {
-  const TempFolder folder;
-  test::write_example(folder / "run.h5");
-  std::string old = json::read_text(folder / "run.h5");
-  old.resize(old.rfind("\nd2c crc32 "));
-  const std::size_t content = old.size();
-  std::uint64_t hash = 0xcbf29ce484222325;
-  const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; };
-  for (std::size_t at = 0; at < content; at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, old.data() + at, std::min<std::size_t>(8, content - at));
-    mix(word);
-  }
-  mix(content);
-  old += fmt::format("\nd2c checksum {:016x}\n", hash);
-  write_file(folder / "old.h5", old);
-  expect_same(read_results(folder / "old.h5"), example_run());
-  for (std::size_t i = 0; i < 50; ++i) {
-    std::string damaged = old;
-    damaged[i * content / 50] = static_cast<char>(damaged[i * content / 50] ^ (1 << (i % 8)));
-    write_file(folder / "damaged.h5", damaged);
-    D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "damaged.h5")), InputError,
-                     "is damaged");
   }
 }
 
