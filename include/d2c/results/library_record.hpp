@@ -11,7 +11,8 @@
 namespace d2c::results {
 
 /// Where one adapter lies in a library file: the text of adapter_config.json, zeros up to a
-/// multiple of 64 bytes, then adapter_model.safetensors byte for byte. See docs/user/library-format.md.
+/// multiple of 64 bytes, then adapter_model.safetensors byte for byte. See
+/// docs/user/library-format.md.
 struct LibraryRecord {
   std::uint64_t begin = 0;          ///< bytes from the start of the file
   std::uint64_t config_bytes = 0;   ///< length of the configuration, which comes first

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-/// What a run leaves behind, as plain values. The HDF5 form is described in docs/user/results-schema.md.
+/// What a run leaves behind, as plain values. The HDF5 form is described in
+/// docs/user/results-schema.md.
 ///
 /// Arrays are row-major vectors; their shape stands in brackets. Sizes: task = tasks.name.size(),
 /// cluster = n_clusters, iteration = iterations.objective.size(), and so on. An empty vector means

@@ -26,9 +26,9 @@ struct PackSummary {
   std::uint64_t bytes = 0;     ///< of the library file
 };
 
-/// Packs adapters into one library file (docs/user/library-format.md), one adapter at a time. What is
-/// done is noted in `OUTPUT.partial.journal`; the same call goes on from there. The output appears
-/// under its name when it is whole.
+/// Packs adapters into one library file (docs/user/library-format.md), one adapter at a time. What
+/// is done is noted in `OUTPUT.partial.journal`; the same call goes on from there. The output
+/// appears under its name when it is whole.
 ///
 /// Memory: one adapter as stored and in float32, and about 3 KiB plus twelve bytes per module
 /// for each adapter.
