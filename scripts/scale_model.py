@@ -6,8 +6,9 @@
     scale_model.py check --d2c PROGRAM --calibrate MANIFEST:K --predict MANIFEST:K[:RANKS] ...
 
 `predict` adds up one iteration of the search in which every cluster changed: the worst case.
-`simulate` plays the balancing of the evaluation unit by unit. `check` measures unit costs with one
-run on one rank and compares predictions with other runs. See docs/notebook/scale-model.md.
+`simulate` plays the balancing of the evaluation phase, evaluation by evaluation. `check` measures
+unit costs with one run on one rank and compares predictions with other runs. See
+docs/notebook/scale-model.md.
 """
 import argparse
 import dataclasses

@@ -260,8 +260,9 @@ void visit_schema(Archive& archive, Results& results) {
 
   auto& evaluations = results.evaluations;
   archive.scalar("evaluation/evaluated", evaluations.evaluated,
-                 {"units (task, merged adapter) computed by the model", "1", ""});
-  archive.scalar("evaluation/cached", evaluations.cached, {"units answered by the cache", "1", ""});
+                 {"evaluations (task, merged adapter) computed by the model", "1", ""});
+  archive.scalar("evaluation/cached", evaluations.cached,
+                 {"evaluations answered by the cache", "1", ""});
   archive.scalar("evaluation/merges", evaluations.merges, {"number of merges", "1", ""});
   archive.scalar("evaluation/tokens", evaluations.tokens,
                  {"tokens passed through the model", "1", ""});
@@ -271,7 +272,7 @@ void visit_schema(Archive& archive, Results& results) {
   auto& curve = results.curve;
   if (archive.optional_group("curve", !curve.evaluations.empty())) {
     archive.scale("evaluations", "curve/evaluations", curve.evaluations,
-                  {"units (task, merged adapter) computed so far", "1", ""});
+                  {"evaluations (task, merged adapter) computed so far", "1", ""});
     archive.array("curve/objective", {"evaluations"}, curve.objective,
                   {"best objective so far", objective_units, ""}, required);
     archive.array("curve/seconds", {"evaluations"}, curve.seconds,
@@ -301,9 +302,10 @@ void visit_schema(Archive& archive, Results& results) {
                   {"mean gain on examples that the search did not see, cross-fitted", "1",
                    detail::gain_undefined},
                   optional);
-    archive.array("sweep/evaluations", {"k"}, sweep.evaluations,
-                  {"units (task, merged adapter) that no other k had asked for before", "1", ""},
-                  optional);
+    archive.array(
+        "sweep/evaluations", {"k"}, sweep.evaluations,
+        {"evaluations (task, merged adapter) that no other k had asked for before", "1", ""},
+        optional);
     archive.array("sweep/assignment", {"k", "task"}, sweep.assignment,
                   {"cluster of the task", "1", "0-based"}, required);
     archive.scalar("sweep/knee", sweep.knee,
@@ -345,7 +347,7 @@ void visit_schema(Archive& archive, Results& results) {
                   {"number of clusters that the step changed", "1", "assign: of tasks that moved"},
                   required);
     archive.array("refine/evaluations", {"step"}, refine.evaluations,
-                  {"units (task, merged adapter) measured to decide", "1", ""}, required);
+                  {"evaluations (task, merged adapter) measured to decide", "1", ""}, required);
   }
 
   auto& fit = results.crossfit;
@@ -369,7 +371,7 @@ void visit_schema(Archive& archive, Results& results) {
     archive.array("crossfit/assignment", {"fold", "task"}, fit.assignment,
                   {"cluster of the task", "1", "0-based"}, required);
     archive.scalar("crossfit/evaluations", fit.evaluations,
-                   {"units (task, merged adapter) beyond those of the search", "1", ""});
+                   {"evaluations (task, merged adapter) beyond those of the search", "1", ""});
   }
 }
 
