@@ -99,7 +99,7 @@ void visit_racing(Archive& archive, const TaskTable& tasks, Racing& racing) {
                  {"probability at most that a race drops the best cluster", "1", ""});
   archive.scalar("racing/check", racing.check, {"share of the races that was checked", "1", ""});
   archive.scalar("racing/races", racing.races,
-                 {"races of clusters for a task that looked at something new", "1", ""});
+                 {"races of clusters for a task that measured something new", "1", ""});
   archive.scalar("racing/entrants", racing.entrants,
                  {"clusters in these races that could be dropped", "1", ""});
   archive.scalar("racing/dropped", racing.dropped,
