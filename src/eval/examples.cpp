@@ -1,10 +1,12 @@
 #include "d2c/eval/examples.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/text/chat.hpp"
@@ -34,23 +36,50 @@ class LineReader {
     const bool has_text = value.contains("prompt") || value.contains("response");
     const bool has_chat = value.contains("messages");
     if (!has_ids && !has_text && !has_chat) fail("", "holds no example", "", kForms);
+    report_unknown_field(value, out);
 
     if (!has_ids) {
       out.examples.push_back(checked(has_text ? from_text(value) : from_chat(value)));
       return;
     }
     out.examples.push_back(checked(from_ids(value)));
-    if (has_text && encoding_.tokenizer != nullptr && from_text(value) != out.examples.back()) {
-      out.warnings.push_back(
-          fmt::format("{}:{}: input_ids differ from what the tokenizer makes of the text (the ids "
-                      "are used) remove one of them if that is not meant",
-                      file_.string(), line_));
-    }
+    if (encoding_.tokenizer == nullptr) return;
+    const Example& used = out.examples.back();
+    if (has_text ? from_text(value) == used : !has_chat || chat_agrees(value, used)) return;
+    out.warnings.push_back(
+        fmt::format("{}:{}: input_ids differ from what the tokenizer makes of the {} (the ids are "
+                    "used) remove one of them if that is not meant",
+                    file_.string(), line_, has_text ? "text" : "messages"));
   }
 
  private:
   static constexpr const char* kForms =
       "write {\"prompt\", \"response\"}, {\"messages\"} or {\"input_ids\", \"prompt_len\"}";
+
+  /// Messages that cannot be turned into ids say nothing about them.
+  [[nodiscard]] bool chat_agrees(const Json& value, const Example& used) {
+    try {
+      return from_chat(value) == used;
+    } catch (const Error&) {
+      return true;
+    }
+  }
+
+  /// One line of the file stands for all.
+  void report_unknown_field(const Json& value, ExampleFile& out) {
+    static constexpr std::array<std::string_view, 5> known{"prompt", "response", "messages",
+                                                           "input_ids", "prompt_len"};
+    if (reported_unknown_) return;
+    for (const auto& [key, content] : value.items()) {
+      if (std::ranges::find(known, key) != known.end()) continue;
+      reported_unknown_ = true;
+      out.warnings.push_back(fmt::format(
+          "{}:{}: has the field '{}', which no example has (it is ignored, in every line) remove "
+          "it, or correct its name",
+          file_.string(), line_, key));
+      return;
+    }
+  }
 
   [[noreturn]] void fail(std::string item, std::string what, std::string why,
                          std::string fix) const {
@@ -165,6 +194,7 @@ class LineReader {
   const TokenLimits& limits_;
   std::optional<text::ChatTemplate> chat_;  ///< read when the first line needs it
   std::int64_t line_ = 0;
+  bool reported_unknown_ = false;
 };
 
 }  // namespace
@@ -174,6 +204,7 @@ ExampleFile read_examples(const std::filesystem::path& file, const TextEncoding&
   const std::string text = json::read_text(file);
   LineReader reader(file, encoding, limits);
   ExampleFile result;
+  result.digest = Digest().update(text).value();
   std::int64_t line = 0;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());

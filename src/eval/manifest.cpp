@@ -65,6 +65,24 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& a
   return task;
 }
 
+/// A task gives its name to files, and to rows of tables.
+void check_name(const std::string& name, const fs::path& file, const std::string& item) {
+  constexpr std::size_t longest = 255 - std::string_view(".jsonl").size();
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  std::string trouble;
+  if (name.find_first_of("/|") != std::string::npos || std::ranges::any_of(name, is_control)) {
+    trouble = "has a '/', a '|' or a control character";
+  } else if (name.starts_with('.')) {
+    trouble = "begins with a '.'";
+  } else if (name.size() > longest) {
+    trouble = fmt::format("has {} bytes, more than {}", name.size(), longest);
+  }
+  if (trouble.empty()) return;
+  throw InputError({file, item},
+                   {fmt::format("{} {}", Json(name).dump(), trouble),
+                    "a task gives its name to files and to rows of tables", "rename the task"});
+}
+
 void check_tasks(const Manifest& manifest, const fs::path& file) {
   if (manifest.tasks.empty()) {
     throw InputError({file, "tasks"},
@@ -72,6 +90,7 @@ void check_tasks(const Manifest& manifest, const fs::path& file) {
   }
   std::map<std::string, std::size_t> first;
   for (std::size_t i = 0; i < manifest.tasks.size(); ++i) {
+    check_name(manifest.tasks[i].name, file, fmt::format("tasks[{}].name", i));
     const auto [place, fresh] = first.emplace(manifest.tasks[i].name, i);
     if (!fresh) {
       throw InputError(

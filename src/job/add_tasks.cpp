@@ -58,7 +58,8 @@ eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs:
                                        "adapters of different base models do not go together",
                                        "name the model of the result"});
   }
-  if (all.library != added.library) {
+  if (all.library.empty() != added.library.empty() ||
+      (!all.library.empty() && !fs::equivalent(all.library, added.library, error))) {
     throw InputError({file, "library"},
                      {"is not that of the result's tasks", "a job reads one library or none",
                       "pack all adapters into one library, or name folders in both manifests"});

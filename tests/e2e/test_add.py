@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import shutil
 import unittest
 
@@ -92,6 +93,17 @@ class Add(Case):
         # Own losses of nine tasks, the new one in either cluster, and the changed cluster: fewer than
         # all tasks under all clusters of a search.
         self.assertLessEqual(measured, 9 + 2 + 2 * 9)
+
+    def test_manifests_may_name_the_library_of_the_result_in_other_ways(self):
+        tasks = [dict(task, adapter=pathlib.Path(task["adapter"]).name) for task in self.old_tasks + self.new_tasks]
+        self.succeed("pack", *(task["adapter"] for task in self.old_tasks + self.new_tasks), "-o",
+                     self.folder / "adapters.h5", "--quiet")
+        (self.folder / "sub").mkdir()
+        self.old = write_manifest(self.folder / "old.json", {"model": self.model, "library": "adapters.h5",
+                                                             "tasks": tasks[:8]})
+        new = write_manifest(self.folder / "sub" / "new.json", {"model": self.model, "library": "../adapters.h5",
+                                                                "tasks": tasks[8:]})
+        self.succeed("add", self.run_old("--search", "kmeans"), "--tasks", new, "--output", self.folder / "out", "--quiet")
 
     def test_refined_results_are_refined_again(self):
         result = self.run_old("--scale", "auto")

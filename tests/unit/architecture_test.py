@@ -29,7 +29,7 @@ USES = {
     "lora": {"safetensors", "ops"},
     "merge": {"lora"},
     "model": {"lora"},
-    "eval": {"model", "text", "comm"},
+    "eval": {"model", "text"},
     "cluster": {"core"},
     "results": {"lora"},
     "job": {"eval", "merge", "cluster", "comm", "results"},

@@ -35,18 +35,21 @@ struct TokenLimits {
 /// The examples of one file.
 struct ExampleFile {
   std::vector<Example> examples;
-  /// Lines whose text and input_ids disagree (the ids were used); a message each.
+  /// Lines whose text and input_ids disagree (the ids were used), and fields that are ignored; a
+  /// message each.
   std::vector<std::string> warnings;
+  std::uint64_t digest = 0;  ///< of the bytes of the file
 };
 
 /// Reads a JSONL file of `{"prompt", "response"}`, `{"messages"}` or `{"input_ids", "prompt_len"}`
 /// lines; blank lines are skipped. Prompt and response are encoded apart and joined: BOS (where the
 /// tokenizer's post-processor adds it) + prompt, response, EOS. Messages go through the model's
 /// chat template, which writes its own special tokens; the last message, by the assistant, is the
-/// response. Where a line holds both text and ids, the ids win.
-/// @throws InputError naming file and line: invalid JSON or UTF-8, missing or unknown fields, ids
-/// outside the vocabulary, an empty prompt or response, a sequence longer than the model's
-/// positions, a file without examples
+/// response. Where a line holds both text or messages and ids, the ids win, and a difference is
+/// reported. Other fields are ignored; the first line that has one is reported.
+/// @throws InputError naming file and line: invalid JSON or UTF-8, missing fields, ids outside the
+/// vocabulary, an empty prompt or response, a sequence longer than the model's positions, a file
+/// without examples
 [[nodiscard]] ExampleFile read_examples(const std::filesystem::path& file,
                                         const TextEncoding& encoding, const TokenLimits& limits);
 

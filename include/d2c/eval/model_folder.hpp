@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "d2c/comm/communicator.hpp"
 #include "d2c/core/known_files.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/model/model.hpp"
@@ -36,13 +35,12 @@ struct ModelFolder {
 [[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder,
                                             model::Precision precision = {});
 
-/// The same for all ranks of a job: the weights of a node lie in memory that its ranks share,
-/// filled by one of them. Collective.
-/// @param ranks_per_node  see Communicator::allocate_on_node
-/// @throws InputError or UsageError, the same on every rank
-[[nodiscard]] ModelFolder load_model_folder(comm::Communicator& comm,
-                                            const std::filesystem::path& folder,
-                                            model::Precision precision, int ranks_per_node);
+/// @throws InputError unless `folder` is a folder
+void check_model_folder(const std::filesystem::path& folder);
+
+/// A model with the tokenizer of the folder that it is from, and what that says of ends.
+/// @throws InputError
+[[nodiscard]] ModelFolder with_tokenizer(model::Model model, const std::filesystem::path& folder);
 
 /// One line if loading rounded the weights, else empty.
 [[nodiscard]] std::string rounding_warning(const model::Model& model);

@@ -12,6 +12,7 @@
 #include "d2c/core/json.hpp"
 
 #include "input/constraints.hpp"
+#include "input/shared_model.hpp"
 
 namespace d2c::job {
 namespace {
@@ -115,7 +116,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
   share_constraints(comm, options, job);
 
-  job.model = std::make_unique<eval::ModelFolder>(eval::load_model_folder(
+  job.model = std::make_unique<eval::ModelFolder>(load_shared_model(
       comm, job.manifest.model, {.weights = options.weights, .compute = options.compute},
       options.ranks_per_node));
   auto source =

@@ -45,6 +45,38 @@ TEST(ReadExamples, JoinsBosPromptResponseAndEos) {
   EXPECT_TRUE(file.warnings.empty());
 }
 
+TEST(ReadExamples, ReportsTheFirstFieldThatIsIgnored) {
+  const test::TempFolder folder;
+  const auto file = read(folder, R"({"input_ids": [5, 6], "prompt_len": 1})"
+                                 "\n"
+                                 R"({"input_ids": [5, 6], "prompt_len": 1, "repsonse": "a"})"
+                                 "\n"
+                                 R"({"input_ids": [5, 6], "prompt_len": 1, "other": 1})");
+  ASSERT_EQ(file.warnings.size(), 1U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl:2: has the field 'repsonse'"), std::string::npos);
+}
+
+TEST(ReadExamples, MessagesThatDifferFromTheIdsAreReported) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  test::write_file(folder / "tokenizer_config.json",
+                   R"({"chat_template": "{% for m in messages %}{{ m['content'] }}{% endfor %}"})");
+  const std::string chat =
+      R"("messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "c"}])";
+  const auto file = read(folder,
+                         R"({"input_ids": [2, 3, 4], "prompt_len": 2, )" + chat + "}\n" +
+                             R"({"input_ids": [2, 4, 4], "prompt_len": 2, )" + chat + "}",
+                         {&tokenizer, 9, folder.path()});
+  EXPECT_EQ(file.examples[1], (Example{{2, 4, 4}, 2}));
+  ASSERT_EQ(file.warnings.size(), 1U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl:2: input_ids differ"), std::string::npos);
+  EXPECT_NE(file.warnings[0].find("messages"), std::string::npos);
+  std::filesystem::remove(folder / "tokenizer_config.json");
+  const auto without = read(folder, R"({"input_ids": [2, 4, 4], "prompt_len": 2, )" + chat + "}",
+                            {&tokenizer, 9, folder.path()});
+  EXPECT_TRUE(without.warnings.empty());
+}
+
 TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);

@@ -1,0 +1,87 @@
+#include "input/shared_model.hpp"
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Weights in the memory of a node.
+class NodeStorage final : public model::WeightStorage {
+ public:
+  explicit NodeStorage(std::unique_ptr<comm::NodeMemory> memory) : memory_(std::move(memory)) {}
+  std::span<std::byte> allocate(std::size_t bytes) override {
+    D2C_EXPECTS(bytes <= memory_->bytes().size());
+    return memory_->bytes().first(bytes);
+  }
+  [[nodiscard]] bool should_fill() const override { return memory_->is_writer(); }
+  void publish() { memory_->publish(); }
+
+ private:
+  std::unique_ptr<comm::NodeMemory> memory_;
+};
+
+/// Rank 0 reads the small files of a model folder for all ranks. Collective.
+KnownFiles::Texts share_texts(comm::Communicator& comm, const fs::path& folder) {
+  KnownFiles::Texts texts;
+  for (const char* name :
+       {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+    std::string text;
+    std::string exists;
+    comm::agree(comm, [&] {
+      if (!comm.is_root()) return;
+      eval::check_model_folder(folder);
+      if (!fs::exists(folder / name)) return;
+      exists = "yes";
+      text = json::read_text(folder / name);
+    });
+    exists = comm::broadcast_text(comm, exists, 0);
+    text = comm::broadcast_text(comm, text, 0);
+    std::optional<std::string>& known = texts[folder / name];
+    if (!exists.empty()) known = std::move(text);
+  }
+  return texts;
+}
+
+}  // namespace
+
+eval::ModelFolder load_shared_model(comm::Communicator& comm, const fs::path& folder,
+                                    model::Precision precision, int ranks_per_node) {
+  comm::agree(comm, [&] { model::check_processor(precision.compute); });
+  auto known = std::make_unique<KnownFiles>(share_texts(comm, folder));
+  // One rank looks at the headers of the weights.
+  double is_bf16 = 0.0;
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    is_bf16 = model::weight_format(folder, precision) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+  });
+  comm.maximum({&is_bf16, 1});
+  const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+  std::size_t bytes = 0;
+  comm::agree(comm, [&] {
+    bytes = model::weight_bytes(model::read_config(folder / "config.json"), format);
+  });
+  const auto storage = std::make_shared<NodeStorage>(comm.allocate_on_node(bytes, ranks_per_node));
+  std::optional<eval::ModelFolder> result;
+  comm::agree(comm, [&] {
+    result.emplace(
+        eval::with_tokenizer(model::Model(folder, format, storage, precision.compute), folder));
+  });
+  storage->publish();
+  // What examples may still ask for; the tokenizer's own file can be large and has been read.
+  KnownFiles::Texts later;
+  for (const char* name : {"tokenizer_config.json", "chat_template.jinja"}) {
+    later[folder / name] = *KnownFiles::find(folder / name);
+  }
+  known.reset();
+  result->known_files = std::make_unique<KnownFiles>(std::move(later));
+  return std::move(*result);
+}
+
+}  // namespace d2c::job
