@@ -182,6 +182,9 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
   // The few losses of new tasks are measured wholly.
   job.racing = job.racing_check = 0;
   job.k = static_cast<int>(sizes[0]);
+  job.ks.clear();
+  job.sweep_pick = 0;
+  job.budget_mb = job.max_hours = 0;
   job.cross_fit = 0;
   job.threads = options.threads;
   job.ranks_per_node = options.ranks_per_node;

@@ -113,8 +113,8 @@ class BadInput(Case):
 
     def test_refinement_that_makes_no_sense(self):
         self.run_fails(2, ["--scale", "'big'"], "--scale", "big")
-        self.run_fails(2, ["--scale", "positive"], "--scale", 0)
-        self.run_fails(2, ["--scale", "positive"], "--scale", "nan")
+        self.run_fails(2, ["--scale", "above 0"], "--scale", 0)
+        self.run_fails(2, ["--scale", "above 0"], "--scale", "nan")
         self.run_fails(2, ["--member-weights does not take 'fair' (that is none of its values) give one of: equal, auto"],
                        "--member-weights", "fair")
         self.run_fails(2, ["--member-weights", "medoid"], "--member-weights", "auto", "--method", "medoid")

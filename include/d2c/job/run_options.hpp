@@ -26,8 +26,8 @@ inline constexpr std::string_view medoid_method = "medoid";
 /// Searches with `average`, then takes for each cluster the best of several methods.
 inline constexpr std::string_view auto_method = "auto";
 
-/// Everything that decides what a job does. The defaults are here; the command line fills it in,
-/// validate() checks it, to_json() records it in the results.
+/// Everything that decides what a job does, with its defaults. The option table (option_table.hpp)
+/// says how each member is called by users; validate() checks what depends on several of them.
 struct RunOptions {
   std::filesystem::path manifest;  ///< file, or folder by convention
   std::filesystem::path output;    ///< folder; made if absent
@@ -93,12 +93,16 @@ void validate(const RunOptions& options, int n_tasks);
 /// The options of clustering that hold for any number of clusters.
 void validate_clustering(const RunOptions& options);
 
-/// All options as JSON, in a fixed order.
+/// All options as a JSON object in the order of the option table: names and values are those of
+/// the command line.
 [[nodiscard]] std::string to_json(const RunOptions& options);
 
-/// The options that to_json() recorded, those that decide the numbers and those of the machine.
+/// Those that decide numbers, likewise; each stands in a line of its own.
+[[nodiscard]] std::string identity_json(const RunOptions& options);
+
+/// The inverse of to_json().
 /// @param file  where the text is from, for messages
-/// @throws InputError if a field is missing or has no meaning to this program
+/// @throws InputError naming file and option if one is missing, unknown or has an unknown value
 [[nodiscard]] RunOptions options_from_json(const std::string& text,
                                            const std::filesystem::path& file);
 

@@ -1,0 +1,363 @@
+#include "d2c/job/option_table.hpp"
+
+#include <charconv>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "d2c/cluster/registry.hpp"
+
+#include "options/cluster_counts.hpp"
+
+namespace d2c::job {
+namespace {
+
+using namespace option;
+
+using Rows = std::vector<RunOption>;
+using Value = OptionValue<RunOptions>;
+
+constexpr auto objectives = enum_names<cluster::ObjectiveKind>({
+    {cluster::ObjectiveKind::loss, "loss"},
+    {cluster::ObjectiveKind::gain, "gain"},
+    {cluster::ObjectiveKind::worst, "worst"},
+});
+constexpr auto scored_tokens = enum_names<eval::LossOn>({
+    {eval::LossOn::response, "response"},
+    {eval::LossOn::all, "all"},
+});
+constexpr auto majority_signs = enum_names<merge::MajoritySign>({
+    {merge::MajoritySign::total, "total"},
+    {merge::MajoritySign::frequency, "frequency"},
+});
+constexpr auto merged_dtypes = enum_names<std::optional<DType>>({
+    {std::nullopt, "source"},
+    {DType::f32, "f32"},
+    {DType::f16, "f16"},
+    {DType::bf16, "bf16"},
+});
+constexpr auto member_weights = enum_names<bool>({{false, "equal"}, {true, "auto"}});
+constexpr auto weight_choices = enum_names<model::WeightChoice>({
+    {model::WeightChoice::automatic, "auto"},
+    {model::WeightChoice::f32, "f32"},
+    {model::WeightChoice::bf16, "bf16"},
+});
+constexpr auto arithmetics = enum_names<ops::Arithmetic>({
+    {ops::Arithmetic::f32, "f32"},
+    {ops::Arithmetic::bf16, "bf16"},
+});
+constexpr auto residences = enum_names<AdaptersIn>({
+    {AdaptersIn::memory, "memory"},
+    {AdaptersIn::disk, "disk"},
+    {AdaptersIn::automatic, "auto"},
+});
+constexpr auto balances = enum_names<comm::Balance>({
+    {comm::Balance::fixed, "static"},
+    {comm::Balance::dynamic, "dynamic"},
+});
+constexpr auto outputs = enum_names<MergedOutput>({
+    {MergedOutput::peft, "peft"},
+    {MergedOutput::hdf5, "hdf5"},
+    {MergedOutput::both, "both"},
+});
+
+constexpr Range size_in_mib(double least) {
+  return {.least = least, .most = 1099511627776.0};  // its bytes fit into 64 bits
+}
+
+/// Names and summaries of the searches.
+std::string search_list() {
+  std::string rows;
+  for (const cluster::SearchMethod& search : cluster::search_methods()) {
+    rows += rows.empty() ? "" : ", ";
+    rows.append(search.name).append(" (").append(search.summary).append(")");
+  }
+  return rows;
+}
+
+std::vector<std::string_view> search_names() {
+  std::vector<std::string_view> names;
+  for (const cluster::SearchMethod& search : cluster::search_methods())
+    names.push_back(search.name);
+  return names;
+}
+
+std::vector<std::string_view> method_names() {
+  std::vector<std::string_view> names;
+  for (const merge::Method& method : merge::methods()) names.push_back(method.name);
+  names.insert(names.end(), {medoid_method, auto_method});
+  return names;
+}
+
+std::string method_list() {
+  std::string names;
+  for (const merge::Method& method : merge::methods()) names.append(method.name).append(", ");
+  return names;
+}
+
+/// -K: one number of clusters, or several.
+Value cluster_counts() {
+  return {OptionKind::mixed,
+          [](const RunOptions& options) {
+            if (!options.ks.empty()) return counts_text(options.ks);
+            return options.k == 0 ? "" : std::to_string(options.k);
+          },
+          [](RunOptions& options, std::string_view text) -> std::optional<Message> {
+            auto counts = parse_counts(text);
+            if (!counts) {
+              return Message{
+                  "does not take '" + std::string(text) + "'", "",
+                  "give a number of at least 1, a list like 3,5,8 or a range like 1..12"};
+            }
+            options.k = counts->back();
+            if (counts->size() == 1) counts->clear();
+            options.ks = std::move(*counts);
+            return std::nullopt;
+          }};
+}
+
+/// --seed, of the merge methods too.
+Value seed() {
+  Value value = number(&RunOptions::seed);
+  value.set = [set = value.set](RunOptions& options, std::string_view text) {
+    auto problem = set(options, text);
+    options.merge.seed = options.seed;
+    return problem;
+  };
+  return value;
+}
+
+/// --scale: a factor, or auto.
+Value scale() {
+  Value value = number(&RunOptions::scale, above(0));
+  value.kind = OptionKind::mixed;
+  value.text = [text = value.text](const RunOptions& options) {
+    return options.tune_scale ? "auto" : text(options);
+  };
+  value.set = [set = value.set](RunOptions& options,
+                                std::string_view text) -> std::optional<Message> {
+    options.tune_scale = text == "auto";
+    auto problem = set(options, options.tune_scale ? "1" : text);
+    if (problem) problem->fix = "give a factor such as 1.5, or auto";
+    return problem;
+  };
+  return value;
+}
+
+Rows input_rows() {
+  using namespace traits;
+  return {
+      {{"manifest", path(&RunOptions::manifest), "JSON file of the tasks, or their folder"}, jobs},
+      // Not on any command line.
+      {{"placed", number(&RunOptions::placed, at_least(0)),
+        "tasks that had a cluster before `d2c add`"},
+       decides_numbers},
+  };
+}
+
+Rows cluster_rows() {
+  using namespace traits;
+  using O = RunOptions;
+  return {
+      {{"K", cluster_counts(),
+        "number of merged adapters: the room that the device has. Several (3,5,8 or 1..12) give "
+        "the objective as a curve over K",
+        "K"},
+       jobs | decides_numbers},
+      {{"sweep-pick", number(&O::sweep_pick, at_least(0)),
+        "of several K, the one that is written; 0 = the knee of the curve", "K"}},
+      {{"budget-mb", number(&O::budget_mb, at_least(0)),
+        "instead of -K: room for merged adapters in MB (10^6 bytes); K is as many as fit"},
+       run | plan | decides_numbers},
+      {{"constraints", path(&O::constraints),
+        "JSON file with tasks that share a cluster or must not: {\"together\": [[\"a\", \"b\"]], "
+        "\"apart\": [[\"a\", \"c\"]]}",
+        "FILE"},
+       jobs},
+      {{"min-cluster-size", number(&O::min_cluster_size, at_least(1)),
+        "tasks in a cluster at least"},
+       jobs | decides_numbers},
+      {{"max-cluster-size", number(&O::max_cluster_size, at_least(0)),
+        "tasks in a cluster at most; 0 = no limit"},
+       jobs | decides_numbers},
+      {{"search", name_among(&O::search, search_names()),
+        "how clusters are found: " + search_list()},
+       run | plan | decides_numbers},
+      {{"seed", seed(), "of all random choices"}, jobs | merge | decides_numbers},
+      {{"restarts", number(&O::restarts, at_least(1)),
+        "random starts of the searches that have some; the best result of all is returned"},
+       jobs | decides_numbers},
+      {{"perturbations", number(&O::perturbations, at_least(0)),
+        "of the search auto: it ends when so many in a row led to nothing better"},
+       jobs | decides_numbers},
+      {{"max-iterations", number(&O::max_iterations, at_least(1)), "per start"},
+       jobs | decides_numbers},
+      {{"max-evaluations", number(&O::max_evaluations, at_least(0)),
+        "stop after this many (task, merged adapter) evaluations; 0 = no limit"},
+       jobs | decides_numbers},
+      {{"max-hours", number(&O::max_hours, at_least(0)),
+        "end the search after so long, with the best so far (and without --cross-fit); 0 = no "
+        "limit"}},
+      {{"allow-empty", flag(&O::allow_empty), "leave a cluster empty that loses its last task"},
+       jobs | decides_numbers},
+      {{"objective", words(&O::objective, objectives),
+        "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its "
+        "own adapter to the base model) or worst (the worst task on that scale)"},
+       jobs | decides_numbers},
+      {{"verify-examples", number(&O::verify_examples, at_least(0)),
+        "examples of each task to keep from the search, spread evenly over its file: what the "
+        "result is worth on them is reported"},
+       jobs | decides_numbers},
+      {{"cross-fit", number(&O::cross_fit, at_least(0)),
+        "repeat the search without each of F parts of the examples, and report what its clusters "
+        "are worth on the part that it did not see; 0 = no. Not with --racing; left out if "
+        "--max-hours passes first",
+        "F"},
+       run | plan | decides_numbers},
+      {{"loss-on", words(&O::loss_on, scored_tokens), "tokens that count: response or all"},
+       jobs | evaluate | decides_numbers},
+  };
+}
+
+Rows merging_rows() {
+  using namespace traits;
+  using O = RunOptions;
+  using M = merge::Options;
+  return {
+      {{"method", name_among(&O::merge_method, method_names()),
+        "how adapters are merged: " + method_list() +
+            "medoid (no merging: the member that serves its cluster best), auto (average, and "
+            "after the search the best of several for each cluster); `d2c merge --list-methods` "
+            "explains them"},
+       run | plan | decides_numbers},
+      {{"merged-rank", inside(&O::merge, number(&M::merged_rank, at_least(0))),
+        "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its "
+        "members"},
+       jobs | merge | decides_numbers},
+      {{"density", inside(&O::merge, number(&M::density)),
+        "share of the entries that pruning methods keep, in (0, 1]"},
+       jobs | merge | decides_numbers},
+      {{"majority-sign-method", inside(&O::merge, words(&M::majority_sign, majority_signs)),
+        "how TIES methods elect a sign: total (of the sum) or frequency (of the signs)"},
+       jobs | merge | decides_numbers},
+      {{"merged-dtype", words(&O::merged_dtype, merged_dtypes),
+        "number format of merged adapters: source (as the adapters), f32, f16 or bf16"},
+       jobs | merge | decides_numbers},
+      {{"scale", scale(),
+        "factor on merged updates, already while clusters are searched; or auto: 1 during the "
+        "search, then a line search for each cluster"},
+       jobs | decides_numbers},
+      {{"member-weights", words(&O::tune_weights, member_weights),
+        "equal, or auto: after the search, the weights of each cluster's members are fitted"},
+       jobs | decides_numbers},
+  };
+}
+
+Rows machine_rows() {
+  using namespace traits;
+  using O = RunOptions;
+  return {
+      {{"threads", number(&O::threads, at_least(1)),
+        "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default"},
+       jobs | add | evaluate | bench | of_the_call},
+      {{"weights", words(&O::weights, weight_choices),
+        "how the base model's matrices lie in memory: f32; bf16, in half of it, which rounds "
+        "unless the files are BF16; auto = bf16 where nothing is lost"},
+       jobs | evaluate | bench | decides_numbers},
+      {{"compute", words(&O::compute, arithmetics),
+        "arithmetic of products with the base model's matrices: f32; bf16, 1.3 to 1.9 times as "
+        "fast, which rounds activations to BF16 and needs BF16 weights and a processor with "
+        "AVX512_BF16. Sums, adapters and losses are float32 either way"},
+       jobs | evaluate | bench | decides_numbers},
+      {{"batch-tokens", number(&O::batch_tokens, at_least(1)),
+        "tokens per forward pass at most; bounds the memory of activations"},
+       jobs | evaluate | decides_numbers},
+      {{"ranks-per-node", number(&O::ranks_per_node, at_least(0)),
+        "ranks that share one copy of the base weights; 0 = all of a node"},
+       jobs | add | of_the_call},
+      {{"adapters-in", words(&O::adapters_in, residences),
+        "where a rank keeps its adapters: memory, disk (their factors are read again when a merge "
+        "needs them) or auto (memory if they fit on every host); the results are the same"},
+       jobs},
+      {{"adapter-cache-mib", number(&O::adapter_cache_mib, size_in_mib(0)),
+        "with disk: factors kept in memory after they were read, MiB"},
+       jobs},
+      {{"exchange-mib", number(&O::exchange_mib, size_in_mib(1)),
+        "factors on their way to a rank at a time, MiB"},
+       jobs},
+      {{"members-mib", number(&O::members_mib, above(0)),
+        "factors of one module that a rank holds at most where the merge method needs all members "
+        "of a cluster at a time, MiB; larger clusters are refused"},
+       jobs},
+      {{"merged-mib", number(&O::merged_mib, size_in_mib(1)),
+        "merged adapters on a node at a time, MiB"},
+       jobs},
+      {{"balance", words(&O::balance, balances),
+        "how evaluations are spread over ranks: dynamic (ranks that finish early take over from "
+        "others) or static; the numbers are the same"},
+       jobs},
+  };
+}
+
+Rows racing_rows() {
+  using namespace traits;
+  using O = RunOptions;
+  return {
+      {{"racing", number(&O::racing, {.least = 0, .most = 1, .below = true}),
+        "drop a cluster for a task when some examples tell it from the best one; a race loses the "
+        "best cluster with probability P at most, such as 0.05 (0 = no racing). The objective of "
+        "the "
+        "result stays exact",
+        "P"},
+       run | plan | decides_numbers},
+      {{"racing-check", number(&O::racing_check, {.least = 0, .most = 1}),
+        "share of the races, drawn at random, whose dropped clusters are measured all the same, to "
+        "report how often and by how much racing was wrong",
+        "SHARE"},
+       run | plan | decides_numbers},
+      {{"race-mib", number(&O::race_mib, size_in_mib(0)),
+        "keys and values of shared prefixes that a race keeps from one part of the examples to the "
+        "next, MiB; with less than it needs they are computed again, with the same result"}},
+  };
+}
+
+Rows output_rows() {
+  using namespace traits;
+  using O = RunOptions;
+  constexpr unsigned writers = run | compare | add;
+  return {
+      {{"output", path(&O::output), "folder for the results; made if absent"},
+       writers | of_the_call},
+      {{"overwrite", flag(&O::overwrite), "replace the results of an earlier job in that folder"},
+       writers | of_the_call},
+      {{"merged", words(&O::merged_output, outputs),
+        "where merged adapters go: peft (folders), hdf5 (results.h5) or both"},
+       run},
+      {{"checkpoint-minutes", number(&O::checkpoint_minutes, at_least(0)),
+        "time between checkpoints; 0 = only when SIGUSR1 or SIGTERM stops the job (exit code 4)"},
+       run | compare},
+  };
+}
+
+Rows all_rows() {
+  Rows all;
+  for (auto& [group, rows] : {std::pair{"Input", input_rows()},
+                              {"Clusters", cluster_rows()},
+                              {"Merging", merging_rows()},
+                              {"Machine", machine_rows()},
+                              {"Racing", racing_rows()},
+                              {"Output", output_rows()}}) {
+    for (const RunOption& row : rows) all.emplace_back(row).group = group;
+  }
+  return all;
+}
+
+}  // namespace
+
+std::span<const RunOption> option_table() {
+  static const Rows rows = all_rows();
+  return rows;
+}
+
+}  // namespace d2c::job
