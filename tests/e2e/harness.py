@@ -15,6 +15,7 @@ BINARY = os.environ["D2C_BINARY"]
 SOURCE = pathlib.Path(os.environ["D2C_SOURCE"])
 SHARED = pathlib.Path(os.environ["D2C_SHARED"])
 DEMO = SOURCE / "data" / "demo"
+GOLDEN = SOURCE / "tests" / "golden"
 
 HAS_BF16 = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
 

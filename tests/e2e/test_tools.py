@@ -9,11 +9,12 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest,
+from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest,
                      read_safetensors, write_manifest, write_safetensors)
 
 
-GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2")
+GOLDEN_MODELS = ("llama-mha", "llama3-gqa-tied", "mistral-sliding", "qwen2", "stablelm2", "qwen3",
+                 "llama-v5-config")
 
 # Options of PEFT's add_weighted_adapter and their names here.
 MERGE_OPTIONS = {"combination_type": "--method", "svd_rank": "--merged-rank", "density": "--density",
@@ -82,8 +83,7 @@ class Evaluate(Case):
 
     def test_bf16_arithmetic_rounds_weights_only_when_told_to(self):
         self.need_bf16()
-        folder = SHARED / "golden" / "llama-mha"
-        self.need(folder / "golden.json")
+        folder = GOLDEN / "llama-mha"
         examples = self.golden_examples(json.loads((folder / "golden.json").read_text()))
         arguments = ("evaluate", "--model", folder / "model", "--examples", examples, "--json", "-",
                      "--compute", "bf16")
@@ -91,8 +91,7 @@ class Evaluate(Case):
         self.assertIn("rounded to BF16", self.succeed(*arguments, "--weights", "bf16").stderr)
 
     def test_rounding_an_f32_model_to_bf16_is_announced(self):
-        folder = SHARED / "golden" / "llama-mha"
-        self.need(folder / "golden.json")
+        folder = GOLDEN / "llama-mha"
         examples = self.golden_examples(json.loads((folder / "golden.json").read_text()))
         means = {}
         for weights in ("f32", "auto", "bf16"):
@@ -119,29 +118,23 @@ class Evaluate(Case):
 
     def test_golden_models_and_adapters_through_the_command_line(self):
         """Per-token losses within 2e-4 of those of transformers and peft."""
-        for folder in self.golden_models():
+        for folder in (GOLDEN / name for name in GOLDEN_MODELS):
             golden = json.loads((folder / "golden.json").read_text())
             examples = self.golden_examples(golden)
             common = ("--model", folder / "model", "--examples", examples, "--per-token")
             self.assertLess(self.largest_difference(self.evaluate(*common), golden["base"]), 2e-4)
-            self.assertEqual(len(golden["adapters"]), 6)
+            self.assertGreaterEqual(len(golden["adapters"]), 5)
             for adapter, expected in golden["adapters"].items():
                 losses = self.evaluate(*common, "--adapter", folder / "adapters" / adapter)
                 self.assertLess(self.largest_difference(losses, expected), 2e-4,
                                 f"{folder.name} {adapter}")
 
-    def golden_models(self):
-        folders = [SHARED / "golden" / name for name in GOLDEN_MODELS]
-        for folder in folders:
-            self.need(folder)
-        return folders
-
     def test_golden_merges_through_the_command_line(self):
         """Per-token losses of merged adapters, within 2e-4 of peft's."""
-        for folder in self.golden_models():
+        for folder in (GOLDEN / name for name in GOLDEN_MODELS):
             golden = json.loads((folder / "golden.json").read_text())
             examples = self.golden_examples(golden)
-            self.assertEqual(len(golden["merges"]), 9)
+            self.assertGreaterEqual(len(golden["merges"]), 5)
             largest = 0.0
             for name, merge in golden["merges"].items():
                 merged = self.folder / f"{folder.name}-{name}"
@@ -177,8 +170,7 @@ class ModelForms(Case):
 
     def setUp(self):
         super().setUp()
-        self.source = SHARED / "golden" / "llama3-gqa-tied"
-        self.need(self.source)
+        self.source = GOLDEN / "llama3-gqa-tied"
         golden = json.loads((self.source / "golden.json").read_text())
         self.examples = self.folder / "examples.jsonl"
         self.examples.write_text("".join(
@@ -327,8 +319,7 @@ class CompareWithTransformers(Case):
         self.assertIn("--per-token", completed.stderr)
 
     def test_runs_d2c_on_a_model_and_an_adapter(self):
-        folder = SHARED / "golden" / "qwen2"
-        self.need(folder)
+        folder = GOLDEN / "qwen2"
         golden = json.loads((folder / "golden.json").read_text())
         examples = self.folder / "examples.jsonl"
         examples.write_text("".join(
@@ -434,8 +425,7 @@ class Merge(Case):
 
     def test_tells_which_adapters_lack_modules(self):
         """Adapters that name no base model merge with those that do."""
-        adapters = SHARED / "golden" / "llama-mha" / "adapters"
-        self.need(adapters)
+        adapters = GOLDEN / "llama-mha" / "adapters"
         merged = self.folder / "out"
         text = self.succeed("merge", adapters / "qv-r4", adapters / "all-r4-a", "--output", merged).stdout
         self.assertIn("qv-r4 has 6 of the 21 modules and counts as zero in the others", text)

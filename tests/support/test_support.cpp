@@ -13,4 +13,8 @@ std::filesystem::path source(const std::string& relative) {
   return std::filesystem::path(D2C_SOURCE_DIR) / relative;
 }
 
+std::filesystem::path golden(const std::string& relative) {
+  return source("tests/golden/" + relative);
+}
+
 }  // namespace d2c::test

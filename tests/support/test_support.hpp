@@ -18,6 +18,10 @@ std::filesystem::path shared(const std::string& relative);
 /// Path inside the project.
 std::filesystem::path source(const std::string& relative);
 
+/// Path inside tests/golden: tiny models, adapters and merges with what transformers and peft
+/// compute for them.
+std::filesystem::path golden(const std::string& relative);
+
 /// Skips the test, by name, where reference data is not there.
 #define D2C_SKIP_WITHOUT(path)                                       \
   if (!std::filesystem::exists(path)) {                              \

@@ -26,9 +26,7 @@ struct Golden {
 };
 
 TEST(Evaluator, GivesTheReferencesLossesForAnyPacking) {
-  const auto folder = test::shared("golden/llama3-gqa-tied");
-  D2C_SKIP_WITHOUT(folder);
-  const Golden golden(folder);
+  const Golden golden(test::golden("llama3-gqa-tied"));
   Evaluator evaluator(golden.model);
   std::vector<std::vector<double>> first;
   for (const Index max_tokens : {1, 60, 4096}) {
@@ -46,9 +44,7 @@ TEST(Evaluator, GivesTheReferencesLossesForAnyPacking) {
 }
 
 TEST(Evaluator, ExampleLossIsTheMeanOfItsTokens) {
-  const auto folder = test::shared("golden/llama-mha");
-  D2C_SKIP_WITHOUT(folder);
-  const Golden golden(folder);
+  const Golden golden(test::golden("llama-mha"));
   Evaluator evaluator(golden.model);
   const auto batches = pack(golden.examples, LossOn::all, 4096);
   const auto tokens = evaluator.token_losses(batches, std::ssize(golden.examples));

@@ -171,8 +171,7 @@ TEST_F(WriteAdapter, ConfigurationHasTheFormOfPeft) {
 }
 
 TEST_F(WriteAdapter, HasTheFieldsOfReferenceConfigurations) {
-  const auto reference = test::shared("golden/llama-mha/adapters/all-r4-a/adapter_config.json");
-  D2C_SKIP_WITHOUT(reference);
+  const auto reference = test::golden("llama-mha/adapters/all-r4-a/adapter_config.json");
   write_adapter(folder_ / "a", example(), {});
   const auto keys = [](const json::Json& object) {
     std::vector<std::string> result;
@@ -208,9 +207,7 @@ TEST_F(WriteAdapter, CreatesTheFoldersAbove) {
 }
 
 TEST_F(WriteAdapter, ReferenceAdaptersKeepTheirUpdate) {
-  const auto adapters = test::shared("golden/qwen2/adapters");
-  D2C_SKIP_WITHOUT(adapters);
-  for (const auto& entry : std::filesystem::directory_iterator(adapters)) {
+  for (const auto& entry : std::filesystem::directory_iterator(test::golden("qwen2/adapters"))) {
     SCOPED_TRACE(entry.path());
     const FactorMap original = read_adapter(entry.path()).modules;
     const auto copy = folder_ / entry.path().filename().string();

@@ -23,10 +23,9 @@ Options options_of(const json::Json& peft) {
 
 /// Merges as peft does, in double from the float files: Frobenius norm of every merged update.
 TEST(GoldenMerges, HavePeftsNorms) {
-  for (const std::string family :
-       {"llama-mha", "llama3-gqa-tied", "qwen2", "stablelm2", "mistral-sliding"}) {
-    const auto folder = d2c::test::shared("golden/" + family);
-    D2C_SKIP_WITHOUT(folder);
+  for (const std::string family : {"llama-mha", "llama3-gqa-tied", "qwen2", "stablelm2",
+                                   "mistral-sliding", "qwen3", "llama-v5-config"}) {
+    const auto folder = d2c::test::golden(family);
     const json::Json golden = json::read_file(folder / "golden.json");
     ASSERT_FALSE(golden.at("merges").empty());
     double largest = 0.0;

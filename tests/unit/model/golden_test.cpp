@@ -58,13 +58,10 @@ Worst compare(const std::vector<double>& nll, const json::Json& reference) {
 
 class GoldenModel : public testing::TestWithParam<std::string> {
  protected:
-  [[nodiscard]] std::filesystem::path folder() const {
-    return test::shared("golden/" + GetParam());
-  }
+  [[nodiscard]] std::filesystem::path folder() const { return test::golden(GetParam()); }
 };
 
 TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
-  D2C_SKIP_WITHOUT(folder() / "golden.json");
   constexpr double tolerance = 2e-4;
   const json::Json golden = json::read_file(folder() / "golden.json");
   TestBatch batch;
@@ -88,7 +85,7 @@ TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenModel,
                          testing::Values("llama-mha", "llama3-gqa-tied", "qwen2", "stablelm2",
-                                         "mistral-sliding"),
+                                         "mistral-sliding", "qwen3", "llama-v5-config"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::ranges::replace(name, '-', '_');
