@@ -1,7 +1,7 @@
 """A rank that fails ends the whole job within ten seconds, with the reason on standard error and an
 exit code that is not 0, whatever the others are doing.
 
-Usage: test_failure.py FAILING_RANK D2C SOURCE
+Places come from the environment (set by CTest): D2C_FAILING_RANK and those of the end-to-end tests.
 """
 import os
 import pathlib
@@ -13,15 +13,11 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from harness import BINARY, DEMO, environment  # noqa: E402
+
+FAILING_RANK = os.environ["D2C_FAILING_RANK"]
 SECONDS = 10
-
-
-def environment():
-    env = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    env["OMP_NUM_THREADS"] = "1"
-    if os.getuid() == 0:
-        env["OMPI_ALLOW_RUN_AS_ROOT"] = env["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
-    return env
 
 
 def start(*command, ranks=3):
@@ -51,26 +47,25 @@ class Failure(unittest.TestCase):
 
     def test_what_all_ranks_meet_is_told_once_however_slow_rank_0_is(self):
         for ranks in (3, 8):
-            errors = self.expect_end(start(sys.argv[1], "everyone", ranks=ranks), ["all ranks met something odd"])
+            errors = self.expect_end(start(FAILING_RANK, "everyone", ranks=ranks), ["all ranks met something odd"])
             self.assertEqual(errors.count("d2c: rank"), 1, errors)
 
     def test_a_foreign_exception_on_one_rank_ends_all(self):
-        self.expect_end(start(sys.argv[1], "exception"), ["d2c: rank 1: a rank met something odd"])
+        self.expect_end(start(FAILING_RANK, "exception"), ["d2c: rank 1: a rank met something odd"])
 
     def test_a_rank_without_memory_ends_all(self):
-        self.expect_end(start(sys.argv[1], "memory"), ["d2c: rank 1: out of memory"])
+        self.expect_end(start(FAILING_RANK, "memory"), ["d2c: rank 1: out of memory"])
 
     def test_a_rank_that_leaves_ends_all(self):
-        self.expect_end(start(sys.argv[1], "exit"), ["exit"])
+        self.expect_end(start(FAILING_RANK, "exit"), ["exit"])
 
     def test_a_rank_that_aborts_ends_all(self):
-        self.expect_end(start(sys.argv[1], "abort"), ["signal 6"])
+        self.expect_end(start(FAILING_RANK, "abort"), ["signal 6"])
 
     def test_a_rank_that_is_killed_ends_the_job(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-failure-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        manifest = pathlib.Path(sys.argv[3]) / "data" / "demo" / "manifest.json"
-        job = start(sys.argv[2], "run", str(manifest), "-K", "5", "--search", "d2c", "--restarts", "500",
+        job = start(BINARY, "run", str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "500",
                     "--output", str(folder / "out"))
         for line in job.stderr:
             if "iteration" in line:
@@ -84,4 +79,4 @@ class Failure(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(verbosity=2)
