@@ -1,5 +1,5 @@
 """Documents speak of what exists: links lead somewhere, named files are there, options are known to
-d2c or to a script.
+d2c or to a script, and docs/design/house.md has the rooms and folders of the source tree.
 
 usage: documents_test.py SOURCE_FOLDER D2C_PROGRAM
 """
@@ -49,7 +49,20 @@ def known_options():
     return set(re.findall(r"--[a-z][a-z0-9-]*", helps)) | FOREIGN
 
 
+def wrong_rooms():
+    """docs/design/house.md has a row `room` | `folder`, ... | for each room of src."""
+    house = ROOT / "docs" / "design" / "house.md"
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|.*\|.*\|$", house.read_text(), re.M)
+    said = {room: set(re.findall(r"`(\w+)`", folders)) for room, folders in rows}
+    rooms = [path for path in (ROOT / "src").iterdir() if path.is_dir()]
+    there = {room.name: {path.name for path in room.iterdir() if path.is_dir()} for room in rooms}
+    for room in sorted(said.keys() | there.keys()):
+        if said.get(room) != there.get(room):
+            yield f"{house.relative_to(ROOT)}: room {room} has {there.get(room)}, not {said.get(room)}"
+
+
 def mistakes():
+    yield from wrong_rooms()
     options = known_options()
     for document in DOCUMENTS:
         text = document.read_text()
