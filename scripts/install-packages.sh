@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what d2c needs on Debian 12 to build, run and test. Nothing is done where all of it is
-# there already. Works as root, or as an ordinary user with sudo.
+# install-packages.sh [PACKAGE...]: installs what d2c needs on Debian 12 to build, run and test, and
+# the packages named. Nothing is done where all of it is there already. Works as root, or as an
+# ordinary user with sudo.
 set -euo pipefail
 
 packages=(
@@ -13,6 +14,7 @@ packages=(
 )
 # A real SLURM on this host, for the tests of the job scripts: only where root may start it.
 [ "$(id -u)" -eq 0 ] && packages+=(slurmctld slurmd slurm-client)
+packages+=("$@")
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,9 +1,29 @@
 #!/usr/bin/env bash
-# Everything from a bare Debian 12 to passed tests: installs packages, builds, runs all tests but
-# the slow ones (ctest label "slow").
+# test.sh [all | unit | sanitized]: builds and runs tests.
+#
+# all (default)  from a bare Debian 12 to passed tests: installs packages, builds, and runs all tests
+#                but the slow ones (ctest label "slow")
+# unit           the unit tests alone
+# sanitized      the unit tests with contracts checked, and address and undefined-behaviour sanitizers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh
-scripts/build.sh release
 . scripts/mpi-env.sh
-ctest --preset release --label-exclude slow -j "$(nproc)"
+case ${1:-all} in
+  all)
+    scripts/build.sh release
+    ctest --preset release --label-exclude slow -j "$(nproc)"
+    ;;
+  unit)
+    scripts/build.sh release unit_tests
+    ctest --preset release --label-regex '^unit$' -j "$(nproc)"
+    ;;
+  sanitized)
+    scripts/build.sh asan unit_tests
+    ctest --preset asan --label-regex '^unit$' -j "$(nproc)"
+    ;;
+  *)
+    echo "test: '$1' is none of all, unit, sanitized" >&2
+    exit 2
+    ;;
+esac
