@@ -30,6 +30,7 @@ function(d2c_add_python_tests prefix file)
     add_test(NAME ${prefix}.${test} COMMAND "${D2C_PYTHON}" "${file}" -v ${test})
     set_tests_properties(${prefix}.${test} PROPERTIES
       LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}"
+      COST 10  # the longest tests are among these: start them first
       SKIP_REGULAR_EXPRESSION "OK \\(skipped")
   endforeach()
 endfunction()

@@ -30,6 +30,8 @@ def environment():
     env = dict(os.environ)
     env.pop("SLURM_NTASKS", None)
     env["OMP_NUM_THREADS"] = "1"
+    # Ranks that wait leave the processor to the tests beside them.
+    env["OMPI_MCA_mpi_yield_when_idle"] = "1"
     if os.getuid() == 0:
         env["OMPI_ALLOW_RUN_AS_ROOT"] = env["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     return env
