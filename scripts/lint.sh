@@ -26,7 +26,10 @@ esac
 xargs clang-format --dry-run --Werror <<<"$files"
 
 cmake --preset lint >/dev/null
-grep '^include/' <<<"$files" | xargs -r -P "$(nproc)" -I{} \
-  g++ -std=c++20 -Iinclude -isystem /usr/include/eigen3 -fsyntax-only -x c++ -include {} /dev/null
-grep '^src/.*\.cpp$' <<<"$files" | xargs -r -P "$(nproc)" -n 1 clang-tidy --quiet -p build/lint
+public_headers=$(grep '^include/' <<<"$files" || true)
+sources=$(grep '^src/.*\.cpp$' <<<"$files" || true)
+xargs -r -P "$(nproc)" -I{} \
+  g++ -std=c++20 -Iinclude -isystem /usr/include/eigen3 -fsyntax-only -x c++ -include {} /dev/null \
+  <<<"$public_headers"
+xargs -r -P "$(nproc)" -n 1 clang-tidy --quiet -p build/lint <<<"$sources"
 echo "lint: clean"
