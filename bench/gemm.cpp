@@ -24,11 +24,13 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/ops/linear.hpp"
 #include "d2c/ops/peak.hpp"
-#include "d2c/ops/threads.hpp"
+#include "d2c/ops/thread_team.hpp"
 #include "d2c/tensor/eigen.hpp"
 
 namespace d2c::ops {
 namespace {
+
+ThreadTeam one_thread;
 
 struct Problem {
   Problem(Index tokens, Index d_in, Index d_out)
@@ -55,7 +57,7 @@ Run own_run(Problem& p, Arithmetic arithmetic = Arithmetic::f32) {
   pack_rows(rows_of(std::as_const(p.w)), 0, p.w.rows(), panels);
   return [&p, arithmetic, panels = std::move(panels)] {
     const PackedMatrix w(p.w.rows(), p.w.cols(), panels.data());
-    linear(rows_of(std::as_const(p.x)), w.with(arithmetic), rows_of(p.y));
+    linear(one_thread, rows_of(std::as_const(p.x)), w.with(arithmetic), rows_of(p.y));
   };
 }
 
@@ -112,7 +114,6 @@ double median(std::vector<double> values) {
 
 /// Arguments: tokens, d_in, d_out.
 void gemm(benchmark::State& state) {
-  set_threads(1);
   Problem problem(state.range(0), state.range(1), state.range(2));
   std::vector<std::pair<std::string, Run>> runs{{"own", own_run<float>(problem)},
                                                 {"bf16", own_run<BFloat16>(problem)},
@@ -148,7 +149,6 @@ void gemm(benchmark::State& state) {
 /// its factors to tokens. Counters: fold (ms), factors (us per token), tokens = fold / factors: the
 /// tokens per adapter from which on folding would be faster.
 void fold(benchmark::State& state) {
-  set_threads(1);
   constexpr Index tokens = 512;
   constexpr Index rows_at_a_time = 64;
   const Index d_in = state.range(0);
@@ -160,8 +160,9 @@ void fold(benchmark::State& state) {
   Matrix y(tokens, d_out);
   Matrix u(tokens, rank);
   Matrix a(rank, d_in);
-  const LowRankUpdate update(std::vector<LowRankUpdate::Part>{
-      {rows_of(std::as_const(a)), rows_of(std::as_const(up.x)), 1.0, 0}});
+  const LowRankUpdate update(
+      one_thread, std::vector<LowRankUpdate::Part>{
+                      {rows_of(std::as_const(a)), rows_of(std::as_const(up.x)), 1.0, 0}});
   AlignedFloats a_panels(packed_floats(d_in, rank));
   pack_rows(rows_of(std::as_const(up.w)), 0, d_in, a_panels);
   const PackedMatrix packed_a(d_in, rank, a_panels.data());
@@ -170,13 +171,13 @@ void fold(benchmark::State& state) {
     for (Index row = 0; row < d_out; row += rows_at_a_time) {
       const Index n = std::min(rows_at_a_time, d_out - row);
       const Rows block = rows_of(w).rows(row, n);
-      add_linear(rows_of(std::as_const(up.x)).rows(row, n), packed_a, block);
+      add_linear(one_thread, rows_of(std::as_const(up.x)).rows(row, n), packed_a, block);
       pack_rows(block, row, d_out, panels);
     }
   };
   const Run factors = [&] {
-    update.project(rows_of(std::as_const(down.x)), rows_of(u));
-    update.expand(rows_of(std::as_const(u)), rows_of(y));
+    update.project(one_thread, rows_of(std::as_const(down.x)), rows_of(u));
+    update.expand(one_thread, rows_of(std::as_const(u)), rows_of(y));
   };
   std::vector<double> folds;
   std::vector<double> thin;

@@ -23,9 +23,9 @@ float gelu_tanh(float x) {
 float relu(float x) { return x > 0.0F ? x : 0.0F; }
 
 template <class Function>
-void gate_with(Function function, Rows gate, ConstRows up) {
+void gate_with(ThreadTeam& threads, Function function, Rows gate, ConstRows up) {
   constexpr Index work_per_element = 16;
-  parallel_for(gate.n, gate.n * gate.width * work_per_element, [&](Index t) {
+  parallel_for(threads, gate.n, gate.n * gate.width * work_per_element, [&](Index t) {
     float* g = gate.row(t);
     const float* u = up.row(t);
 #pragma omp simd
@@ -43,13 +43,13 @@ std::optional<Activation> activation_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-void gate_in_place(Activation activation, Rows gate, ConstRows up) {
+void gate_in_place(ThreadTeam& threads, Activation activation, Rows gate, ConstRows up) {
   D2C_EXPECTS(gate.n == up.n && gate.width == up.width);
   // The widest vectors for the activation of all but a few models.
   if (activation == Activation::silu) {
     constexpr Index work_per_element = 16;
     const auto gate_silu = vector_kernels().loops.gate_silu;
-    return parallel_for(gate.n, gate.n * gate.width * work_per_element,
+    return parallel_for(threads, gate.n, gate.n * gate.width * work_per_element,
                         [&](Index t) { gate_silu(gate.row(t), up.row(t), gate.width); });
   }
   // Lambdas, because a call through a function pointer does not vectorise.
@@ -57,11 +57,14 @@ void gate_in_place(Activation activation, Rows gate, ConstRows up) {
     case Activation::silu:
       return;
     case Activation::gelu:
-      return gate_with([](float x) { return gelu(x); }, gate, up);
+      return gate_with(
+          threads, [](float x) { return gelu(x); }, gate, up);
     case Activation::gelu_tanh:
-      return gate_with([](float x) { return gelu_tanh(x); }, gate, up);
+      return gate_with(
+          threads, [](float x) { return gelu_tanh(x); }, gate, up);
     case Activation::relu:
-      return gate_with([](float x) { return relu(x); }, gate, up);
+      return gate_with(
+          threads, [](float x) { return relu(x); }, gate, up);
   }
 }
 

@@ -39,7 +39,7 @@ struct Attention::Call {
 };
 
 /// Keys transposed and values as they are, both in panels: no copy per query head or per child.
-void Attention::pack(const Call& call) {
+void Attention::pack(ThreadTeam& threads, const Call& call) {
   const Index head_dim = call.shape.head_dim;
   const Index padded_dim = round_up(head_dim);
   grow_to(keys_, static_cast<std::size_t>(call.shape.n_kv_heads * call.n_keys * head_dim));
@@ -47,7 +47,7 @@ void Attention::pack(const Call& call) {
   const Index n_segments = std::ssize(call.segments);
   constexpr Index work_per_element = 64;  // of a key and of a value, in places far apart
   const Index work = call.k.n * call.k.width * work_per_element;
-  parallel_for(call.shape.n_kv_heads * n_segments, work, [&](Index task) {
+  parallel_for(threads, call.shape.n_kv_heads * n_segments, work, [&](Index task) {
     const Index kv_head = task / n_segments;
     const Index index = task % n_segments;
     const Segment& segment = call.segment(index);
@@ -228,25 +228,25 @@ class Attention::BlockAnswer {
   std::vector<Index>& chain_;  ///< segments seen, from the root to this one
 };
 
-void Attention::operator()(const AttentionShape& shape, std::span<const Segment> segments,
-                           ConstRows q, ConstRows k, ConstRows v, std::span<const Index> queries,
-                           Rows out) {
+void Attention::operator()(ThreadTeam& threads, const AttentionShape& shape,
+                           std::span<const Segment> segments, ConstRows q, ConstRows k, ConstRows v,
+                           std::span<const Index> queries, Rows out) {
   D2C_EXPECTS(shape.n_kv_heads > 0 && shape.n_heads % shape.n_kv_heads == 0);
   D2C_EXPECTS(q.width == shape.n_heads * shape.head_dim && out.width == q.width);
   D2C_EXPECTS(k.width == shape.n_kv_heads * shape.head_dim && v.width == k.width);
   D2C_EXPECTS(q.n == k.n && k.n == v.n && out.n == std::ssize(queries));
   Call call{shape, segments, q, k, v, queries, out};
   const Index longest = lay_out(call);
-  pack(call);
+  pack(threads, call);
 
   const Index n_blocks = std::ssize(blocks_);
-  scratch_.resize(static_cast<std::size_t>(ThreadTeam::instance().size()));
+  scratch_.resize(static_cast<std::size_t>(threads.size()));
   for (Scratch& scratch : scratch_) {
     grow_to(scratch.floats, static_cast<std::size_t>(scratch_floats(shape, longest)));
   }
   const Index work = 4 * std::ssize(queries) * q.width * longest;
-  parallel_for(n_blocks * shape.n_kv_heads, work, [&](Index task) {
-    Scratch& scratch = scratch_[static_cast<std::size_t>(ThreadTeam::index())];
+  parallel_for(threads, n_blocks * shape.n_kv_heads, work, [&](Index task, int thread) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     BlockAnswer(*this, call, blocks_[static_cast<std::size_t>(task / shape.n_kv_heads)],
                 task % shape.n_kv_heads, scratch)
         .run();

@@ -24,15 +24,16 @@ void CrossEntropy::RunningSum::add(const float* logits, Index n) {
   maximum = highest;
 }
 
-void CrossEntropy::operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
-                              std::span<const std::int32_t> labels, std::span<double> nll) {
+void CrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
+                              const LowRankUpdate& update, std::span<const std::int32_t> labels,
+                              std::span<double> nll) {
   D2C_EXPECTS(std::ssize(labels) == h.n && std::ssize(nll) == h.n && h.width == w.d_in());
   const Index most_rows = std::min(row_block, h.n);
   const Index most_columns = std::min(vocabulary_block, w.d_out());
   grow_to(logits_, static_cast<std::size_t>(most_rows * most_columns));
   grow_to(projected_, static_cast<std::size_t>(h.n * update.rank()));
   const Rows u{projected_.data(), h.n, update.rank(), update.rank()};
-  if (!update.empty()) update.project(h, u);
+  if (!update.empty()) update.project(threads, h, u);
   sums_.assign(labels.size(), {-std::numeric_limits<float>::infinity(), 0.0, 0.0});
 
   // Vocabulary outside: W, which is larger than any cache, is read once.
@@ -41,10 +42,10 @@ void CrossEntropy::operator()(ConstRows h, const PackedMatrix& w, const LowRankU
     for (Index row = 0; row < h.n; row += row_block) {
       const Index n = std::min(row_block, h.n - row);
       const Rows z{logits_.data(), n, count, count};
-      linear(h.rows(row, n), w.rows(first, count), z);
-      if (!update.empty()) update.expand_columns(u.rows(row, n), first, z);
+      linear(threads, h.rows(row, n), w.rows(first, count), z);
+      if (!update.empty()) update.expand_columns(threads, u.rows(row, n), first, z);
       constexpr Index work_per_element = 16;
-      parallel_for(n, n * count * work_per_element, [&](Index i) {
+      parallel_for(threads, n, n * count * work_per_element, [&](Index i) {
         RunningSum& sum = sums_[static_cast<std::size_t>(row + i)];
         sum.add(z.row(i), count);
         const Index label = labels[static_cast<std::size_t>(row + i)] - first;

@@ -14,10 +14,10 @@ float mean(Index n, float sum) { return sum / static_cast<float>(n); }
 
 }  // namespace
 
-void rms_norm(ConstRows x, std::span<const float> weight, float eps, Rows y) {
+void rms_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight, float eps, Rows y) {
   D2C_EXPECTS(x.n == y.n && x.width == y.width && std::ssize(weight) == x.width);
   const float* w = weight.data();
-  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     float* to = y.row(t);
     const float squares = sum_in_lanes(x.width, [&](Index i) { return from[i] * from[i]; });
@@ -27,12 +27,12 @@ void rms_norm(ConstRows x, std::span<const float> weight, float eps, Rows y) {
   });
 }
 
-void layer_norm(ConstRows x, std::span<const float> weight, std::span<const float> bias, float eps,
-                Rows y) {
+void layer_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
+                std::span<const float> bias, float eps, Rows y) {
   D2C_EXPECTS(x.n == y.n && x.width == y.width && std::ssize(weight) == x.width);
   D2C_EXPECTS(bias.empty() || bias.size() == weight.size());
   const float* w = weight.data();
-  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     float* to = y.row(t);
     const float centre = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return from[i]; }));
@@ -44,13 +44,13 @@ void layer_norm(ConstRows x, std::span<const float> weight, std::span<const floa
 #pragma omp simd
     for (Index i = 0; i < x.width; ++i) to[i] = w[i] * ((from[i] - centre) * factor);
   });
-  if (!bias.empty()) add_bias(bias, y);
+  if (!bias.empty()) add_bias(threads, bias, y);
 }
 
-void add_bias(std::span<const float> bias, Rows y) {
+void add_bias(ThreadTeam& threads, std::span<const float> bias, Rows y) {
   D2C_EXPECTS(std::ssize(bias) == y.width);
   const float* b = bias.data();
-  parallel_for(y.n, y.n * y.width * work_per_element, [&](Index t) {
+  parallel_for(threads, y.n, y.n * y.width * work_per_element, [&](Index t) {
     float* to = y.row(t);
 #pragma omp simd
     for (Index i = 0; i < y.width; ++i) to[i] += b[i];

@@ -31,11 +31,12 @@ std::size_t RotaryTable::held_bytes() const {
   return ops::held_bytes(cos_) + ops::held_bytes(sin_);
 }
 
-void RotaryTable::rotate(Rows x, Index head_dim, std::span<const Index> positions) const {
+void RotaryTable::rotate(ThreadTeam& threads, Rows x, Index head_dim,
+                         std::span<const Index> positions) const {
   const Index half = std::ssize(inverse_frequencies_);
   D2C_EXPECTS(std::ssize(positions) == x.n && x.width % head_dim == 0 && 2 * half <= head_dim);
   constexpr Index work_per_element = 16;
-  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const Index position = positions[static_cast<std::size_t>(t)];
     D2C_EXPECTS(position >= 0 && position < n_positions_);
     const float* cos = cos_.data() + position * half;

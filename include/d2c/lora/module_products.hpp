@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "d2c/lora/factors.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::lora {
 
@@ -56,11 +57,11 @@ class ModuleProducts {
                         const Take& take) = 0;
 };
 
-/// @param hosts  factors of the module, in the order in which Take and Wanted count them; null =
-/// the
-///               adapter lacks the module
+/// @param threads  that may help; outlive the result
+/// @param hosts    factors of the module, in the order in which Take and Wanted count them; null =
+///                 the adapter lacks the module
 /// @pre all factors have this shape; that of visitors is the same
 [[nodiscard]] std::unique_ptr<ModuleProducts> make_products(
-    Kind kind, Shape shape, std::span<const lora::Factors* const> hosts);
+    ops::ThreadTeam& threads, Kind kind, Shape shape, std::span<const lora::Factors* const> hosts);
 
 }  // namespace d2c::lora

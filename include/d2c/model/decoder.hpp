@@ -10,6 +10,7 @@
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
 #include "d2c/ops/aligned.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::model {
 
@@ -34,17 +35,20 @@ class Decoder {
   Decoder& operator=(Decoder&&) noexcept;
 
   /// Negative log likelihood of each target, in nats. [targets.size()]
+  /// @param threads  that may help
   /// @param adapter  null = the base model alone
   /// @throws InputError for an id or label outside the vocabulary, or for a sequence that is too
   /// long for a position scaling that depends on the length
-  [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
+  [[nodiscard]] std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
+                                        std::span<const Target> targets,
                                         const PreparedAdapter* adapter = nullptr);
 
   /// The same for a forest that continues earlier ones: its first kept.n rows were computed before,
   /// and `kept` holds them. Rows up to n_to_keep are added to it.
   /// @param targets  in the rows after kept.n
   /// @param adapter  the one that `kept` was computed with
-  [[nodiscard]] std::vector<double> nll(const TokenForest& forest, std::span<const Target> targets,
+  [[nodiscard]] std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
+                                        std::span<const Target> targets,
                                         const PreparedAdapter* adapter, KeptTokens& kept,
                                         Index n_to_keep);
 

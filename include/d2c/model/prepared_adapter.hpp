@@ -5,6 +5,7 @@
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/config.hpp"
 #include "d2c/ops/linear.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::model {
 
@@ -21,8 +22,10 @@ struct PreparedAdapter {
   ops::LowRankUpdate head;       ///< of the output projection only
   Index largest_rank = 0;        ///< largest sum of ranks of one update
 
+  /// @param threads  that may help to pack
   /// @throws InputError naming a module that the model does not have, or whose shape differs
-  PreparedAdapter(const ModelConfig& config, const lora::FactorMap& modules);
+  PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& config,
+                  const lora::FactorMap& modules);
 };
 
 }  // namespace d2c::model

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "d2c/ops/rows.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::ops {
 
@@ -18,6 +19,6 @@ enum class Activation {
 [[nodiscard]] std::optional<Activation> activation_from_name(std::string_view name);
 
 /// gate = act(gate) * up, element by element. @pre equal shapes
-void gate_in_place(Activation activation, Rows gate, ConstRows up);
+void gate_in_place(ThreadTeam& threads, Activation activation, Rows gate, ConstRows up);
 
 }  // namespace d2c::ops

@@ -6,6 +6,7 @@
 #include "d2c/ops/aligned.hpp"
 #include "d2c/ops/rows.hpp"
 #include "d2c/ops/segment.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::ops {
 
@@ -32,8 +33,9 @@ class Attention {
   /// @param k, v      [T, n_kv_heads * head_dim]
   /// @param queries   rows of q that are wanted, ascending
   /// @param out       [queries.size(), n_heads * head_dim]: row i answers queries[i]
-  void operator()(const AttentionShape& shape, std::span<const Segment> segments, ConstRows q,
-                  ConstRows k, ConstRows v, std::span<const Index> queries, Rows out);
+  void operator()(ThreadTeam& threads, const AttentionShape& shape,
+                  std::span<const Segment> segments, ConstRows q, ConstRows k, ConstRows v,
+                  std::span<const Index> queries, Rows out);
 
   /// Upper bound of held_bytes() for T tokens of which the longest sequence has `longest`.
   [[nodiscard]] static std::size_t workspace_bytes(const AttentionShape& shape, Index n_tokens,
@@ -55,7 +57,7 @@ class Attention {
   struct Call;
   class BlockAnswer;
   Index lay_out(Call& call);
-  void pack(const Call& call);
+  void pack(ThreadTeam& threads, const Call& call);
 
   AlignedFloats keys_;    ///< per kv head, per segment: panels of 16 keys, [head_dim][16]
   AlignedFloats values_;  ///< per kv head, per segment: panels of 16 dimensions, [length][16]

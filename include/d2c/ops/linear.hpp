@@ -17,9 +17,9 @@ namespace d2c::ops {
 /// threads. Sums over d_in are made of chains of fused multiply-adds whose length depends on d_in
 /// alone.
 /// @pre x.width == W.d_in, y.width == W.d_out, x.n == y.n
-void linear(ConstRows x, const PackedMatrix& w, Rows y);
+void linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y);
 /// y += x W^T.
-void add_linear(ConstRows x, const PackedMatrix& w, Rows y);
+void add_linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y);
 
 /// Bytes that linear() and attention keep per thread for blocks of x.
 [[nodiscard]] std::size_t linear_scratch_bytes();
@@ -37,21 +37,21 @@ class LowRankUpdate {
 
   LowRankUpdate() = default;
   /// @pre all A have the same d_in
-  explicit LowRankUpdate(std::span<const Part> parts);
+  LowRankUpdate(ThreadTeam& threads, std::span<const Part> parts);
 
   [[nodiscard]] bool empty() const { return parts_.empty(); }
   /// Sum of the ranks.
   [[nodiscard]] Index rank() const { return a_.d_out(); }
 
   /// u [T, rank] = x A^T, the A stacked. @pre u.width == rank()
-  void project(ConstRows x, Rows u) const;
+  void project(ThreadTeam& threads, ConstRows x, Rows u) const;
   /// u_t = A[:, ids_t]: the projection of one-hot x. @pre u.width == rank()
   void project_one_hot(std::span<const std::int32_t> ids, Rows u) const;
   /// y[:, columns of the part] += scaling u_part B^T, for each part.
-  void expand(ConstRows u, Rows y) const;
+  void expand(ThreadTeam& threads, ConstRows u, Rows y) const;
   /// As expand, for columns [first, first + y.width) of the joint output only.
   /// @pre first is a multiple of 16, and the update has one part, with column 0
-  void expand_columns(ConstRows u, Index first, Rows y) const;
+  void expand_columns(ThreadTeam& threads, ConstRows u, Index first, Rows y) const;
 
  private:
   struct Packed {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "d2c/ops/rows.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::ops {
 
@@ -57,7 +58,7 @@ class PackedMatrix {
   /// Row i of W, copied to `target` [d_in].
   void copy_row(Index i, std::span<float> target) const;
   /// Rows ids[0], ids[1], ... of W. @param target  [ids.size(), d_in]
-  void copy_rows(std::span<const std::int32_t> ids, Rows target) const;
+  void copy_rows(ThreadTeam& threads, std::span<const std::int32_t> ids, Rows target) const;
   /// Rows [first, first + count) of W. @pre first is a multiple of 16
   [[nodiscard]] PackedMatrix rows(Index first, Index count) const;
 

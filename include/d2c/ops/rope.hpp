@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "d2c/ops/rows.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::ops {
 
@@ -26,7 +27,7 @@ class RotaryTable {
 
   /// Rotates heads of `head_dim` side by side in each row of x. @pre extend_to covered positions
   /// @param positions  [x.n]
-  void rotate(Rows x, Index head_dim, std::span<const Index> positions) const;
+  void rotate(ThreadTeam& threads, Rows x, Index head_dim, std::span<const Index> positions) const;
 
  private:
   std::vector<double> inverse_frequencies_;

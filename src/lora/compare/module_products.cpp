@@ -30,10 +30,10 @@ void write_components(const lora::Factors& factors, std::span<float> rows) {
   }
 }
 
-std::unique_ptr<ModuleProducts> make_products(Kind kind, Shape shape,
+std::unique_ptr<ModuleProducts> make_products(ops::ThreadTeam& threads, Kind kind, Shape shape,
                                               std::span<const lora::Factors* const> hosts) {
   if (kind == Kind::factors) return std::make_unique<FactorProducts>(shape, hosts);
-  return std::make_unique<UpdateProducts>(shape, hosts);
+  return std::make_unique<UpdateProducts>(threads, shape, hosts);
 }
 
 }  // namespace d2c::lora

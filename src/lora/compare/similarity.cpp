@@ -79,13 +79,14 @@ std::vector<double> products_of(Kind kind, std::span<const FactorMap* const> row
   for (const FactorMap* adapter : rows) {
     for (const auto& [module, factors] : *adapter) modules.insert(module);
   }
+  ops::ThreadTeam one_thread;
   std::vector<double> result(rows.size() * cols.size());
   for (const std::string& module : modules) {
     const auto x = factors_of(rows, module);
     const auto y = factors_of(cols, module);
     const Shape shape = common_shape(x, y, module);
     const ComponentRows visitors(shape, y);
-    make_products(kind, shape, x)
+    make_products(one_thread, kind, shape, x)
         ->multiply(
             visitors.components(), [](std::size_t, std::size_t) { return true; },
             [&](std::size_t i, std::size_t j, double product) {

@@ -53,8 +53,9 @@ struct UpdateProducts::VisitorTile {
   bool adjacent = true;  ///< one behind the other in memory
 };
 
-UpdateProducts::UpdateProducts(Shape shape, std::span<const lora::Factors* const> hosts)
-    : shape_(shape) {
+UpdateProducts::UpdateProducts(ops::ThreadTeam& threads, Shape shape,
+                               std::span<const lora::Factors* const> hosts)
+    : threads_(threads), shape_(shape) {
   for (const bool of_b : {false, true}) {
     const Index first = of_b ? shape.d_in : 0;
     const Index n = of_b ? shape.d_out : shape.d_in;
@@ -138,7 +139,7 @@ void UpdateProducts::multiply(const VisitorTile& visitors, const HostTile& hosts
   const ops::Rows product{product_.data(), visitors.rows, n, n};
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const Block& block = blocks_[b];
-    ops::linear(gather(visitors, block), hosts.panels[b], product);
+    ops::linear(threads_, gather(visitors, block), hosts.panels[b], product);
     if (block.begin == 0) {
       accumulate<false>(product.data, a_products_.data(), visitors.rows * n);
     } else if (!block.of_b) {

@@ -20,7 +20,8 @@ namespace d2c::lora {
 /// and everything else, in double.
 class UpdateProducts final : public ModuleProducts {
  public:
-  UpdateProducts(Shape shape, std::span<const lora::Factors* const> hosts);
+  UpdateProducts(ops::ThreadTeam& threads, Shape shape,
+                 std::span<const lora::Factors* const> hosts);
   void multiply(std::span<const Components> visitors, const Wanted& wanted,
                 const Take& take) override;
 
@@ -48,6 +49,7 @@ class UpdateProducts final : public ModuleProducts {
   /// The values of a block of columns of all rows of a tile.
   [[nodiscard]] ops::ConstRows gather(const VisitorTile& visitors, const Block& block);
 
+  ops::ThreadTeam& threads_;
   Shape shape_;
   std::vector<Block> blocks_;
   std::vector<HostTile> tiles_;

@@ -14,8 +14,8 @@ namespace {
 /// Fits modules of an adapter to those of the model, and notes which ones found their place.
 class Matcher {
  public:
-  Matcher(const lora::FactorMap& modules, Index& largest_rank)
-      : modules_(modules), largest_rank_(largest_rank) {}
+  Matcher(ops::ThreadTeam& threads, const lora::FactorMap& modules, Index& largest_rank)
+      : threads_(threads), modules_(modules), largest_rank_(largest_rank) {}
 
   struct Member {
     std::string module;
@@ -39,7 +39,7 @@ class Matcher {
       column += member.d_out;
     }
     largest_rank_ = std::max(largest_rank_, rank);
-    return ops::LowRankUpdate(parts);
+    return {threads_, parts};
   }
 
   void refuse_the_rest() const {
@@ -64,6 +64,7 @@ class Matcher {
                       "use an adapter that was made for this model"});
   }
 
+  ops::ThreadTeam& threads_;
   const lora::FactorMap& modules_;
   Index& largest_rank_;
   std::set<std::string> placed_;
@@ -71,11 +72,12 @@ class Matcher {
 
 }  // namespace
 
-PreparedAdapter::PreparedAdapter(const ModelConfig& config, const lora::FactorMap& modules) {
+PreparedAdapter::PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& config,
+                                 const lora::FactorMap& modules) {
   const ModuleNames& names = config.names;
   const Index hidden = config.hidden_size;
   const Index intermediate = config.intermediate_size;
-  Matcher matcher(modules, largest_rank);
+  Matcher matcher(threads, modules, largest_rank);
   embedding = matcher.update({{names.embedding, hidden}}, config.vocab_size);
   for (Index index = 0; index < config.n_layers; ++index) {
     const auto in_layer = [&](const std::string& module) { return names.in_layer(index, module); };

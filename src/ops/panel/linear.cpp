@@ -57,7 +57,7 @@ Division for_threads(const Division& least, Index n_threads) {
   return best;
 }
 
-Division divide(Index rows, const PackedMatrix& w) {
+Division divide(Index rows, const PackedMatrix& w, Index n_threads) {
   Division d{.tiles = ceil_div(rows, tile_rows), .pairs = ceil_div(n_panels(w.d_out()), 2)};
   d.row_blocks = ceil_div(d.tiles, block_rows / tile_rows);
   if (w.d_in() > block_depth && d.row_blocks > 1) {
@@ -65,55 +65,60 @@ Division divide(Index rows, const PackedMatrix& w) {
     constexpr Index pairs_in_cache = 32;
     d.column_blocks = ceil_div(d.pairs, pairs_in_cache);
   }
-  const Index threads = ThreadTeam::instance().size();
-  return threads > 1 ? for_threads(d, threads) : d;
+  return n_threads > 1 ? for_threads(d, n_threads) : d;
 }
 
 /// @param multiply_part  computes a PanelProduct<Value>
 template <class Value, class MultiplyPart>
-void multiply_by(ConstRows x, const PackedMatrix& w, Rows y, bool add, MultiplyPart multiply_part) {
+void multiply_by(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y, bool add,
+                 MultiplyPart multiply_part) {
   const Index depth = chain_length(w.d_in());
-  const Division d = divide(x.n, w);
-  parallel_for(d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
-    const Index row_block = task / d.column_blocks;
-    const Index column_block = task % d.column_blocks;
-    const Index row = d.first_row(row_block);
-    const Index panel = d.first_panel(column_block);
-    const Index column = panel * panel_width;
-    PanelProduct<Value> product;
-    product.m = std::min(d.first_row(row_block + 1), x.n) - row;
-    product.n = std::min(d.first_panel(column_block + 1) * panel_width, w.d_out()) - column;
-    product.lda = x.stride;
-    product.panel_stride = w.panel_stride();
-    product.c = y.row(row) + column;
-    product.ldc = y.stride;
-    // Chains are added to each other: smaller rounding errors than those of one long chain.
-    for (Index k = 0; k < w.d_in(); k += depth) {
-      product.k = std::min(depth, w.d_in() - k);
-      product.a = x.row(row) + k;
-      product.b = w.panels<Value>() + panel * w.panel_stride() + k * panel_width;
-      product.store = add || k > 0 ? Store::add : Store::overwrite;
-      multiply_part(product);
-    }
-  });
+  const Division d = divide(x.n, w, threads.size());
+  parallel_for(
+      threads, d.row_blocks * d.column_blocks, x.n * w.d_in() * w.d_out(), [&](Index task) {
+        const Index row_block = task / d.column_blocks;
+        const Index column_block = task % d.column_blocks;
+        const Index row = d.first_row(row_block);
+        const Index panel = d.first_panel(column_block);
+        const Index column = panel * panel_width;
+        PanelProduct<Value> product;
+        product.m = std::min(d.first_row(row_block + 1), x.n) - row;
+        product.n = std::min(d.first_panel(column_block + 1) * panel_width, w.d_out()) - column;
+        product.lda = x.stride;
+        product.panel_stride = w.panel_stride();
+        product.c = y.row(row) + column;
+        product.ldc = y.stride;
+        // Chains are added to each other: smaller rounding errors than those of one long chain.
+        for (Index k = 0; k < w.d_in(); k += depth) {
+          product.k = std::min(depth, w.d_in() - k);
+          product.a = x.row(row) + k;
+          product.b = w.panels<Value>() + panel * w.panel_stride() + k * panel_width;
+          product.store = add || k > 0 ? Store::add : Store::overwrite;
+          multiply_part(product);
+        }
+      });
 }
 
-void multiply(ConstRows x, const PackedMatrix& w, Rows y, bool add) {
+void multiply(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y, bool add) {
   D2C_EXPECTS(x.width == w.d_in() && y.width == w.d_out() && x.n == y.n);
   if (x.n == 0) return;
   if (w.arithmetic() == Arithmetic::bf16) {
-    multiply_by<BFloat16>(x, w, y, add, multiply_panels_in_bf16);
+    multiply_by<BFloat16>(threads, x, w, y, add, multiply_panels_in_bf16);
   } else if (w.format() == WeightFormat::bf16) {
-    multiply_by<BFloat16>(x, w, y, add, multiply_panels<BFloat16>);
+    multiply_by<BFloat16>(threads, x, w, y, add, multiply_panels<BFloat16>);
   } else {
-    multiply_by<float>(x, w, y, add, multiply_panels<float>);
+    multiply_by<float>(threads, x, w, y, add, multiply_panels<float>);
   }
 }
 
 }  // namespace
 
-void linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, false); }
-void add_linear(ConstRows x, const PackedMatrix& w, Rows y) { multiply(x, w, y, true); }
+void linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y) {
+  multiply(threads, x, w, y, false);
+}
+void add_linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y) {
+  multiply(threads, x, w, y, true);
+}
 
 std::size_t linear_scratch_bytes() {
   return static_cast<std::size_t>(block_rows * block_stride<float>) * sizeof(float);
@@ -134,7 +139,7 @@ void LowRankUpdate::pack_scaled(const Part& part, std::span<float> panels, float
   }
 }
 
-LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
+LowRankUpdate::LowRankUpdate(ThreadTeam& threads, std::span<const Part> parts) {
   if (parts.empty()) return;
   const Index d_in = parts.front().a.width;
   Index rank = 0;
@@ -160,7 +165,7 @@ LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
   AlignedFloats scaled(static_cast<std::size_t>(panel_width * rank));
   constexpr Index work_per_float = 32;
   const auto work = static_cast<Index>(storage_.size()) * work_per_float;
-  parallel_for(2 * std::ssize(parts), work, [&](Index task) {
+  parallel_for(threads, 2 * std::ssize(parts), work, [&](Index task) {
     const auto index = static_cast<std::size_t>(task / 2);
     const Part& part = parts[index];
     const Packed& packed = parts_[index];
@@ -174,7 +179,9 @@ LowRankUpdate::LowRankUpdate(std::span<const Part> parts) {
   });
 }
 
-void LowRankUpdate::project(ConstRows x, Rows u) const { linear(x, a_, u); }
+void LowRankUpdate::project(ThreadTeam& threads, ConstRows x, Rows u) const {
+  linear(threads, x, a_, u);
+}
 
 void LowRankUpdate::project_one_hot(std::span<const std::int32_t> ids, Rows u) const {
   D2C_EXPECTS(std::ssize(ids) == u.n && u.width == rank());
@@ -188,16 +195,16 @@ void LowRankUpdate::project_one_hot(std::span<const std::int32_t> ids, Rows u) c
   }
 }
 
-void LowRankUpdate::expand(ConstRows u, Rows y) const {
+void LowRankUpdate::expand(ThreadTeam& threads, ConstRows u, Rows y) const {
   for (const Packed& part : parts_) {
-    add_linear(u.columns(part.first_rank, part.b.d_in()), part.b,
+    add_linear(threads, u.columns(part.first_rank, part.b.d_in()), part.b,
                y.columns(part.column, part.b.d_out()));
   }
 }
 
-void LowRankUpdate::expand_columns(ConstRows u, Index first, Rows y) const {
+void LowRankUpdate::expand_columns(ThreadTeam& threads, ConstRows u, Index first, Rows y) const {
   D2C_EXPECTS(parts_.size() == 1 && parts_.front().column == 0);
-  add_linear(u, parts_.front().b.rows(first, y.width), y);
+  add_linear(threads, u, parts_.front().b.rows(first, y.width), y);
 }
 
 }  // namespace d2c::ops

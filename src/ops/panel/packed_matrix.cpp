@@ -111,10 +111,11 @@ void PackedMatrix::copy_row(Index i, std::span<float> target) const {
   }
 }
 
-void PackedMatrix::copy_rows(std::span<const std::int32_t> ids, Rows target) const {
+void PackedMatrix::copy_rows(ThreadTeam& threads, std::span<const std::int32_t> ids,
+                             Rows target) const {
   D2C_EXPECTS(std::ssize(ids) == target.n && target.width == d_in_);
   constexpr Index work_per_element = 64;  // a cache line for each
-  parallel_for(target.n, target.n * d_in_ * work_per_element, [&](Index t) {
+  parallel_for(threads, target.n, target.n * d_in_ * work_per_element, [&](Index t) {
     copy_row(ids[static_cast<std::size_t>(t)],
              {target.row(t), static_cast<std::size_t>(target.width)});
   });

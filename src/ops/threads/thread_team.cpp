@@ -1,20 +1,19 @@
-#include "threads/thread_team.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
 #include <mutex>
-#include <utility>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c::ops {
 namespace {
-
-thread_local int index_in_team = 0;
-/// Whether this thread shares no loops now.
-thread_local bool alone = false;
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -44,48 +43,29 @@ std::uint32_t wait_for_change(const std::atomic<std::uint32_t>& value, std::uint
 
 }  // namespace
 
-ThreadTeam& ThreadTeam::instance() {
-  static ThreadTeam team;
-  return team;
-}
+ThreadTeam::ThreadTeam(int size) : size_(size) { D2C_EXPECTS(size >= 1); }
 
-ThreadTeam::~ThreadTeam() { stop(); }
-
-int ThreadTeam::size() const { return alone ? 1 : size_; }
-
-int ThreadTeam::index() { return alone ? 0 : index_in_team; }
-
-void ThreadTeam::resize(int n) {
-  D2C_EXPECTS(n >= 1);
-  if (n == size_) return;
-  stop();
-  size_ = n;
+ThreadTeam::~ThreadTeam() {
+  stopping_ = true;
+  loops_begun_.fetch_add(1, std::memory_order_release);
+  loops_begun_.notify_all();
+  for (std::thread& other : others_) other.join();
 }
 
 /// Starts threads where they are missing: a process that never shares a loop has none.
 void ThreadTeam::start() {
   while (std::ssize(others_) + 1 < size_) {
-    const int index = static_cast<int>(others_.size()) + 1;
-    others_.emplace_back([this, index] { work_as(index); });
+    const int thread = static_cast<int>(others_.size()) + 1;
+    others_.emplace_back([this, thread] { work_as(thread); });
   }
 }
 
-void ThreadTeam::stop() {
-  stopping_ = true;
-  loops_begun_.fetch_add(1, std::memory_order_release);
-  loops_begun_.notify_all();
-  for (std::thread& other : others_) other.join();
-  others_.clear();
-  stopping_ = false;
-}
-
-void ThreadTeam::work_as(int index) {
-  index_in_team = index;
+void ThreadTeam::work_as(int thread) {
   for (std::uint32_t seen = 0;;) {
     seen = wait_for_change(loops_begun_, seen);
     if (stopping_) return;
     if (!join()) continue;
-    take_iterations();
+    take_iterations(thread);
     leave();
   }
 }
@@ -107,17 +87,17 @@ void ThreadTeam::leave() {
   if (members_.fetch_sub(1, std::memory_order_acq_rel) == 1) members_.notify_one();
 }
 
-void ThreadTeam::take_iterations() {
+void ThreadTeam::take_iterations(int thread) {
   for (;;) {
     const Index first = next_.fetch_add(loop_.at_a_time, std::memory_order_relaxed);
     if (first >= loop_.n) return;
     const Index last = std::min(first + loop_.at_a_time, loop_.n);
     if (times_ == nullptr) {
-      loop_.body(loop_.context, first, last);
+      loop_.body(loop_.context, first, last, thread);
       continue;
     }
     const double start = thread_cpu_seconds();
-    loop_.body(loop_.context, first, last);
+    loop_.body(loop_.context, first, last, thread);
     seconds_[static_cast<std::size_t>(first / loop_.at_a_time)] = thread_cpu_seconds() - start;
   }
 }
@@ -128,7 +108,7 @@ void ThreadTeam::wait_for_others() {
 }
 
 void ThreadTeam::run(Index n, Body body, void* context) {
-  if (size() == 1 || busy_.test_and_set(std::memory_order_acquire)) return body(context, 0, n);
+  if (size_ == 1 || busy_.test_and_set(std::memory_order_acquire)) return body(context, 0, n, 0);
   start();
   // Several parts for each thread, because some start late, or share their processor.
   constexpr Index parts = 8;
@@ -143,7 +123,7 @@ void ThreadTeam::run(Index n, Body body, void* context) {
   loops_begun_.fetch_add(1, std::memory_order_release);
   loops_begun_.notify_all();
   const double awake = times == nullptr ? 0.0 : thread_cpu_seconds();
-  take_iterations();
+  take_iterations(0);
   wait_for_others();
   if (times != nullptr) add_times(start, awake);
   busy_.clear(std::memory_order_release);
@@ -155,18 +135,16 @@ void ThreadTeam::run_side_by_side(const std::function<void(int thread)>& body) {
     std::mutex mutex;
     std::exception_ptr error;
   } call{body, {}, nullptr};
-  const auto part = [](void* context, Index first, Index last) noexcept {
+  const auto part = [](void* context, Index first, Index last, int thread) noexcept {
     Call& shared = *static_cast<Call*>(context);
-    const bool was_alone = std::exchange(alone, true);
     try {
-      for (Index i = first; i < last; ++i) shared.body(was_alone ? 0 : index_in_team);
+      for (Index i = first; i < last; ++i) shared.body(thread);
     } catch (...) {
       const std::scoped_lock lock(shared.mutex);
       if (shared.error == nullptr) shared.error = std::current_exception();
     }
-    alone = was_alone;
   };
-  run(size(), part, &call);
+  run(size_, part, &call);
   if (call.error != nullptr) std::rethrow_exception(call.error);
 }
 
@@ -181,6 +159,14 @@ void ThreadTeam::add_times(double start, double awake) {
   times_->longest += *std::ranges::max_element(busy);
   times_->waking += awake - start;
   times_->caller += thread_cpu_seconds() - start;
+}
+
+int usable_processors() {
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) return CPU_COUNT(&mask);
+#endif
+  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
 }
 
 }  // namespace d2c::ops

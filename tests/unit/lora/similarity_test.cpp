@@ -161,7 +161,8 @@ TEST(ModuleProducts, AreTheSameForVisitorsAnywhereInMemoryAndOnlyThoseWanted) {
         next += apart[i].size();
       }
       auto& result = results.emplace_back(adapters.size() * adapters.size(), NAN);
-      make_products(kind, shape, hosts)
+      ops::ThreadTeam one_thread;
+      make_products(one_thread, kind, shape, hosts)
           ->multiply(
               visitors, [](std::size_t h, std::size_t v) { return h <= v; },
               [&](std::size_t h, std::size_t v, double product) {

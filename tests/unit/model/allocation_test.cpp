@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "d2c/model/decoder.hpp"
-#include "d2c/ops/threads.hpp"
 
 #include "batches.hpp"
 #include "test_support.hpp"
@@ -39,12 +38,11 @@ namespace d2c::model {
 namespace {
 
 TEST(Decoder, AllocatesOnlyItsResultAfterTheFirstBatch) {
-  ops::set_threads(1);
   const test::TinyModel tiny = test::tiny_model(json::Json::object());
   const test::TempFolder folder;
   test::write_model(folder.path(), tiny);
   const Model model(folder.path());
-  const PreparedAdapter adapter(model.config(), test::tiny_adapter(tiny, 5));
+  const PreparedAdapter adapter(test::one_thread, model.config(), test::tiny_adapter(tiny, 5));
   test::TestBatch batch;
   for (const Index length : {33, 60, 7}) {
     test::Ids ids;
@@ -52,9 +50,9 @@ TEST(Decoder, AllocatesOnlyItsResultAfterTheFirstBatch) {
     test::add_sequence(batch, ids);
   }
   Decoder decoder(model);
-  const auto first = decoder.nll(batch.forest, batch.targets, &adapter);
+  const auto first = decoder.nll(test::one_thread, batch.forest, batch.targets, &adapter);
   const int before = allocations;
-  const auto second = decoder.nll(batch.forest, batch.targets, &adapter);
+  const auto second = decoder.nll(test::one_thread, batch.forest, batch.targets, &adapter);
   EXPECT_EQ(allocations - before, 1);
   EXPECT_EQ(second, first);
 }

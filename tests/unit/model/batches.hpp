@@ -4,8 +4,12 @@
 #include <vector>
 
 #include "d2c/model/token_forest.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 namespace d2c::test {
+
+/// For passes that nobody helps.
+inline ops::ThreadTeam one_thread;
 
 /// Batches built by hand for the tests of the forward pass.
 struct TestBatch {

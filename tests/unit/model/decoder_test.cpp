@@ -67,7 +67,7 @@ std::vector<double> nll_of(Decoder& decoder, const Ids& ids,
                            const PreparedAdapter* adapter = nullptr) {
   TestBatch batch;
   add_sequence(batch, ids);
-  return decoder.nll(batch.forest, batch.targets, adapter);
+  return decoder.nll(test::one_thread, batch.forest, batch.targets, adapter);
 }
 
 // Losses near 4 after two layers of sums of 20 to 28 terms: float32 leaves about 1e-6; the
@@ -168,7 +168,7 @@ TEST_P(DecoderFeature, AnAdapterEqualsItsUpdateAddedToTheWeights) {
   Decoder decoder(model);
   const Ids ids = random_ids(30, 2);
   const lora::FactorMap adapter = test::tiny_adapter(model_files, 3);
-  const PreparedAdapter prepared(model.config(), adapter);
+  const PreparedAdapter prepared(test::one_thread, model.config(), adapter);
   EXPECT_THAT(nll_of(decoder, ids, &prepared),
               testing::Pointwise(testing::DoubleNear(tolerance),
                                  test::reference_nll(model_files, ids, adapter)));
@@ -178,7 +178,7 @@ TEST_P(DecoderFeature, MeanLossesOfPackedTasksAreWithin1e5OfTheScalarTwin) {
   const TinyModel model_files = tiny();
   const lora::FactorMap adapter = test::tiny_adapter(model_files, 3);
   const Model model = load(model_files);
-  const PreparedAdapter prepared(model.config(), adapter);
+  const PreparedAdapter prepared(test::one_thread, model.config(), adapter);
   Decoder decoder(model);
   // Two tasks: the sequences of each share its instruction.
   TestBatch batch;
@@ -200,7 +200,7 @@ TEST_P(DecoderFeature, MeanLossesOfPackedTasksAreWithin1e5OfTheScalarTwin) {
       expected.push_back(std::accumulate(nll.end() - 11, nll.end(), 0.0) / 11.0);
     }
   }
-  const auto nll = decoder.nll(batch.forest, batch.targets, &prepared);
+  const auto nll = decoder.nll(test::one_thread, batch.forest, batch.targets, &prepared);
   for (std::size_t e = 0; e < expected.size(); ++e) {
     const auto first = nll.begin() + static_cast<std::ptrdiff_t>(11 * e);
     EXPECT_NEAR(std::accumulate(first, first + 11, 0.0) / 11.0 / expected[e], 1.0, 1e-5) << e;
@@ -215,7 +215,8 @@ TEST_P(DecoderFeature, ABf16ModelGivesTheSameBitsFromBf16AndF32Memory) {
   Decoder narrow_decoder(narrow);
   Decoder wide_decoder(wide);
   const Ids ids = random_ids(40, 1);
-  const PreparedAdapter adapter(narrow.config(), test::tiny_adapter(model_files, 3));
+  const PreparedAdapter adapter(test::one_thread, narrow.config(),
+                                test::tiny_adapter(model_files, 3));
   EXPECT_EQ(nll_of(narrow_decoder, ids), nll_of(wide_decoder, ids));
   EXPECT_EQ(nll_of(narrow_decoder, ids, &adapter), nll_of(wide_decoder, ids, &adapter));
 }
@@ -228,7 +229,7 @@ TEST_P(DecoderFeature, Bf16ArithmeticIsThatOfTheTwinThatRoundsActivations) {
   EXPECT_EQ(model.arithmetic(), ops::Arithmetic::bf16);
   Decoder decoder(model);
   const lora::FactorMap adapter = test::tiny_adapter(model_files, 3);
-  const PreparedAdapter prepared(model.config(), adapter);
+  const PreparedAdapter prepared(test::one_thread, model.config(), adapter);
   TinyModel twin = model_files;
   twin.bf16_arithmetic = true;
   // Where a value is so near a tie that float32 and float64 round it apart, a term of a sum changes
@@ -249,7 +250,8 @@ TEST_P(DecoderFeature, AllInstructionSetsGiveTheSameBits) {
   const TinyModel model_files = tiny();
   for (const auto format : {ops::WeightFormat::f32, ops::WeightFormat::bf16}) {
     const Model model = load(model_files, DType::f32, format);
-    const PreparedAdapter adapter(model.config(), test::tiny_adapter(model_files, 3));
+    const PreparedAdapter adapter(test::one_thread, model.config(),
+                                  test::tiny_adapter(model_files, 3));
     Decoder decoder(model);
     const Ids ids = random_ids(40, 1);
     const auto best = nll_of(decoder, ids, &adapter);
@@ -284,7 +286,7 @@ TEST_P(DecoderBatch, LossesOfASequenceAreBitIdenticalInAnyBatch) {
     const auto losses = nll_of(decoder_, ids, &adapter_);
     alone.insert(alone.end(), losses.begin(), losses.end());
   }
-  EXPECT_EQ(decoder_.nll(batch.forest, batch.targets, &adapter_), alone);
+  EXPECT_EQ(decoder_.nll(test::one_thread, batch.forest, batch.targets, &adapter_), alone);
 }
 
 TEST_P(DecoderBatch, LossesOfSharedPrefixesAreBitIdenticalToThoseOfWholeSequences) {
@@ -312,7 +314,7 @@ TEST_P(DecoderBatch, LossesOfSharedPrefixesAreBitIdenticalToThoseOfWholeSequence
     const auto losses = nll_of(decoder_, ids, &adapter_);
     whole.insert(whole.end(), losses.begin() + first_label, losses.end());
   }
-  EXPECT_EQ(decoder_.nll(shared.forest, shared.targets, &adapter_), whole);
+  EXPECT_EQ(decoder_.nll(test::one_thread, shared.forest, shared.targets, &adapter_), whole);
 }
 
 TEST_P(DecoderBatch, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
@@ -331,7 +333,7 @@ TEST_P(DecoderBatch, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
         batch.targets.push_back({row, 1});
     }
     Decoder decoder(model_);
-    (void)decoder.nll(batch.forest, batch.targets, &adapter_);
+    (void)decoder.nll(test::one_thread, batch.forest, batch.targets, &adapter_);
     const std::size_t scratch = ops::linear_scratch_bytes();
     const std::size_t stated =
         activation_bytes(model_.config(), size_of(batch.forest, std::ssize(batch.targets)),
@@ -348,17 +350,17 @@ TEST_P(DecoderBatch, TargetsMayComeInAnyOrderAndShareARow) {
   const Ids ids = random_ids(20, 1);
   TestBatch batch;
   add_sequence(batch, ids);
-  const auto in_order = decoder_.nll(batch.forest, batch.targets);
+  const auto in_order = decoder_.nll(test::one_thread, batch.forest, batch.targets);
   std::vector<Target> mixed{
       batch.targets[12], batch.targets[3], batch.targets[12], {batch.targets[3].row, 0}};
-  const auto losses = decoder_.nll(batch.forest, mixed);
+  const auto losses = decoder_.nll(test::one_thread, batch.forest, mixed);
   EXPECT_EQ(losses[0], in_order[12]);
   EXPECT_EQ(losses[1], in_order[3]);
   EXPECT_EQ(losses[2], in_order[12]);
   double probabilities = 0.0;
   for (std::int32_t label = 0; label < 50; ++label) {
     const std::vector<Target> one{{5, label}};
-    probabilities += std::exp(-decoder_.nll(batch.forest, one)[0]);
+    probabilities += std::exp(-decoder_.nll(test::one_thread, batch.forest, one)[0]);
   }
   EXPECT_NEAR(probabilities, 1.0, 1e-5);
 }
@@ -373,13 +375,13 @@ TEST_P(DecoderBatch, NothingIsLeftOverFromTheBatchBefore) {
 TEST_P(DecoderBatch, NoTargetsGiveNoLosses) {
   TestBatch batch;
   add_segment(batch.forest, random_ids(5, 1));
-  EXPECT_TRUE(decoder_.nll(batch.forest, {}).empty());
+  EXPECT_TRUE(decoder_.nll(test::one_thread, batch.forest, {}).empty());
 }
 
 TEST_P(DecoderBatch, AnUpdateOfZeroChangesNothing) {
   lora::FactorMap adapter = test::tiny_adapter(tiny_, 4);
   for (auto& [module, factors] : adapter) std::ranges::fill(factors.b.values(), 0.0F);
-  const PreparedAdapter prepared(model_.config(), adapter);
+  const PreparedAdapter prepared(test::one_thread, model_.config(), adapter);
   const Ids ids = random_ids(15, 1);
   EXPECT_EQ(nll_of(decoder_, ids, &prepared), nll_of(decoder_, ids));
 }
@@ -389,7 +391,7 @@ TEST_P(DecoderBatch, AdapterOfSomeModulesLeavesTheOthersAlone) {
   std::erase_if(adapter, [](const auto& entry) {
     return !entry.first.ends_with("k_proj") && entry.first != "model.layers.1.mlp.up_proj";
   });
-  const PreparedAdapter prepared(model_.config(), adapter);
+  const PreparedAdapter prepared(test::one_thread, model_.config(), adapter);
   const Ids ids = random_ids(25, 1);
   if (GetParam() == ops::Arithmetic::f32) {
     EXPECT_THAT(nll_of(decoder_, ids, &prepared),
@@ -407,12 +409,14 @@ TEST_P(DecoderBatch, AdapterOfSomeModulesLeavesTheOthersAlone) {
 TEST_P(DecoderBatch, IdsOutsideTheVocabularyAreRefused) {
   TestBatch batch;
   add_sequence(batch, {1, 2, 50, 3});
-  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token 50",
-                   "vocabulary", "0 to 49");
+  D2C_EXPECT_ERROR((void)decoder_.nll(test::one_thread, batch.forest, batch.targets), InputError,
+                   "token 50", "vocabulary", "0 to 49");
   batch.forest.ids[2] = 0;
-  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token 50");
+  D2C_EXPECT_ERROR((void)decoder_.nll(test::one_thread, batch.forest, batch.targets), InputError,
+                   "token 50");
   batch.targets[1].label = -1;
-  D2C_EXPECT_ERROR((void)decoder_.nll(batch.forest, batch.targets), InputError, "token -1");
+  D2C_EXPECT_ERROR((void)decoder_.nll(test::one_thread, batch.forest, batch.targets), InputError,
+                   "token -1");
 }
 
 INSTANTIATE_TEST_SUITE_P(Arithmetics, DecoderBatch,

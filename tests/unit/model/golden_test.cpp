@@ -71,13 +71,15 @@ TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
   const Model model(folder() / "model");
   Decoder decoder(model);
 
-  const Worst base = compare(decoder.nll(batch.forest, batch.targets), golden.at("base"));
+  const Worst base =
+      compare(decoder.nll(test::one_thread, batch.forest, batch.targets), golden.at("base"));
   std::cout << "base: largest error " << base << '\n';
   EXPECT_LE(base.error, tolerance);
   for (const auto& [name, reference] : golden.at("adapters").items()) {
     const auto adapter = lora::read_adapter(folder() / "adapters" / name, model.target_modules());
-    const PreparedAdapter prepared(model.config(), adapter.modules);
-    const Worst worst = compare(decoder.nll(batch.forest, batch.targets, &prepared), reference);
+    const PreparedAdapter prepared(test::one_thread, model.config(), adapter.modules);
+    const Worst worst =
+        compare(decoder.nll(test::one_thread, batch.forest, batch.targets, &prepared), reference);
     std::cout << name << ": largest error " << worst << '\n';
     EXPECT_LE(worst.error, tolerance) << name;
   }
@@ -106,7 +108,8 @@ TEST_P(TrainedModel, LossesAreThoseOfTheReference) {
   }
   const Model model(folder);
   Decoder decoder(model);
-  const Worst worst = compare(decoder.nll(batch.forest, batch.targets), reference);
+  const Worst worst =
+      compare(decoder.nll(test::one_thread, batch.forest, batch.targets), reference);
   std::cout << "largest error " << worst << '\n';
   EXPECT_LE(worst.error, 1e-3);
 }

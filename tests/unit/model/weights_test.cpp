@@ -29,7 +29,7 @@ Model load(const TinyModel& tiny) {
 std::vector<double> some_losses(const Model& model) {
   test::TestBatch batch;
   test::add_sequence(batch, {1, 7, 3, 9, 4});
-  return Decoder(model).nll(batch.forest, batch.targets);
+  return Decoder(model).nll(test::one_thread, batch.forest, batch.targets);
 }
 
 void rename(TinyModel& model, const std::string& from, const std::string& to) {
@@ -234,7 +234,7 @@ TEST(PreparedAdapter, ModulesThatTheModelDoesNotHaveAreRefused) {
   auto node = adapter.extract("model.layers.1.mlp.up_proj");
   node.key() = "model.layers.2.mlp.up_proj";
   adapter.insert(std::move(node));
-  D2C_EXPECT_ERROR((void)PreparedAdapter(model.config(), adapter), InputError,
+  D2C_EXPECT_ERROR((void)PreparedAdapter(test::one_thread, model.config(), adapter), InputError,
                    "model.layers.2.mlp.up_proj", "does not have");
 }
 
@@ -243,7 +243,7 @@ TEST(PreparedAdapter, ShapesMustFitTheModel) {
   const Model model = load(tiny);
   lora::FactorMap adapter = test::tiny_adapter(tiny, 2);
   adapter.at("model.layers.1.mlp.up_proj").b = Matrix(20, 2);
-  D2C_EXPECT_ERROR((void)PreparedAdapter(model.config(), adapter), InputError,
+  D2C_EXPECT_ERROR((void)PreparedAdapter(test::one_thread, model.config(), adapter), InputError,
                    "model.layers.1.mlp.up_proj", "A [2, 20] and B [20, 2]", "[28, 20]");
 }
 

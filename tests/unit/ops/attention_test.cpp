@@ -80,7 +80,8 @@ struct Inputs {
                               const std::vector<Index>& queries) const {
     Matrix out(std::ssize(queries), q.cols());
     Attention attention;
-    attention(shape, segments, rows_of(q), rows_of(k), rows_of(v), queries, rows_of(out));
+    attention(test::one_thread, shape, segments, rows_of(q), rows_of(k), rows_of(v), queries,
+              rows_of(out));
     return out;
   }
 };

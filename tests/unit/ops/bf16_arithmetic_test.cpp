@@ -8,7 +8,6 @@
 #include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/linear.hpp"
 #include "d2c/ops/peak.hpp"
-#include "d2c/ops/threads.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 #include "panel/panel_kernel.hpp"
@@ -69,7 +68,6 @@ class Bf16Arithmetic : public testing::Test {
   void SetUp() override {
     if (!is_supported(Arithmetic::bf16)) GTEST_SKIP() << "this CPU has no AVX512_BF16";
   }
-  ~Bf16Arithmetic() override { set_threads(1); }
 };
 
 /// Packed into memory that held NaN before.
@@ -95,7 +93,7 @@ TEST_F(Bf16Arithmetic, EqualsTheScalarTwinToTheBitForAllRemainders) {
         const Matrix x = random_matrix(n, d_in, "x");
         const Matrix w = random_matrix(d_out, d_in, "w");
         Matrix y(n, d_out);
-        linear(rows_of(x), Packed(w).view(), rows_of(y));
+        linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
         ASSERT_EQ(y, twin(x, w)) << n << ", " << d_out << ", " << d_in;
       }
     }
@@ -110,7 +108,8 @@ TEST_F(Bf16Arithmetic, ReadsAndWritesItsColumnsOfWiderMatricesAlone) {
   const Matrix w = random_matrix(21, d_in, "w");
   Matrix y(29, 30);
   for (float& value : y.values()) value = 42.0F;
-  linear(rows_of(wide).columns(5, d_in), Packed(w).view(), rows_of(y).columns(4, 21));
+  linear(test::one_thread, rows_of(wide).columns(5, d_in), Packed(w).view(),
+         rows_of(y).columns(4, 21));
   const Matrix expected = twin(x, w);
   for (Index t = 0; t < 29; ++t) {
     for (Index o = 0; o < 30; ++o) {
@@ -125,7 +124,7 @@ TEST_F(Bf16Arithmetic, AddsChainsOfTheLengthsOfFloat32) {
   const Matrix w = random_matrix(35, 1301, "w");
   Matrix y = random_matrix(14, 35, "y");
   Matrix expected = y;
-  add_linear(rows_of(x), Packed(w).view(), rows_of(y));
+  add_linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
   for (Index t = 0; t < 14; ++t) {
     for (Index o = 0; o < 35; ++o) {
       for (const Index begin : {0, 448, 896}) {
@@ -168,21 +167,21 @@ TEST_F(Bf16Arithmetic, BitsOfARowDependOnNothingButTheRow) {
   const Matrix x = random_matrix(301, 1100, "x");
   const Packed packed(random_matrix(n, 1100, "w"));
   Matrix together(301, n);
-  linear(rows_of(x), packed.view(), rows_of(together));
+  linear(test::one_thread, rows_of(x), packed.view(), rows_of(together));
   for (const Index t : {0, 5, 11, 12, 155, 156, 299, 300}) {
     Matrix alone(1, n);
-    linear(rows_of(x).rows(t, 1), packed.view(), rows_of(alone));
+    linear(test::one_thread, rows_of(x).rows(t, 1), packed.view(), rows_of(alone));
     for (Index o = 0; o < n; ++o) ASSERT_EQ(alone(0, o), together(t, o)) << t << ", " << o;
   }
   Matrix columns(301, 100);
-  linear(rows_of(x), packed.view().rows(960, 100), rows_of(columns));
+  linear(test::one_thread, rows_of(x), packed.view().rows(960, 100), rows_of(columns));
   for (Index t = 0; t < 301; ++t) {
     for (Index o = 0; o < 100; ++o) ASSERT_EQ(columns(t, o), together(t, 960 + o));
   }
   for (const int threads : {2, 3}) {
-    set_threads(threads);
+    ThreadTeam team(threads);
     Matrix shared(301, n);
-    linear(rows_of(x), packed.view(), rows_of(shared));
+    linear(team, rows_of(x), packed.view(), rows_of(shared));
     EXPECT_EQ(shared, together);
   }
 }
@@ -200,13 +199,13 @@ TEST_F(Bf16Arithmetic, RoundsActivationsToNearestTiesToEven) {
                                             {infinity, infinity}}) {
     const Matrix x = one_value(value);
     Matrix y(1, 1);
-    linear(rows_of(x), one.view(), rows_of(y));
+    linear(test::one_thread, rows_of(x), one.view(), rows_of(y));
     EXPECT_EQ(y(0, 0), expected) << value;
     EXPECT_EQ(y(0, 0), rounded(value));
   }
   const Matrix x = one_value(std::numeric_limits<float>::quiet_NaN());
   Matrix y(1, 1);
-  linear(rows_of(x), one.view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), one.view(), rows_of(y));
   EXPECT_TRUE(std::isnan(y(0, 0)));
 }
 
@@ -219,7 +218,7 @@ TEST_F(Bf16Arithmetic, SubnormalOperandsAndResultsCountAsZero) {
     for (Index o = 0; o < 33; ++o) w(o, k) = std::ldexp(w(o, k), static_cast<int>(-20 - k));
   }
   Matrix y(25, 33);
-  linear(rows_of(x), Packed(w).view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
   EXPECT_EQ(y, twin(x, w));
   for (const float value : y.values()) EXPECT_NE(std::fpclassify(value), FP_SUBNORMAL);
 }
@@ -228,7 +227,7 @@ TEST_F(Bf16Arithmetic, DiffersFromExactProductsByTheRoundingOfActivationsAtMost)
   const Matrix x = random_matrix(40, 576, "x");
   const Matrix w = random_matrix(64, 576, "w");
   Matrix y(40, 64);
-  linear(rows_of(x), Packed(w).view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
   double largest = 0.0;
   for (Index t = 0; t < 40; ++t) {
     for (Index o = 0; o < 64; ++o) {
@@ -255,9 +254,9 @@ TEST_F(Bf16Arithmetic, ProjectsOnTheVocabularyAsLinearDoes) {
   std::vector<std::int32_t> labels;
   for (Index i = 0; i < 30; ++i) labels.push_back(static_cast<std::int32_t>(37 * i));
   std::vector<double> nll(30);
-  CrossEntropy()(rows_of(h), w.view(), {}, labels, nll);
+  CrossEntropy()(test::one_thread, rows_of(h), w.view(), {}, labels, nll);
   Matrix z(30, 1100);
-  linear(rows_of(h), w.view(), rows_of(z));
+  linear(test::one_thread, rows_of(h), w.view(), rows_of(z));
   for (Index i = 0; i < 30; ++i) {
     double sum = 0.0;
     for (Index v = 0; v < 1100; ++v) sum += std::exp(static_cast<double>(z(i, v)));

@@ -59,16 +59,17 @@ class CrossEntropy : public testing::Test {
 // Logits of size up to 20 from 24 terms: errors of 24 eps * 20 at most, 1e-5 with room.
 
 TEST_F(CrossEntropy, EqualsLogSumExpMinusTheLabelsLogit) {
-  ops::CrossEntropy()(rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
   for (Index i = 0; i < n; ++i) {
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i), 2e-5) << i;
   }
 }
 
 TEST_F(CrossEntropy, TakesALowRankUpdateOfTheProjection) {
-  const LowRankUpdate update(std::vector<LowRankUpdate::Part>{
-      {rows_of(std::as_const(a)), rows_of(std::as_const(b)), 0.5, 0}});
-  ops::CrossEntropy()(rows_of(std::as_const(h)), packed, update, labels, nll);
+  const LowRankUpdate update(test::one_thread,
+                             std::vector<LowRankUpdate::Part>{
+                                 {rows_of(std::as_const(a)), rows_of(std::as_const(b)), 0.5, 0}});
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, update, labels, nll);
   for (const Index i : {0, 1, 100, 150, 191, 192, 199}) {
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i, 0.5), 5e-5) << i;
   }
@@ -76,7 +77,7 @@ TEST_F(CrossEntropy, TakesALowRankUpdateOfTheProjection) {
 
 TEST_F(CrossEntropy, LargeLogitsDoNotOverflow) {
   for (float& value : h.values()) value *= 1e6F;
-  ops::CrossEntropy()(rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
   for (Index i = 0; i < n; ++i) {
     const double expected = reference(i);
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], expected, 1e-6 * 2e7) << i;
@@ -84,10 +85,10 @@ TEST_F(CrossEntropy, LargeLogitsDoNotOverflow) {
 }
 
 TEST_F(CrossEntropy, BitsOfARowDependOnNothingButTheRow) {
-  ops::CrossEntropy()(rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
   for (const Index i : {0, 7, 263, 264, 299}) {
     double alone = 0.0;
-    ops::CrossEntropy()(rows_of(std::as_const(h)).rows(i, 1), packed, {},
+    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)).rows(i, 1), packed, {},
                         std::span(labels).subspan(static_cast<std::size_t>(i), 1), {&alone, 1});
     EXPECT_EQ(alone, nll[static_cast<std::size_t>(i)]);
   }

@@ -43,7 +43,7 @@ TEST(RmsNorm, EqualsItsEquation) {
     const Matrix x = random_matrix(5, width, "x");
     const Matrix w = random_matrix(1, width, "w");
     Matrix y(5, width);
-    rms_norm(rows_of(x), w.row(0), 0.1F, rows_of(y));
+    rms_norm(test::one_thread, rows_of(x), w.row(0), 0.1F, rows_of(y));
     for (Index t = 0; t < 5; ++t) {
       double squares = 0.0;
       for (const float value : x.row(t)) squares += std::pow(static_cast<double>(value), 2);
@@ -63,8 +63,8 @@ TEST(LayerNorm, EqualsItsEquationWithAndWithoutBias) {
   const Matrix b = random_matrix(1, width, "b");
   Matrix with(4, width);
   Matrix without(4, width);
-  layer_norm(rows_of(x), w.row(0), b.row(0), 0.01F, rows_of(with));
-  layer_norm(rows_of(x), w.row(0), {}, 0.01F, rows_of(without));
+  layer_norm(test::one_thread, rows_of(x), w.row(0), b.row(0), 0.01F, rows_of(with));
+  layer_norm(test::one_thread, rows_of(x), w.row(0), {}, 0.01F, rows_of(without));
   for (Index t = 0; t < 4; ++t) {
     double mean = 0.0;
     double variance = 0.0;
@@ -87,12 +87,12 @@ TEST(Norm, MayWorkInPlace) {
   const Matrix w = random_matrix(1, 20, "w");
   Matrix apart(3, 20);
   Matrix in_place = x;
-  rms_norm(rows_of(x), w.row(0), 1e-5F, rows_of(apart));
-  rms_norm(rows_of(in_place), w.row(0), 1e-5F, rows_of(in_place));
+  rms_norm(test::one_thread, rows_of(x), w.row(0), 1e-5F, rows_of(apart));
+  rms_norm(test::one_thread, rows_of(in_place), w.row(0), 1e-5F, rows_of(in_place));
   EXPECT_EQ(in_place, apart);
   in_place = x;
-  layer_norm(rows_of(x), w.row(0), {}, 1e-5F, rows_of(apart));
-  layer_norm(rows_of(in_place), w.row(0), {}, 1e-5F, rows_of(in_place));
+  layer_norm(test::one_thread, rows_of(x), w.row(0), {}, 1e-5F, rows_of(apart));
+  layer_norm(test::one_thread, rows_of(in_place), w.row(0), {}, 1e-5F, rows_of(in_place));
   EXPECT_EQ(in_place, apart);
 }
 
@@ -105,7 +105,7 @@ TEST(Rotary, RotatesHalvesByPositionTimesFrequency) {
   const std::vector<Index> positions{0, 1, 17, 500};
   const Matrix before = random_matrix(4, 2 * head_dim, "x");
   Matrix x = before;
-  table.rotate(rows_of(x), head_dim, positions);
+  table.rotate(test::one_thread, rows_of(x), head_dim, positions);
   for (Index t = 0; t < 4; ++t) {
     for (Index head = 0; head < 2; ++head) {
       for (Index i = 0; i < 3; ++i) {
@@ -150,7 +150,7 @@ TEST(Activations, GateEqualsActivationTimesUp) {
       up(0, i) = 1.0F + static_cast<float>(i % 3);
     }
     const Matrix x = gate;
-    gate_in_place(activation, rows_of(gate), rows_of(up));
+    gate_in_place(test::one_thread, activation, rows_of(gate), rows_of(up));
     for (Index i = 0; i < 2001; ++i) {
       const double argument = static_cast<double>(x(0, i));
       const double expected = exact(activation, argument) * static_cast<double>(up(0, i));

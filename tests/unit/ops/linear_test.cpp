@@ -83,7 +83,7 @@ TEST(Linear, EqualsTheScalarProductForAllRemainders) {
         const Matrix x = random_matrix(n, d_in, "x");
         const Matrix w = random_matrix(d_out, d_in, "w");
         Matrix y(n, d_out);
-        linear(rows_of(x), pack(w).view, rows_of(y));
+        linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y));
         expect_product(x, w, y);
       }
     }
@@ -96,10 +96,10 @@ TEST(Linear, ThinProductsHaveTheBitsOfWideOnes) {
   const Matrix w = random_matrix(120, 300, "w");
   const Packed packed = pack(w);
   Matrix wide(61, 120);
-  linear(rows_of(x), packed.view, rows_of(wide));
+  linear(test::one_thread, rows_of(x), packed.view, rows_of(wide));
   for (const Index count : {1, 16, 17, 40, 64}) {
     Matrix thin_y(61, count);
-    linear(rows_of(x), packed.view.rows(32, count), rows_of(thin_y));
+    linear(test::one_thread, rows_of(x), packed.view.rows(32, count), rows_of(thin_y));
     for (Index t = 0; t < 61; ++t) {
       for (Index o = 0; o < count; ++o) ASSERT_EQ(thin_y(t, o), wide(t, 32 + o)) << count;
     }
@@ -119,8 +119,8 @@ TEST(Linear, FewColumnsOfWeightsHaveTheBitsOfManyFilledUpWithZeros) {
     for (Index o = 0; o < 211; ++o) std::copy_n(w.row(o).begin(), k, few.row(o).begin());
     Matrix y = random_matrix(29, 211, "y");
     Matrix expected = y;
-    add_linear(rows_of(x).columns(0, k), pack(few).view, rows_of(y));
-    add_linear(rows_of(x), pack(w).view, rows_of(expected));
+    add_linear(test::one_thread, rows_of(x).columns(0, k), pack(few).view, rows_of(y));
+    add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
     ASSERT_EQ(y, expected) << k;
   }
 }
@@ -129,7 +129,7 @@ TEST(Linear, SumsOverManyBlocksOfTheInputDimension) {
   const Matrix x = random_matrix(3, 2500, "x");
   const Matrix w = random_matrix(20, 2500, "w");
   Matrix y(3, 20);
-  linear(rows_of(x), pack(w).view, rows_of(y));
+  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y));
   expect_product(x, w, y);
 }
 
@@ -139,10 +139,10 @@ TEST(Linear, BitsOfARowDependOnNothingButTheRow) {
   const Matrix w = random_matrix(n, 1100, "w");
   const Packed packed = pack(w);
   Matrix together(301, n);
-  linear(rows_of(x), packed.view, rows_of(together));
+  linear(test::one_thread, rows_of(x), packed.view, rows_of(together));
   for (const Index t : {0, 5, 11, 12, 155, 156, 299, 300}) {
     Matrix alone(1, n);
-    linear(rows_of(x).rows(t, 1), packed.view, rows_of(alone));
+    linear(test::one_thread, rows_of(x).rows(t, 1), packed.view, rows_of(alone));
     for (Index o = 0; o < n; ++o) EXPECT_EQ(alone(0, o), together(t, o)) << t << ", " << o;
   }
 }
@@ -152,7 +152,7 @@ TEST(Linear, WritesNothingBesideItsColumns) {
   const Matrix w = random_matrix(21, 9, "w");
   Matrix y(7, 30);
   for (float& value : y.values()) value = 42.0F;
-  linear(rows_of(x), pack(w).view, rows_of(y).columns(4, 21));
+  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y).columns(4, 21));
   for (Index t = 0; t < 7; ++t) {
     for (const Index column : {0, 1, 2, 3, 25, 26, 27, 28, 29}) EXPECT_EQ(y(t, column), 42.0F);
   }
@@ -164,8 +164,8 @@ TEST(Linear, AddLinearAddsTheProduct) {
   Matrix product(14, 18);
   Matrix sum = random_matrix(14, 18, "y");
   const Matrix before = sum;
-  linear(rows_of(x), pack(w).view, rows_of(product));
-  add_linear(rows_of(x), pack(w).view, rows_of(sum));
+  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(product));
+  add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(sum));
   for (Index i = 0; i < sum.rows(); ++i) {
     for (Index j = 0; j < sum.cols(); ++j) EXPECT_EQ(sum(i, j), before(i, j) + product(i, j));
   }
@@ -180,11 +180,11 @@ TEST(Linear, WeightsStoredInBf16GiveTheBitsOfTheSameWeightsInF32) {
         const PackedInBf16 packed(w);
         Matrix y(n, d_out);
         Matrix expected(n, d_out);
-        linear(rows_of(x), packed.view, rows_of(y));
-        linear(rows_of(x), pack(w).view, rows_of(expected));
+        linear(test::one_thread, rows_of(x), packed.view, rows_of(y));
+        linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
         ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
-        add_linear(rows_of(x), packed.view, rows_of(y));
-        add_linear(rows_of(x), pack(w).view, rows_of(expected));
+        add_linear(test::one_thread, rows_of(x), packed.view, rows_of(y));
+        add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
         ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
       }
     }
@@ -309,9 +309,10 @@ class LowRank : public testing::Test {
   Matrix b1 = random_matrix(20, 4, "b1");
   Matrix a2 = random_matrix(17, 30, "a2");
   Matrix b2 = random_matrix(9, 17, "b2");
-  LowRankUpdate update{std::vector<LowRankUpdate::Part>{
-      {rows_of(std::as_const(a1)), rows_of(std::as_const(b1)), 0.5, 3},
-      {rows_of(std::as_const(a2)), rows_of(std::as_const(b2)), 2.0, 25}}};
+  LowRankUpdate update{test::one_thread,
+                       std::vector<LowRankUpdate::Part>{
+                           {rows_of(std::as_const(a1)), rows_of(std::as_const(b1)), 0.5, 3},
+                           {rows_of(std::as_const(a2)), rows_of(std::as_const(b2)), 2.0, 25}}};
 };
 
 TEST_F(LowRank, AddsScaledProductsToTheColumnsOfEachPart) {
@@ -319,8 +320,8 @@ TEST_F(LowRank, AddsScaledProductsToTheColumnsOfEachPart) {
   Matrix y = random_matrix(6, 40, "y");
   const Matrix before = y;
   Matrix u(6, update.rank());
-  update.project(rows_of(x), rows_of(u));
-  update.expand(rows_of(u), rows_of(y));
+  update.project(test::one_thread, rows_of(x), rows_of(u));
+  update.expand(test::one_thread, rows_of(u), rows_of(y));
   const auto expected = [&](Index t, Index column) {
     double sum = static_cast<double>(before(t, column));
     const auto add = [&](const Matrix& a, const Matrix& b, double scaling, Index first) {
@@ -359,8 +360,8 @@ TEST_F(LowRank, ExpandColumnsIsAPartOfExpand) {
   const Matrix u = random_matrix(5, 4, "u");
   Matrix whole(5, 50);
   Matrix part(5, 18);
-  one.expand(rows_of(u), rows_of(whole));
-  one.expand_columns(rows_of(u), 32, rows_of(part));
+  one.expand(test::one_thread, rows_of(u), rows_of(whole));
+  one.expand_columns(test::one_thread, rows_of(u), 32, rows_of(part));
   for (Index t = 0; t < 5; ++t) {
     for (Index i = 0; i < 18; ++i) EXPECT_EQ(part(t, i), whole(t, 32 + i));
   }

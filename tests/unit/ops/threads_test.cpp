@@ -1,5 +1,3 @@
-#include "d2c/ops/threads.hpp"
-
 #include <atomic>
 #include <chrono>
 #include <numeric>
@@ -9,6 +7,7 @@
 
 #include "d2c/ops/attention.hpp"
 #include "d2c/ops/linear.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 #include "random_rows.hpp"
 #include "test_support.hpp"
@@ -19,20 +18,15 @@
 namespace d2c::ops {
 namespace {
 
-class Threads : public testing::Test {
- protected:
-  ~Threads() override { set_threads(1); }
-};
-
-TEST_F(Threads, DoNotChangeTheBitsOfALinearLayer) {
+TEST(Threads, DoNotChangeTheBitsOfALinearLayer) {
   const Matrix x = test::random_matrix(500, 60, "x");
   const Matrix w = test::random_matrix(330, 60, "w");
   AlignedFloats panels(packed_floats(330, 60));
   pack_rows(rows_of(w), 0, 330, panels);
   const auto run = [&](int n_threads) {
-    set_threads(n_threads);
+    ThreadTeam team(n_threads);
     Matrix y(500, 330);
-    linear(rows_of(x), {330, 60, panels.data()}, rows_of(y));
+    linear(team, rows_of(x), {330, 60, panels.data()}, rows_of(y));
     return y;
   };
   const Matrix one = run(1);
@@ -40,7 +34,7 @@ TEST_F(Threads, DoNotChangeTheBitsOfALinearLayer) {
   EXPECT_EQ(run(3), one);
 }
 
-TEST_F(Threads, DoNotChangeTheBitsOfAttention) {
+TEST(Threads, DoNotChangeTheBitsOfAttention) {
   const AttentionShape shape{4, 2, 32, 0.2F, 0};
   const Matrix q = test::random_matrix(300, 128, "q");
   const Matrix kv = test::random_matrix(300, 64, "kv");
@@ -48,10 +42,10 @@ TEST_F(Threads, DoNotChangeTheBitsOfAttention) {
   std::vector<Index> rows(300);
   std::iota(rows.begin(), rows.end(), Index{0});
   const auto run = [&](int n_threads) {
-    set_threads(n_threads);
+    ThreadTeam team(n_threads);
     Matrix out(300, 128);
     Attention attention;
-    attention(shape, segments, rows_of(q), rows_of(kv), rows_of(kv), rows, rows_of(out));
+    attention(team, shape, segments, rows_of(q), rows_of(kv), rows_of(kv), rows, rows_of(out));
     return out;
   };
   const Matrix one = run(1);
@@ -59,7 +53,7 @@ TEST_F(Threads, DoNotChangeTheBitsOfAttention) {
   EXPECT_EQ(run(3), one);
 }
 
-TEST_F(Threads, ShareAProductOfAnySize) {
+TEST(Threads, ShareAProductOfAnySize) {
   for (const Index rows : {1, 11, 12, 13, 265, 900}) {
     for (const Index d_out : {1, 16, 31, 33, 700}) {
       const Matrix x = test::random_matrix(rows, 700, "x");
@@ -67,9 +61,9 @@ TEST_F(Threads, ShareAProductOfAnySize) {
       AlignedFloats panels(packed_floats(d_out, 700));
       pack_rows(rows_of(w), 0, d_out, panels);
       const auto run = [&](int n_threads) {
-        set_threads(n_threads);
+        ThreadTeam team(n_threads);
         Matrix y(rows, d_out);
-        add_linear(rows_of(x), {d_out, 700, panels.data()}, rows_of(y));
+        add_linear(team, rows_of(x), {d_out, 700, panels.data()}, rows_of(y));
         return y;
       };
       const Matrix one = run(1);
@@ -78,22 +72,19 @@ TEST_F(Threads, ShareAProductOfAnySize) {
   }
 }
 
-class Team : public Threads {
- protected:
-  /// Runs a loop of n iterations and counts how often each was run.
-  static std::vector<int> runs_of(Index n) {
-    std::vector<int> runs(static_cast<std::size_t>(n));
-    parallel_for(n, Index{1} << 40, [&](Index i) { ++runs[static_cast<std::size_t>(i)]; });
-    return runs;
-  }
-};
+/// Runs a loop of n iterations and counts how often each was run.
+std::vector<int> runs_of(ThreadTeam& team, Index n) {
+  std::vector<int> runs(static_cast<std::size_t>(n));
+  parallel_for(team, n, Index{1} << 40, [&](Index i) { ++runs[static_cast<std::size_t>(i)]; });
+  return runs;
+}
 
-TEST_F(Team, RunsEveryIterationOnceWithMoreThreadsThanProcessors) {
+TEST(ThreadTeam, RunsEveryIterationOnceWithMoreThreadsThanProcessors) {
   for (const int n_threads : {1, 2, 3, 16}) {
-    set_threads(n_threads);
+    ThreadTeam team(n_threads);
     for (int round = 0; round < 300; ++round) {
       const Index n = 1 + 7 * round;
-      EXPECT_EQ(runs_of(n), std::vector<int>(static_cast<std::size_t>(n), 1));
+      EXPECT_EQ(runs_of(team, n), std::vector<int>(static_cast<std::size_t>(n), 1));
     }
   }
 }
@@ -104,11 +95,11 @@ void dawdle() {
   for (int i = 0; i < 20'000; ++i) sum = sum + 1.0;
 }
 
-TEST_F(Team, LetsOthersHelp) {
-  set_threads(2);
+TEST(ThreadTeam, LetsOthersHelp) {
+  ThreadTeam team(2);
   std::atomic<bool> helped = false;
-  parallel_for(2, Index{1} << 40, [&](Index) {
-    if (ThreadTeam::index() == 1) helped = true;
+  parallel_for(team, 2, Index{1} << 40, [&](Index, int thread) {
+    if (thread == 1) helped = true;
     for (int i = 0; i < 10'000 && !helped; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -116,12 +107,12 @@ TEST_F(Team, LetsOthersHelp) {
   EXPECT_TRUE(helped);
 }
 
-TEST_F(Team, TellsThreadsApart) {
-  set_threads(3);
+TEST(ThreadTeam, TellsThreadsApart) {
+  ThreadTeam team(3);
   std::vector<std::atomic<int>> inside(3);
   std::atomic<bool> alone = true;
-  parallel_for(1000, Index{1} << 40, [&](Index) {
-    auto& mine = inside[static_cast<std::size_t>(ThreadTeam::index())];
+  parallel_for(team, 1000, Index{1} << 40, [&](Index, int thread) {
+    auto& mine = inside[static_cast<std::size_t>(thread)];
     if (mine.fetch_add(1) != 0) alone = false;
     dawdle();
     mine.fetch_sub(1);
@@ -129,38 +120,40 @@ TEST_F(Team, TellsThreadsApart) {
   EXPECT_TRUE(alone);
 }
 
-TEST_F(Team, RunsALoopWithinALoopOnItsThreadAlone) {
-  set_threads(3);
+TEST(ThreadTeam, RunsALoopWithinALoopOnItsThreadAlone) {
+  ThreadTeam team(3);
   std::vector<std::vector<int>> runs(20);
-  parallel_for(20, Index{1} << 40,
-               [&](Index i) { runs[static_cast<std::size_t>(i)] = runs_of(50); });
+  parallel_for(team, 20, Index{1} << 40,
+               [&](Index i) { runs[static_cast<std::size_t>(i)] = runs_of(team, 50); });
   for (const auto& inner : runs) EXPECT_EQ(inner, std::vector<int>(50, 1));
 }
 
-TEST_F(Team, RunsBodiesSideBySideWithKernelsOfOneThread) {
+TEST(ThreadTeam, RunsBodiesSideBySide) {
   for (const int n_threads : {1, 2, 5}) {
-    set_threads(n_threads);
+    ThreadTeam team(n_threads);
+    ThreadTeam alone;
     std::atomic<int> calls = 0;
     std::atomic<bool> right = true;
-    side_by_side([&](int thread) {
+    team.run_side_by_side([&](int thread) {
       ++calls;
-      if (thread < 0 || thread >= n_threads || threads() != 1) right = false;
-      if (ThreadTeam::index() != 0 || runs_of(50) != std::vector<int>(50, 1)) right = false;
-      side_by_side([&](int inner) {
+      if (thread < 0 || thread >= n_threads) right = false;
+      // The whole team is busy, and a team of one serves all.
+      for (ThreadTeam* other : {&team, &alone}) {
+        if (runs_of(*other, 50) != std::vector<int>(50, 1)) right = false;
+      }
+      alone.run_side_by_side([&](int inner) {
         if (inner != 0) right = false;
       });
-      if (threads() != 1) right = false;
     });
     EXPECT_EQ(calls, n_threads);
     EXPECT_TRUE(right);
-    EXPECT_EQ(threads(), n_threads);
   }
 }
 
-TEST_F(Team, RunsBodiesAtTheSameTime) {
-  set_threads(2);
+TEST(ThreadTeam, RunsBodiesAtTheSameTime) {
+  ThreadTeam team(2);
   std::atomic<int> inside = 0;
-  side_by_side([&](int) {
+  team.run_side_by_side([&](int) {
     ++inside;
     for (int i = 0; i < 10'000 && inside < 2; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -169,23 +162,22 @@ TEST_F(Team, RunsBodiesAtTheSameTime) {
   EXPECT_EQ(inside, 2);
 }
 
-TEST_F(Team, ThrowsWhatABodyThrewWhenAllHaveEnded) {
-  set_threads(3);
+TEST(ThreadTeam, ThrowsWhatABodyThrewWhenAllHaveEnded) {
+  ThreadTeam team(3);
   std::atomic<int> ended = 0;
-  EXPECT_THROW(side_by_side([&](int) {
-                 if (++ended == 2) throw std::runtime_error("second");
-               }),
+  EXPECT_THROW(team.run_side_by_side([&](int) {
+    if (++ended == 2) throw std::runtime_error("second");
+  }),
                std::runtime_error);
   EXPECT_EQ(ended, 3);
-  EXPECT_EQ(threads(), 3);
 }
 
-TEST_F(Team, ServesOneOfTwoCallersAndLetsTheOtherRunAlone) {
-  set_threads(2);
+TEST(ThreadTeam, ServesOneOfTwoCallersAndLetsTheOtherRunAlone) {
+  ThreadTeam team(2);
   std::atomic<bool> right = true;
   const auto call = [&] {
     for (int round = 0; round < 200; ++round) {
-      if (runs_of(100) != std::vector<int>(100, 1)) right = false;
+      if (runs_of(team, 100) != std::vector<int>(100, 1)) right = false;
     }
   };
   std::thread other(call);
@@ -194,15 +186,15 @@ TEST_F(Team, ServesOneOfTwoCallersAndLetsTheOtherRunAlone) {
   EXPECT_TRUE(right);
 }
 
-TEST_F(Team, RecordsTheTimesOfLoops) {
-  set_threads(2);
+TEST(ThreadTeam, RecordsTheTimesOfLoops) {
+  ThreadTeam team(2);
   LoopTimes times;
-  record_loops(&times);
+  team.record(&times);
   for (int loop = 0; loop < 3; ++loop) {
-    parallel_for(8, Index{1} << 40, [](Index) { dawdle(); });
+    parallel_for(team, 8, Index{1} << 40, [](Index) { dawdle(); });
   }
-  record_loops(nullptr);
-  runs_of(10);
+  team.record(nullptr);
+  runs_of(team, 10);
   EXPECT_EQ(times.loops, 3);
   EXPECT_GT(times.work, 0.0);
   EXPECT_GE(times.longest, times.work / 2 * 0.999);

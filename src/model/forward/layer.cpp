@@ -1,0 +1,178 @@
+#include "forward/layer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "d2c/ops/activation.hpp"
+#include "d2c/ops/linear.hpp"
+#include "d2c/ops/norm.hpp"
+
+namespace d2c::model {
+namespace {
+
+/// A linear layer with its bias and the adapter's update.
+struct Linear {
+  const ops::PackedMatrix& w;
+  std::span<const float> bias;                 ///< empty = none
+  const ops::LowRankUpdate* update = nullptr;  ///< null or empty = none
+};
+
+enum class Onto { nothing, y };
+
+/// y = x W^T + bias + update, or y += the same
+void apply(const Pass& pass, const Linear& linear, ops::ConstRows x, Onto onto, Buffer& projected,
+           ops::Rows y) {
+  {
+    const Timed time(pass, Phase::linear);
+    if (onto == Onto::nothing) {
+      ops::linear(pass.threads, x, linear.w, y);
+    } else {
+      ops::add_linear(pass.threads, x, linear.w, y);
+    }
+  }
+  if (!linear.bias.empty()) {
+    const Timed time(pass, Phase::elementwise);
+    ops::add_bias(pass.threads, linear.bias, y);
+  }
+  if (linear.update == nullptr || linear.update->empty()) return;
+  const Timed time(pass, Phase::low_rank);
+  const ops::Rows u = projected.shape(x.n, linear.update->rank());
+  linear.update->project(pass.threads, x, u);
+  linear.update->expand(pass.threads, u, y);
+}
+
+void normalise_heads(const Pass& pass, std::span<const float> weight, ops::Rows x) {
+  const ModelConfig& config = pass.config;
+  const auto head_dim = static_cast<std::size_t>(config.head_dim);
+  for (Index head = 0; head * config.head_dim < x.width; ++head) {
+    const ops::Rows one = x.columns(head * config.head_dim, config.head_dim);
+    switch (config.head_norm) {
+      case HeadNorm::none:
+        return;
+      case HeadNorm::shared_rms:
+        ops::rms_norm(pass.threads, one, weight, config.norm_eps, one);
+        break;
+      case HeadNorm::separate_layer:
+        ops::layer_norm(pass.threads, one,
+                        weight.subspan(static_cast<std::size_t>(head) * head_dim, head_dim), {},
+                        config.norm_eps, one);
+        break;
+    }
+  }
+}
+
+/// Norm and rotary embedding of heads side by side.
+void place_heads(const Pass& pass, std::span<const float> norm, ops::Rows x) {
+  const Timed time(pass, Phase::elementwise);
+  normalise_heads(pass, norm, x);
+  pass.rotary.rotate(pass.threads, x, pass.config.head_dim, pass.positions);
+}
+
+/// Reads keys and values of the rows that were computed before, and keeps those of new ones.
+/// @param kv  [tokens, 2 kv_size]
+void share_kept(const Pass& pass, const Layer& layer, ops::Rows kv) {
+  if (layer.kept == nullptr) return;
+  const Timed time(pass, Phase::attention);
+  for (Index row = 0; row < pass.first_row; ++row) {
+    std::copy_n(layer.kept->data() + row * kv.width, kv.width, kv.row(row));
+  }
+  layer.kept->reserve(static_cast<std::size_t>(layer.n_to_keep * kv.width));
+  for (Index row = pass.first_row; row < layer.n_to_keep; ++row) {
+    layer.kept->insert(layer.kept->end(), kv.row(row), kv.row(row) + kv.width);
+  }
+}
+
+/// @param h  [tokens - first_row, hidden] the normalised input
+/// @return   [wanted.size(), q_size] before the output projection
+ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
+                 std::span<const Index> wanted, Activations& activations) {
+  const ModelConfig& config = pass.config;
+  const ops::Rows qkv =
+      activations.qkv.shape(pass.first_row + h.n, config.q_size() + 2 * config.kv_size());
+  const ops::Rows q = qkv.columns(0, config.q_size());
+  const ops::Rows k = qkv.columns(config.q_size(), config.kv_size());
+  const ops::Rows v = qkv.columns(config.q_size() + config.kv_size(), config.kv_size());
+  apply(pass,
+        {layer.weights.qkv, layer.weights.qkv_bias,
+         layer.updates == nullptr ? nullptr : &layer.updates->qkv},
+        h, Onto::nothing, activations.projected, qkv.rows(pass.first_row, h.n));
+  place_heads(pass, layer.weights.q_norm, q.rows(pass.first_row, h.n));
+  place_heads(pass, layer.weights.k_norm, k.rows(pass.first_row, h.n));
+  share_kept(pass, layer, qkv.columns(config.q_size(), 2 * config.kv_size()));
+
+  const ops::AttentionShape shape{
+      .n_heads = config.n_heads,
+      .n_kv_heads = config.n_kv_heads,
+      .head_dim = config.head_dim,
+      .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+      .window = layer.window,
+  };
+  const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
+  const Timed time(pass, Phase::attention);
+  activations.attention(pass.threads, shape, pass.forest.segments, q, k, v, wanted, attended);
+  return attended;
+}
+
+/// x += (act(h Wg^T) * (h Wu^T)) Wd^T
+void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x,
+             Activations& activations) {
+  const PreparedAdapter::Layer* updates = layer.updates;
+  const Index intermediate = pass.config.intermediate_size;
+  const ops::Rows gate_up = activations.gate_up.shape(h.n, 2 * intermediate);
+  apply(pass,
+        {layer.weights.gate_up, layer.weights.gate_up_bias,
+         updates == nullptr ? nullptr : &updates->gate_up},
+        h, Onto::nothing, activations.projected, gate_up);
+  const ops::Rows gate = gate_up.columns(0, intermediate);
+  {
+    const Timed time(pass, Phase::elementwise);
+    ops::gate_in_place(pass.threads, pass.config.activation, gate,
+                       gate_up.columns(intermediate, intermediate));
+  }
+  apply(
+      pass,
+      {layer.weights.down, layer.weights.down_bias, updates == nullptr ? nullptr : &updates->down},
+      gate, Onto::y, activations.projected, x);
+}
+
+/// Moves the wanted rows to the front. @param rows  [tokens - first_row, ...]
+ops::Rows keep_wanted(const Pass& pass, std::span<const Index> wanted, ops::Rows rows) {
+  if (std::ssize(wanted) == rows.n) return rows;
+  Index kept = 0;
+  for (const Index wanted_row : wanted) {
+    const Index row = wanted_row - pass.first_row;
+    if (row != kept) std::copy_n(rows.row(row), rows.width, rows.row(kept));
+    ++kept;
+  }
+  return rows.rows(0, kept);
+}
+
+}  // namespace
+
+void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y) {
+  const Timed time(pass, Phase::elementwise);
+  const float eps = pass.config.norm_eps;
+  if (pass.config.norm == NormKind::rms) {
+    ops::rms_norm(pass.threads, x, weights.weight, eps, y);
+  } else {
+    ops::layer_norm(pass.threads, x, weights.weight, weights.bias, eps, y);
+  }
+}
+
+ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
+                        std::span<const Index> wanted, Activations& activations) {
+  ops::Rows h = activations.normalised.shape(x.n, x.width);
+  normalise(pass, layer.weights.input_norm, x, h);
+  const ops::Rows attended = attend(pass, layer, h, wanted, activations);
+  x = keep_wanted(pass, wanted, x);
+  h = keep_wanted(pass, wanted, h);
+  apply(pass,
+        {layer.weights.o, layer.weights.o_bias,
+         layer.updates == nullptr ? nullptr : &layer.updates->o},
+        attended, Onto::y, activations.projected, x);
+  if (!pass.config.parallel_residual) normalise(pass, layer.weights.mlp_norm, x, h);
+  add_mlp(pass, layer, h, x, activations);
+  return x;
+}
+
+}  // namespace d2c::model

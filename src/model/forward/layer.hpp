@@ -1,0 +1,68 @@
+#pragma once
+
+#include <span>
+
+#include "d2c/core/cpu_time.hpp"
+#include "d2c/model/config.hpp"
+#include "d2c/model/phases.hpp"
+#include "d2c/model/prepared_adapter.hpp"
+#include "d2c/model/token_forest.hpp"
+#include "d2c/model/weights.hpp"
+#include "d2c/ops/rope.hpp"
+#include "d2c/ops/thread_team.hpp"
+
+#include "forward/activations.hpp"
+
+namespace d2c::model {
+
+/// What the layers of one pass share.
+struct Pass {
+  const ModelConfig& config;
+  ops::ThreadTeam& threads;
+  const ops::RotaryTable& rotary;  ///< covers the positions
+  const TokenForest& forest;
+  Index first_row = 0;               ///< rows before it were computed by earlier passes
+  std::span<const Index> positions;  ///< [tokens - first_row] of the rows to be computed
+  PhaseSeconds* phases = nullptr;    ///< null = not recorded
+};
+
+/// Adds the processor time from construction to destruction to a phase of a pass.
+class Timed {
+ public:
+  Timed(const Pass& pass, Phase phase)
+      : total_(pass.phases == nullptr ? nullptr : &(*pass.phases)[static_cast<std::size_t>(phase)]),
+        start_(total_ == nullptr ? 0.0 : thread_cpu_seconds()) {}
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+  ~Timed() {
+    if (total_ != nullptr) *total_ += thread_cpu_seconds() - start_;
+  }
+
+ private:
+  double* total_;
+  double start_;
+};
+
+/// One decoder layer under one adapter.
+struct Layer {
+  const LayerWeights& weights;
+  const PreparedAdapter::Layer* updates = nullptr;  ///< null = the base model alone
+  Index window = 0;                                 ///< see ops::AttentionShape
+  /// [rows, 2 kv_size] keys and values of the rows before Pass::first_row, to which those of rows
+  /// up to n_to_keep are added; null = there are none, and none are kept.
+  ops::AlignedFloats* kept = nullptr;
+  Index n_to_keep = 0;
+};
+
+/// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).
+///
+/// @param x       [tokens - first_row, hidden] the residual stream
+/// @param wanted  rows of the forest whose output is wanted, ascending, from first_row on
+/// @return        [wanted.size(), hidden] the output, in the first rows of x
+[[nodiscard]] ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
+                                      std::span<const Index> wanted, Activations& activations);
+
+/// y = norm(x)
+void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y);
+
+}  // namespace d2c::model
