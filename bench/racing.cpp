@@ -30,9 +30,8 @@
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/speed.hpp"
-#include "d2c/eval/steps.hpp"
-#include "d2c/ops/threads.hpp"
 
 #include "stored_losses.hpp"
 
@@ -239,28 +238,26 @@ void measure_steps(const std::string& text) {
   const auto config =
       eval::llama_config({sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]});
   const auto model = model::Model::random(config, ops::WeightFormat::f32);
-  const lora::FactorMap adapter = eval::random_adapter(config, 8);
-  eval::Evaluator evaluator(model);
-  const double prepare = least_seconds([&] { evaluator.use(&adapter); });
+  const lora::FactorMap factors = eval::random_adapter(config, 8);
+  const auto engine = eval::make_cpu_engine(model, 1);
+  eval::AdapterHandle adapter;
+  const double prepare = least_seconds([&] { adapter = engine->prepare(factors); });
+  const auto evaluate = [&](std::span<const eval::Batch> of) {
+    return least_seconds([&] {
+      static_cast<void>(losses_of(*engine, eval::Unit{.adapter = adapter, .batches = of}));
+    });
+  };
   const auto examples = eval::random_examples({}, sizes[5]);
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
-  const double whole = least_seconds(
-      [&] { static_cast<void>(evaluator.example_losses(batches, std::ssize(examples))); });
+  const double whole = evaluate(batches);
   fmt::print("all at once: {} tokens, {:.3f} s; adapter made ready in {:.4f} s\n",
              eval::count_tokens(examples, batches).computed, whole, prepare);
   for (const auto& [shared, name] : {std::pair{eval::SharedTokens::kept, "kept"},
                                      std::pair{eval::SharedTokens::again, "again"}}) {
     const std::vector<int> parts{0, 0, 0, 0, 0, 1, 1, 1, 1, 1};
-    const auto steps = eval::pack_steps(examples, parts, eval::LossOn::response, 2048, shared);
-    const auto up_to = [&](std::size_t n) {
-      return least_seconds([&] {
-        eval::StepProgress progress;
-        for (const auto& step : std::span(steps).first(n))
-          evaluator.advance(step, progress, std::ssize(examples));
-      });
-    };
-    const double first = up_to(1);
-    const double both = up_to(2);
+    const auto steps = eval::pack_parts(examples, parts, eval::LossOn::response, 2048, shared);
+    const double first = evaluate(std::span(steps).first(1));
+    const double both = evaluate(std::span(steps).first(2));
     fmt::print("{:>5}: first half {} tokens, {:.2f} of the time; both {} tokens, {:.2f}\n", name,
                steps[0].n_computed(), first / whole, steps[0].n_computed() + steps[1].n_computed(),
                both / whole);
@@ -304,7 +301,6 @@ void run(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   try {
-    d2c::ops::set_threads(1);
     d2c::run({argv + 1, argv + argc});
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_racing: {}\n", error.what());

@@ -35,7 +35,6 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/registry.hpp"
 #include "d2c/lora/similarity.hpp"
-#include "d2c/ops/threads.hpp"
 
 #include "arguments.hpp"
 #include "stored_losses.hpp"
@@ -348,7 +347,6 @@ Settings settings_of(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   try {
-    d2c::ops::set_threads(1);
     const d2c::Settings settings = d2c::settings_of({argv + 1, argv + argc});
     if (settings.every_set_of.empty())
       d2c::Bench(settings).run();

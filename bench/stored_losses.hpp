@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "d2c/cluster/oracle.hpp"
-#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
@@ -25,14 +26,14 @@ struct Job {
   explicit Job(const fs::path& path)
       : manifest(eval::read_manifest(path)),
         model(eval::load_model_folder(manifest.model)),
-        evaluator(model.model) {
+        engine(eval::make_cpu_engine(model.model, 1)) {
     const auto modules = model.model.target_modules();
     for (const eval::TaskSpec& task : manifest.tasks)
       adapters.push_back(lora::read_adapter(task.adapter, modules, manifest.model));
   }
   eval::Manifest manifest;
   eval::ModelFolder model;
-  eval::Evaluator evaluator;
+  std::unique_ptr<eval::LossEngine> engine;
   std::vector<lora::Adapter> adapters;  // of every task
 };
 
@@ -100,7 +101,7 @@ class StoredOracle final : public cluster::LossOracle {
 
   /// Without any adapter, mean over all examples.
   std::vector<double> base() {
-    job_.evaluator.use(nullptr);
+    adapter_ = nullptr;
     std::vector<double> losses;
     for (int task = 0; task < n_tasks(); ++task) losses.push_back(mean(measure(task)));
     return losses;
@@ -130,14 +131,16 @@ class StoredOracle final : public cluster::LossOracle {
       weights.push_back(n / static_cast<double>(set.size()));
       names.push_back(job_.manifest.tasks[static_cast<std::size_t>(task)].name);
     }
-    merged_ = merge::merge_adapters(merge::find_method("average"), factors, weights, names, {});
-    job_.evaluator.use(&merged_);
+    adapter_ = job_.engine->prepare(
+        merge::merge_adapters(merge::find_method("average"), factors, weights, names, {}));
   }
 
   std::vector<double> measure(int task) {
     ++measured_;
     const auto t = static_cast<std::size_t>(task);
-    const auto losses = job_.evaluator.example_losses(batches_[t], n_examples_[t]);
+    const auto result =
+        losses_of(*job_.engine, eval::Unit{.adapter = adapter_, .batches = batches_[t]});
+    const auto losses = eval::example_losses(batches_[t], result.nll, n_examples_[t]);
     std::vector<double> sums(static_cast<std::size_t>(n_folds_));
     std::vector<double> counts(sums.size());
     for (std::size_t i = 0; i < losses.size(); ++i) {
@@ -154,7 +157,7 @@ class StoredOracle final : public cluster::LossOracle {
   std::vector<std::vector<eval::Batch>> batches_;
   std::vector<Index> n_examples_;
   std::map<cluster::TaskSet, std::map<int, std::vector<double>>> known_;
-  lora::FactorMap merged_;
+  eval::AdapterHandle adapter_;
   std::int64_t measured_ = 0;
 };
 

@@ -56,7 +56,7 @@ const std::vector<Shape> shapes{
     {"1B-prompt", {4, 2048, 8192, 32, 8, 64}, 0, {.shared = 0, .response = 1}},
 };
 
-std::string threads_text(const model::Model& model, std::span<const eval::Unit> units,
+std::string threads_text(const model::Model& model, std::span<const eval::Workload> units,
                          const Settings& settings) {
   if (settings.threads == 1) return {};
   return eval::to_text(eval::measure_threads(model, units, settings.threads, settings.seconds));
@@ -91,8 +91,8 @@ void measure_shape(const Shape& shape, const Settings& settings) {
   const auto loss_on = shape.rank == 0 ? eval::LossOn::all : eval::LossOn::response;
   const auto batches = eval::pack(examples, loss_on, 2048);
   const auto adapter = eval::random_adapter(config, std::max(shape.rank, Index{1}));
-  const std::vector<eval::Unit> units(
-      settings.units, {shape.rank == 0 ? nullptr : &adapter, batches, std::ssize(examples)});
+  const std::vector<eval::Workload> units(settings.units,
+                                          {shape.rank == 0 ? nullptr : &adapter, batches});
   auto tokens = eval::count_tokens(examples, batches);
   for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) {
     *count *= std::ssize(units);
@@ -143,7 +143,6 @@ void measure_iteration(const Settings& settings) {
     adapters.push_back(lora::read_adapter(task.adapter, modules));
   }
   std::vector<std::vector<eval::Batch>> tasks;
-  std::vector<Index> n_examples;
   eval::TokenCounts tokens;
   for (std::size_t t = 0; t < manifest.tasks.size();) {
     std::vector<eval::Example> examples;
@@ -154,18 +153,15 @@ void measure_iteration(const Settings& settings) {
       examples.insert(examples.end(), file.examples.begin(), file.examples.end());
     }
     tasks.push_back(eval::pack(examples, eval::LossOn::response, 2048));
-    n_examples.push_back(std::ssize(examples));
     const auto counts = eval::count_tokens(examples, tasks.back());
     const auto passes = static_cast<Index>(n_adapters);
     tokens.total += passes * counts.total;
     tokens.computed += passes * counts.computed;
     tokens.targets += passes * counts.targets;
   }
-  std::vector<eval::Unit> units;
+  std::vector<eval::Workload> units;
   for (const lora::Adapter& adapter : adapters) {
-    for (std::size_t t = 0; t < tasks.size(); ++t) {
-      units.push_back({&adapter.modules, tasks[t], n_examples[t]});
-    }
+    for (const auto& batches : tasks) units.push_back({&adapter.modules, batches});
   }
   if (settings.compute == "both") {
     const eval::ModelFolder narrow = load(ops::Arithmetic::bf16);

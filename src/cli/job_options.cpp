@@ -7,7 +7,7 @@
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
-#include "d2c/ops/threads.hpp"
+#include "d2c/ops/thread_team.hpp"
 
 #include "choice.hpp"
 #include "commands/commands.hpp"
@@ -91,8 +91,7 @@ int default_threads() {
   return 1;
 }
 
-void use_threads(int n) {
-  ops::set_threads(n);
+void warn_of_threads(int n) {
   if (n <= ops::usable_processors() || !speaks_for_all()) return;
   fmt::print(stderr,
              "warning: --threads {} on {} usable processor{} (threads that share one wait for each "

@@ -44,7 +44,7 @@ inline constexpr const char* kComputeHelp =
 
 /// Threads per rank unless told otherwise: OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1.
 [[nodiscard]] int default_threads();
-/// Sets the threads of this process; the first rank warns where they outnumber its processors.
-void use_threads(int n);
+/// The first rank warns where they outnumber its processors.
+void warn_of_threads(int n);
 
 }  // namespace d2c::cli

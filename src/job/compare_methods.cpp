@@ -13,6 +13,7 @@
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/rng.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 
 #include "engine/similarity.hpp"
 #include "input/job.hpp"
@@ -47,7 +48,7 @@ struct Similarities {
 class MethodComparison {
  public:
   MethodComparison(comm::Communicator& comm, const CompareOptions& options, const RunOptions& job,
-                   const Job& input, const RunContext& context, eval::EvaluatorTeam& evaluators,
+                   const Job& input, const RunContext& context, eval::LossEngine& engine,
                    PhaseTimers& timers, const Similarities& similarities, results::Comparison& out)
       : comm_(comm),
         options_(options),
@@ -57,7 +58,7 @@ class MethodComparison {
         similarities_(similarities),
         folds_{.choose = 1, .verify = job.verify_examples},
         split_(folds_.split(examples_per_task(*input.tasks, Split::few_shot))),
-        oracle_({comm, *input.adapters, *input.tasks, input.adapter_of_task, evaluators, timers},
+        oracle_({comm, *input.adapters, *input.tasks, input.adapter_of_task, engine, timers},
                 merge_plan(job, *input.adapters), folds_,
                 {job.merged_mib << 20, job.ranks_per_node, job.balance}),
         weights_(task_weights(input.manifest)),
@@ -361,15 +362,15 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
       cluster::check_constraints(input.constraints, input.tasks->n_tasks(), k);
     }
   });
-  eval::EvaluatorTeam evaluators(input.model->model);
+  const auto engine = eval::make_cpu_engine(input.model->model, job.threads);
   const Similarities similarities{
       kept([&] {
         return task_similarity(comm, *input.adapters, input.adapter_of_task, job.exchange_mib << 20,
-                               job.ranks_per_node);
+                               job.ranks_per_node, job.threads);
       }),
       kept([&] {
         return trimmed_task_gram(comm, *input.adapters, input.adapter_of_task,
-                                 job.exchange_mib << 20, job.ranks_per_node);
+                                 job.exchange_mib << 20, job.ranks_per_node, job.threads);
       })};
 
   results::Comparison out;
@@ -389,7 +390,7 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
     const RunOptions of_method = with_method(job, method);
     checkpoints.emplace_back(comm, of_method, job.output / ("checkpoint-" + method + ".h5"),
                              config_hash(of_method, input), context.log);
-    MethodComparison comparison(comm, options, of_method, input, context, evaluators, timers,
+    MethodComparison comparison(comm, options, of_method, input, context, *engine, timers,
                                 similarities, out);
     if (!comparison.run(checkpoints.back(), method == options.methods.front())) {
       return std::nullopt;

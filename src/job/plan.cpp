@@ -5,10 +5,8 @@
 #include <limits>
 
 #include "d2c/comm/distribution.hpp"
-#include "d2c/core/cpu_time.hpp"
-#include "d2c/eval/evaluator_team.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
-#include "d2c/model/decoder.hpp"
 
 #include "engine/distributed_merge.hpp"
 #include "input/job.hpp"
@@ -49,23 +47,22 @@ std::uint64_t sum_over_ranks(comm::Communicator& comm, double bytes) {
   return static_cast<std::uint64_t>(total);
 }
 
-/// Processor time per distinct token of the first task under an adapter of rank 0, if it has one.
-/// 0 on the other ranks.
-double measure_token_seconds(const comm::Communicator& comm, const Job& job) {
+/// What a distinct token of the first task costs under an adapter of rank 0, if it has one, in
+/// seconds. 0 on the other ranks.
+double measure_token_seconds(const comm::Communicator& comm, const Job& job,
+                             eval::LossEngine& engine) {
   if (!comm.is_root()) return 0.0;
   constexpr int repeats = 3;
-  eval::Evaluator evaluator(job.model->model);
   lora::FactorMap factors;
   for (int adapter = 0; adapter < job.adapters->n_adapters() && factors.empty(); ++adapter) {
     if (job.adapters->owner(adapter) == comm.rank()) factors = job.adapters->local(adapter);
   }
-  evaluator.use(factors.empty() ? nullptr : &factors);
+  const eval::AdapterHandle adapter = factors.empty() ? nullptr : engine.prepare(factors);
   const auto task = job.tasks->packed(0, Split::few_shot);
   double least = std::numeric_limits<double>::infinity();
   for (int repeat = 0; repeat < repeats; ++repeat) {
-    const double begin = thread_cpu_seconds();
-    static_cast<void>(evaluator.example_losses(task->batches, task->n_examples));
-    least = std::min(least, thread_cpu_seconds() - begin);
+    eval::Unit unit{.adapter = adapter, .batches = task->batches};
+    least = std::min(least, eval::losses_of(engine, std::move(unit)).seconds);
   }
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
@@ -82,6 +79,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
     comm::agree(comm, [&] { settle_budget(options, job, asked); });
   }
   const auto& config = job.model->model.config();
+  const auto engine = eval::make_cpu_engine(job.model->model, options.threads);
 
   Plan plan;
   plan.n_tasks = job.tasks->n_tasks();
@@ -125,8 +123,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
       model::BatchSize whole;
       for (const eval::Batch& batch : packed->batches) {
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
-        activation = std::max(activation, static_cast<double>(eval::team_activation_bytes(
-                                              config, size, rank, options.threads)));
+        activation =
+            std::max(activation, static_cast<double>(engine->activation_bytes(size, rank)));
         if (split == Split::few_shot) flop += model::flops(config, size);
         whole.n_tokens += size.n_tokens;
         whole.n_segments += size.n_segments;
@@ -135,15 +133,14 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
       }
       if (options.racing == 0 || split != Split::few_shot) continue;
       // Later parts of the examples are computed beside what is kept of earlier ones.
-      activation = std::max(activation, static_cast<double>(eval::team_activation_bytes(
-                                            config, whole, rank, options.threads)));
+      activation = std::max(activation, static_cast<double>(engine->activation_bytes(whole, rank)));
       most_tokens = std::max(most_tokens, static_cast<double>(whole.n_tokens));
     }
   }
   comm.maximum({&activation, 1});
   comm.maximum({&most_tokens, 1});
   const auto kept = static_cast<std::uint64_t>(most_tokens) * static_cast<std::uint64_t>(plan.k) *
-                    model::kept_token_bytes(config);
+                    engine->kept_token_bytes();
   plan.race_bytes =
       std::min(kept, options.race_mib << 20) * static_cast<std::uint64_t>(options.threads);
   plan.activation_bytes = static_cast<std::uint64_t>(activation);
@@ -186,7 +183,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
       plan.adapter_rank = std::max(plan.adapter_rank, job.adapters->rank_of(adapter, module));
     }
   }
-  double token_seconds = measure_token_seconds(comm, job);
+  double token_seconds = measure_token_seconds(comm, job, *engine);
   comm.maximum({&token_seconds, 1});
   plan.unit_seconds = token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
   return plan;

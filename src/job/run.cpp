@@ -14,6 +14,7 @@
 #include "d2c/cluster/registry.hpp"
 #include "d2c/cluster/sweep.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/results/writer.hpp"
 
 #include "cross_fitting.hpp"
@@ -174,10 +175,10 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
                     options.budget_mb));
   }
 
-  eval::EvaluatorTeam evaluators(job.model->model);
+  const auto engine = eval::make_cpu_engine(job.model->model, options.threads);
   const cluster::ExampleFolds folds = example_folds(options, *job.tasks);
   DistributedOracle oracle(
-      {comm, *job.adapters, *job.tasks, job.adapter_of_task, evaluators, timers}, plan, folds,
+      {comm, *job.adapters, *job.tasks, job.adapter_of_task, *engine, timers}, plan, folds,
       {options.merged_mib << 20, options.ranks_per_node, options.balance, options.race_mib << 20});
   cluster::CachedOracle cache(oracle, folds.split(examples_per_task(*job.tasks, Split::few_shot)),
                               {options.racing, options.racing_check, options.seed});
@@ -213,12 +214,12 @@ std::optional<results::RunResults> run_job(comm::Communicator& comm, const RunOp
   problem.similarity = kept([&] {
     const auto timer = timers.scope("similarity");
     return task_similarity(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
-                           options.ranks_per_node);
+                           options.ranks_per_node, options.threads);
   });
   problem.trimmed_similarity = kept([&] {
     const auto timer = timers.scope("similarity");
     return trimmed_task_gram(comm, *job.adapters, job.adapter_of_task, options.exchange_mib << 20,
-                             options.ranks_per_node);
+                             options.ranks_per_node, options.threads);
   });
   std::optional<cluster::Sweep> sweep;
   if (placement != nullptr) {

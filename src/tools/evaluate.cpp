@@ -1,10 +1,10 @@
 #include "d2c/tools/evaluate.hpp"
 
 #include <numeric>
-#include <optional>
+#include <utility>
 
 #include "d2c/core/json.hpp"
-#include "d2c/eval/evaluator.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/results/library_record.hpp"
@@ -14,17 +14,18 @@ namespace d2c::tools {
 Evaluation evaluate(const std::filesystem::path& model_folder,
                     const std::filesystem::path& adapter_folder,
                     const std::filesystem::path& examples_file, eval::LossOn loss_on,
-                    Index batch_tokens, model::Precision precision) {
+                    Index batch_tokens, model::Precision precision, int threads) {
   const eval::ModelFolder folder = eval::load_model_folder(model_folder, precision);
   const auto modules = folder.model.target_modules();
-  eval::Evaluator evaluator(folder.model);
+  const auto engine = eval::make_cpu_engine(folder.model, threads);
+  eval::Unit unit;
   Evaluation result;
   result.modules = static_cast<int>(modules.size());
   if (!adapter_folder.empty()) {
     const lora::Adapter adapter =
         lora::read_adapter(results::read_adapter_at(adapter_folder), modules, model_folder);
     result.modules_applied = static_cast<int>(adapter.modules.size());
-    evaluator.use(&adapter.modules);
+    unit.adapter = engine->prepare(adapter.modules);
   }
 
   eval::ExampleFile file = eval::read_examples(examples_file, folder.encoding(), folder.limits());
@@ -33,10 +34,10 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
     result.warnings.push_back(rounding);
   }
   const auto batches = eval::pack(file.examples, loss_on, batch_tokens);
-  result.nll = evaluator.token_losses(batches, std::ssize(file.examples));
+  unit.batches = batches;
+  eval::add_losses(batches, eval::losses_of(*engine, std::move(unit)).nll, result.nll);
   for (const auto& nll : result.nll) {
-    result.example_mean.push_back(std::accumulate(nll.begin(), nll.end(), 0.0) /
-                                  static_cast<double>(nll.size()));
+    result.example_mean.push_back(eval::mean_token_loss(nll));
   }
   result.mean = std::accumulate(result.example_mean.begin(), result.example_mean.end(), 0.0) /
                 static_cast<double>(result.example_mean.size());

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
-#include "d2c/eval/evaluator_team.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/model/cost.hpp"
+#include "d2c/model/model.hpp"
+#include "d2c/model/phases.hpp"
 
 /// How fast this machine evaluates: for benchmarks and for the user who asks.
 namespace d2c::eval {
@@ -41,16 +42,15 @@ struct ExampleShape {
 [[nodiscard]] std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary);
 
 /// Examples of one task under one adapter.
-struct Unit {
+struct Workload {
   const lora::FactorMap* adapter = nullptr;  ///< null = the base model
   std::span<const Batch> batches;
-  Index n_examples = 0;
 };
 
-/// Speed of a list of units, the switching of adapters included.
+/// Speed of a list of evaluations, the switching of adapters included.
 struct Speed {
   TokenCounts tokens;
-  model::Work work;                 ///< floating-point operations of all units
+  model::Work work;                 ///< floating-point operations of all evaluations
   double seconds = 0.0;             ///< median of the repetitions
   double best_seconds = 0.0;        ///< the shortest repetition: least disturbed by other programs
   double peak = 0.0;                ///< FLOP/s of multiply-adds, median
@@ -58,15 +58,15 @@ struct Speed {
   double useful_share = 0.0;        ///< of the peak measured beside it, median
   double done_share = 0.0;          ///< likewise, of the operations that are carried out
   model::PhaseSeconds phases{};     ///< means per repetition
-  std::size_t stated_bytes = 0;     ///< model::activation_bytes of the largest batch
-  std::size_t workspace_bytes = 0;  ///< what the evaluator held in the end, with thread scratch
+  std::size_t stated_bytes = 0;     ///< LossEngine::activation_bytes of the largest batch
+  std::size_t workspace_bytes = 0;  ///< what the engine held in the end, with thread scratch
 };
 
-/// Repeats the units, each time beside a measurement of the peak, for about `seconds`.
+/// Repeats the evaluations, each time beside a measurement of the peak, for about `seconds`.
 ///
 /// With one thread all times are processor time, so that other users of the machine hardly count;
 /// with more they are taken from a clock on the wall, and the peak is that of all threads.
-[[nodiscard]] Speed measure_speed(const model::Model& model, std::span<const Unit> units,
+[[nodiscard]] Speed measure_speed(const model::Model& model, std::span<const Workload> work,
                                   const TokenCounts& tokens, int n_threads, double seconds);
 
 /// Where several threads lose time, in seconds of processor time per repetition: other users of the
@@ -84,9 +84,9 @@ struct ThreadSpeed {
   [[nodiscard]] double bound() const { return one_thread / (serial + longest); }
 };
 
-/// Repeats the units with one thread and with n_threads in turns, for about `seconds`.
+/// Repeats the evaluations with one thread and with n_threads in turns, for about `seconds`.
 /// @pre n_threads > 1
-[[nodiscard]] ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> units,
+[[nodiscard]] ThreadSpeed measure_threads(const model::Model& model, std::span<const Workload> work,
                                           int n_threads, double seconds);
 /// One line.
 [[nodiscard]] std::string to_text(const ThreadSpeed& speed);

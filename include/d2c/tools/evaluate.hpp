@@ -11,9 +11,9 @@ namespace d2c::tools {
 
 /// Losses of one model or adapter on one file of examples.
 struct Evaluation {
-  std::vector<std::vector<double>> nll;  ///< [example][scored token] nats
-  std::vector<double> example_mean;      ///< [example] nats per token
-  double mean = 0.0;                     ///< over examples
+  eval::TokenLosses nll;             ///< [example][scored token] nats
+  std::vector<double> example_mean;  ///< [example] nats per token
+  double mean = 0.0;                 ///< over examples
   std::vector<std::string> warnings;
   int modules_applied = 0;
   int modules = 0;
@@ -24,7 +24,7 @@ struct Evaluation {
 [[nodiscard]] Evaluation evaluate(const std::filesystem::path& model,
                                   const std::filesystem::path& adapter,
                                   const std::filesystem::path& examples, eval::LossOn loss_on,
-                                  Index batch_tokens, model::Precision precision = {});
+                                  Index batch_tokens, model::Precision precision, int threads);
 
 /// `{"examples": [{"mean": x, "nll": [...]}], "mean": y}`; nll only with per_token.
 [[nodiscard]] std::string to_json(const Evaluation& evaluation, bool per_token);

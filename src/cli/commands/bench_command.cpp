@@ -133,7 +133,7 @@ int bench_command(const Invocation& invocation) {
   if (threads < 1 || rank < 1)
     throw UsageError({"--threads and --rank must be at least 1", "", ""});
 
-  use_threads(threads);
+  warn_of_threads(threads);
   const model::ModelConfig whole = config_of(values["model"].as<std::string>());
   const eval::ExampleShape shape;
   const model::Precision numbers = precision(values);
@@ -152,8 +152,7 @@ int bench_command(const Invocation& invocation) {
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
   const auto adapter = eval::random_adapter(config, rank);
   // As in a run: a unit for each thread.
-  const std::vector<eval::Unit> units(static_cast<std::size_t>(threads),
-                                      {&adapter, batches, std::ssize(examples)});
+  const std::vector<eval::Workload> units(static_cast<std::size_t>(threads), {&adapter, batches});
   auto tokens = eval::count_tokens(examples, batches);
   for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) *count *= threads;
   const auto speed = eval::measure_speed(model, units, tokens, threads, seconds);

@@ -77,13 +77,13 @@ int evaluate_command(const Invocation& invocation) {
   if (values["threads"].as<int>() < 1 || values["batch-tokens"].as<Index>() < 1) {
     throw UsageError({"--threads and --batch-tokens must be at least 1", "", ""});
   }
-  use_threads(values["threads"].as<int>());
+  warn_of_threads(values["threads"].as<int>());
   const auto loss_on = choice<eval::LossOn>(
       values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
-  const tools::Evaluation evaluation =
-      tools::evaluate(values["model"].as<std::string>(), values["adapter"].as<std::string>(),
-                      values["examples"].as<std::string>(), loss_on,
-                      values["batch-tokens"].as<Index>(), precision(values));
+  const tools::Evaluation evaluation = tools::evaluate(
+      values["model"].as<std::string>(), values["adapter"].as<std::string>(),
+      values["examples"].as<std::string>(), loss_on, values["batch-tokens"].as<Index>(),
+      precision(values), values["threads"].as<int>());
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
 

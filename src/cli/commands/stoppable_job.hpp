@@ -30,7 +30,7 @@ struct JobVoice {
 template <class Job, class Report>
 int run_stoppable(const Invocation& invocation, int threads, const JobVoice& voice, const Job& job,
                   const Report& report) {
-  use_threads(threads);
+  warn_of_threads(threads);
   const StopSignals signals;
   return with_mpi([&](comm::Communicator& comm) {
     job::RunContext context;

@@ -9,10 +9,12 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/core/timer.hpp"
-#include "d2c/model/prepared_adapter.hpp"
+#include "d2c/eval/countdown.hpp"
+#include "d2c/eval/recent_adapter.hpp"
 #include "d2c/ops/linear.hpp"
 #include "d2c/ops/peak.hpp"
-#include "d2c/ops/threads.hpp"
+
+#include "cpu/cpu_engine.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -23,63 +25,65 @@ Matrix random_matrix(CounterRng& rng, Index rows, Index cols) {
   return m;
 }
 
-model::Work total_work(const model::ModelConfig& config, std::span<const Unit> units) {
+model::Work total_work(const model::ModelConfig& config, std::span<const Workload> work) {
   model::Work total;
-  for (const Unit& unit : units) {
-    const double extra = unit.adapter == nullptr ? 0.0 : parameters(*unit.adapter);
-    for (const Batch& batch : unit.batches) {
-      const model::Work work = model::work(config, batch.forest, batch.targets, extra);
-      total.useful += work.useful;
-      total.done += work.done;
+  for (const Workload& load : work) {
+    const double extra = load.adapter == nullptr ? 0.0 : parameters(*load.adapter);
+    for (const Batch& batch : load.batches) {
+      const model::Work of_batch = model::work(config, batch.forest, batch.targets, extra);
+      total.useful += of_batch.useful;
+      total.done += of_batch.done;
     }
   }
   return total;
 }
 
 /// As a search has them: all tasks under one adapter, then the next.
-class Units final : public UnitList {
+class Units final : public UnitSource {
  public:
-  Units(const EvaluatorTeam& team, std::span<const Unit> units)
-      : team_(team), units_(units), left_(units.size()) {}
+  Units(CpuEngine& engine, std::span<const Workload> work)
+      : work_(work), left_(work.size()), adapters_([&](Index index) {
+          const lora::FactorMap* factors = at(index).adapter;
+          return factors == nullptr ? nullptr : engine.prepare(*factors);
+        }) {}
 
-  [[nodiscard]] std::optional<Index> take(Index least) override { return left_.take(least); }
-  [[nodiscard]] Index adapter(Index unit) const override {
-    // The first unit that has it.
-    return std::ranges::find(units_, at(unit).adapter, &Unit::adapter) - units_.begin();
+  [[nodiscard]] std::optional<Unit> take(Index least) override {
+    const auto index = left_.take(least);
+    if (!index) return std::nullopt;
+    const Workload& load = at(*index);
+    // An adapter goes by the first evaluation that has it.
+    const auto first = std::ranges::find(work_, load.adapter, &Workload::adapter) - work_.begin();
+    return Unit{*index, adapters_(first), load.batches, nullptr, nullptr};
   }
-  [[nodiscard]] std::shared_ptr<const model::PreparedAdapter> prepare(Index adapter) override {
-    const lora::FactorMap* factors = at(adapter).adapter;
-    return factors == nullptr ? nullptr : team_.prepared(*factors);
-  }
-  void measure(Evaluator& evaluator, Index unit) override {
-    static_cast<void>(evaluator.example_losses(at(unit).batches, at(unit).n_examples));
-  }
+  void report(const Unit&, UnitResult) override {}
 
  private:
-  [[nodiscard]] const Unit& at(Index unit) const { return units_[static_cast<std::size_t>(unit)]; }
+  [[nodiscard]] const Workload& at(Index index) const {
+    return work_[static_cast<std::size_t>(index)];
+  }
 
-  const EvaluatorTeam& team_;
-  std::span<const Unit> units_;
+  std::span<const Workload> work_;
   Countdown left_;
+  RecentAdapter adapters_;
 };
 
-void evaluate_all(EvaluatorTeam& team, std::span<const Unit> units) {
-  Units list(team, units);
-  team.run(list);
+void evaluate_all(CpuEngine& engine, std::span<const Workload> work) {
+  Units units(engine, work);
+  engine.losses(units);
 }
 
 /// The largest bound of the activations of any batch.
-std::size_t stated_bytes(const model::ModelConfig& config, std::span<const Unit> units,
-                         int n_threads) {
+std::size_t stated_bytes(const CpuEngine& engine, std::span<const Workload> work) {
   std::size_t largest = 0;
-  for (const Unit& unit : units) {
+  for (const Workload& load : work) {
     Index rank = 0;
-    if (unit.adapter != nullptr) {
-      rank = model::PreparedAdapter(config, *unit.adapter).largest_rank;
+    if (load.adapter != nullptr) {
+      for (const auto& [module, factors] : *load.adapter) rank = std::max(rank, factors.rank());
     }
-    for (const Batch& batch : unit.batches) {
+    for (const Batch& batch : load.batches) {
       const auto size = model::size_of(batch.forest, std::ssize(batch.targets));
-      largest = std::max(largest, team_activation_bytes(config, size, rank, n_threads));
+      // At worst q, k and v have it.
+      largest = std::max(largest, engine.activation_bytes(size, 3 * rank));
     }
   }
   return largest;
@@ -99,7 +103,6 @@ struct Repetitions {
 template <class Work, class AfterWarmUp>
 Repetitions repeat(Work work, AfterWarmUp after_warm_up, ops::Arithmetic arithmetic, int n_threads,
                    double seconds) {
-  ops::set_threads(n_threads);
   const Stopwatch watch;
   const auto now = [&] { return n_threads == 1 ? thread_cpu_seconds() : watch.seconds(); };
   work();
@@ -180,18 +183,18 @@ std::vector<Example> random_examples(const ExampleShape& shape, Index vocabulary
   return examples;
 }
 
-Speed measure_speed(const model::Model& model, std::span<const Unit> units,
+Speed measure_speed(const model::Model& model, std::span<const Workload> work,
                     const TokenCounts& tokens, int n_threads, double seconds) {
-  EvaluatorTeam team(model);
-  Speed speed{.tokens = tokens, .work = total_work(model.config(), units)};
+  CpuEngine engine(model, n_threads);
+  Speed speed{.tokens = tokens, .work = total_work(model.config(), work)};
   const Repetitions repetitions =
-      repeat([&] { evaluate_all(team, units); }, [&] { team.record_phases(); }, model.arithmetic(),
-             n_threads, seconds);
-  speed.phases = team.phases();
+      repeat([&] { evaluate_all(engine, work); }, [&] { engine.record_phases(); },
+             model.arithmetic(), n_threads, seconds);
+  speed.phases = engine.phases();
   for (double& phase : speed.phases) phase /= static_cast<double>(repetitions.count);
-  speed.stated_bytes = stated_bytes(model.config(), units, n_threads);
+  speed.stated_bytes = stated_bytes(engine, work);
   speed.workspace_bytes =
-      team.workspace_bytes() + static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
+      engine.workspace_bytes() + static_cast<std::size_t>(n_threads) * ops::linear_scratch_bytes();
   speed.seconds = repetitions.seconds;
   speed.best_seconds = repetitions.best_seconds;
   speed.peak = repetitions.peak;
@@ -201,32 +204,31 @@ Speed measure_speed(const model::Model& model, std::span<const Unit> units,
   return speed;
 }
 
-ThreadSpeed measure_threads(const model::Model& model, std::span<const Unit> units, int n_threads,
-                            double seconds) {
+ThreadSpeed measure_threads(const model::Model& model, std::span<const Workload> work,
+                            int n_threads, double seconds) {
   D2C_EXPECTS(n_threads > 1);
-  EvaluatorTeam team(model);
+  CpuEngine one_thread(model, 1);
+  CpuEngine all_threads(model, n_threads);
   ops::LoopTimes loops;
   ThreadSpeed speed{.n_threads = n_threads};
   std::vector<double> speed_ups;
   struct Time {
     double processor, clock;
   };
-  const auto repeat_once = [&](int threads) {
-    ops::set_threads(threads);
+  const auto repeat_once = [&](CpuEngine& engine) {
     const Stopwatch watch;
     const double start = thread_cpu_seconds();
-    evaluate_all(team, units);
+    evaluate_all(engine, work);
     return Time{thread_cpu_seconds() - start, watch.seconds()};
   };
-  static_cast<void>(repeat_once(1));
-  static_cast<void>(repeat_once(n_threads));
+  static_cast<void>(repeat_once(one_thread));
+  static_cast<void>(repeat_once(all_threads));
+  all_threads.record_loops(&loops);
   for (const Stopwatch watch; speed_ups.empty() || watch.seconds() < seconds;) {
-    const Time one = repeat_once(1);
+    const Time one = repeat_once(one_thread);
+    const Time all = repeat_once(all_threads);
     speed.one_thread += one.processor;
-    ops::record_loops(&loops);
-    const Time all = repeat_once(n_threads);
     speed.serial += all.processor;
-    ops::record_loops(nullptr);
     speed_ups.push_back(one.clock / all.clock);
   }
   speed.speed_up = median(speed_ups);
@@ -256,8 +258,10 @@ ProductSpeed measure_product(const ops::PackedMatrix& w, Index n_tokens, int n_t
   CounterRng rng(1, hash_name("product"));
   const Matrix x = random_matrix(rng, n_tokens, w.d_in());
   Matrix y(n_tokens, w.d_out());
-  const Repetitions repetitions = repeat([&] { ops::linear(ops::rows_of(x), w, ops::rows_of(y)); },
-                                         [] {}, w.arithmetic(), n_threads, seconds);
+  ops::ThreadTeam threads(n_threads);
+  const Repetitions repetitions =
+      repeat([&] { ops::linear(threads, ops::rows_of(x), w, ops::rows_of(y)); }, [] {},
+             w.arithmetic(), n_threads, seconds);
   const double flops = 2.0 * static_cast<double>(n_tokens) * static_cast<double>(w.d_in()) *
                        static_cast<double>(w.d_out());
   const double rate = flops / repetitions.seconds;

@@ -1,23 +1,20 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 #include "d2c/cluster/refine.hpp"
 #include "d2c/comm/communicator.hpp"
-#include "d2c/comm/work_queues.hpp"
 #include "d2c/core/timer.hpp"
-#include "d2c/eval/evaluator_team.hpp"
+#include "d2c/eval/loss_engine.hpp"
 
-#include "engine/distributed_merge.hpp"
-#include "engine/merged_arena.hpp"
+#include "engine/medoids.hpp"
+#include "engine/merger.hpp"
+#include "engine/races.hpp"
+#include "engine/scheduler.hpp"
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
 
@@ -48,12 +45,8 @@ struct MachineOptions {
   std::uint64_t race_bytes = std::uint64_t{256} << 20;
 };
 
-/// The loss oracle of a parallel job: merges sets of tasks over all ranks into the memory of every
-/// node, spreads the units (task, merged adapter) over the ranks by cost, and shares the losses by
-/// one all-reduce per call, in which every entry has one contributor, so that the sum is exact.
-///
-/// A unit is computed wholly on one rank. Which one is planned from what the units of a task took
-/// so far; with Balance::dynamic ranks that finish early take units over from others.
+/// The loss oracle of a parallel job: has sets of tasks merged into the memory of every node, and
+/// the losses of tasks under them measured over all ranks.
 class DistributedOracle final : public cluster::LossOracle {
  public:
   struct Parts {
@@ -61,7 +54,7 @@ class DistributedOracle final : public cluster::LossOracle {
     const AdapterStore& adapters;
     const TaskStore& tasks;
     std::span<const int> adapter_of_task;
-    eval::EvaluatorTeam& evaluators;
+    eval::LossEngine& engine;
     PhaseTimers& timers;
   };
 
@@ -116,94 +109,32 @@ class DistributedOracle final : public cluster::LossOracle {
   void choose_representatives(std::span<const cluster::TaskSet> sets);
 
   /// Type that merged factors are rounded to.
-  [[nodiscard]] DType stored_dtype() const { return plan_.stored_dtype; }
-  [[nodiscard]] const MergePlan& plan() const { return plan_; }
+  [[nodiscard]] DType stored_dtype() const { return plan().stored_dtype; }
+  [[nodiscard]] const MergePlan& plan() const { return merger_.plan(); }
   [[nodiscard]] cluster::ExampleFolds folds() const { return folds_; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
   [[nodiscard]] const RaceTokens& race_tokens() const { return race_tokens_; }
 
  private:
-  /// All adapters of a set's tasks, whatever represents it.
-  [[nodiscard]] MergeRequest members_of(const cluster::TaskSet& set) const;
-  /// Finds the adapter with the lowest mean loss over the tasks of each set that has none yet.
-  void choose_medoids(std::span<const cluster::TaskSet> sets);
-  /// Mean over the examples that a search looks at. @param fold_losses  [n_folds]
-  [[nodiscard]] double mean_to_choose_by(int task, const double* fold_losses) const;
-  /// Examples of one split, in folds.
-  struct Part {
-    Split split;
-    cluster::ExampleFolds folds;
-    [[nodiscard]] std::size_t n_folds() const { return static_cast<std::size_t>(folds.n_folds()); }
-  };
   /// Held-out examples are one fold.
-  [[nodiscard]] Part part(Split split) const {
+  [[nodiscard]] FoldedSplit folded(Split split) const {
     return {split, split == Split::few_shot ? folds_ : cluster::ExampleFolds{}};
   }
-  /// A loss to be measured, in each fold.
-  struct Unit {
-    int adapter = 0;  ///< index into the adapters at hand
-    int task = 0;
-    std::size_t entry = 0;  ///< index into the results
-  };
-  /// Results of this rank; those of others are 0.
-  struct Measured {
-    Measured(std::size_t n, std::size_t n_folds) : losses(n * n_folds, 0.0), seconds(n, 0.0) {}
-    std::vector<double> losses;   ///< [entries, folds]
-    std::vector<double> seconds;  ///< of processor time
-  };
-  /// Makes an adapter ready, given its index; null = the base model.
-  using Prepare = std::function<std::shared_ptr<const model::PreparedAdapter>(int)>;
-  class Units;
-  class UnitsOfRanks;
-  class UnitsOfThisRank;
-  class RacesOfRanks;
-  struct RaceResults;
-  void measure_races(std::span<const cluster::Race> races, RaceResults& results);
-  void take_over(const cluster::Race& race, std::size_t contestant, std::size_t index,
+  [[nodiscard]] std::vector<MergeRequest> requests_of(std::span<const cluster::TaskSet> sets);
+  /// Makes one of the adapters that were merged last ready, or one of this rank's own.
+  [[nodiscard]] PrepareAdapter prepare_merged();
+  [[nodiscard]] PrepareAdapter prepare_own();
+  void take_over(const cluster::Race& race, std::size_t contestant, std::size_t entry,
                  RaceResults& results);
-  /// Evaluates a list, in pieces for the ranks. Collective.
-  template <class List>
-  void evaluate(const std::vector<std::uint32_t>& piece_begin, List& list);
-  /// Measures what of `units` falls to this rank. Collective, with the same units on every rank.
-  /// @param units  of tasks that have the split
-  void measure_units(std::vector<Unit> units, const Part& part, const Prepare& prepare,
-                     Measured& measured);
-  void measure_unit(eval::Evaluator& evaluator, const Unit& unit, const Part& part,
-                    Measured& measured) const;
-  /// The losses of all ranks. @param task_of  of each entry
-  [[nodiscard]] std::vector<double> combine(Measured measured, const Part& part,
-                                            std::span<const int> task_of);
-
-  /// What the units of each task took so far, to plan the next ones.
-  class UnitCosts {
-   public:
-    explicit UnitCosts(const TaskStore& tasks) : tasks_(tasks) {}
-    /// @param tokens  of the task's distinct ones; 0 = all
-    void add(int task, Split split, double seconds, double tokens = 0);
-    /// Seconds, or tokens while nothing was measured.
-    [[nodiscard]] double operator()(int task, Split split) const;
-
-   private:
-    struct Sum {
-      double seconds = 0.0;
-      double tokens = 0.0;
-    };
-    const TaskStore& tasks_;
-    std::map<std::pair<int, Split>, Sum> of_task_;
-    Sum all_;
-  };
 
   Parts parts_;
-  MergePlan plan_;
   cluster::ExampleFolds folds_;
-  MachineOptions machine_;
+  std::uint64_t race_bytes_;
+  Merger merger_;
+  Medoids medoids_;
+  Scheduler scheduler_;
   WorkCounts work_;
   RaceTokens race_tokens_;
-  MergedArena arena_;
-  comm::WorkQueues queues_;
-  UnitCosts costs_;
-  std::map<std::pair<int, int>, double> single_losses_;  ///< (adapter, task), few-shot
-  std::map<cluster::TaskSet, int> medoids_;
 };
 
 }  // namespace d2c::job

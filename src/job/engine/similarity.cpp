@@ -118,12 +118,13 @@ class AllPairs {
  public:
   /// @param density  share of the entries of the factors that are kept; 1 = as they are
   AllPairs(comm::Communicator& comm, const AdapterStore& adapters, std::uint64_t batch_bytes,
-           int ranks_per_node, double density, lora::Kind kind, NodeProducts& result)
+           int ranks_per_node, int n_threads, double density, lora::Kind kind, NodeProducts& result)
       : comm_(comm),
         adapters_(adapters),
         batch_bytes_(batch_bytes),
         density_(density),
         kind_(kind),
+        threads_(n_threads),
         result_(result),
         visiting_(comm, adapters, ranks_per_node) {}
 
@@ -219,7 +220,7 @@ class AllPairs {
       pointers.push_back(factors.emplace_back(fetch({module_, adapter})).get());
     }
     const lora::TargetModule& target = adapters_.modules()[static_cast<std::size_t>(module_)];
-    ready_ = lora::make_products(kind_, {target.d_in, target.d_out}, pointers);
+    ready_ = lora::make_products(threads_, kind_, {target.d_in, target.d_out}, pointers);
   }
 
   comm::Communicator& comm_;
@@ -227,6 +228,7 @@ class AllPairs {
   std::uint64_t batch_bytes_;
   double density_;
   lora::Kind kind_;
+  ops::ThreadTeam threads_;
   NodeProducts& result_;
   VisitingFactors visiting_;
   int module_ = -1;           ///< whose hosts these are
@@ -238,9 +240,11 @@ class AllPairs {
 
 cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const AdapterStore& adapters,
                                           std::span<const int> adapter_of_task,
-                                          std::uint64_t batch_bytes, int ranks_per_node) {
+                                          std::uint64_t batch_bytes, int ranks_per_node,
+                                          int n_threads) {
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
-  AllPairs(comm, adapters, batch_bytes, ranks_per_node, 1.0, lora::Kind::update, *products)
+  AllPairs(comm, adapters, batch_bytes, ranks_per_node, n_threads, 1.0, lora::Kind::update,
+           *products)
       .compute();
   products->share(lora::cosine);
   return NodeProducts::of_tasks(std::move(products), adapter_of_task);
@@ -248,10 +252,12 @@ cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const Adapte
 
 cluster::SimilarityMatrix trimmed_task_gram(comm::Communicator& comm, const AdapterStore& adapters,
                                             std::span<const int> adapter_of_task,
-                                            std::uint64_t batch_bytes, int ranks_per_node) {
+                                            std::uint64_t batch_bytes, int ranks_per_node,
+                                            int n_threads) {
   constexpr double density = 0.2;
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
-  AllPairs(comm, adapters, batch_bytes, ranks_per_node, density, lora::Kind::factors, *products)
+  AllPairs(comm, adapters, batch_bytes, ranks_per_node, n_threads, density, lora::Kind::factors,
+           *products)
       .compute();
   products->share([](double product, double, double) { return product; });
   return NodeProducts::of_tasks(std::move(products), adapter_of_task);

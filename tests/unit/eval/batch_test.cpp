@@ -1,5 +1,6 @@
 #include "d2c/eval/batch.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -42,24 +43,33 @@ TEST(Pack, EveryTargetFollowsExactlyItsOwnPrefix) {
     const auto examples = random_examples(seed);
     for (const LossOn loss_on : {LossOn::response, LossOn::all}) {
       for (const Index max_tokens : {1, 7, 1000}) {
-        std::set<Index> seen;
+        std::vector<Index> complete;
+        std::map<Index, Index> scored;  // targets of each example
         for (const Batch& batch : pack(examples, loss_on, max_tokens)) {
-          ASSERT_EQ(batch.target_begin.size(), batch.examples.size() + 1);
-          for (std::size_t e = 0; e < batch.examples.size(); ++e) {
-            EXPECT_TRUE(seen.insert(batch.examples[e]).second);
-            const Example& example = examples[static_cast<std::size_t>(batch.examples[e])];
-            Index position = loss_on == LossOn::response ? example.prompt_len : 1;
-            for (Index t = batch.target_begin[e]; t < batch.target_begin[e + 1]; ++t, ++position) {
-              const auto& target = batch.targets[static_cast<std::size_t>(t)];
-              const std::vector<std::int32_t> prefix(example.ids.begin(),
-                                                     example.ids.begin() + position);
-              EXPECT_EQ(path_to(batch.forest, target.row), prefix);
-              EXPECT_EQ(target.label, example.ids[static_cast<std::size_t>(position)]);
-            }
-            EXPECT_EQ(position, std::ssize(example.ids));
+          ASSERT_EQ(batch.places.size(), batch.targets.size());
+          for (std::size_t t = 0; t < batch.targets.size(); ++t) {
+            const auto [e, index] = batch.places[t];
+            const Example& example = examples[static_cast<std::size_t>(e)];
+            EXPECT_TRUE(std::ranges::binary_search(batch.examples, e));
+            EXPECT_EQ(index, scored[e]++);
+            const Index position = index + (loss_on == LossOn::response ? example.prompt_len : 1);
+            const std::vector<std::int32_t> prefix(example.ids.begin(),
+                                                   example.ids.begin() + position);
+            EXPECT_EQ(path_to(batch.forest, batch.targets[t].row), prefix);
+            EXPECT_EQ(batch.targets[t].label, example.ids[static_cast<std::size_t>(position)]);
+          }
+          for (const Index e : batch.examples) {
+            const Example& example = examples[static_cast<std::size_t>(e)];
+            const Index first = loss_on == LossOn::response ? example.prompt_len : 1;
+            EXPECT_EQ(scored[e], std::ssize(example.ids) - first);
+            complete.push_back(e);
           }
         }
-        EXPECT_EQ(seen.size(), examples.size());
+        std::ranges::sort(complete);
+        ASSERT_EQ(complete.size(), examples.size());
+        for (std::size_t e = 0; e < complete.size(); ++e) {
+          EXPECT_EQ(complete[e], static_cast<Index>(e));
+        }
       }
     }
   }
@@ -103,6 +113,22 @@ TEST(Pack, BoundsTheTokensOfABatch) {
       EXPECT_LE(std::ssize(batch.forest.ids), 12);  // no example is longer than 10
     }
   }
+}
+
+TEST(ExampleLosses, AreTheMeansOfTheirTokens) {
+  const std::vector<Example> examples{{{1, 2, 3, 4}, 2}, {{1, 2, 5, 6, 7}, 2}, {{1, 9}, 1}};
+  const auto batches = pack(examples, LossOn::response, 4);
+  ASSERT_GT(batches.size(), 1U);
+  std::vector<double> nll;
+  for (const Batch& batch : batches) {
+    for (const auto& [example, scored] : batch.places) {
+      nll.push_back(static_cast<double>(10 * example + scored));
+    }
+  }
+  TokenLosses losses;
+  add_losses(batches, nll, losses);
+  EXPECT_EQ(losses, (TokenLosses{{0, 1}, {10, 11, 12}, {20}}));
+  EXPECT_EQ(example_losses(batches, nll, 3), (std::vector<double>{0.5, 11, 20}));
 }
 
 }  // namespace

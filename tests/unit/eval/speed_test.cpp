@@ -6,7 +6,7 @@
 
 #include <gmock/gmock.h>
 
-#include "d2c/ops/threads.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 
 #include "panel/panel_kernel.hpp"
 #include "test_support.hpp"
@@ -55,18 +55,18 @@ TEST(Work, TheLastLayerIsDoneForTargetsOnly) {
 /// Losses of tasks packed together, or each by itself, with the work large enough for threads.
 class ManyTasks : public testing::TestWithParam<ops::WeightFormat> {
  protected:
-  ~ManyTasks() override { ops::set_threads(1); }
-
   static std::vector<std::vector<Example>> tasks() {
     return {random_examples({.n_examples = 4, .length = 60, .shared = 20}, 3000),
             random_examples({.n_examples = 3, .length = 75, .shared = 50, .response = 9}, 3000),
             random_examples({.n_examples = 5, .length = 33, .shared = 1, .response = 2}, 3000)};
   }
 
-  std::vector<double> losses(std::span<const Example> examples) {
-    Evaluator evaluator(model_);
-    evaluator.use(&adapter_);
-    return evaluator.example_losses(pack(examples, LossOn::response, 2048), std::ssize(examples));
+  std::vector<double> losses(std::span<const Example> examples, int n_threads) {
+    const auto engine = make_cpu_engine(model_, n_threads);
+    const auto batches = pack(examples, LossOn::response, 2048);
+    const auto nll =
+        losses_of(*engine, Unit{.adapter = engine->prepare(adapter_), .batches = batches}).nll;
+    return example_losses(batches, nll, std::ssize(examples));
   }
 
   const model::Model model_ = model::Model::random(llama_config({.layers = 2,
@@ -84,13 +84,12 @@ TEST_P(ManyTasks, GiveTheSameBitsTogetherAndAloneWithAnyThreadsAndVectors) {
   std::vector<double> alone;
   for (const auto& task : tasks()) {
     all.insert(all.end(), task.begin(), task.end());
-    std::ranges::copy(losses(task), std::back_inserter(alone));
+    std::ranges::copy(losses(task, 1), std::back_inserter(alone));
   }
   for (const auto& kernels : {ops::vector_kernels(), ops::baseline_kernels()}) {
     const auto before = ops::use_kernels(kernels);
     for (const int n_threads : {1, 2, 5}) {
-      ops::set_threads(n_threads);
-      EXPECT_EQ(losses(all), alone) << n_threads;
+      EXPECT_EQ(losses(all, n_threads), alone) << n_threads;
     }
     ops::use_kernels(before);
   }
@@ -109,9 +108,8 @@ TEST(MeasureThreads, BoundsTheSpeedUpByTheThreads) {
   const auto examples = random_examples({}, 500);
   const auto batches = pack(examples, LossOn::response, 2048);
   const auto adapter = random_adapter(model.config(), 4);
-  const Unit unit{&adapter, batches, std::ssize(examples)};
-  const ThreadSpeed speed = measure_threads(model, {&unit, 1}, 3, 0.05);
-  ops::set_threads(1);
+  const Workload work{&adapter, batches};
+  const ThreadSpeed speed = measure_threads(model, {&work, 1}, 3, 0.05);
   EXPECT_GT(speed.loops, 0.0);
   EXPECT_GT(speed.serial, 0.0);
   EXPECT_GT(speed.balance(), 1.0 / 3.0 - 1e-9);
@@ -125,8 +123,8 @@ TEST(MeasureSpeed, FillsInEveryPhase) {
   const auto examples = random_examples({}, shape.vocabulary);
   const auto batches = pack(examples, LossOn::response, 2048);
   const auto adapter = random_adapter(model.config(), 4);
-  const Unit unit{&adapter, batches, std::ssize(examples)};
-  const Speed speed = measure_speed(model, {&unit, 1}, count_tokens(examples, batches), 1, 0.05);
+  const Workload work{&adapter, batches};
+  const Speed speed = measure_speed(model, {&work, 1}, count_tokens(examples, batches), 1, 0.05);
   for (const double phase : speed.phases) EXPECT_GT(phase, 0.0);
   EXPECT_GT(speed.peak, 0.0);
   EXPECT_GT(speed.done_share, 0.0);
@@ -137,9 +135,9 @@ TEST(MeasureSpeed, FillsInEveryPhase) {
 TEST(MeasureSpeed, RandomWeightsGiveFiniteLosses) {
   const auto model = model::Model::random(llama_config(shape));
   const auto examples = random_examples({}, shape.vocabulary);
-  Evaluator evaluator(model);
+  const auto engine = make_cpu_engine(model, 1);
   const auto batches = pack(examples, LossOn::response, 2048);
-  for (const double loss : evaluator.example_losses(batches, std::ssize(examples))) {
+  for (const double loss : losses_of(*engine, Unit{.batches = batches}).nll) {
     EXPECT_TRUE(std::isfinite(loss));
   }
 }

@@ -355,8 +355,8 @@ TEST_F(LowRank, ProjectionOfAnIdIsTheColumnOfA) {
 
 TEST_F(LowRank, ExpandColumnsIsAPartOfExpand) {
   const Matrix b = random_matrix(50, 4, "b");
-  const LowRankUpdate one(
-      std::vector<LowRankUpdate::Part>{{rows_of(std::as_const(a1)), rows_of(b), 0.7, 0}});
+  const LowRankUpdate one(test::one_thread, std::vector<LowRankUpdate::Part>{
+                                                {rows_of(std::as_const(a1)), rows_of(b), 0.7, 0}});
   const Matrix u = random_matrix(5, 4, "u");
   Matrix whole(5, 50);
   Matrix part(5, 18);

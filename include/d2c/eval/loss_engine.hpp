@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "d2c/eval/batch.hpp"
+#include "d2c/lora/factors.hpp"
+#include "d2c/model/cost.hpp"
+
+namespace d2c::eval {
+
+/// An adapter in the form that one engine reads, in that engine's memory.
+class EngineAdapter {
+ public:
+  EngineAdapter() = default;
+  EngineAdapter(const EngineAdapter&) = delete;
+  EngineAdapter& operator=(const EngineAdapter&) = delete;
+  virtual ~EngineAdapter() = default;
+};
+using AdapterHandle = std::shared_ptr<const EngineAdapter>;  ///< null = the base model alone
+
+/// Token prefixes that an engine has computed under one adapter and keeps for units that continue
+/// them, in that engine's memory.
+class KeptPrefixes {
+ public:
+  KeptPrefixes() = default;
+  KeptPrefixes(const KeptPrefixes&) = delete;
+  KeptPrefixes& operator=(const KeptPrefixes&) = delete;
+  virtual ~KeptPrefixes() = default;
+};
+
+/// Examples to be evaluated under an adapter.
+struct Unit {
+  Index id = 0;  ///< what its source knows it by
+  AdapterHandle adapter = nullptr;
+  std::span<const Batch> batches{};  ///< in this order where they continue each other
+  /// Keeps the batches where they are; null = somebody else does.
+  std::shared_ptr<const void> owner = nullptr;
+  /// What earlier units kept for the first of these batches; null = nothing.
+  std::unique_ptr<KeptPrefixes> prefixes = nullptr;
+};
+
+/// What became of a unit.
+struct UnitResult {
+  std::vector<double> nll{};  ///< [targets of all batches] negative log likelihood, nats
+  double seconds = 0.0;  ///< what the unit cost, as the engine sees it; comparable among its units
+  std::unique_ptr<KeptPrefixes> prefixes = nullptr;  ///< what its batches kept; null = nothing
+};
+
+/// Where an engine gets units from, and to whom it reports. What a source hands out may depend on
+/// what was reported.
+class UnitSource {
+ public:
+  UnitSource() = default;
+  UnitSource(const UnitSource&) = delete;
+  UnitSource& operator=(const UnitSource&) = delete;
+  virtual ~UnitSource() = default;
+
+  /// The next unit, if at least `least` are at hand. Any thread.
+  [[nodiscard]] virtual std::optional<Unit> take(Index least) = 0;
+  /// The next unit, at hand or from elsewhere; nothing = there are no more. Called by the thread
+  /// that called LossEngine::losses, while no other takes and every unit that was taken is
+  /// reported.
+  [[nodiscard]] virtual std::optional<Unit> fetch() { return take(1); }
+  /// Takes what became of a unit. Any thread; once for each unit.
+  virtual void report(const Unit& unit, UnitResult result) = 0;
+};
+
+/// Measures teacher-forced losses of one base model under adapters: the seam behind which the
+/// hardware is used. Callers see handles, and none of its memory.
+///
+/// The bits of a loss depend on the model, the adapter and the example alone: not on the unit that
+/// the example came in, on the units beside it or on the number of threads.
+class LossEngine {
+ public:
+  LossEngine() = default;
+  LossEngine(const LossEngine&) = delete;
+  LossEngine& operator=(const LossEngine&) = delete;
+  virtual ~LossEngine() = default;
+
+  /// What it computes on, for people: one line.
+  [[nodiscard]] virtual std::string description() const = 0;
+
+  /// Makes an adapter ready. The factors are not needed afterwards. Any thread.
+  /// @throws InputError if it does not fit the model
+  [[nodiscard]] virtual AdapterHandle prepare(const lora::FactorMap& factors) = 0;
+
+  /// Evaluates all units of a source: as many at a time as suit the hardware, under as many
+  /// adapters as they come with.
+  /// @throws what the source throws
+  virtual void losses(UnitSource& units) = 0;
+
+  /// Bytes of a token in KeptPrefixes.
+  [[nodiscard]] virtual std::size_t kept_token_bytes() const = 0;
+  /// Upper bound on the memory that evaluations take, in bytes, besides adapters and kept tokens.
+  /// @param largest       batch
+  /// @param adapter_rank  largest sum of the ranks of modules that read the same input (q, k, v)
+  [[nodiscard]] virtual std::size_t activation_bytes(const model::BatchSize& largest,
+                                                     Index adapter_rank) const = 0;
+};
+
+/// Evaluates the units of a list. Their ids are ignored. @return in the order of `units`
+[[nodiscard]] std::vector<UnitResult> losses_of(LossEngine& engine, std::vector<Unit> units);
+/// The same for one.
+[[nodiscard]] UnitResult losses_of(LossEngine& engine, Unit unit);
+
+}  // namespace d2c::eval

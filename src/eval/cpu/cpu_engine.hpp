@@ -1,0 +1,53 @@
+#pragma once
+
+#include <vector>
+
+#include "d2c/eval/loss_engine.hpp"
+#include "d2c/model/decoder.hpp"
+#include "d2c/model/model.hpp"
+#include "d2c/ops/thread_team.hpp"
+
+namespace d2c::eval {
+
+/// The engine of the CPU: a decoder for each thread.
+///
+/// Where a source has a unit for every thread, units are evaluated side by side, each by one
+/// thread: nothing is waited for but the end, and what a thread writes stays in its caches. Fewer
+/// units are evaluated one by one by all threads.
+class CpuEngine final : public LossEngine {
+ public:
+  /// @param model  outlives this object
+  CpuEngine(const model::Model& model, int threads);
+
+  [[nodiscard]] std::string description() const override;
+  [[nodiscard]] AdapterHandle prepare(const lora::FactorMap& factors) override;
+  void losses(UnitSource& units) override;
+  [[nodiscard]] std::size_t kept_token_bytes() const override;
+  [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
+                                             Index adapter_rank) const override;
+
+  /// Bytes of activations kept by all decoders.
+  [[nodiscard]] std::size_t workspace_bytes() const;
+  /// Records what evaluations spend their time with, from now on.
+  void record_phases();
+  /// Processor time of all threads since then.
+  [[nodiscard]] model::PhaseSeconds phases() const;
+  /// Adds the times of loops that threads share to `times`; null = no longer.
+  void record_loops(ops::LoopTimes* times) { team_.record(times); }
+
+ private:
+  struct Worker {
+    explicit Worker(const model::Model& model) : decoder(model) {}
+    model::Decoder decoder;
+    model::PhaseSeconds phases{};
+  };
+  void evaluate_side_by_side(Unit first, UnitSource& units);
+  void evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units);
+
+  const model::Model& model_;
+  ops::ThreadTeam team_;
+  ops::ThreadTeam alone_;        ///< each of the team by itself
+  std::vector<Worker> workers_;  ///< [threads]
+};
+
+}  // namespace d2c::eval

@@ -1,0 +1,47 @@
+#include "d2c/eval/loss_engine.hpp"
+
+#include <utility>
+
+#include "d2c/eval/countdown.hpp"
+
+namespace d2c::eval {
+namespace {
+
+class ListOfUnits final : public UnitSource {
+ public:
+  explicit ListOfUnits(std::vector<Unit> units)
+      : units_(std::move(units)), results_(units_.size()), left_(units_.size()) {}
+
+  [[nodiscard]] std::optional<Unit> take(Index least) override {
+    const auto index = left_.take(least);
+    if (!index) return std::nullopt;
+    Unit unit = std::move(units_[static_cast<std::size_t>(*index)]);
+    unit.id = *index;
+    return unit;
+  }
+  void report(const Unit& unit, UnitResult result) override {
+    results_[static_cast<std::size_t>(unit.id)] = std::move(result);
+  }
+  [[nodiscard]] std::vector<UnitResult> results() && { return std::move(results_); }
+
+ private:
+  std::vector<Unit> units_;
+  std::vector<UnitResult> results_;
+  Countdown left_;
+};
+
+}  // namespace
+
+std::vector<UnitResult> losses_of(LossEngine& engine, std::vector<Unit> units) {
+  ListOfUnits list(std::move(units));
+  engine.losses(list);
+  return std::move(list).results();
+}
+
+UnitResult losses_of(LossEngine& engine, Unit unit) {
+  std::vector<Unit> units;
+  units.push_back(std::move(unit));
+  return std::move(losses_of(engine, std::move(units)).front());
+}
+
+}  // namespace d2c::eval

@@ -1,0 +1,49 @@
+#include "engine/merger.hpp"
+
+#include <map>
+#include <utility>
+
+namespace d2c::job {
+
+Merger::Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int ranks_per_node)
+    : parts_(parts),
+      plan_(std::move(plan)),
+      node_bytes_(node_bytes),
+      arena_(parts.comm, parts.adapters, ranks_per_node) {}
+
+MergeRequest Merger::members_of(const cluster::TaskSet& set) const {
+  std::map<int, double> tasks_of_adapter;
+  for (const int task : set) {
+    tasks_of_adapter[parts_.adapter_of_task[static_cast<std::size_t>(task)]] += 1.0;
+  }
+  MergeRequest request;
+  request.scale = plan_.scale;
+  for (const auto& [adapter, n] : tasks_of_adapter) {
+    request.adapters.push_back(adapter);
+    request.weights.push_back(n / static_cast<double>(set.size()));
+  }
+  return request;
+}
+
+void Merger::merge(std::span<const MergeRequest> requests) {
+  if (requests.empty()) return;
+  merge_distributed(parts_.comm, parts_.adapters, plan_, requests, arena_, parts_.timers);
+}
+
+void Merger::merge_in_turn(std::span<const MergeRequest> requests,
+                           const std::function<void(std::size_t, std::size_t)>& use) {
+  for (std::size_t begin = 0; begin < requests.size();) {
+    std::uint64_t bytes = 0;
+    std::size_t end = begin;
+    while (end < requests.size()) {
+      bytes += merged_bytes(parts_.adapters, plan_, requests[end]);
+      if (end > begin && bytes > node_bytes_) break;
+      ++end;
+    }
+    merge(requests.subspan(begin, end - begin));
+    use(begin, end);
+    begin = end;
+  }
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "d2c/cluster/oracle.hpp"
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/timer.hpp"
+
+#include "engine/distributed_merge.hpp"
+#include "engine/merged_arena.hpp"
+#include "input/adapter_store.hpp"
+
+namespace d2c::job {
+
+/// Merges the adapters of sets of tasks over all ranks into the memory of every node.
+class Merger {
+ public:
+  struct Parts {
+    comm::Communicator& comm;
+    const AdapterStore& adapters;
+    std::span<const int> adapter_of_task;
+    PhaseTimers& timers;
+  };
+
+  /// Collective.
+  /// @param node_bytes      cap on the merged adapters that a node holds at a time; at least one is
+  ///                        held
+  /// @param ranks_per_node  see comm::Communicator::nodes
+  Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int ranks_per_node);
+
+  /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it.
+  [[nodiscard]] MergeRequest members_of(const cluster::TaskSet& set) const;
+
+  /// Merges adapters, which are numbered as the requests from then on. Collective.
+  void merge(std::span<const MergeRequest> requests);
+  /// The same for as many at a time as the cap allows.
+  /// @param use  called when requests [begin, end) are merged
+  void merge_in_turn(std::span<const MergeRequest> requests,
+                     const std::function<void(std::size_t begin, std::size_t end)>& use);
+  /// A copy of one that was merged last. Any thread.
+  [[nodiscard]] lora::FactorMap merged(int index) const { return arena_.adapter(index); }
+
+  [[nodiscard]] const MergePlan& plan() const { return plan_; }
+
+ private:
+  Parts parts_;
+  MergePlan plan_;
+  std::uint64_t node_bytes_;
+  MergedArena arena_;
+};
+
+}  // namespace d2c::job

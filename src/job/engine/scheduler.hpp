@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "d2c/cluster/folds.hpp"
+#include "d2c/comm/communicator.hpp"
+#include "d2c/comm/work_queues.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/eval/loss_engine.hpp"
+
+#include "engine/evaluation_costs.hpp"
+#include "engine/work_items.hpp"
+#include "input/task_store.hpp"
+
+namespace d2c::job {
+
+/// Examples of one split, in folds.
+struct FoldedSplit {
+  Split split = Split::few_shot;
+  cluster::ExampleFolds folds{};
+  [[nodiscard]] std::size_t n_folds() const { return static_cast<std::size_t>(folds.n_folds()); }
+};
+
+/// A loss to be measured, in each fold: of a task under an adapter.
+struct Evaluation {
+  int adapter = 0;  ///< number that its list knows it by
+  int task = 0;
+  std::size_t entry = 0;  ///< index into the results
+};
+
+/// Makes an adapter of a list ready; null = the base model alone. Any thread.
+using PrepareAdapter = std::function<eval::AdapterHandle(Index adapter)>;
+
+/// What this rank measured; entries of other ranks are 0.
+struct MeasuredLosses {
+  MeasuredLosses(std::size_t n, std::size_t n_folds) : losses(n * n_folds, 0.0), seconds(n, 0.0) {}
+  std::vector<double> losses;   ///< [entries, folds] nats per token
+  std::vector<double> seconds;  ///< [entries] as the engine reports them
+};
+
+/// Spreads evaluations over the ranks by their expected cost, has the engine of each rank measure
+/// them, and gathers the losses by one all-reduce, in which every entry has one contributor, so
+/// that the sum is exact.
+///
+/// An evaluation is computed wholly on one rank. Which one is planned from what the evaluations of
+/// a task cost so far; with Balance::dynamic ranks that finish early take over from others.
+class Scheduler {
+ public:
+  struct Parts {
+    comm::Communicator& comm;
+    const TaskStore& tasks;
+    eval::LossEngine& engine;
+    PhaseTimers& timers;
+  };
+
+  /// Collective. @param ranks_per_node  see comm::Communicator::nodes
+  Scheduler(const Parts& parts, int ranks_per_node, comm::Balance balance);
+
+  /// Measures what of `evaluations` falls to this rank. Collective, with the same ones on every
+  /// rank.
+  /// @param evaluations  of tasks that have the split
+  void measure(std::vector<Evaluation> evaluations, const FoldedSplit& examples,
+               const PrepareAdapter& prepare, MeasuredLosses& measured);
+  /// Measures evaluations that are this rank's alone. Collective.
+  void measure_own(std::vector<Evaluation> evaluations, const FoldedSplit& examples,
+                   const PrepareAdapter& prepare, MeasuredLosses& measured);
+  /// The losses of all ranks, NaN for tasks that have no such examples. Collective.
+  /// @param task_of  [entries]
+  /// @throws InputError, the same on every rank, if one is not finite
+  [[nodiscard]] std::vector<double> combine(MeasuredLosses measured, const FoldedSplit& examples,
+                                            std::span<const int> task_of);
+
+  /// Evaluates the units of this rank's pieces of a list, and of what it takes over. Collective.
+  /// @param piece_begin  [ranks + 1] where the piece of each rank begins
+  /// @param make_source  gets the items of the list
+  void run(std::span<const std::uint32_t> piece_begin,
+           const std::function<std::unique_ptr<eval::UnitSource>(WorkItems& items)>& make_source);
+
+  [[nodiscard]] EvaluationCosts& costs() { return costs_; }
+
+ private:
+  Parts parts_;
+  comm::WorkQueues queues_;
+  EvaluationCosts costs_;
+};
+
+}  // namespace d2c::job

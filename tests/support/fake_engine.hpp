@@ -1,0 +1,137 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "d2c/core/rng.hpp"
+#include "d2c/eval/loss_engine.hpp"
+
+namespace d2c::test {
+
+/// An engine without a model: the loss of a token is a number between 0 and 1 that the adapter's
+/// content, the ids before it and the token decide. It takes many units at a time, and reports them
+/// in another order.
+class FakeEngine final : public eval::LossEngine {
+ public:
+  explicit FakeEngine(std::size_t units_at_a_time = 1) : units_at_a_time_(units_at_a_time) {}
+
+  [[nodiscard]] std::string description() const override { return "none"; }
+
+  [[nodiscard]] eval::AdapterHandle prepare(const lora::FactorMap& factors) override {
+    ++n_prepared;
+    return std::make_shared<const Adapter>(content_of(factors));
+  }
+
+  void losses(eval::UnitSource& units) override {
+    while (auto first = units.fetch()) {
+      std::vector<eval::Unit> batch;
+      batch.push_back(std::move(*first));
+      while (batch.size() < units_at_a_time_) {
+        auto unit = units.take(1);
+        if (!unit) break;
+        batch.push_back(std::move(*unit));
+      }
+      std::ranges::reverse(batch);
+      for (eval::Unit& unit : batch) units.report(unit, evaluate(unit));
+    }
+  }
+
+  [[nodiscard]] std::size_t kept_token_bytes() const override { return 1; }
+  [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
+                                             Index adapter_rank) const override {
+    return static_cast<std::size_t>(largest.n_tokens + adapter_rank);
+  }
+
+  /// The loss of each scored token of an example, as a mean.
+  [[nodiscard]] static double loss(const lora::FactorMap& factors, const eval::Example& example,
+                                   eval::LossOn loss_on = eval::LossOn::response) {
+    const std::uint64_t adapter = factors.empty() ? 0 : content_of(factors);
+    std::vector<double> losses;
+    std::uint64_t path = adapter;
+    for (Index i = 0; i < std::ssize(example.ids); ++i) {
+      const std::int32_t id = example.ids[static_cast<std::size_t>(i)];
+      if (i >= (loss_on == eval::LossOn::response ? example.prompt_len : 1)) {
+        losses.push_back(loss_of(path, id));
+      }
+      path = next(path, id);
+    }
+    return eval::mean_token_loss(losses);
+  }
+
+  std::int64_t n_prepared = 0;
+  std::int64_t n_tokens = 0;  ///< computed
+
+ private:
+  struct Adapter final : eval::EngineAdapter {
+    explicit Adapter(std::uint64_t of) : content(of) {}
+    std::uint64_t content;
+  };
+  struct Prefixes final : eval::KeptPrefixes {
+    Index n = 0;
+  };
+
+  static std::uint64_t next(std::uint64_t state, std::uint64_t word) {
+    return CounterRng(state, word).next();
+  }
+  static std::uint64_t next(std::uint64_t state, std::int32_t id) {
+    return next(state, static_cast<std::uint64_t>(id));
+  }
+  static double loss_of(std::uint64_t path, std::int32_t label) {
+    return CounterRng(next(path, label), 1).uniform();
+  }
+  static std::uint64_t content_of(const lora::FactorMap& factors) {
+    std::uint64_t content = 1;
+    for (const auto& [module, of_module] : factors) {
+      content = next(content, hash_name(module));
+      content = next(content, std::bit_cast<std::uint64_t>(of_module.scaling));
+      for (const Matrix* matrix : {&of_module.a, &of_module.b}) {
+        for (const float value : matrix->values()) {
+          content = next(content, std::uint64_t{std::bit_cast<std::uint32_t>(value)});
+        }
+      }
+    }
+    return content;
+  }
+
+  [[nodiscard]] eval::UnitResult evaluate(eval::Unit& unit) {
+    const auto* adapter = static_cast<const Adapter*>(unit.adapter.get());
+    std::unique_ptr<Prefixes> prefixes(static_cast<Prefixes*>(unit.prefixes.release()));
+    eval::UnitResult result;
+    for (const eval::Batch& batch : unit.batches) {
+      if (prefixes == nullptr) prefixes = std::make_unique<Prefixes>();
+      EXPECT_EQ(prefixes->n, batch.n_kept);
+      prefixes->n = batch.n_to_keep;
+      std::vector<std::uint64_t> after(batch.forest.ids.size());  // what follows each row
+      for (const model::Segment& segment : batch.forest.segments) {
+        std::uint64_t path = adapter == nullptr ? 0 : adapter->content;
+        if (segment.parent >= 0) {
+          const auto& parent = batch.forest.segments[static_cast<std::size_t>(segment.parent)];
+          path = after[static_cast<std::size_t>(parent.end - 1)];
+        }
+        for (Index row = segment.begin; row < segment.end; ++row) {
+          path = next(path, batch.forest.ids[static_cast<std::size_t>(row)]);
+          after[static_cast<std::size_t>(row)] = path;
+        }
+      }
+      for (const model::Target& target : batch.targets) {
+        EXPECT_GE(target.row, batch.n_kept);
+        result.nll.push_back(loss_of(after[static_cast<std::size_t>(target.row)], target.label));
+      }
+      n_tokens += batch.n_computed();
+      result.seconds += static_cast<double>(batch.n_computed());
+    }
+    result.prefixes = std::move(prefixes);
+    return result;
+  }
+
+  std::size_t units_at_a_time_;
+};
+
+}  // namespace d2c::test

@@ -1,0 +1,243 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/eval/manifest.hpp"
+#include "d2c/eval/model_folder.hpp"
+
+#include "engine/distributed_oracle.hpp"
+#include "fake_engine.hpp"
+#include "test_support.hpp"
+
+namespace d2c::job {
+namespace {
+
+using cluster::Query;
+using cluster::TaskSet;
+
+/// The oracle of one rank over some bundled tasks, with an engine that computes nothing.
+class Oracle : public testing::Test {
+ protected:
+  static constexpr int n_tasks = 5;
+
+  Oracle() {
+    const auto demo = test::source("data/demo");
+    manifest_ = eval::read_manifest(demo);
+    manifest_.tasks.resize(n_tasks);
+    const eval::ModelFolder model = eval::load_model_folder(manifest_.model);
+    std::vector<std::filesystem::path> folders;
+    for (const eval::TaskSpec& task : manifest_.tasks) folders.push_back(task.adapter);
+    adapters_ = std::make_unique<AdapterStore>(*comm_, open_folders(*comm_, folders),
+                                               std::vector<int>(n_tasks, 0),
+                                               model.model.target_modules(), manifest_.model);
+    // Batches of few tokens, so that a task has several.
+    tasks_ = std::make_unique<TaskStore>(*comm_, manifest_, model.encoding(), model.limits(),
+                                         PackOptions{.max_tokens = 60}, 0);
+    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), 0);
+  }
+
+  [[nodiscard]] DistributedOracle oracle(eval::LossEngine& engine, cluster::ExampleFolds folds,
+                                         const MachineOptions& machine = {}) {
+    MergePlan plan;
+    plan.method = &merge::find_method("average");
+    return {{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, plan, folds, machine};
+  }
+
+  /// What the engine says of each fold.
+  [[nodiscard]] std::vector<double> expected(const lora::FactorMap& factors, int task, Split split,
+                                             cluster::ExampleFolds folds) const {
+    const auto examples = tasks_->examples(task, split);
+    const std::vector<int> fold_of = folds.of(std::ssize(examples));
+    std::vector<double> sums(static_cast<std::size_t>(folds.n_folds()));
+    std::vector<double> counts(sums.size());
+    for (std::size_t e = 0; e < examples.size(); ++e) {
+      const auto fold = static_cast<std::size_t>(fold_of[e]);
+      sums[fold] += test::FakeEngine::loss(factors, examples[e]);
+      counts[fold] += 1;
+    }
+    for (std::size_t fold = 0; fold < sums.size(); ++fold) sums[fold] /= counts[fold];
+    return sums;
+  }
+
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_null_communicator();
+  eval::Manifest manifest_;
+  std::unique_ptr<AdapterStore> adapters_;
+  std::unique_ptr<TaskStore> tasks_;
+  std::vector<int> adapter_of_task_ = std::vector<int>(n_tasks);
+  PhaseTimers timers_;
+};
+
+TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
+  const cluster::ExampleFolds folds{.choose = 2, .verify = 3};
+  for (const std::size_t units_at_a_time : {1, 4, 1000}) {
+    test::FakeEngine engine(units_at_a_time);
+    auto oracle = this->oracle(engine, folds);
+    const auto base = oracle.base_losses(Split::few_shot);
+    const auto own = oracle.own_losses(Split::held_out);
+    ASSERT_EQ(base.size(), 3U * n_tasks);
+    ASSERT_EQ(own.size(), 1U * n_tasks);
+    for (int task = 0; task < n_tasks; ++task) {
+      const auto t = static_cast<std::size_t>(task);
+      EXPECT_EQ((std::vector<double>{base.begin() + 3 * task, base.begin() + 3 * task + 3}),
+                expected({}, task, Split::few_shot, folds));
+      EXPECT_EQ(own[t], expected(adapters_->local(task), task, Split::held_out, {}).front());
+    }
+  }
+}
+
+TEST_F(Oracle, MergesAsManySetsAtATimeAsFit) {
+  const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
+  std::vector<Query> queries;
+  for (int set = 0; set < 3; ++set) {
+    for (int task = 0; task < n_tasks; ++task) queries.push_back({set, task});
+  }
+  test::FakeEngine engine(7);
+  auto all = oracle(engine, {});
+  const auto losses = all.losses(sets, queries);
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const auto merged = all.merged(all.request_for(sets[static_cast<std::size_t>(queries[q].set)]));
+    EXPECT_EQ(losses[q], expected(merged, queries[q].task, Split::few_shot, {}).front());
+  }
+  EXPECT_EQ(all.work().units, std::ssize(queries));
+  auto one_by_one = oracle(engine, {}, {.merged_bytes = 1});
+  EXPECT_EQ(one_by_one.losses(sets, queries), losses);
+}
+
+TEST_F(Oracle, PreparesTheAdaptersOfAListOnce) {
+  test::FakeEngine engine(3);
+  auto oracle = this->oracle(engine, {});
+  const std::vector<TaskSet> sets{{0, 1}, {2, 3}};
+  std::vector<Query> queries;
+  for (int task = 0; task < n_tasks; ++task) {
+    for (int set = 0; set < 2; ++set) queries.push_back({set, task});
+  }
+  static_cast<void>(oracle.losses(sets, queries));
+  EXPECT_EQ(engine.n_prepared, 2);
+}
+
+/// Races of all tasks between three sets, of which some losses are known.
+std::vector<cluster::Race> races_between(int n_sets, const cluster::ExampleFolds& folds,
+                                         bool measure_all) {
+  std::vector<cluster::Race> races;
+  const auto n_folds = static_cast<std::size_t>(folds.n_folds());
+  for (int task = 0; task < 5; ++task) {
+    cluster::Race race;
+    race.task = task;
+    race.measure_all = measure_all;
+    race.folds = cluster::race_order(folds.choose, task, 1);
+    for (int set = 0; set < n_sets; ++set) race.sets.push_back(set);
+    race.known.assign(race.sets.size() * n_folds, std::numeric_limits<double>::quiet_NaN());
+    race.setup = {.weights = std::vector<double>(static_cast<std::size_t>(folds.choose), 1.0),
+                  .required = std::vector<char>(race.sets.size(), 0),
+                  .looks = cluster::race_looks(folds.choose),
+                  .error = 0.9};
+    race.setup.required.front() = 1;
+    races.push_back(std::move(race));
+  }
+  return races;
+}
+
+TEST_F(Oracle, RacesGiveTheLossesOfTheWhole) {
+  const cluster::ExampleFolds folds{.choose = 8, .verify = 2};
+  const auto n = static_cast<std::size_t>(folds.n_folds());
+  const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
+  test::FakeEngine reference;
+  auto whole = oracle(reference, folds);
+  std::int64_t least_tokens = 0;
+  for (const std::size_t units_at_a_time : {1, 2, 1000}) {
+    for (const std::uint64_t kept_bytes : {std::uint64_t{0}, std::uint64_t{1} << 30}) {
+      for (const bool measure_all : {false, true}) {
+        test::FakeEngine engine(units_at_a_time);
+        auto oracle = this->oracle(engine, folds, {.race_bytes = kept_bytes});
+        const auto races = races_between(3, folds, measure_all);
+        const auto losses = oracle.race(sets, races);
+        std::size_t entry = 0;
+        int dropped = 0;
+        for (const cluster::Race& race : races) {
+          for (const int set : race.sets) {
+            const std::vector<Query> query{{set, race.task}};
+            const auto expected = whole.losses(sets, query);
+            for (std::size_t fold = 0; fold < n; ++fold, ++entry) {
+              if (std::isnan(losses[entry])) {
+                ++dropped;
+              } else {
+                EXPECT_EQ(losses[entry], expected[fold])
+                    << "task " << race.task << " fold " << fold;
+              }
+            }
+          }
+        }
+        EXPECT_EQ(entry, losses.size());
+        EXPECT_EQ(dropped == 0, measure_all);
+        EXPECT_EQ(oracle.work().tokens_computed, engine.n_tokens);
+        if (measure_all || kept_bytes == 0) continue;
+        if (least_tokens == 0) least_tokens = engine.n_tokens;
+        EXPECT_EQ(engine.n_tokens, least_tokens);
+      }
+    }
+  }
+}
+
+TEST_F(Oracle, RacesMeasureNothingThatIsKnown) {
+  const cluster::ExampleFolds folds{.choose = 8, .verify = 0};
+  const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
+  test::FakeEngine engine(2);
+  auto oracle = this->oracle(engine, folds);
+  auto races = races_between(3, folds, true);
+  const auto losses = oracle.race(sets, races);
+  auto known = losses.begin();
+  for (cluster::Race& race : races) {
+    std::copy_n(known, race.known.size(), race.known.begin());
+    known += std::ssize(race.known);
+  }
+  const auto before = engine.n_tokens;
+  EXPECT_EQ(oracle.race(sets, races), losses);
+  EXPECT_EQ(engine.n_tokens, before);
+  // The second half of one contestant is not known.
+  for (std::size_t part = 4; part < 8; ++part) {
+    races[2].known[8 + static_cast<std::size_t>(races[2].folds[part])] =
+        std::numeric_limits<double>::quiet_NaN();
+  }
+  races[2].setup.required.assign(3, 1);
+  EXPECT_EQ(oracle.race(sets, races), losses);
+  EXPECT_GT(engine.n_tokens, before);
+}
+
+TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
+  MergePlan plan;
+  plan.method = &merge::find_method("cat");
+  plan.representative = Representative::medoid;
+  test::FakeEngine engine(5);
+  DistributedOracle oracle({*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, plan,
+                           {.choose = 3, .verify = 2}, {});
+  const std::vector<TaskSet> sets{{0, 2, 3}, {1, 4}};
+  oracle.choose_representatives(sets);
+  for (const TaskSet& set : sets) {
+    const int medoid = oracle.request_for(set).adapters.front();
+    const auto sum_under = [&](int adapter) {
+      double sum = 0.0;
+      for (const int task : set) {
+        const auto examples = tasks_->examples(task, Split::few_shot);
+        const auto fold_of = oracle.folds().of(std::ssize(examples));
+        double of_task = 0.0;
+        double n = 0.0;
+        for (std::size_t e = 0; e < examples.size(); ++e) {
+          if (fold_of[e] == 3) continue;
+          of_task += test::FakeEngine::loss(oracle.merged({{adapter}, {1.0}}), examples[e]);
+          n += 1.0;
+        }
+        sum += of_task / n;
+      }
+      return sum;
+    };
+    for (const int other : set) EXPECT_LE(sum_under(medoid), sum_under(other) + 1e-9);
+  }
+}
+
+}  // namespace
+}  // namespace d2c::job
