@@ -34,7 +34,7 @@ void agree(Communicator& comm, const std::function<void()>& work) {
 
   const std::string message = broadcast_text(
       comm, code.has_value() ? std::to_string(static_cast<int>(*code)) + line : "", root);
-  throw AgreedError(static_cast<ExitCode>(message.front() - '0'), message.substr(1));
+  throw AgreedError(static_cast<ExitCode>(message.front() - '0'), {}, {message.substr(1)});
 }
 
 }  // namespace d2c::comm

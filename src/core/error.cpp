@@ -1,5 +1,6 @@
 #include "d2c/core/error.hpp"
 
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,23 +16,41 @@ std::string locate(const Where& where, const Message& message) {
   return line + message.line();
 }
 
+Message with_reason(Message message, const std::string& reason) {
+  message.what += ": " + reason;
+  return message;
+}
+
 }  // namespace
 
 std::string Message::line() const {
   std::string text = what;
   if (!why.empty()) text += " (" + why + ")";
-  if (!fix.empty()) text += " " + fix;
+  if (!fix.empty()) text += "; " + fix;
   return text;
 }
 
-InputError::InputError(Where where, Message message)
-    : Error(ExitCode::bad_input, locate(where, message)),
+Error::Error(ExitCode code, Where where, Message message)
+    : std::runtime_error(locate(where, message)),
+      code_(code),
       where_(std::move(where)),
       message_(std::move(message)) {}
 
-// Taken by value as in InputError: callers pass temporaries.
-// NOLINTNEXTLINE(performance-unnecessary-value-param)
-UsageError::UsageError(Message message) : Error(ExitCode::usage, message.line()) {}
+InputError::InputError(Where where, Message message)
+    : Error(ExitCode::bad_input, std::move(where), std::move(message)) {}
+
+ShapeMismatch::ShapeMismatch(Where where, Message message, Shape found, Shape expected)
+    : InputError(std::move(where), std::move(message)),
+      found_(std::move(found)),
+      expected_(std::move(expected)) {}
+
+IoError::IoError(Where where, Message message, std::string reason)
+    : Error(ExitCode::bad_input, std::move(where), with_reason(std::move(message), reason)),
+      reason_(std::move(reason)) {}
+
+std::string system_reason(int error) { return std::generic_category().message(error); }
+
+UsageError::UsageError(Message message) : Error(ExitCode::usage, {}, std::move(message)) {}
 
 void detail::contract_failed(const char* condition, const char* file, int line) {
   throw ContractError(fmt::format("{}:{}: contract broken: {}", file, line, condition));

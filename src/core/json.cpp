@@ -1,7 +1,6 @@
 #include "d2c/core/json.hpp"
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <set>
 #include <vector>
@@ -13,21 +12,20 @@
 namespace d2c::json {
 
 std::string read_text(const std::filesystem::path& file) {
-  if (const auto* known = KnownFiles::find(file); known != nullptr && known->has_value()) {
-    return **known;
-  }
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) {
     throw InputError({file, {}}, {"is a folder", "a file is needed here", "check the path"});
   }
   std::ifstream in(file, std::ios::binary);
   if (!in) {
-    throw InputError({file, {}}, {fmt::format("cannot be opened: {}", std::strerror(errno)),
-                                  "it is needed as input", "check the path and its permissions"});
+    throw IoError(
+        {file}, {"cannot be opened", "it is needed as input", "check the path and its permissions"},
+        system_reason(errno));
   }
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   if (in.bad()) {
-    throw InputError({file, {}}, {"cannot be read to its end", "", "check the file system"});
+    throw IoError({file}, {"cannot be read to its end", "", "check the file system"},
+                  system_reason(errno));
   }
   return text;
 }

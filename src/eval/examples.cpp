@@ -48,7 +48,7 @@ class LineReader {
     if (has_text ? from_text(value) == used : !has_chat || chat_agrees(value, used)) return;
     out.warnings.push_back(
         fmt::format("{}:{}: input_ids differ from what the tokenizer makes of the {} (the ids are "
-                    "used) remove one of them if that is not meant",
+                    "used); remove one of them if that is not meant",
                     file_.string(), line_, has_text ? "text" : "messages"));
   }
 
@@ -128,7 +128,11 @@ class LineReader {
 
   [[nodiscard]] Example from_chat(const Json& value) {
     static_cast<void>(need_tokenizer());
-    if (!chat_.has_value()) chat_ = text::ChatTemplate::load(encoding_.chat_folder);
+    if (!chat_.has_value()) {
+      const FileTexts from_disk;
+      chat_ = text::ChatTemplate::load(encoding_.chat_folder,
+                                       encoding_.texts != nullptr ? *encoding_.texts : from_disk);
+    }
     try {
       const auto chat = chat_->split_last_answer(value["messages"]);
       return join(chat.prompt, chat.response, /*special_tokens=*/false);

@@ -15,10 +15,11 @@ namespace fs = std::filesystem;
 
 /// `eos_token` of tokenizer_config.json: a text, or an added token with `content`.
 std::optional<std::int32_t> eos_of_tokenizer(const fs::path& folder,
-                                             const text::Tokenizer& tokenizer) {
+                                             const text::Tokenizer& tokenizer,
+                                             const FileTexts& texts) {
   const fs::path file = folder / "tokenizer_config.json";
-  if (!KnownFiles::exists(file)) return std::nullopt;
-  const json::Json config = json::read_file(file);
+  if (!texts.exists(file)) return std::nullopt;
+  const json::Json config = json::parse(texts.read(file), file);
   if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
   const json::Json& token = config["eos_token"];
   if (token.is_string()) return tokenizer.id_of(token.get<std::string>());
@@ -37,12 +38,14 @@ void check_model_folder(const fs::path& folder) {
                     "give the folder with config.json and model.safetensors"});
 }
 
-ModelFolder with_tokenizer(model::Model model, const fs::path& folder) {
-  ModelFolder result{std::move(model), std::nullopt, std::nullopt, folder};
-  if (KnownFiles::exists(folder / "tokenizer.json")) {
-    result.tokenizer.emplace(text::Tokenizer::load(folder / "tokenizer.json"));
+ModelFolder with_tokenizer(model::Model model, const fs::path& folder, FileTexts texts) {
+  ModelFolder result{std::move(model), std::nullopt, std::nullopt, folder, std::move(texts)};
+  const fs::path tokenizer = folder / "tokenizer.json";
+  if (result.texts.exists(tokenizer)) {
+    result.tokenizer.emplace(text::Tokenizer::load(tokenizer, result.texts));
+    result.texts.forget(tokenizer);
   }
-  if (result.tokenizer) result.eos = eos_of_tokenizer(folder, *result.tokenizer);
+  if (result.tokenizer) result.eos = eos_of_tokenizer(folder, *result.tokenizer, result.texts);
   if (!result.eos) result.eos = result.model.config().eos_token_id;
   return result;
 }

@@ -112,6 +112,14 @@ class AdapterReader {
                      {std::move(what), std::move(why), std::move(fix)});
   }
 
+  [[noreturn]] void refuse_shape(std::string tensor, Shape expected, std::string why,
+                                 std::string fix) const {
+    const Shape& found = tensors_.info(tensor).shape;
+    throw ShapeMismatch({tensors_.file(), std::move(tensor)},
+                        {fmt::format("has shape {}", found), std::move(why), std::move(fix)}, found,
+                        std::move(expected));
+  }
+
   void collect_names() {
     std::set<std::string> adapters;
     for (const auto& [name, info] : tensors_.tensors()) {
@@ -171,10 +179,10 @@ class AdapterReader {
     const auto& copy = tensors_.info(name);
     const auto& original = weights_->info(*base_name);
     if (copy.shape != original.shape) {
-      refuse(name, fmt::format("has shape {}", copy.shape),
-             fmt::format("{} of the base model has {}: the vocabulary was resized", *base_name,
-                         original.shape),
-             kOtherModel);
+      refuse_shape(name, original.shape,
+                   fmt::format("{} of the base model has {}: the vocabulary was resized",
+                               *base_name, original.shape),
+                   kOtherModel);
     }
     if (copy.shape.size() != 2 || !is_float(copy.dtype) || !equals_rounded(name, *base_name)) {
       refuse(name, "differs from the base model", "the embedding was trained beside LoRA",
@@ -246,14 +254,15 @@ class AdapterReader {
     Factors factors{tensors_.matrix(names.a), tensors_.matrix(names.b), rules_.scaling(module)};
     const Index rank = rules_.rank(module);
     if (factors.a.rows() != rank) {
-      refuse(names.a, fmt::format("has shape {}", tensors_.info(names.a).shape),
-             fmt::format("{} says rank {}", config_.file.filename().string(), rank), kSaveAgain);
+      refuse_shape(names.a, {rank, factors.d_in()},
+                   fmt::format("{} says rank {}", config_.file.filename().string(), rank),
+                   kSaveAgain);
     }
     if (factors.b.cols() != rank) {
-      refuse(names.b, fmt::format("has shape {}", tensors_.info(names.b).shape),
-             fmt::format("A has shape {}, so that the last size must be {}",
-                         tensors_.info(names.a).shape, rank),
-             kSaveAgain);
+      refuse_shape(names.b, {factors.d_out(), rank},
+                   fmt::format("A has shape {}, so that the last size must be {}",
+                               tensors_.info(names.a).shape, rank),
+                   kSaveAgain);
     }
     if (!base_.empty()) check_shape(*base_.at(module), factors, names);
     return factors;
@@ -261,14 +270,15 @@ class AdapterReader {
 
   void check_shape(const TargetModule& target, const Factors& factors,
                    const FactorNames& names) const {
-    const auto check = [&](const std::string& tensor, Index size, Index expected) {
-      if (size == expected) return;
-      refuse(tensor, fmt::format("has shape {}", tensors_.info(tensor).shape),
-             fmt::format("the module is [{}, {}] in the base model", target.d_out, target.d_in),
-             kOtherModel);
+    const auto check = [&](const std::string& tensor, const Shape& expected) {
+      if (tensors_.info(tensor).shape == expected) return;
+      refuse_shape(
+          tensor, expected,
+          fmt::format("the module is [{}, {}] in the base model", target.d_out, target.d_in),
+          kOtherModel);
     };
-    check(names.a, factors.d_in(), target.d_in);
-    check(names.b, factors.d_out(), target.d_out);
+    check(names.a, {factors.rank(), target.d_in});
+    check(names.b, {target.d_out, factors.rank()});
   }
 
   fs::path folder_;

@@ -49,12 +49,13 @@ void admit(Unit& unit, const Member& member) {
     unit.first_name = member.name;
     unit.first_rank = f.rank();
   } else if (f.d_out() != unit.d_out || f.d_in() != unit.d_in) {
-    throw InputError(
+    throw ShapeMismatch(
         {{}, std::string(unit.module)},
         {fmt::format("adapter '{}' is for a [{}, {}] module, adapter '{}' for [{}, {}]",
                      unit.first_name, unit.d_out, unit.d_in, member.name, f.d_out(), f.d_in()),
          "only adapters of one base model can be merged",
-         "check that all adapters were trained on the same base model"});
+         "check that all adapters were trained on the same base model"},
+        {f.d_out(), f.d_in()}, {unit.d_out, unit.d_in});
   }
   unit.total_rank += f.rank();
   unit.largest_rank = std::max(unit.largest_rank, f.rank());

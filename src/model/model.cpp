@@ -5,8 +5,9 @@
 namespace d2c::model {
 
 Model::Model(const std::filesystem::path& folder, ops::WeightFormat format,
-             std::shared_ptr<WeightStorage> storage, ops::Arithmetic compute)
-    : config_(read_config(folder / "config.json")),
+             std::shared_ptr<WeightStorage> storage, ops::Arithmetic compute,
+             const FileTexts& texts)
+    : config_(read_config(folder / "config.json", texts)),
       storage_(std::move(storage)),
       weights_(load_weights(folder, config_, format, *storage_)) {
   check_processor(compute);

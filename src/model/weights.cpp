@@ -36,10 +36,11 @@ void check_shape(const safetensors::ShardedReader& reader, const Source& source)
   }
   const std::vector<Index>& found = reader.info(source.tensor).shape;
   if (found != source.placement.shape) {
-    throw InputError({reader.file_of(source.tensor), source.tensor},
-                     {fmt::format("has shape {}", found),
-                      fmt::format("config.json says {}", source.placement.shape),
-                      "check that the files belong together"});
+    throw ShapeMismatch({reader.file_of(source.tensor), source.tensor},
+                        {fmt::format("has shape {}", found),
+                         fmt::format("config.json says {}", source.placement.shape),
+                         "check that the files belong together"},
+                        found, source.placement.shape);
   }
 }
 

@@ -144,7 +144,7 @@ std::optional<LoadedCheckpoint> read_checkpoint(const fs::path& file) {
   if (has_newest) {
     try {
       return LoadedCheckpoint{load(file), {}};
-    } catch (const InputError& error) {
+    } catch (const Error& error) {
       trouble = error.what();
     }
   }
@@ -155,7 +155,7 @@ std::optional<LoadedCheckpoint> read_checkpoint(const fs::path& file) {
   }
   try {
     return LoadedCheckpoint{load(previous), trouble + "; going on from " + previous.string()};
-  } catch (const InputError& error) {
+  } catch (const Error& error) {
     throw InputError({file, {}}, {"no checkpoint can be used", trouble + "; " + error.what(), fix});
   }
 }

@@ -487,7 +487,7 @@ std::string verify_library(const fs::path& library) {
                          {"has another content than the index says", "", "pack it again"});
       }
       bytes += record.bytes();
-    } catch (const InputError& error) {
+    } catch (const Error& error) {
       if (damaged == 0) first = error.what();
       ++damaged;
     }

@@ -126,11 +126,12 @@ void PackJournal::expect_shape(const PackedModule& module,
   if (place == module_places_.end()) return;
   const PackedModule& known = modules_[static_cast<std::size_t>(place->second)];
   if (known.d_out == module.d_out && known.d_in == module.d_in) return;
-  throw InputError(
+  throw ShapeMismatch(
       {adapter, module.name},
       {fmt::format("is for a weight of [{}, {}], in the adapters before it is [{}, {}]",
                    module.d_out, module.d_in, known.d_out, known.d_in),
-       "a library holds adapters of one base model", "pack the adapters of each model apart"});
+       "a library holds adapters of one base model", "pack the adapters of each model apart"},
+      {module.d_out, module.d_in}, {known.d_out, known.d_in});
 }
 
 int PackJournal::module(const PackedModule& module) {

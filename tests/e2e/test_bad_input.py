@@ -115,7 +115,7 @@ class BadInput(Case):
         self.run_fails(2, ["--scale", "'big'"], "--scale", "big")
         self.run_fails(2, ["--scale", "above 0"], "--scale", 0)
         self.run_fails(2, ["--scale", "above 0"], "--scale", "nan")
-        self.run_fails(2, ["--member-weights does not take 'fair' (that is none of its values) give one of: equal, auto"],
+        self.run_fails(2, ["--member-weights does not take 'fair' (that is none of its values); give one of: equal, auto"],
                        "--member-weights", "fair")
         self.run_fails(2, ["--member-weights", "medoid"], "--member-weights", "auto", "--method", "medoid")
         self.run_fails(2, ["density"], "--method", "auto", "--density", 0.5)

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace d2c {
 
@@ -16,43 +17,71 @@ enum class ExitCode : int {
   requeue = 4,    ///< stopped at a checkpoint: submit again
 };
 
-/// Every message has three parts and is printed as one line: "what (why) fix".
+/// What every message says, printed as one line: "what (why); fix".
 struct Message {
-  std::string what;  ///< what is wrong
-  std::string why;   ///< why it matters; empty = left out
-  std::string fix;   ///< what the user can do; empty = left out
+  std::string what;      ///< what is wrong
+  std::string why = {};  ///< why it matters; empty = left out
+  std::string fix = {};  ///< what the user can do; empty = left out
 
   [[nodiscard]] std::string line() const;
 };
 
-/// Where bad input was found. Empty or zero fields are left out of the message.
+/// Where the fault was found. Empty or zero fields are left out of the message.
 struct Where {
   std::filesystem::path file;
-  std::string item;       ///< tensor, module, field or option
+  std::string item = {};  ///< tensor, module, field or option
   std::int64_t line = 0;  ///< 1-based line of a text file
 };
 
-/// Base of everything d2c throws on purpose.
+/// Base of everything d2c throws on purpose. what() is one line,
+/// "FILE:LINE: ITEM: what is wrong (why it matters); what to do".
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& line) : std::runtime_error(line), code_(code) {}
+  Error(ExitCode code, Where where, Message message);
   [[nodiscard]] ExitCode code() const { return code_; }
+  [[nodiscard]] const Where& where() const { return where_; }
+  [[nodiscard]] const Message& message() const { return message_; }
 
  private:
   ExitCode code_;
+  Where where_;
+  Message message_;
 };
 
 /// The user's files or their content are wrong (exit code 3).
 class InputError : public Error {
  public:
   InputError(Where where, Message message);
-  [[nodiscard]] const Where& where() const { return where_; }
-  [[nodiscard]] const Message& message() const { return message_; }
+};
+
+using Shape = std::vector<std::int64_t>;
+
+/// A tensor or update has another shape than the one that it belongs to.
+class ShapeMismatch : public InputError {
+ public:
+  ShapeMismatch(Where where, Message message, Shape found, Shape expected);
+  [[nodiscard]] const Shape& found() const { return found_; }
+  [[nodiscard]] const Shape& expected() const { return expected_; }
 
  private:
-  Where where_;
-  Message message_;
+  Shape found_;
+  Shape expected_;
 };
+
+/// The system refuses to open, read or write a file, be it for want of space (exit code 3).
+class IoError : public Error {
+ public:
+  /// @param message  its `what` is followed by the reason: "cannot be opened: Permission denied"
+  IoError(Where where, Message message, std::string reason);
+  /// What the system says.
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+
+ private:
+  std::string reason_;
+};
+
+/// The system's words for an error number.
+[[nodiscard]] std::string system_reason(int error);
 
 /// The command line or an option's value is wrong (exit code 2).
 class UsageError : public Error {

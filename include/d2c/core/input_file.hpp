@@ -12,7 +12,7 @@ namespace d2c {
 /// other.
 class InputFile {
  public:
-  /// @throws InputError
+  /// @throws InputError if it is no regular file, IoError
   explicit InputFile(std::filesystem::path file);
   /// Takes over a file that is open already.
   /// @param descriptor  closed by this object
@@ -25,7 +25,7 @@ class InputFile {
   [[nodiscard]] int descriptor() const { return descriptor_; }
   /// Bytes, when it was opened.
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  /// Fills `target` from byte `begin` on. @throws InputError, also where the file ends before
+  /// Fills `target` from byte `begin` on. @throws IoError; InputError where the file ends before
   void read(std::uint64_t begin, std::span<std::byte> target) const;
   [[nodiscard]] std::vector<std::byte> read(std::uint64_t begin, std::uint64_t bytes) const;
 

@@ -8,8 +8,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "d2c/core/known_files.hpp"
-
 /// JSON input with errors that name the file and the place. nlohmann/json is the one parser of the
 /// project; it may be used wherever JSON is read or written.
 namespace d2c::json {
@@ -17,8 +15,7 @@ namespace d2c::json {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-/// Whole file as text; from KnownFiles where it is known there. @throws InputError if it cannot be
-/// read
+/// Whole file as text. @throws InputError or IoError if it cannot be read
 [[nodiscard]] std::string read_text(const std::filesystem::path& file);
 
 /// Parses one JSON value; duplicate object keys, trailing text and invalid UTF-8 are errors.

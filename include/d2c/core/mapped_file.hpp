@@ -9,7 +9,7 @@ namespace d2c {
 /// A regular file mapped read-only.
 class MappedFile {
  public:
-  /// @throws InputError
+  /// @throws InputError, IoError as InputFile
   explicit MappedFile(const std::filesystem::path& file);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/file_texts.hpp"
 #include "d2c/tensor/matrix.hpp"
 #include "d2c/text/tokenizer.hpp"
 
@@ -24,6 +25,7 @@ struct TextEncoding {
   const text::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
   std::optional<std::int32_t> eos;             ///< ends every response
   std::filesystem::path chat_folder;           ///< model folder with the chat template
+  const FileTexts* texts = nullptr;            ///< reads the template; null: from the disk
 };
 
 /// The limits that a model sets to its input.

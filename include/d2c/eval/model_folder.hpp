@@ -2,11 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "d2c/core/known_files.hpp"
+#include "d2c/core/file_texts.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/text/tokenizer.hpp"
@@ -21,11 +20,11 @@ struct ModelFolder {
   /// `eos_token_id` of config.json; unset: neither names one.
   std::optional<std::int32_t> eos;
   std::filesystem::path path;
-  /// Texts of the folder that another rank has read, for what is read later (chat templates).
-  std::unique_ptr<KnownFiles> known_files = nullptr;
+  FileTexts texts = {};  ///< reads what is read later (chat templates)
 
+  /// Views this object.
   [[nodiscard]] eval::TextEncoding encoding() const {
-    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path};
+    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path, &texts};
   }
   [[nodiscard]] eval::TokenLimits limits() const;
 };
@@ -39,8 +38,10 @@ struct ModelFolder {
 void check_model_folder(const std::filesystem::path& folder);
 
 /// A model with the tokenizer of the folder that it is from, and what that says of ends.
+/// @param texts  reads the tokenizer's files
 /// @throws InputError
-[[nodiscard]] ModelFolder with_tokenizer(model::Model model, const std::filesystem::path& folder);
+[[nodiscard]] ModelFolder with_tokenizer(model::Model model, const std::filesystem::path& folder,
+                                         FileTexts texts = {});
 
 /// One line if loading rounded the weights, else empty.
 [[nodiscard]] std::string rounding_warning(const model::Model& model);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/file_texts.hpp"
 #include "d2c/ops/activation.hpp"
 #include "d2c/tensor/matrix.hpp"
 
@@ -86,7 +87,8 @@ struct ModelConfig {
 
 /// Reads config.json. Every key must be understood, or be known not to change the computation.
 /// @throws InputError naming file and key
-[[nodiscard]] ModelConfig read_config(const std::filesystem::path& file);
+[[nodiscard]] ModelConfig read_config(const std::filesystem::path& file,
+                                      const FileTexts& texts = {});
 
 /// @throws InputError if a sequence of `length` tokens is longer than the model was made for
 /// @param file  names the sequence's origin in the message

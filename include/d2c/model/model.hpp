@@ -18,13 +18,14 @@ class Model {
   /// @param format   of the matrices in memory; see weight_format()
   /// @param storage  where the weights go; default: this process's memory
   /// @param compute  arithmetic of products with the matrices; see check_processor()
+  /// @param texts    reads config.json
   /// @throws InputError naming the file and what is wrong with it
   /// @throws UsageError if this processor does not have the arithmetic
   /// @pre BF16 arithmetic has BF16 matrices
   explicit Model(const std::filesystem::path& folder,
                  ops::WeightFormat format = ops::WeightFormat::f32,
                  std::shared_ptr<WeightStorage> storage = std::make_shared<HeapStorage>(),
-                 ops::Arithmetic compute = ops::Arithmetic::f32);
+                 ops::Arithmetic compute = ops::Arithmetic::f32, const FileTexts& texts = {});
 
   /// A model of random weights in [-0.05, 0.05), for measuring speed.
   [[nodiscard]] static Model random(ModelConfig config,

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "d2c/core/file_texts.hpp"
 #include "d2c/core/json.hpp"
 
 namespace d2c::text {
@@ -25,7 +26,7 @@ class ChatTemplate {
  public:
   /// @param folder  model folder with chat_template.jinja or tokenizer_config.json
   /// @throws InputError if there is no template or it has a construct that is not supported
-  static ChatTemplate load(const std::filesystem::path& folder);
+  static ChatTemplate load(const std::filesystem::path& folder, const FileTexts& texts = {});
 
   /// @param messages  array of {"role", "content"}; the order of keys matters only where a template
   ///                  prints a whole object as JSON (tool calls)

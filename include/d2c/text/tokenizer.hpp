@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "d2c/core/file_texts.hpp"
+
 namespace d2c::text {
 
 using TokenId = std::int32_t;
@@ -18,7 +20,7 @@ class Tokenizer {
  public:
   /// @param path  tokenizer.json or the folder that holds it
   /// @throws InputError for anything invalid or not supported, naming the field
-  static Tokenizer load(const std::filesystem::path& path);
+  static Tokenizer load(const std::filesystem::path& path, const FileTexts& texts = {});
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

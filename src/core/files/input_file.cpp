@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -16,8 +15,8 @@ namespace d2c {
 namespace {
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const char* what) {
-  throw InputError({file, {}}, {fmt::format("{}: {}", what, std::strerror(errno)),
-                                "it is needed as input", "check the path and its permissions"});
+  throw IoError({file}, {what, "it is needed as input", "check the path and its permissions"},
+                system_reason(errno));
 }
 
 }  // namespace

@@ -1,9 +1,7 @@
 #include "d2c/core/mapped_file.hpp"
 
 #include <cerrno>
-#include <cstring>
 
-#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include "d2c/core/error.hpp"
@@ -17,9 +15,10 @@ MappedFile::MappedFile(const std::filesystem::path& file) {
   if (size == 0) return;  // mmap refuses length 0
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, input.descriptor(), 0);
   if (start == MAP_FAILED) {
-    throw InputError({file, {}},
-                     {fmt::format("cannot be mapped into memory: {}", std::strerror(errno)),
-                      "it is needed as input", "check the path and its permissions"});
+    throw IoError({file},
+                  {"cannot be mapped into memory", "it is needed as input",
+                   "check the limits on memory and on mapped files"},
+                  system_reason(errno));
   }
   bytes_ = {static_cast<const std::byte*>(start), size};
 }

@@ -28,8 +28,8 @@ class NodeStorage final : public model::WeightStorage {
 };
 
 /// Rank 0 reads the small files of a model folder for all ranks. Collective.
-KnownFiles::Texts share_texts(comm::Communicator& comm, const fs::path& folder) {
-  KnownFiles::Texts texts;
+FileTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
+  FileTexts::Known texts;
   for (const char* name :
        {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
     std::string text;
@@ -46,7 +46,7 @@ KnownFiles::Texts share_texts(comm::Communicator& comm, const fs::path& folder) 
     std::optional<std::string>& known = texts[folder / name];
     if (!exists.empty()) known = std::move(text);
   }
-  return texts;
+  return FileTexts(std::move(texts));
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ KnownFiles::Texts share_texts(comm::Communicator& comm, const fs::path& folder) 
 eval::ModelFolder load_shared_model(comm::Communicator& comm, const fs::path& folder,
                                     model::Precision precision, int ranks_per_node) {
   comm::agree(comm, [&] { model::check_processor(precision.compute); });
-  auto known = std::make_unique<KnownFiles>(share_texts(comm, folder));
+  FileTexts texts = share_texts(comm, folder);
   // One rank looks at the headers of the weights.
   double is_bf16 = 0.0;
   comm::agree(comm, [&] {
@@ -65,22 +65,15 @@ eval::ModelFolder load_shared_model(comm::Communicator& comm, const fs::path& fo
   const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
   std::size_t bytes = 0;
   comm::agree(comm, [&] {
-    bytes = model::weight_bytes(model::read_config(folder / "config.json"), format);
+    bytes = model::weight_bytes(model::read_config(folder / "config.json", texts), format);
   });
   const auto storage = std::make_shared<NodeStorage>(comm.allocate_on_node(bytes, ranks_per_node));
   std::optional<eval::ModelFolder> result;
   comm::agree(comm, [&] {
-    result.emplace(
-        eval::with_tokenizer(model::Model(folder, format, storage, precision.compute), folder));
+    model::Model model(folder, format, storage, precision.compute, texts);
+    result.emplace(eval::with_tokenizer(std::move(model), folder, std::move(texts)));
   });
   storage->publish();
-  // What examples may still ask for; the tokenizer's own file can be large and has been read.
-  KnownFiles::Texts later;
-  for (const char* name : {"tokenizer_config.json", "chat_template.jinja"}) {
-    later[folder / name] = *KnownFiles::find(folder / name);
-  }
-  known.reset();
-  result->known_files = std::make_unique<KnownFiles>(std::move(later));
   return std::move(*result);
 }
 

@@ -39,11 +39,12 @@ Shape common_shape(std::span<const Factors* const> x, std::span<const Factors* c
       if (factors == nullptr) continue;
       if (first == nullptr) first = factors;
       if (factors->d_in() == first->d_in() && factors->d_out() == first->d_out()) continue;
-      throw InputError({{}, module},
-                       {fmt::format("updates have shapes [{}, {}] and [{}, {}]", first->d_out(),
-                                    first->d_in(), factors->d_out(), factors->d_in()),
-                        "only adapters of one base model can be compared",
-                        "check that all adapters were trained for the same model"});
+      throw ShapeMismatch({{}, module},
+                          {fmt::format("updates have shapes [{}, {}] and [{}, {}]", first->d_out(),
+                                       first->d_in(), factors->d_out(), factors->d_in()),
+                           "only adapters of one base model can be compared",
+                           "check that all adapters were trained for the same model"},
+                          {factors->d_out(), factors->d_in()}, {first->d_out(), first->d_in()});
     }
   }
   return first == nullptr ? Shape{} : Shape{first->d_in(), first->d_out()};

@@ -130,8 +130,8 @@ std::string ModuleNames::in_layer(Index layer, const std::string& module) const 
   return fmt::format("{}.{}.{}", layers, layer, module);
 }
 
-ModelConfig read_config(const std::filesystem::path& file) {
-  const json::Json json = json::read_file(file);
+ModelConfig read_config(const std::filesystem::path& file, const FileTexts& texts) {
+  const json::Json json = json::parse(texts.read(file), file);
   ConfigReader config(json, file);
   const Family& family = family_of(config);
   check_architecture(config, family);

@@ -57,11 +57,12 @@ class Matcher {
     if (factors.d_out() == d_out && factors.d_in() == d_in && factors.b.cols() == factors.rank()) {
       return;
     }
-    throw InputError({{}, module},
-                     {fmt::format("the adapter has A [{}, {}] and B [{}, {}]", factors.a.rows(),
-                                  factors.a.cols(), factors.b.rows(), factors.b.cols()),
-                      fmt::format("the model's layer is [{}, {}]", d_out, d_in),
-                      "use an adapter that was made for this model"});
+    throw ShapeMismatch({{}, module},
+                        {fmt::format("the adapter has A [{}, {}] and B [{}, {}]", factors.a.rows(),
+                                     factors.a.cols(), factors.b.rows(), factors.b.cols()),
+                         fmt::format("the model's layer is [{}, {}]", d_out, d_in),
+                         "use an adapter that was made for this model"},
+                        {factors.d_out(), factors.d_in()}, {d_out, d_in});
   }
 
   ops::ThreadTeam& threads_;

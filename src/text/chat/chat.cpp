@@ -44,9 +44,10 @@ struct Source {
   std::string text;
 };
 
-Source find_source(const fs::path& folder, const json::Json& config, const fs::path& config_file) {
+Source find_source(const fs::path& folder, const FileTexts& texts, const json::Json& config,
+                   const fs::path& config_file) {
   const fs::path own_file = folder / "chat_template.jinja";
-  if (KnownFiles::exists(own_file)) return {own_file, json::read_text(own_file)};
+  if (texts.exists(own_file)) return {own_file, texts.read(own_file)};
   if (const auto field = Field(config, config_file, "").find("chat_template")) {
     return {config_file, template_text(*field)};
   }
@@ -88,15 +89,15 @@ struct ChatTemplate::Impl {
 
 ChatTemplate::ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
-ChatTemplate ChatTemplate::load(const fs::path& folder) {
+ChatTemplate ChatTemplate::load(const fs::path& folder, const FileTexts& texts) {
   const fs::path config_file = folder / "tokenizer_config.json";
-  if (!KnownFiles::exists(config_file)) {
+  if (!texts.exists(config_file)) {
     throw InputError({config_file, {}},
                      {"is missing", "messages are rendered by the chat template it holds",
                       "add the model's file, or give prompt and response or input_ids"});
   }
-  const json::Json config = json::read_file(config_file);
-  Source source = find_source(folder, config, config_file);
+  const json::Json config = json::parse(texts.read(config_file), config_file);
+  Source source = find_source(folder, texts, config, config_file);
   jinja::Template program = reported(source.file, [&] { return jinja::Template(source.text); });
   return ChatTemplate(std::make_shared<const Impl>(
       Impl{std::move(source.file), std::move(program), special_tokens(config, config_file)}));

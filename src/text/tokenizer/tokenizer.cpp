@@ -85,12 +85,12 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
-Tokenizer Tokenizer::load(const std::filesystem::path& path) {
+Tokenizer Tokenizer::load(const std::filesystem::path& path, const FileTexts& texts) {
   std::error_code ignored;
   const bool is_file =
       path.filename() == "tokenizer.json" || !std::filesystem::is_directory(path, ignored);
   const std::filesystem::path file = is_file ? path : path / "tokenizer.json";
-  const json::Json document = json::read_file(file);
+  const json::Json document = json::parse(texts.read(file), file);
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});
   check_version(root);

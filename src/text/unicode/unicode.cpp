@@ -79,8 +79,8 @@ std::string normalize(std::string_view text, NormalForm form) {
                              nullptr, status);
   }
   if (U_FAILURE(status)) {
-    throw Error(ExitCode::failure,
-                fmt::format("Unicode normalization fails: {}", u_errorName(status)));
+    throw Error(ExitCode::failure, {},
+                {fmt::format("Unicode normalization fails: {}", u_errorName(status))});
   }
   return result;
 }

@@ -33,7 +33,7 @@ TEST(Json, RefusesNestingThatRecursionCouldNotHold) {
 
 TEST(Json, MissingFileAndFolderAreInputErrors) {
   const test::TempFolder folder;
-  D2C_EXPECT_ERROR((void)read_file(folder / "absent.json"), InputError, "absent.json",
+  D2C_EXPECT_ERROR((void)read_file(folder / "absent.json"), IoError, "absent.json",
                    "cannot be opened");
   D2C_EXPECT_ERROR((void)read_file(folder.path()), InputError, "is a folder");
 }

@@ -197,10 +197,10 @@ TEST_F(ReadAdapter, RefusesTensorsThatAreNoFactors) {
 }
 
 TEST_F(ReadAdapter, NamesAbsentFiles) {
-  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "none"), InputError, "none/adapter_config.json");
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "none"), IoError, "none/adapter_config.json");
   made_.save(folder_ / "a");
   std::filesystem::remove(folder_ / "a/adapter_model.safetensors");
-  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a"), InputError, "adapter_model.safetensors",
+  D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a"), IoError, "adapter_model.safetensors",
                    "cannot be opened");
   test::write_file(folder_ / "a/adapter_model.bin", "");
   D2C_EXPECT_ERROR((void)read_adapter(folder_ / "a"), InputError, "adapter_model.bin",

@@ -37,7 +37,7 @@ TEST(InputFile, RefusesWhatIsNotThere) {
   const InputFile file(folder / "file");
   D2C_EXPECT_ERROR(static_cast<void>(file.read(8, 3)), InputError, "holds 10 bytes", "truncated");
   D2C_EXPECT_ERROR(static_cast<void>(file.read(~std::uint64_t{0}, 2)), InputError, "holds 10");
-  D2C_EXPECT_ERROR(InputFile(folder / "absent"), InputError, "cannot be opened");
+  D2C_EXPECT_ERROR(InputFile(folder / "absent"), IoError, "cannot be opened");
   D2C_EXPECT_ERROR(InputFile(folder.path()), InputError, "is a folder");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   D2C_EXPECT_ERROR(InputFile(folder / "pipe"), InputError, "is not a regular file");

@@ -117,7 +117,7 @@ TEST(Reader, RefusesEveryMalformedFileForItsReason) {
 
 TEST(Reader, RefusesWhatIsNoRegularFile) {
   const test::TempFolder folder;
-  D2C_EXPECT_ERROR(Reader{folder / "absent"}, InputError, "absent", "cannot be opened");
+  D2C_EXPECT_ERROR(Reader{folder / "absent"}, IoError, "absent", "cannot be opened");
   D2C_EXPECT_ERROR(Reader{folder.path()}, InputError, "is a folder");
   const auto pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);

@@ -65,7 +65,7 @@ TEST_F(ShardedReaderTest, ASingleFileComesBeforeAnIndex) {
 
 TEST_F(ShardedReaderTest, RefusesAMissingShard) {
   std::filesystem::remove(second_);
-  D2C_EXPECT_ERROR(ShardedReader{folder_.path()}, InputError, "s2.safetensors", "cannot be opened");
+  D2C_EXPECT_ERROR(ShardedReader{folder_.path()}, IoError, "s2.safetensors", "cannot be opened");
 }
 
 TEST_F(ShardedReaderTest, RefusesATensorMissingFromItsShard) {

@@ -276,7 +276,7 @@ TEST(TokenizerFile, AFileOrItsFolderCanBeNamed) {
   test::write_file(folder / "tokenizer.json", abc().dump());
   EXPECT_EQ(Tokenizer::load(folder.path()).encode("ab", false),
             Tokenizer::load(folder / "tokenizer.json").encode("ab", false));
-  D2C_EXPECT_ERROR((void)Tokenizer::load(folder / "absent"), InputError, "absent");
+  D2C_EXPECT_ERROR((void)Tokenizer::load(folder / "absent"), IoError, "absent");
   test::write_file(folder / "tokenizer.json", "[]");
   D2C_EXPECT_ERROR((void)Tokenizer::load(folder.path()), InputError, "must be an object");
 }
