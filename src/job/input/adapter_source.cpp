@@ -1,19 +1,15 @@
 #include "input/adapter_source.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <list>
-#include <map>
 #include <system_error>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "d2c/comm/node_file.hpp"
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
+#include "d2c/core/recent_cache.hpp"
 #include "d2c/results/library.hpp"
 #include "d2c/results/library_record.hpp"
 
@@ -34,7 +30,7 @@ class Folders final : public AdapterSource {
     return lora::read_adapter_files(folder(adapter));
   }
   void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const override {
-    file(adapter).read(begin, target);
+    file(adapter)->read(begin, target);
   }
 
  private:
@@ -43,22 +39,17 @@ class Folders final : public AdapterSource {
   }
 
   /// The files in use last stay open: one request to the metadata server serves many reads.
-  [[nodiscard]] const InputFile& file(int adapter) const {
-    constexpr std::size_t most = 256;  // of the 1024 that a process usually may open
-    const auto place = std::ranges::find(open_, adapter, &Open::first);
-    if (place != open_.end()) {
-      open_.splice(open_.begin(), open_, place);
-    } else {
-      open_.emplace_front(adapter, InputFile(folder(adapter) / "adapter_model.safetensors"));
-      if (open_.size() > most) open_.pop_back();
-    }
-    return open_.front().second;
+  [[nodiscard]] std::shared_ptr<const InputFile> file(int adapter) const {
+    if (auto open = open_.find(adapter)) return open;
+    auto opened = std::make_shared<const InputFile>(folder(adapter) / "adapter_model.safetensors");
+    open_.insert(adapter, opened, 1);
+    return opened;
   }
 
-  using Open = std::pair<int, InputFile>;
+  static constexpr std::uint64_t kMostOpen = 256;  ///< of the 1024 that a process usually may open
   std::vector<fs::path> folders_;
   std::vector<double> bytes_;
-  mutable std::list<Open> open_;  ///< the one used last comes first
+  mutable RecentCache<int, InputFile> open_{kMostOpen};
 };
 
 class Library final : public AdapterSource {
@@ -125,9 +116,9 @@ std::unique_ptr<AdapterSource> open_library(comm::Communicator& comm, const fs::
   std::unique_ptr<AdapterSource> source;
   comm::agree(comm, [&] {
     if (descriptor < 0) {
-      throw InputError({library, {}},
-                       {fmt::format("cannot be opened: {}", std::strerror(-descriptor)),
-                        "it is needed as input", "check that every node sees it"});
+      throw IoError({library},
+                    {"cannot be opened", "it is needed as input", "check that every node sees it"},
+                    system_reason(-descriptor));
     }
     source = std::make_unique<Library>(InputFile(library, descriptor), std::move(names),
                                        std::move(records));

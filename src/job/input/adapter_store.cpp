@@ -7,7 +7,6 @@
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 
-#include "input/factor_cache.hpp"
 #include "input/wire.hpp"
 
 namespace d2c::job {
@@ -78,7 +77,7 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSour
       modules_(modules.begin(), modules.end()),
       source_(std::move(source)),
       keep_(keep),
-      cache_(std::make_unique<FactorCache>(keep.cache_bytes)),
+      cache_(keep.cache_bytes),
       fingerprints_(owners.size(), 0) {
   D2C_EXPECTS(static_cast<std::size_t>(source_->size()) == owners.size());
   D2C_EXPECTS(keep_.in != AdaptersIn::automatic);
@@ -217,7 +216,7 @@ std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int 
   const lora::StoredFactors& stored = own.stored.at(name);
   if (keep_.in == AdaptersIn::memory) return expand(stored, own.values, 0);
 
-  if (auto kept = cache_->find({adapter, module})) return kept;
+  if (auto kept = cache_.find({adapter, module})) return kept;
   // PEFT writes A and B of a module side by side: one read fetches both.
   const Range range = range_of(stored);
   std::vector<std::byte> content(range.end - range.begin);
@@ -228,7 +227,8 @@ std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int 
                       "leave the adapters alone while a job reads them, and start it again"});
   }
   auto factors = expand(stored, content, range.begin);
-  cache_->insert({adapter, module}, factors);
+  cache_.insert({adapter, module}, factors,
+                (factors->a.values().size() + factors->b.values().size()) * sizeof(float));
   return factors;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/recent_cache.hpp"
 #include "d2c/job/adapters_in.hpp"
 #include "d2c/lora/adapter.hpp"
 
@@ -37,8 +38,6 @@ class PendingShipment {
   /// What has arrived at this rank. Call once.
   [[nodiscard]] virtual ReceivedFactors wait() = 0;
 };
-
-class FactorCache;
 
 /// How a rank keeps its adapters.
 struct KeepOptions {
@@ -125,7 +124,7 @@ class AdapterStore {
   std::vector<lora::TargetModule> modules_;
   std::unique_ptr<AdapterSource> source_;
   KeepOptions keep_;
-  std::unique_ptr<FactorCache> cache_;
+  mutable RecentCache<std::pair<int, int>, lora::Factors> cache_;  ///< by (adapter, module)
   std::map<int, Local> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
   std::vector<std::uint64_t> fingerprints_;

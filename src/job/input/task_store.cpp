@@ -57,7 +57,7 @@ std::vector<std::string> gather_lines(comm::Communicator& comm, const std::strin
 TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
                      const eval::TextEncoding& encoding, const eval::TokenLimits& limits,
                      const PackOptions& options, int ranks_per_node)
-    : options_(options) {
+    : options_(options), cache_(options.cache_bytes) {
   const auto n_tasks = static_cast<int>(manifest.tasks.size());
   std::map<std::size_t, Examples> read;
   std::string warnings;
@@ -143,25 +143,14 @@ std::vector<eval::Example> TaskStore::examples(int task, Split split) const {
 }
 
 std::shared_ptr<const PackedTask> TaskStore::packed(int task, Split split) const {
-  const std::scoped_lock lock(caching_);
   const std::size_t wanted = slot(task, split);
-  if (const auto place = cached_.find(wanted); place != cached_.end()) {
-    cache_.splice(cache_.begin(), cache_, place->second);
-    return cache_.front().task;
-  }
+  if (auto kept = cache_.find(wanted)) return kept;
   const Examples content = examples(task, split);
   auto packed = std::make_shared<const PackedTask>(
       PackedTask{std::ssize(content), eval::pack(content, options_.loss_on, options_.max_tokens)});
-  const std::uint64_t bytes = bytes_of(*packed);
-  while (!cache_.empty() && cached_bytes_ + bytes > options_.cache_bytes) {
-    cached_bytes_ -= cache_.back().bytes;
-    cached_.erase(cache_.back().slot);
-    cache_.pop_back();
-  }
-  cache_.push_front({wanted, bytes, std::move(packed)});
-  cached_[wanted] = cache_.begin();
-  cached_bytes_ += bytes;
-  return cache_.front().task;
+  // A task that is larger than the cache has it for itself.
+  cache_.insert(wanted, packed, std::min(bytes_of(*packed), options_.cache_bytes));
+  return packed;
 }
 
 bool TaskStore::any_held_out() const {

@@ -2,14 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/recent_cache.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/eval/manifest.hpp"
@@ -69,12 +67,6 @@ class TaskStore {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  struct Cached {
-    std::size_t slot = 0;
-    std::uint64_t bytes = 0;
-    std::shared_ptr<const PackedTask> task;
-  };
-
   static std::size_t slot(int task, Split split) {
     return 2 * static_cast<std::size_t>(task) + (split == Split::few_shot ? 0 : 1);
   }
@@ -87,10 +79,7 @@ class TaskStore {
   std::vector<std::size_t> offsets_;  ///< [task, split] bytes into `ids_`
   std::unique_ptr<comm::NodeMemory> ids_;
   std::vector<std::string> warnings_;
-  mutable std::mutex caching_;
-  mutable std::list<Cached> cache_;  ///< most recently used first
-  mutable std::map<std::size_t, std::list<Cached>::iterator> cached_;
-  mutable std::uint64_t cached_bytes_ = 0;
+  mutable RecentCache<std::size_t, PackedTask> cache_;  ///< by slot
 };
 
 }  // namespace d2c::job
