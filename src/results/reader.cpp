@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "schema/schema.hpp"
 #include "schema/schema_reader.hpp"
 
 namespace d2c::results {
