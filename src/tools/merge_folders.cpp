@@ -65,9 +65,9 @@ std::string model_card(const MergeFoldersOptions& options,
   if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
   card += "\n\n| adapter | weight | modules |\n|---|---|---|\n";
   for (std::size_t i = 0; i < adapters.size(); ++i) {
-    card +=
-        fmt::format("| {} | {:.6g} | {} of {} |\n", adapters[i].folder.lexically_normal().string(),
-                    weights[i], adapters[i].modules.size(), n_modules);
+    card += fmt::format("| {} | {:.6g} | {} of {} |\n",
+                        lora::card_cell(adapters[i].folder.lexically_normal().string()), weights[i],
+                        adapters[i].modules.size(), n_modules);
   }
   return card;
 }

@@ -1,11 +1,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace d2c::lora {
 
 /// What a model card of a merged adapter begins with: the fields that the Hugging Face hub reads.
 /// @param base_model  may be empty
 [[nodiscard]] std::string card_front_matter(const std::string& base_model);
+
+/// A text as a cell of a table, which it must not end.
+[[nodiscard]] std::string card_cell(std::string_view text);
 
 }  // namespace d2c::lora

@@ -1,13 +1,11 @@
-#include "pack_journal.hpp"
+#include "pack/journal.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <span>
 #include <string_view>
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
@@ -23,13 +21,6 @@ using json::OrderedJson;
 std::string header() {
   return fmt::format(R"({{"format":"d2c-pack-journal","version":1,"data_begin":{}}})",
                      results::library_data_begin());
-}
-
-[[noreturn]] void refuse(const std::filesystem::path& file) {
-  throw InputError({file, {}},
-                   {fmt::format("cannot be written: {}", std::strerror(errno)),
-                    "it notes what is packed already",
-                    "free some space or write to another place; the same command goes on"});
 }
 
 std::string line_of(std::string_view text) {
@@ -58,42 +49,40 @@ std::uint64_t aligned_record_end(std::uint64_t end) {
   return (end + page - 1) / page * page;
 }
 
-PackJournal::PackJournal(std::filesystem::path file) : file_(std::move(file)) {
-  std::error_code ignored;
-  std::string text;
-  if (std::filesystem::exists(file_, ignored)) text = json::read_text(file_);
+PackJournal::PackJournal(const std::filesystem::path& file)
+    : file_(file, O_CREAT | O_NOFOLLOW | O_APPEND,
+            {file,
+             {"cannot be written", "it notes what is packed already",
+              "free some space or write to another place; the same command goes on"}}) {
+  const std::uint64_t whole = read_lines();
+  file_.resize(whole);
+  if (whole == 0) note(header());
+}
+
+std::uint64_t PackJournal::read_lines() {
+  const std::string text = json::read_text(file_.path());
   std::size_t whole = 0;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', whole)) {
     const std::string_view line = std::string_view(text).substr(whole, end - whole);
     if (line.size() < 9 || line_of(line.substr(9)) != std::string(line) + "\n") break;
     if (whole == 0 && line.substr(9) != header()) {
-      throw InputError({file_, {}}, {"was written by another version of d2c",
-                                     "what it notes cannot be told", "remove it to start over"});
+      throw InputError({file_.path()}, {"was written by another version of d2c",
+                                        "what it notes cannot be told", "remove it to start over"});
     }
     if (whole > 0) take(std::string(line.substr(9)));
     whole = end + 1;
   }
-  if (whole == 0 && !text.empty() && text.find('\n') != std::string::npos) {
-    throw InputError({file_, {}}, {"is damaged", "what is packed already cannot be told",
-                                   "remove it to start over"});
+  if (whole == 0 && text.find('\n') != std::string::npos) {
+    throw InputError({file_.path()}, {"is damaged", "what is packed already cannot be told",
+                                      "remove it to start over"});
   }
-  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) refuse(file_);
-  if (::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0 ||
-      ::lseek(descriptor_, static_cast<off_t>(whole), SEEK_SET) < 0) {
-    refuse(file_);
-  }
-  if (whole == 0) note(header());
-}
-
-PackJournal::~PackJournal() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  return whole;
 }
 
 void PackJournal::note(const std::string& text) { pending_ += line_of(text); }
 
 void PackJournal::take(const std::string& text) {
-  const json::Json value = json::parse(text, file_);
+  const json::Json value = json::parse(text, file_.path());
   if (value.contains("module")) {
     modules_.push_back({value["module"].get<std::string>(), value["d_out"].get<std::int64_t>(),
                         value["d_in"].get<std::int64_t>()});
@@ -154,15 +143,9 @@ void PackJournal::add(PackedAdapter adapter) {
 }
 
 void PackJournal::commit() {
-  std::string_view left = pending_;
-  while (!left.empty()) {
-    const ssize_t written = ::write(descriptor_, left.data(), left.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) refuse(file_);
-    left.remove_prefix(static_cast<std::size_t>(written));
-  }
+  file_.append(std::as_bytes(std::span(pending_)));
   pending_.clear();
-  if (::fdatasync(descriptor_) != 0) refuse(file_);
+  file_.sync();
 }
 
 void PackJournal::clear() {
@@ -172,13 +155,13 @@ void PackJournal::clear() {
   module_places_.clear();
   data_end_ = 0;
   pending_.clear();
-  if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) < 0) refuse(file_);
+  file_.resize(0);
   note(header());
 }
 
 void PackJournal::remove() {
   std::error_code ignored;
-  std::filesystem::remove(file_, ignored);
+  std::filesystem::remove(file_.path(), ignored);
 }
 
 }  // namespace d2c::tools

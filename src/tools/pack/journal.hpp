@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "d2c/core/writable_file.hpp"
+#include "d2c/results/library.hpp"
 #include "d2c/results/library_record.hpp"
 
 namespace d2c::tools {
@@ -33,11 +35,9 @@ struct PackedModule {
 /// cut off by a crash is seen. What is noted is on the disk before.
 class PackJournal {
  public:
-  /// Reads what an earlier call noted, up to the first line that is not whole. @throws InputError
-  explicit PackJournal(std::filesystem::path file);
-  ~PackJournal();
-  PackJournal(const PackJournal&) = delete;
-  PackJournal& operator=(const PackJournal&) = delete;
+  /// Reads what an earlier call noted, up to the first line that is not whole.
+  /// @throws InputError, IoError
+  explicit PackJournal(const std::filesystem::path& file);
 
   [[nodiscard]] const std::vector<PackedAdapter>& adapters() const { return adapters_; }
   [[nodiscard]] const std::vector<PackedModule>& modules() const { return modules_; }
@@ -55,17 +55,20 @@ class PackJournal {
   void add(PackedAdapter adapter);
   /// Writes what was added to the disk. @pre the records are there already
   void commit();
+  /// The library that the noted adapters make.
+  [[nodiscard]] results::LibraryIndex index() const;
   /// Forgets everything.
   void clear();
   void remove();
 
  private:
+  /// Takes the lines that are there. @return  bytes of those that are whole
+  std::uint64_t read_lines();
   void note(const std::string& text);
   void take(const std::string& text);
   void put(PackedAdapter adapter);
 
-  std::filesystem::path file_;
-  int descriptor_ = -1;
+  WritableFile file_;
   std::string pending_;
   std::vector<PackedAdapter> adapters_;
   std::vector<PackedModule> modules_;
