@@ -95,7 +95,7 @@ void warn_of_threads(int n) {
   if (n <= ops::usable_processors() || !speaks_for_all()) return;
   fmt::print(stderr,
              "warning: --threads {} on {} usable processor{} (threads that share one wait for each "
-             "other) give fewer, or more processors per rank: srun --cpus-per-task, mpirun "
+             "other); give fewer, or more processors per rank: srun --cpus-per-task, mpirun "
              "--map-by slot:PE=n\n",
              n, ops::usable_processors(), ops::usable_processors() == 1 ? "" : "s");
 }

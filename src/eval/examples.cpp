@@ -74,7 +74,7 @@ class LineReader {
       if (std::ranges::find(known, key) != known.end()) continue;
       reported_unknown_ = true;
       out.warnings.push_back(fmt::format(
-          "{}:{}: has the field '{}', which no example has (it is ignored, in every line) remove "
+          "{}:{}: has the field '{}', which no example has (it is ignored, in every line); remove "
           "it, or correct its name",
           file_.string(), line_, key));
       return;

@@ -111,10 +111,11 @@ std::vector<std::string> entries(const fs::path& folder, const std::string& suff
     names.push_back(name.substr(0, name.size() - suffix.size()));
   }
   if (error) {
-    throw InputError({folder, {}},
-                     {"cannot be listed: " + error.message(),
-                      "a job folder holds model, adapters/NAME and examples/NAME.jsonl",
-                      "check the path, or give a manifest file"});
+    throw IoError(
+        {folder},
+        {"cannot be listed", "a job folder holds model, adapters/NAME and examples/NAME.jsonl",
+         "check the path, or give a manifest file"},
+        error.message());
   }
   std::sort(names.begin(), names.end());
   return names;

@@ -1,7 +1,6 @@
 #include "d2c/job/compare_methods.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/pending.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 
@@ -270,16 +270,6 @@ void check_ranks(const AdapterStore& adapters, const std::string& name) {
   }
 }
 
-void write_text(const fs::path& file, const std::string& text) {
-  std::ofstream stream(file, std::ios::binary);
-  stream << text;
-  stream.close();
-  if (!stream) {
-    throw InputError({file, {}}, {"cannot be written", "the table goes there",
-                                  "check the space and the rights of the folder"});
-  }
-}
-
 void refuse_repeats(const std::string& option, std::vector<std::string> names) {
   if (names.empty()) throw UsageError({option + " is empty", "there is nothing to compare", ""});
   std::ranges::sort(names);
@@ -343,12 +333,7 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
                                       "choose another --output or add --overwrite"});
       }
     }
-    std::error_code error;
-    fs::create_directories(job.output, error);
-    if (error) {
-      throw InputError({job.output, {}}, {"cannot be made: " + error.message(),
-                                          "the results need a place", "choose another --output"});
-    }
+    make_folder(job.output);
   });
   PhaseTimers timers;
   const Job input = load_job(comm, job, timers);

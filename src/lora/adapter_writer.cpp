@@ -6,11 +6,10 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/core/output_file.hpp"
+#include "d2c/core/pending.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/safetensors/writer.hpp"
 
@@ -124,62 +123,25 @@ void write_factors(const fs::path& file, const FactorMap& modules, DType dtype) 
   safetensors::write(file, tensors, {{"format", "pt"}});
 }
 
-void write_text(const fs::path& file, const std::string& text) {
-  OutputFile out(file);
-  out.append(std::as_bytes(std::span(text)));
-  out.commit();
+/// Before the work of writing.
+void refuse_existing(const fs::path& folder) {
+  std::error_code ignored;
+  const fs::path place = folder.has_filename() ? folder : folder.parent_path();
+  if (!fs::exists(fs::symlink_status(place, ignored))) return;
+  throw InputError({place}, {"exists already", "an adapter is never overwritten",
+                             "remove it or choose another place"});
 }
-
-/// A folder beside its later place, removed unless it got there.
-class FolderInProgress {
- public:
-  explicit FolderInProgress(const fs::path& folder)
-      : folder_(folder.has_filename() ? folder : folder.parent_path()),
-        temporary_(folder_.string() + fmt::format(".tmp{}", ::getpid())) {
-    std::error_code error;
-    if (fs::exists(fs::symlink_status(folder_, error))) {
-      throw InputError({folder_, {}}, {"exists already", "an adapter is never overwritten",
-                                       "remove it or choose another place"});
-    }
-    fs::remove_all(temporary_, error);
-    fs::create_directories(temporary_, error);
-    check(error);
-  }
-  ~FolderInProgress() {
-    std::error_code ignored;
-    fs::remove_all(temporary_, ignored);
-  }
-  FolderInProgress(const FolderInProgress&) = delete;
-  FolderInProgress& operator=(const FolderInProgress&) = delete;
-
-  [[nodiscard]] fs::path operator/(const char* name) const { return temporary_ / name; }
-
-  void commit() const {
-    std::error_code error;
-    fs::rename(temporary_, folder_, error);
-    check(error);
-  }
-
- private:
-  void check(const std::error_code& error) const {
-    if (!error) return;
-    throw InputError({folder_, {}}, {fmt::format("cannot be written: {}", error.message()), "",
-                                     "check the path, its permissions and the free space"});
-  }
-
-  fs::path folder_;
-  fs::path temporary_;
-};
 
 }  // namespace
 
 void write_adapter(const fs::path& folder, const FactorMap& modules, const WriteOptions& options) {
   D2C_EXPECTS(!modules.empty());
-  const FolderInProgress target(folder);
-  write_text(target / "adapter_config.json", config_text(modules, options));
-  write_factors(target / "adapter_model.safetensors", modules, options.dtype);
-  if (!options.card.empty()) write_text(target / "README.md", options.card);
-  target.commit();
+  refuse_existing(folder);
+  PendingFolder pending(folder);
+  write_text(pending.path() / "adapter_config.json", config_text(modules, options));
+  write_factors(pending.path() / "adapter_model.safetensors", modules, options.dtype);
+  if (!options.card.empty()) write_text(pending.path() / "README.md", options.card);
+  pending.publish();
 }
 
 }  // namespace d2c::lora

@@ -7,10 +7,8 @@
 
 #include "d2c/core/error.hpp"
 
-#include "files/seal.hpp"
-#include "files/temporary_file.hpp"
+#include "schema/schema_file.hpp"
 #include "schema/schema_reader.hpp"
-#include "schema/schema_writer.hpp"
 
 namespace d2c::results {
 namespace {
@@ -116,21 +114,13 @@ Checkpoint load(const fs::path& file) {
 
 void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
   const h5::QuietErrors quiet;
-  TemporaryFile temporary(file);
-  h5::OutputFile open(file, temporary.path());
-  {
-    const FlatCache flat = flatten(checkpoint);
-    SchemaWriter archive(open.get(), file);
-    archive.header(checkpoint_schema);
-    visit_checkpoint(archive, checkpoint, flat);
-    archive.complete();
-  }
-  open.close();
-  append_seal(temporary.path(), file);
-  temporary.sync();
+  SchemaFile out(file);
+  const FlatCache flat = flatten(checkpoint);
+  out.complete(checkpoint_schema,
+               [&](SchemaWriter& archive) { visit_checkpoint(archive, checkpoint, flat); });
   std::error_code ignored;
   fs::rename(file, previous_of(file), ignored);
-  temporary.publish();
+  out.pending().publish();
 }
 
 std::optional<LoadedCheckpoint> read_checkpoint(const fs::path& file) {

@@ -8,11 +8,9 @@
 
 #include "d2c/core/error.hpp"
 
-#include "files/seal.hpp"
-#include "files/temporary_file.hpp"
 #include "report/table.hpp"
-#include "schema/schema.hpp"
-#include "schema/schema_writer.hpp"
+#include "schema/meaning.hpp"
+#include "schema/schema_file.hpp"
 
 namespace d2c::results {
 namespace {
@@ -113,18 +111,9 @@ void write_comparison(const fs::path& file, const Comparison& comparison, IfExis
     throw InputError({file, {}}, {"exists already", "results are not overwritten unasked",
                                   "choose another output or ask for it to be replaced"});
   }
-  TemporaryFile temporary(file);
-  h5::OutputFile open(file, temporary.path());
-  {
-    SchemaWriter archive(open.get(), file);
-    archive.header(comparison_schema);
-    write_all(archive, comparison);
-    archive.complete();
-  }
-  open.close();
-  append_seal(temporary.path(), file);
-  temporary.sync();
-  temporary.publish();
+  SchemaFile out(file);
+  out.complete(comparison_schema, [&](SchemaWriter& archive) { write_all(archive, comparison); });
+  out.pending().publish();
 }
 
 std::string print_comparison(const Comparison& c) {

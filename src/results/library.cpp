@@ -1,16 +1,17 @@
 #include "d2c/results/library.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <fstream>
 #include <set>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
+#include "d2c/core/pending.hpp"
 
 #include "files/seal.hpp"
 #include "schema/schema_reader.hpp"
@@ -58,50 +59,51 @@ void visit_library(Archive& archive, Index& index) {
                 Presence::required);
 }
 
-/// A file for the time of a scope. One that a killed process left is written over.
-class Scratch {
- public:
-  explicit Scratch(fs::path file) : file_(std::move(file)) {}
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove(file_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] const fs::path& path() const { return file_; }
-
- private:
-  fs::path file_;
-};
-
 /// The dataset `data`, of which HDF5 writes nothing but the description.
 std::uint64_t create_data(hid_t file, std::uint64_t bytes, const Where& where) {
   const hsize_t length = bytes;
-  const h5::Space space(h5::check_write(H5Screate_simple(1, &length, nullptr), where));
-  const h5::Properties creation(h5::check_write(H5Pcreate(H5P_DATASET_CREATE), where));
+  h5::Space space(h5::check_write(H5Screate_simple(1, &length, nullptr), where));
+  h5::Properties creation(h5::check_write(H5Pcreate(H5P_DATASET_CREATE), where));
   h5::check_write(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), where);
   h5::check_write(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), where);
   h5::check_write(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), where);
-  const h5::Dataset dataset(h5::check_write(
+  h5::Dataset dataset(h5::check_write(
       H5Dcreate2(file, "data", H5T_STD_U8LE, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),
       where));
   h5::write_attribute(dataset.get(), "long_name",
                       std::string("records of the adapters, each found by /adapter/begin"), where);
   h5::write_attribute(dataset.get(), "units", std::string("1"), where);
-  return H5Dget_offset(dataset.get());
+  const std::uint64_t begin = H5Dget_offset(dataset.get());
+  h5::close_written(where, dataset, creation, space);
+  return begin;
 }
 
 /// Copies bytes [begin, end) of one file to the same place of another.
-void copy_range(std::ifstream& from, std::fstream& to, std::uint64_t begin, std::uint64_t end) {
-  std::vector<char> block(1 << 20);
-  from.seekg(static_cast<std::streamoff>(begin));
-  to.seekp(static_cast<std::streamoff>(begin));
-  while (begin < end && from && to) {
-    const std::uint64_t size = std::min<std::uint64_t>(end - begin, block.size());
-    from.read(block.data(), static_cast<std::streamsize>(size));
-    to.write(block.data(), static_cast<std::streamsize>(size));
-    begin += size;
+void copy_range(const InputFile& from, const WritableFile& to, std::uint64_t begin,
+                std::uint64_t end) {
+  std::vector<std::byte> block(1 << 20);
+  while (begin < end) {
+    const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
+    from.read(begin, part);
+    to.write(begin, part);
+    begin += part.size();
   }
+}
+
+/// HDF5's description of a library, in a file of its own that has a hole in place of the records.
+void write_frame(const PendingFile& frame, const fs::path& shown_as, const LibraryIndex& index,
+                 Hole hole) {
+  h5::OutputFile open(shown_as, frame.path(), {page, false});
+  const std::uint64_t begin = create_data(open.get(), index.data_bytes, {shown_as});
+  if (begin != hole.begin) {
+    throw ContractError(fmt::format("results: HDF5 puts the data of a library at {}, not at {}",
+                                    begin, hole.begin));
+  }
+  SchemaWriter archive(open.get(), shown_as);
+  archive.header(library_schema);
+  visit_library(archive, index);
+  archive.complete();
+  open.close();
 }
 
 void check_ranges(const SchemaReader& archive, const LibraryIndex& index) {
@@ -129,51 +131,28 @@ std::uint64_t library_data_begin() {
   // HDF5 puts what it needs at the start into whole pages; how many depends on its version alone.
   static const std::uint64_t begin = [] {
     const h5::QuietErrors quiet;
-    const h5::OutputFile probe("library", "library", {page, true});
-    return create_data(probe.get(), page, {});
+    h5::OutputFile probe("library", "library", {page, true});
+    const std::uint64_t in_probe = create_data(probe.get(), page, {});
+    probe.close();
+    return in_probe;
   }();
   return begin;
 }
 
-void finish_library(const fs::path& file, const fs::path& shown_as, const LibraryIndex& index) {
+void finish_library(const WritableFile& file, const LibraryIndex& index) {
   D2C_EXPECTS(index.data_bytes > 0 && index.data_bytes % page == 0);
   const h5::QuietErrors quiet;
-  const Where where{shown_as, {}};
   const Hole hole{library_data_begin(), library_data_begin() + index.data_bytes};
+  // Never published: it is gone at the end of the scope.
+  const PendingFile frame(file.path().string() + ".frame");
+  write_frame(frame, file.shown_as(), index, hole);
 
-  // HDF5 describes the data in a file of its own, which has a hole in their place.
-  const Scratch frame(file.string() + ".frame");
-  {
-    h5::OutputFile open(shown_as, frame.path(), {page, false});
-    const std::uint64_t begin = create_data(open.get(), index.data_bytes, where);
-    if (begin != hole.begin) {
-      throw ContractError(fmt::format("results: HDF5 puts the data of a library at {}, not at {}",
-                                      begin, hole.begin));
-    }
-    SchemaWriter archive(open.get(), shown_as);
-    archive.header(library_schema);
-    visit_library(archive, index);
-    archive.complete();
-    open.close();
-  }
-
-  const std::uint64_t end = fs::file_size(frame.path());
-  std::ifstream from(frame.path(), std::ios::binary);
-  std::fstream to(file, std::ios::binary | std::ios::in | std::ios::out);
-  std::error_code error;
-  fs::resize_file(file, hole.end, error);
-  if (error) {
-    throw InputError(
-        where, {"cannot be written", error.message(), "free some space or write to another place"});
-  }
-  copy_range(from, to, 0, hole.begin);
-  copy_range(from, to, hole.end, end);
-  to.close();
-  if (!from || !to) {
-    throw InputError(where, {"cannot be written", std::strerror(errno),
-                             "free some space or write to another place"});
-  }
-  append_seal(file, shown_as, hole);
+  file.resize(hole.end);
+  const InputFile from(frame.path());
+  copy_range(from, file, 0, hole.begin);
+  copy_range(from, file, hole.end, from.size());
+  const std::string seal = seal_line(file.path(), hole);
+  file.write(from.size(), std::as_bytes(std::span(seal)));
 }
 
 LibraryIndex read_library(const fs::path& file) {

@@ -4,9 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "files/seal.hpp"
-#include "files/temporary_file.hpp"
-#include "schema/schema_writer.hpp"
+#include "schema/schema.hpp"
+#include "schema/schema_file.hpp"
 
 namespace d2c::results {
 
@@ -14,12 +13,11 @@ namespace fs = std::filesystem;
 
 struct ResultsWriter::State {
   State(const fs::path& file_, IfExists if_exists_)
-      : file(file_), if_exists(if_exists_), temporary(file_), open(file_, temporary.path()) {}
+      : place(file_), if_exists(if_exists_), file(file_) {}
 
-  fs::path file;
+  fs::path place;
   IfExists if_exists;
-  TemporaryFile temporary;
-  h5::OutputFile open;
+  SchemaFile file;
 };
 
 namespace {
@@ -40,7 +38,7 @@ void write_factor(hid_t file, const std::string& path, const Where& where, Matri
     throw ContractError(fmt::format("results: {} has {} values for [{}, {}]", path,
                                     matrix.values.size(), matrix.rows, matrix.cols));
   }
-  const h5::Dataset dataset =
+  h5::Dataset dataset =
       h5::create_dataset(file, path, h5::file_type<float>(), dims, sizeof(float), where);
   h5::check_write(H5Dwrite(dataset.get(), h5::memory_type<float>(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
                            matrix.values.data()),
@@ -49,6 +47,7 @@ void write_factor(hid_t file, const std::string& path, const Where& where, Matri
   h5::check_write(H5DSset_label(dataset.get(), 1, labels[1]), where);
   h5::write_attribute(dataset.get(), "long_name", long_name, where);
   h5::write_attribute(dataset.get(), "units", std::string("1"), where);
+  h5::close_written(where, dataset);
 }
 
 void check_assignments(const RunResults& results) {
@@ -79,43 +78,36 @@ void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView 
                                     module, a.rows, a.cols, b.rows, b.cols));
   }
   const auto group = fmt::format("merged/{}/{}", cluster, module);
-  const Where where{state_->file, group};
+  const Where where{state_->place, group};
   static constexpr const char* labels_a[] = {"rank", "d_in"};
   static constexpr const char* labels_b[] = {"d_out", "rank"};
-  write_factor(state_->open.get(), group + "/A", where, a, labels_a,
+  write_factor(state_->file.content(), group + "/A", where, a, labels_a,
                "LoRA factor A of the merged adapter: delta W = B A");
-  write_factor(state_->open.get(), group + "/B", where, b, labels_b,
+  write_factor(state_->file.content(), group + "/B", where, b, labels_b,
                "LoRA factor B of the merged adapter: delta W = B A");
 }
 
 void ResultsWriter::complete(const RunResults& results) {
   const h5::QuietErrors quiet;
   check_assignments(results);
-  D2C_EXPECTS(state_->open.get() >= 0);
-  {
-    SchemaWriter archive(state_->open.get(), state_->file);
-    archive.header(results_schema);
-    visit_schema(archive, results);
-    archive.complete();
-  }
-  state_->open.close();
-  append_seal(state_->temporary.path(), state_->file);
-  state_->temporary.sync();
+  state_->file.complete(results_schema,
+                        [&](SchemaWriter& archive) { visit_schema(archive, results); });
 }
 
-fs::path ResultsWriter::partial() const { return state_->temporary.path(); }
+fs::path ResultsWriter::partial() const { return state_->file.pending().path(); }
 
 fs::path ResultsWriter::release() {
-  state_->temporary.keep();
+  state_->file.pending().keep();
   return partial();
 }
 
 void ResultsWriter::finish(const RunResults& results) {
   complete(results);
-  if (fs::exists(state_->file) && state_->if_exists == IfExists::refuse) state_->temporary.keep();
-  refuse_existing(state_->file, state_->if_exists,
-                  "the results of this run are in " + state_->temporary.path().string());
-  state_->temporary.publish();
+  PendingFile& pending = state_->file.pending();
+  if (fs::exists(state_->place) && state_->if_exists == IfExists::refuse) pending.keep();
+  refuse_existing(state_->place, state_->if_exists,
+                  "the results of this run are in " + pending.path().string());
+  pending.publish();
 }
 
 void write_results(const fs::path& file, const RunResults& results, IfExists if_exists) {

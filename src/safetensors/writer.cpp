@@ -10,7 +10,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/core/output_file.hpp"
+#include "d2c/core/pending.hpp"
 
 #include "header.hpp"
 
@@ -79,11 +79,11 @@ void write(const std::filesystem::path& file, std::span<const TensorToWrite> ten
   const std::string header = header_text(order, metadata);
   const std::uint64_t length = header.size();
 
-  OutputFile out(file);
+  PendingFile out(file);
   out.append(std::as_bytes(std::span(&length, 1)));
-  out.append(std::as_bytes(std::span(header)));
+  out.append(header);
   for (const TensorToWrite* tensor : order) out.append(encode(*tensor, file));
-  out.commit();
+  out.publish();
 }
 
 }  // namespace d2c::safetensors

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/writable_file.hpp"
+
 namespace d2c::results {
 
 /// What a library file holds, adapter by adapter; see docs/user/library-format.md. Vectors have one
@@ -43,11 +45,9 @@ struct LibraryIndex {
 /// The records themselves are neither read nor moved.
 /// @param file      records from library_data_begin() on, index.data_bytes long; left as it was
 ///                  before if HDF5's part cannot be made
-/// @param shown_as  name of the file in messages
 /// @pre index.data_bytes is a multiple of 4096 and not 0
-/// @throws InputError
-void finish_library(const std::filesystem::path& file, const std::filesystem::path& shown_as,
-                    const LibraryIndex& index);
+/// @throws IoError
+void finish_library(const WritableFile& file, const LibraryIndex& index);
 
 /// Reads everything but the records. The checksum over HDF5's part is verified before HDF5 sees the
 /// file: its cost does not depend on the size of the adapters.

@@ -1,8 +1,7 @@
-#include <fstream>
-
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/pending.hpp"
 #include "d2c/tools/evaluate.hpp"
 
 #include "choice.hpp"
@@ -43,14 +42,8 @@ CommandLine command_line() {
 void write_json(const std::string& target, const std::string& text) {
   if (target == "-") {
     fmt::print("{}\n", text);
-    return;
-  }
-  std::ofstream out(target);
-  out << text << '\n';
-  out.close();
-  if (!out) {
-    throw InputError({target, {}}, {"cannot be written", "the losses have no place",
-                                    "check the folder and the space on the disk"});
+  } else {
+    write_text(target, text + "\n");
   }
 }
 

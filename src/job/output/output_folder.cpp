@@ -1,7 +1,6 @@
 #include "output/output_folder.hpp"
 
 #include <optional>
-#include <random>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -10,7 +9,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/core/output_file.hpp"
+#include "d2c/core/pending.hpp"
 
 namespace d2c::job {
 namespace {
@@ -18,21 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path note_in(const fs::path& folder) { return folder / "d2c-publishing.json"; }
-std::string merged_name(const std::string& id) { return fmt::format("merged.{}.partial", id); }
-std::string manifest_name(const std::string& id) {
-  return fmt::format("manifest.json.{}.partial", id);
-}
 
-/// Sixteen hexadecimal digits that no other job has.
-std::string random_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
-}
-
-constexpr std::string_view digits = "0123456789";
-constexpr std::string_view hex_digits = "0123456789abcdef";
-constexpr std::string_view process_characters =
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.";
+constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 /// Whether `name` is prefix, one or more of `characters`, suffix.
 bool is_named(std::string_view name, std::string_view prefix, std::string_view characters,
@@ -47,16 +34,16 @@ bool is_named(std::string_view name, std::string_view prefix, std::string_view c
 }
 
 bool is_results_name(std::string_view name) {
-  return is_named(name, "results.h5.", process_characters, ".partial");
+  return is_named(name, "results.h5.", kHexDigits, ".partial");
 }
 bool is_merged_name(std::string_view name) {
-  return is_named(name, "merged.", hex_digits, ".partial");
+  return is_named(name, "merged.", kHexDigits, ".partial");
 }
 bool is_manifest_name(std::string_view name) {
-  return is_named(name, "manifest.json.", hex_digits, ".partial");
+  return is_named(name, "manifest.json.", kHexDigits, ".partial");
 }
 bool is_old_name(std::string_view name) {
-  return name == "merged.old" || is_named(name, "merged.old.", digits, "");
+  return name == "merged.old" || is_named(name, "merged.old.", kDigits, "");
 }
 
 /// What is to be put in place. Renaming and removing follow it, so that a note with names that
@@ -90,26 +77,28 @@ Note read_note(const fs::path& folder) {
           .manifest = place("manifest", is_manifest_name, true)};
 }
 
-void write_text(const fs::path& file, const std::string& text) {
-  OutputFile out(file);
-  out.append(std::as_bytes(std::span(text)));
-  out.commit();
-}
-
-void refuse(const fs::path& place, const std::error_code& error) {
-  if (!error) return;
-  throw InputError(
-      {place, {}},
-      {"cannot be put in place: " + error.message(), "the new result is complete beside it",
-       "mend that, and start a job in this folder: it finishes the replacement"});
+[[noreturn]] void refuse(const fs::path& place, const std::string& reason) {
+  throw IoError({place},
+                {"cannot be put in place", "the new result is complete beside it",
+                 "mend that, and start a job in this folder: it finishes the replacement"},
+                reason);
 }
 
 /// Renames unless that was done before.
 void move(const fs::path& from, const fs::path& to) {
+  std::error_code ignored;
+  if (!fs::exists(fs::symlink_status(from, ignored))) return;
+  try {
+    put_in_place(from, to);
+  } catch (const IoError& error) {
+    refuse(to, error.reason());
+  }
+}
+
+void remove_all(const fs::path& place) {
   std::error_code error;
-  if (!fs::exists(fs::symlink_status(from, error))) return;
-  fs::rename(from, to, error);
-  refuse(to, error);
+  fs::remove_all(place, error);
+  if (error) refuse(place, error.message());
 }
 
 /// What is there of an earlier result, if anything.
@@ -142,24 +131,15 @@ void finish_publishing(const fs::path& folder) {
   if (note.merged) move(*note.merged, folder / "merged");
   if (note.manifest) move(*note.manifest, folder / "manifest.json");
   move(note.results, folder / "results.h5");
-  fs::remove_all(old, error);
-  refuse(old, error);
-  fs::remove(note_file, error);
-  refuse(note_file, error);
+  remove_all(old);
+  remove_all(note_file);
 }
 
 OutputFolder::OutputFolder(fs::path folder, bool overwrite)
     : folder_(std::move(folder)), overwrite_(overwrite) {}
 
-OutputFolder::~OutputFolder() {
-  std::error_code ignored;
-  if (id_.empty() || noted_) return;
-  fs::remove_all(merged_partial(), ignored);
-  fs::remove(folder_ / manifest_name(id_), ignored);
-}
-
 std::string OutputFolder::merged_partial_name() const {
-  return id_.empty() ? std::string() : merged_name(id_);
+  return merged_ ? merged_->path().filename().string() : std::string();
 }
 
 void OutputFolder::prepare() {
@@ -169,48 +149,44 @@ void OutputFolder::prepare() {
                      {"exists already", "results of an earlier job are not overwritten unasked",
                       "choose another --output or add --overwrite"});
   }
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  // A folder that is there already is another job's, which may be running.
-  while (!error && id_.empty()) {
-    std::string id = random_id();
-    if (fs::create_directory(folder_ / merged_name(id), error)) id_ = std::move(id);
-  }
-  if (error) {
-    throw InputError({folder_, {}}, {"cannot be made: " + error.message(),
-                                     "the results need a place", "choose another --output"});
-  }
+  merged_.emplace(folder_ / "merged");
 }
 
 void OutputFolder::publish(results::ResultsWriter& writer, std::span<const std::string> merged,
                            const std::string& manifest) {
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {
-    noted_ = true;
+    merged_->keep();
     const fs::path results = writer.release();
     throw InputError({*earlier, {}},
                      {"was written by another job meanwhile", "it is not overwritten unasked",
                       fmt::format("the result of this job is in {} and {}", results.string(),
-                                  merged_partial().string())});
+                                  merged_->path().string())});
   }
   for (const std::string& adapter : merged) {
-    const fs::path file = merged_partial() / adapter / "adapter_config.json";
+    const fs::path file = merged_->path() / adapter / "adapter_config.json";
     std::error_code error;
     if (fs::exists(file, error)) continue;
     throw InputError({file, {}}, {"is gone", "without it the merged adapters are not whole",
                                   "run the job again, with nothing else that changes its folder"});
   }
-  if (merged.empty()) fs::remove_all(merged_partial());
-  const std::string manifest_partial = manifest_name(id_);
-  if (!manifest.empty()) write_text(folder_ / manifest_partial, manifest + "\n");
-  const auto name_or_null = [](bool is_there, const std::string& name) {
-    return is_there ? json::OrderedJson(name) : json::OrderedJson();
+  std::optional<PendingFile> new_manifest;
+  if (!manifest.empty()) {
+    new_manifest.emplace(folder_ / "manifest.json");
+    new_manifest->append(manifest + "\n");
+    new_manifest->sync();
+  }
+  const auto name_or_null = [](bool is_there, const fs::path& path) {
+    return is_there ? json::OrderedJson(path.filename().string()) : json::OrderedJson();
   };
-  const json::OrderedJson note{{"results", writer.partial().filename().string()},
-                               {"merged", name_or_null(!merged.empty(), merged_partial_name())},
-                               {"old_merged", free_name(folder_)},
-                               {"manifest", name_or_null(!manifest.empty(), manifest_partial)}};
+  const json::OrderedJson note{
+      {"results", writer.partial().filename().string()},
+      {"merged", name_or_null(!merged.empty(), merged_->path())},
+      {"old_merged", free_name(folder_)},
+      {"manifest",
+       name_or_null(new_manifest.has_value(), new_manifest ? new_manifest->path() : fs::path())}};
   write_text(note_in(folder_), note.dump(2) + "\n");
-  noted_ = true;
+  if (!merged.empty()) merged_->keep();
+  if (new_manifest) new_manifest->keep();
   writer.release();
   finish_publishing(folder_);
 }

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "d2c/core/pending.hpp"
 #include "d2c/results/writer.hpp"
 
 namespace d2c::job {
@@ -11,7 +13,8 @@ namespace d2c::job {
 /// The result of a job on its way into its folder: `results.h5`, `merged/` and, where the job has
 /// made one, `manifest.json`. Everything is made beside what is there under names with `.partial`
 /// that no other job has, and takes the place of the old result only when all of it is complete and
-/// on the disk. Another job's partial files are left alone: it may be running.
+/// on the disk; what was not published is removed. Another job's partial files are left alone: it
+/// may be running.
 ///
 /// From the first to the last rename a note, `d2c-publishing.json`, names what is to go where. A
 /// job that ends meanwhile leaves it, and the next one in this folder does what is left to do:
@@ -20,11 +23,6 @@ namespace d2c::job {
 class OutputFolder {
  public:
   OutputFolder(std::filesystem::path folder, bool overwrite);
-  /// Removes what was not published.
-  ~OutputFolder();
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
-
   /// Finishes what an earlier job left, then makes room.
   /// @throws InputError if there are results that must not be overwritten, or no folder can be made
   void prepare();
@@ -41,14 +39,9 @@ class OutputFolder {
                const std::string& manifest);
 
  private:
-  [[nodiscard]] std::filesystem::path merged_partial() const {
-    return folder_ / merged_partial_name();
-  }
-
   std::filesystem::path folder_;
   bool overwrite_;
-  std::string id_;      ///< of this job's partial files; empty before prepare()
-  bool noted_ = false;  ///< what is partial is kept
+  std::optional<PendingFolder> merged_;  ///< unset before prepare()
 };
 
 /// Does what is left to do where a job ended while it replaced a result.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace d2c::results::h5 {
 namespace {
 
@@ -44,15 +46,21 @@ QuietErrors::QuietErrors() {
 
 QuietErrors::~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
 
-void fail(const Where& where, std::string_view what, std::string_view fix) {
-  throw InputError(where, {std::string(what), reason(), std::string(fix)});
+void fail_write(const Where& where) {
+  throw IoError(where, {"cannot be written", "", "free some space or write to another place"},
+                reason());
+}
+
+void fail_read(const Where& where, std::string_view what) {
+  throw InputError(where, {fmt::format("{}: {}", what, reason()), "",
+                           "the file is damaged: restore it or run again"});
 }
 
 OutputFile::OutputFile(std::filesystem::path shown_as, const std::filesystem::path& file,
                        const OutputSettings& settings)
     : shown_as_(std::move(shown_as)) {
   const Where where{shown_as_, {}};
-  const Properties properties = access(where);
+  Properties properties = access(where);
   check_write(H5Pset_alignment(properties.get(), 0, settings.alignment), where);
   if (settings.in_memory) {
     constexpr std::size_t increment = 1 << 16;
@@ -60,12 +68,13 @@ OutputFile::OutputFile(std::filesystem::path shown_as, const std::filesystem::pa
   }
   file_ = File(
       check_write(H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get()), where));
+  close_written(where, properties);
 }
 
 void OutputFile::close() {
   const Where where{shown_as_, {}};
   check_write(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), where);
-  check_write(file_.reset(), where);
+  close_written(where, file_);
 }
 
 void expect_file(const std::filesystem::path& file) {
@@ -83,58 +92,64 @@ void expect_file(const std::filesystem::path& file) {
 
 File open_file(const std::filesystem::path& file) {
   const Where where{file, {}};
-  const Properties properties = access(where);
+  Properties properties = access(where);
   File opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, properties.get()));
-  if (opened.get() < 0) fail(where, "cannot be opened as HDF5", "check that it is whole");
+  if (opened.get() < 0) fail_read(where, "cannot be opened as HDF5");
+  close_read(where, properties);
   return opened;
 }
 
 Type string_type() {
-  Type type(H5Tcopy(H5T_C_S1));
-  H5Tset_size(type.get(), H5T_VARIABLE);
-  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  Type type(check_write(H5Tcopy(H5T_C_S1), {}));
+  check_write(H5Tset_size(type.get(), H5T_VARIABLE), {});
+  check_write(H5Tset_cset(type.get(), H5T_CSET_UTF8), {});
   return type;
 }
 
 Type bool_type() {
-  Type type(H5Tenum_create(H5T_NATIVE_INT8));
+  Type type(check_write(H5Tenum_create(H5T_NATIVE_INT8), {}));
   std::int8_t value = 0;
-  H5Tenum_insert(type.get(), "FALSE", &value);
+  check_write(H5Tenum_insert(type.get(), "FALSE", &value), {});
   value = 1;
-  H5Tenum_insert(type.get(), "TRUE", &value);
+  check_write(H5Tenum_insert(type.get(), "TRUE", &value), {});
   return type;
 }
 
+void write_attribute(hid_t object, const char* name, hid_t stored, hid_t memory, const void* value,
+                     const Where& where) {
+  Space space(check_write(H5Screate(H5S_SCALAR), where));
+  Attribute attribute(
+      check_write(H5Acreate2(object, name, stored, space.get(), H5P_DEFAULT, H5P_DEFAULT), where));
+  check_write(H5Awrite(attribute.get(), memory, value), where);
+  close_written(where, attribute, space);
+}
+
 void write_attribute(hid_t object, const char* name, const std::string& value, const Where& where) {
-  const Type type = string_type();
-  const Space space(check_write(H5Screate(H5S_SCALAR), where));
-  const Attribute attribute(check_write(
-      H5Acreate2(object, name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), where));
+  Type type = string_type();
   const char* text = value.c_str();
-  check_write(H5Awrite(attribute.get(), type.get(), &text), where);
+  write_attribute(object, name, type.get(), type.get(), &text, where);
+  close_written(where, type);
 }
 
 void write_attribute(hid_t object, const char* name, bool value, const Where& where) {
-  const Type type = bool_type();
-  const Space space(check_write(H5Screate(H5S_SCALAR), where));
-  const Attribute attribute(check_write(
-      H5Acreate2(object, name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), where));
+  Type type = bool_type();
   const std::int8_t stored = value ? 1 : 0;
-  check_write(H5Awrite(attribute.get(), type.get(), &stored), where);
+  write_attribute(object, name, type.get(), type.get(), &stored, where);
+  close_written(where, type);
 }
 
 Dataset create_dataset(hid_t file, const std::string& path, hid_t type,
                        const std::vector<hsize_t>& dims, std::size_t element_size,
                        const Where& where) {
-  const Properties links(check_write(H5Pcreate(H5P_LINK_CREATE), where));
+  Properties links(check_write(H5Pcreate(H5P_LINK_CREATE), where));
   check_write(H5Pset_create_intermediate_group(links.get(), 1), where);
   check_write(H5Pset_char_encoding(links.get(), H5T_CSET_UTF8), where);
 
   const int rank = static_cast<int>(dims.size());
-  const Space space(check_write(
+  Space space(check_write(
       rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, dims.data(), nullptr), where));
 
-  const Properties creation(check_write(H5Pcreate(H5P_DATASET_CREATE), where));
+  Properties creation(check_write(H5Pcreate(H5P_DATASET_CREATE), where));
   constexpr hsize_t chunk_bytes = 1 << 20;
   hsize_t bytes = element_size;
   for (const hsize_t length : dims) bytes *= length;
@@ -148,9 +163,11 @@ Dataset create_dataset(hid_t file, const std::string& path, hid_t type,
     check_write(H5Pset_deflate(creation.get(), 1), where);
     check_write(H5Pset_fletcher32(creation.get()), where);
   }
-  return Dataset(check_write(
+  Dataset dataset(check_write(
       H5Dcreate2(file, path.c_str(), type, space.get(), links.get(), creation.get(), H5P_DEFAULT),
       where));
+  close_written(where, creation, space, links);
+  return dataset;
 }
 
 }  // namespace d2c::results::h5

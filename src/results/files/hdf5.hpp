@@ -15,7 +15,7 @@
 /// Owning handles and checked calls over the HDF5 C API.
 namespace d2c::results::h5 {
 
-/// Keeps HDF5 from printing its error stack in this scope and thread; errors travel as InputError.
+/// Keeps HDF5 from printing its error stack in this scope and thread; errors travel as exceptions.
 class QuietErrors {
  public:
   QuietErrors();
@@ -28,7 +28,8 @@ class QuietErrors {
   void* data_ = nullptr;
 };
 
-/// An identifier that is closed at the end of its scope.
+/// An identifier that is closed at the end of its scope, for when an exception ends it. Otherwise
+/// close_written() or close_read() closes it before: what HDF5 says then is checked.
 template <herr_t (*close)(hid_t)>
 class Handle {
  public:
@@ -43,7 +44,7 @@ class Handle {
     if (id_ >= 0) close(id_);
   }
   [[nodiscard]] hid_t get() const { return id_; }
-  /// Closes now. @return what HDF5 says: closing a file can fail
+  /// Closes now. @return what HDF5 says
   herr_t reset() { return id_ < 0 ? 0 : close(std::exchange(id_, H5I_INVALID_HID)); }
 
  private:
@@ -59,19 +60,29 @@ using Type = Handle<H5Tclose>;
 using Attribute = Handle<H5Aclose>;
 using Properties = Handle<H5Pclose>;
 
-/// Throws an InputError with HDF5's own reason.
-[[noreturn]] void fail(const Where& where, std::string_view what, std::string_view fix);
+/// With HDF5's own reason: an IoError, and an InputError as the content must be damaged.
+[[noreturn]] void fail_write(const Where& where);
+[[noreturn]] void fail_read(const Where& where, std::string_view what = "cannot be read");
 
 /// Every call of HDF5 goes through one of these; a negative status is an error.
 template <class Status>
 Status check_write(Status status, const Where& where) {
-  if (status < 0) fail(where, "cannot be written", "free some space or write to another place");
+  if (status < 0) fail_write(where);
   return status;
 }
 template <class Status>
 Status check_read(Status status, const Where& where) {
-  if (status < 0) fail(where, "cannot be read", "the file is damaged: restore it or run again");
+  if (status < 0) fail_read(where);
   return status;
+}
+
+template <class... Handles>
+void close_written(const Where& where, Handles&... handles) {
+  (check_write(handles.reset(), where), ...);
+}
+template <class... Handles>
+void close_read(const Where& where, Handles&... handles) {
+  (check_read(handles.reset(), where), ...);
 }
 
 struct OutputSettings {
@@ -125,15 +136,15 @@ hid_t file_type() {
 }
 
 /// Attributes hold one value: text, number or truth value.
+/// @param stored, memory  type in the file and of `value`
+void write_attribute(hid_t object, const char* name, hid_t stored, hid_t memory, const void* value,
+                     const Where& where);
 void write_attribute(hid_t object, const char* name, const std::string& value, const Where& where);
 void write_attribute(hid_t object, const char* name, bool value, const Where& where);
 template <class T>
 requires std::is_arithmetic_v<T>
 void write_attribute(hid_t object, const char* name, T value, const Where& where) {
-  const Space space(check_write(H5Screate(H5S_SCALAR), where));
-  const Attribute attribute(check_write(
-      H5Acreate2(object, name, file_type<T>(), space.get(), H5P_DEFAULT, H5P_DEFAULT), where));
-  check_write(H5Awrite(attribute.get(), memory_type<T>(), &value), where);
+  write_attribute(object, name, file_type<T>(), memory_type<T>(), &value, where);
 }
 
 /// Creates a dataset and the groups above it. A scalar has no dims. Large arrays are stored in

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <span>
 #include <string>
@@ -59,13 +58,14 @@ std::string crc_text(std::ifstream& in, std::uint64_t bytes, std::optional<Hole>
   return fmt::format("{:08x}", checksum);
 }
 
-[[noreturn]] void fail(const std::filesystem::path& file, const char* what, const char* fix) {
-  throw InputError({file, {}}, {what, std::strerror(errno), fix});
+[[noreturn]] void fail(const std::filesystem::path& file, const char* what) {
+  throw IoError({file}, {what, "", "check its permissions and the file system"},
+                system_reason(errno));
 }
 
 std::ifstream open_to_check(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  if (!in) fail(file, "cannot be opened", "check its permissions");
+  if (!in) fail(file, "cannot be opened");
   return in;
 }
 
@@ -113,30 +113,17 @@ Checked check(const std::filesystem::path& file, bool holed) {
   if (result.line) {
     result.fits = crc_text(in, result.line->begin, result.line->hole) == result.line->checksum;
   }
-  if (!in) fail(file, "cannot be read to its end", "check the file system");
+  if (!in) fail(file, "cannot be read to its end");
   return result;
-}
-
-void append(const std::filesystem::path& file, const std::filesystem::path& shown_as,
-            std::optional<Hole> hole) {
-  std::ifstream in(file, std::ios::binary);
-  const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
-  std::ofstream out(file, std::ios::binary | std::ios::app);
-  out << kStart << checksum << end_text(hole) << std::flush;
-  if (!in || !out) {
-    fail(shown_as, "cannot be written", "free some space or write to another place");
-  }
 }
 
 }  // namespace
 
-void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as) {
-  append(file, shown_as, std::nullopt);
-}
-
-void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as,
-                 Hole hole) {
-  append(file, shown_as, hole);
+std::string seal_line(const std::filesystem::path& file, std::optional<Hole> hole) {
+  std::ifstream in = open_to_check(file);
+  const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
+  if (!in) fail(file, "cannot be read to its end");
+  return fmt::format("{}{}{}", kStart, checksum, end_text(hole));
 }
 
 Seal check_seal(const std::filesystem::path& file) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 /// The CRC-32 of the whole file in a line of text behind the HDF5 content, where HDF5 does not
 /// look.
@@ -13,13 +14,6 @@ namespace d2c::results {
 
 enum class Seal { fits, broken, absent };
 
-/// @param shown_as  name of the file in messages
-/// @throws InputError if the file cannot be written
-void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as);
-
-/// @throws InputError if the file cannot be read
-[[nodiscard]] Seal check_seal(const std::filesystem::path& file);
-
 /// A stretch of bytes that a seal leaves out, because it is large, is not read by HDF5 and has
 /// checksums of its own.
 struct Hole {
@@ -27,12 +21,16 @@ struct Hole {
   std::uint64_t end = 0;
 };
 
-/// The same with a hole, which the line of text names too.
-void append_seal(const std::filesystem::path& file, const std::filesystem::path& shown_as,
-                 Hole hole);
+/// What seals a file when it is written behind its content; it names the hole, too.
+/// @throws IoError if the file cannot be read
+[[nodiscard]] std::string seal_line(const std::filesystem::path& file,
+                                    std::optional<Hole> hole = std::nullopt);
+
+/// Of a file without a hole. @throws IoError if it cannot be read
+[[nodiscard]] Seal check_seal(const std::filesystem::path& file);
 
 /// The hole of a file whose seal fits; nothing if the seal is absent or broken.
-/// @throws InputError if the file cannot be read
+/// @throws IoError if the file cannot be read
 [[nodiscard]] std::optional<Hole> check_holed_seal(const std::filesystem::path& file);
 
 }  // namespace d2c::results

@@ -32,10 +32,12 @@ void SchemaReader::check_header(const Schema& schema) const {
   }
   std::int8_t complete = 0;
   if (H5Aexists(open_.get(), "complete") > 0) {
-    const h5::Attribute attribute = open_attribute("complete");
-    const h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where("complete")));
+    h5::Attribute attribute = open_attribute("complete");
+    h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where("complete")));
     expect_class(type.get(), "complete", H5T_ENUM);
-    h5::check_read(H5Aread(attribute.get(), h5::bool_type().get(), &complete), where("complete"));
+    h5::Type memory = h5::bool_type();
+    h5::check_read(H5Aread(attribute.get(), memory.get(), &complete), where("complete"));
+    h5::close_read(where("complete"), memory, type, attribute);
   }
   if (complete != 1) {
     throw InputError(where("complete"),
@@ -54,8 +56,7 @@ bool SchemaReader::exists(const std::string& path) const {
 }
 
 std::vector<std::string> SchemaReader::children(const std::string& group) const {
-  const h5::Group opened(
-      h5::check_read(H5Gopen2(open_.get(), group.c_str(), H5P_DEFAULT), where(group)));
+  h5::Group opened(h5::check_read(H5Gopen2(open_.get(), group.c_str(), H5P_DEFAULT), where(group)));
   H5G_info_t info;
   h5::check_read(H5Gget_info(opened.get(), &info), where(group));
   std::vector<std::string> names;
@@ -69,6 +70,7 @@ std::vector<std::string> SchemaReader::children(const std::string& group) const 
     name_of(name.data(), name.size() + 1);
     names.push_back(std::move(name));
   }
+  h5::close_read(where(group), opened);
   return names;
 }
 
@@ -84,10 +86,11 @@ h5::Dataset SchemaReader::open(const std::string& path) const {
 
 std::vector<hsize_t> SchemaReader::dims_of(const h5::Dataset& dataset,
                                            const std::string& path) const {
-  const h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
+  h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
   const int rank = h5::check_read(H5Sget_simple_extent_ndims(space.get()), where(path));
   std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
   h5::check_read(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), where(path));
+  h5::close_read(where(path), space);
   return dims;
 }
 
@@ -111,42 +114,47 @@ void SchemaReader::expect_class(hid_t type, const std::string& item, H5T_class_t
 h5::Attribute SchemaReader::open_attribute(const char* name) const {
   if (h5::check_read(H5Aexists(open_.get(), name), where(name)) == 0) refuse(name, "is missing");
   h5::Attribute attribute(h5::check_read(H5Aopen(open_.get(), name, H5P_DEFAULT), where(name)));
-  const h5::Space space(h5::check_read(H5Aget_space(attribute.get()), where(name)));
+  h5::Space space(h5::check_read(H5Aget_space(attribute.get()), where(name)));
   if (H5Sget_simple_extent_npoints(space.get()) != 1) refuse(name, "is not one value");
+  h5::close_read(where(name), space);
   return attribute;
 }
 
 std::string SchemaReader::text_attribute(const char* name) const {
-  const h5::Attribute attribute = open_attribute(name);
-  const h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
+  h5::Attribute attribute = open_attribute(name);
+  h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
   if (H5Tis_variable_str(type.get()) <= 0) refuse(name, "is not a text of variable length");
   char* text = nullptr;
-  h5::check_read(H5Aread(attribute.get(), h5::string_type().get(), &text), where(name));
+  h5::Type memory = h5::string_type();
+  h5::check_read(H5Aread(attribute.get(), memory.get(), &text), where(name));
   std::string value = text == nullptr ? "" : text;
-  H5free_memory(text);
+  h5::check_read(H5free_memory(text), where(name));
+  h5::close_read(where(name), memory, type, attribute);
   return value;
 }
 
 void SchemaReader::read(const h5::Dataset& dataset, const std::string& path,
                         const std::vector<hsize_t>& dims, std::vector<std::string>& values) const {
-  const h5::Type stored(h5::check_read(H5Dget_type(dataset.get()), where(path)));
+  h5::Type stored(h5::check_read(H5Dget_type(dataset.get()), where(path)));
   if (H5Tis_variable_str(stored.get()) <= 0) refuse(path, "is not text of variable length");
-  const h5::Type type = h5::string_type();
+  h5::Type type = h5::string_type();
   std::vector<char*> texts(count(path, dims, sizeof(char*)));
   h5::check_read(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()),
                  where(path));
   values.clear();
   for (const char* text : texts) values.emplace_back(text == nullptr ? "" : text);
-  const h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
-  H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data());
+  h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
+  h5::check_read(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data()), where(path));
+  h5::close_read(where(path), space, type, stored);
 }
 
 std::vector<hsize_t> SchemaReader::matrix(const std::string& path,
                                           std::vector<float>& values) const {
-  const h5::Dataset dataset = open(path);
+  h5::Dataset dataset = open(path);
   auto dims = dims_of(dataset, path);
   if (dims.size() != 2) refuse(path, "is not a matrix");
   read(dataset, path, dims, values);
+  h5::close_read(where(path), dataset);
   return dims;
 }
 

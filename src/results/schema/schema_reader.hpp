@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "files/hdf5.hpp"
-#include "schema/schema.hpp"
+#include "schema/meaning.hpp"
 
 namespace d2c::results {
 
@@ -43,11 +43,12 @@ class SchemaReader {
   template <class T>
   void scale(const std::string& axis, const std::string& path, std::vector<T>& values,
              const Meaning&) {
-    const h5::Dataset dataset = open(path);
+    h5::Dataset dataset = open(path);
     const auto dims = dims_of(dataset, path);
     if (dims.size() != 1) refuse(path, "has more than one dimension");
     axes_[axis] = dims[0];
     read(dataset, path, dims, values);
+    h5::close_read(where(path), dataset);
   }
 
   template <class Length>
@@ -69,19 +70,21 @@ class SchemaReader {
   void array(const std::string& path, std::initializer_list<const char*> axes,
              std::vector<T>& values, const Meaning&, Presence presence) {
     if (presence == Presence::optional && !exists(path)) return;
-    const h5::Dataset dataset = open(path);
+    h5::Dataset dataset = open(path);
     std::vector<hsize_t> expected;
     for (const char* axis : axes) expected.push_back(axes_.at(axis));
     if (dims_of(dataset, path) != expected) refuse(path, "does not have the length of its scales");
     read(dataset, path, expected, values);
+    h5::close_read(where(path), dataset);
   }
 
   template <class T>
   void scalar(const std::string& path, T& value, const Meaning&) {
-    const h5::Dataset dataset = open(path);
+    h5::Dataset dataset = open(path);
     if (!dims_of(dataset, path).empty()) refuse(path, "is not a scalar");
     std::vector<T> values;
     read(dataset, path, {}, values);
+    h5::close_read(where(path), dataset);
     value = values.front();
   }
 
@@ -123,23 +126,25 @@ class SchemaReader {
   [[nodiscard]] std::string text_attribute(const char* name) const;
   template <class T>
   [[nodiscard]] T number_attribute(const char* name) const {
-    const h5::Attribute attribute = open_attribute(name);
-    const h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
+    h5::Attribute attribute = open_attribute(name);
+    h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
     expect_class(type.get(), name, H5T_INTEGER);
     T value = 0;
     h5::check_read(H5Aread(attribute.get(), h5::memory_type<T>(), &value), where(name));
+    h5::close_read(where(name), type, attribute);
     return value;
   }
 
   template <class T>
   void read(const h5::Dataset& dataset, const std::string& path, const std::vector<hsize_t>& dims,
             std::vector<T>& values) const {
-    const h5::Type type(h5::check_read(H5Dget_type(dataset.get()), where(path)));
+    h5::Type type(h5::check_read(H5Dget_type(dataset.get()), where(path)));
     expect_class(type.get(), path, std::is_floating_point_v<T> ? H5T_FLOAT : H5T_INTEGER);
     values.resize(count(path, dims, sizeof(T)));
     h5::check_read(
         H5Dread(dataset.get(), h5::memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
         where(path));
+    h5::close_read(where(path), type);
   }
   void read(const h5::Dataset& dataset, const std::string& path, const std::vector<hsize_t>& dims,
             std::vector<std::string>& values) const;

@@ -9,7 +9,11 @@ void SchemaWriter::header(const Schema& schema) {
   attribute("/", "schema_version", schema.version);
 }
 
-void SchemaWriter::complete() { attribute("/", "complete", true); }
+void SchemaWriter::complete() {
+  attribute("/", "complete", true);
+  for (auto& [name, axis] : axes_) h5::close_written(where(name), axis.scale);
+  for (auto& [path, scale] : local_scales_) h5::close_written(where(path), scale);
+}
 
 h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize_t>& dims,
                                 const std::vector<std::string>& values, const Meaning& meaning) {
@@ -17,11 +21,12 @@ h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize
   std::vector<const char*> texts;
   texts.reserve(values.size());
   for (const std::string& value : values) texts.push_back(value.c_str());
-  const h5::Type type = h5::string_type();
+  h5::Type type = h5::string_type();
   h5::Dataset dataset =
       h5::create_dataset(file_, path, type.get(), dims, sizeof(char*), where(path));
   h5::check_write(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()),
                   where(path));
+  h5::close_written(where(path), type);
   describe(dataset, path, meaning);
   return dataset;
 }

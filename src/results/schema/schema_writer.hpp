@@ -12,7 +12,7 @@
 #include <hdf5_hl.h>
 
 #include "files/hdf5.hpp"
-#include "schema/schema.hpp"
+#include "schema/meaning.hpp"
 
 namespace d2c::results {
 
@@ -25,20 +25,22 @@ class SchemaWriter {
 
   /// First: what kind of file this is.
   void header(const Schema& schema);
-  /// Last: marks the file as whole.
+  /// Last: marks the file as whole, and closes what is open in it.
   void complete();
 
   template <class T>
   void attribute(const char* object, const char* name, const T& value) {
-    const h5::Object opened(h5::check_write(H5Oopen(file_, object, H5P_DEFAULT), where(object)));
+    h5::Object opened(h5::check_write(H5Oopen(file_, object, H5P_DEFAULT), where(object)));
     h5::write_attribute(opened.get(), name, value, where(name));
+    h5::close_written(where(object), opened);
   }
 
   /// Defines a dimension by the values along it.
   template <class T>
   void scale(const std::string& axis, const std::string& path, const std::vector<T>& values,
              const Meaning& meaning) {
-    axes_.insert_or_assign(axis, Axis{values.size(), write_scale(axis, path, values, meaning)});
+    D2C_EXPECTS(!axes_.contains(axis));
+    axes_.emplace(axis, Axis{values.size(), write_scale(axis, path, values, meaning)});
   }
 
   /// Defines a dimension that is counted from 0.
@@ -55,7 +57,8 @@ class SchemaWriter {
   template <class T>
   void local_scale(const std::string& axis, const std::string& path, const std::vector<T>& values,
                    const Meaning& meaning) {
-    local_scales_.insert_or_assign(path, write_scale(axis, path, values, meaning));
+    D2C_EXPECTS(!local_scales_.contains(path));
+    local_scales_.emplace(path, write_scale(axis, path, values, meaning));
   }
 
   template <class T>
@@ -64,14 +67,16 @@ class SchemaWriter {
     if (presence == Presence::optional && values.empty()) return;
     std::vector<hsize_t> dims;
     for (const char* axis : axes) dims.push_back(axes_.at(axis).length);
-    const h5::Dataset dataset = write(path, dims, values, meaning);
+    h5::Dataset dataset = write(path, dims, values, meaning);
     unsigned position = 0;
     for (const char* axis : axes) attach(dataset, path, position++, axis);
+    h5::close_written(where(path), dataset);
   }
 
   template <class T>
   void scalar(const std::string& path, const T& value, const Meaning& meaning) {
-    static_cast<void>(write(path, {}, std::vector<T>{value}, meaning));
+    h5::Dataset dataset = write(path, {}, std::vector<T>{value}, meaning);
+    h5::close_written(where(path), dataset);
   }
 
   template <class Map>

@@ -197,8 +197,8 @@ TEST_F(WriteAdapter, NeverOverwritesAndLeavesNothingInPart) {
                    "not finite in F16");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
   test::write_file(folder_ / "file", "");
-  D2C_EXPECT_ERROR(write_adapter(folder_ / "file/c", example(), {}), InputError, "file/c",
-                   "cannot be written");
+  D2C_EXPECT_ERROR(write_adapter(folder_ / "file/c", example(), {}), IoError, "/file",
+                   "cannot be made");
 }
 
 TEST_F(WriteAdapter, CreatesTheFoldersAbove) {

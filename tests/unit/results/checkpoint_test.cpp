@@ -126,7 +126,7 @@ TEST(Checkpoint, AResultsReaderDoesNotTakeItForResults) {
 
 TEST(Checkpoint, AFolderThatDoesNotExistIsAnError) {
   const TempFolder folder;
-  D2C_EXPECT_ERROR(write_checkpoint(folder / "missing/c", example("one")), InputError, "missing/c",
+  D2C_EXPECT_ERROR(write_checkpoint(folder / "missing/c", example("one")), IoError, "missing/c",
                    "No such file or directory");
 }
 

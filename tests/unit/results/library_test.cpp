@@ -87,7 +87,7 @@ TEST(Library, ReturnsItsIndexAndLeavesTheRecordsAlone) {
     const auto file = folder / "library.h5";
     const LibraryIndex index = example_index(n);
     const std::string records = write_records(file, index);
-    finish_library(file, file, index);
+    finish_library(WritableFile(file), index);
     expect_equal(read_library(file), index);
     EXPECT_EQ(content(file).substr(library_data_begin(), records.size()), records);
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
@@ -98,8 +98,8 @@ TEST(Library, CanBeFinishedAgainAfterMoreRecords) {
   const TempFolder folder;
   const auto file = folder / "library.h5";
   write_records(file, example_index(40));
-  finish_library(file, file, example_index(3));
-  finish_library(file, file, example_index(40));
+  finish_library(WritableFile(file), example_index(3));
+  finish_library(WritableFile(file), example_index(40));
   expect_equal(read_library(file), example_index(40));
 }
 
@@ -112,7 +112,7 @@ TEST(Library, MayBeLarge) {
   index.data_bytes = index.begin[1] + 4096;
   write_file(file, "");
   std::filesystem::resize_file(file, index.data_bytes);
-  finish_library(file, file, index);
+  finish_library(WritableFile(file), index);
   expect_equal(read_library(file), index);
 }
 
@@ -121,7 +121,7 @@ TEST(Library, NoDamageToTheIndexCrashesOrGoesUnseen) {
   const auto file = folder / "library.h5";
   const LibraryIndex index = example_index(30);
   write_records(file, index);
-  finish_library(file, file, index);
+  finish_library(WritableFile(file), index);
   const std::string whole = content(file);
   const std::uint64_t hole_end = index.data_begin + index.data_bytes;
   CounterRng rng(11, 0);
@@ -143,7 +143,7 @@ TEST(Library, NoTruncationCrashesOrGoesUnseen) {
   const TempFolder folder;
   const auto file = folder / "library.h5";
   write_records(file, example_index(5));
-  finish_library(file, file, example_index(5));
+  finish_library(WritableFile(file), example_index(5));
   const std::string whole = content(file);
   CounterRng rng(12, 0);
   for (int trial = 0; trial < 500; ++trial) {
@@ -162,7 +162,7 @@ TEST(Library, RefusesAnIndexThatPointsOutsideTheData) {
     LibraryIndex index = example_index(3);
     write_records(file, index);
     change(index);
-    finish_library(file, file, index);
+    finish_library(WritableFile(file), index);
     D2C_EXPECT_ERROR(static_cast<void>(read_library(file)), InputError, "library.h5");
   };
   refused([](LibraryIndex& index) { index.begin[2] += 4096; });

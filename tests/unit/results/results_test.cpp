@@ -269,7 +269,7 @@ TEST(Results, WithoutFinishNothingIsLeftBehind) {
 
 TEST(Results, AFolderThatDoesNotExistIsReportedBeforeTheWork) {
   const TempFolder folder;
-  D2C_EXPECT_ERROR(ResultsWriter(folder / "missing/run.h5"), InputError, "missing/run.h5",
+  D2C_EXPECT_ERROR(ResultsWriter(folder / "missing/run.h5"), IoError, "missing/run.h5",
                    "No such file or directory");
 }
 
@@ -299,7 +299,7 @@ TEST(Results, AFullDiskIsOneErrorAndLeavesNothing) {
   try {
     const FileSizeLimit limit(8192);
     test::write_example(folder / "run.h5");
-  } catch (const InputError& error) {
+  } catch (const IoError& error) {
     message = error.what();
   }
   EXPECT_THAT(message, testing::HasSubstr("run.h5"));
@@ -317,7 +317,7 @@ TEST(ResultsDeathTest, AFullDiskNeverEndsInACrash) {
     const FileSizeLimit limit(bytes);
     try {
       test::write_example(folder / "run.h5");
-    } catch (const InputError&) {
+    } catch (const IoError&) {
       std::exit(3);  // with all handlers of the exit, as the program does
     }
     std::exit(0);

@@ -105,7 +105,7 @@ TEST(Writer, KeepsTheOldFileWhenAValueDoesNotFitTheType) {
 
 TEST(Writer, NamesAFileThatCannotBeWritten) {
   const test::TempFolder folder;
-  D2C_EXPECT_ERROR(write(folder / "absent/x", {}), InputError, "absent/x", "cannot be written");
+  D2C_EXPECT_ERROR(write(folder / "absent/x", {}), IoError, "absent/x", "cannot be written");
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "d2c/core/writable_file.hpp"
+
+/// How every file and folder that d2c makes gets to its place: it is made beside it under a name
+/// that nobody else has, `NAME.ID.partial` with 16 hexadecimal digits, flushed to the disk,
+/// renamed, and the rename is flushed too. So what has the final name is always whole. Errors name
+/// the final place.
+namespace d2c {
+
+/// A file on its way to its place.
+class PendingFile {
+ public:
+  /// Makes an empty file beside `place`. @throws IoError
+  explicit PendingFile(std::filesystem::path place);
+  /// Removes the file unless it was published or kept.
+  ~PendingFile();
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& place() const { return file_.shown_as(); }
+  /// Where the file is until it is published; others may write there.
+  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  /// Writes behind what is there. @throws IoError
+  void append(std::span<const std::byte> bytes) { file_.append(bytes); }
+  void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
+  /// Flushes the content to the disk. @throws IoError
+  void sync() const { file_.sync(); }
+  /// Flushes the content and puts the file in its place, where it replaces what was there. Call
+  /// once, last. @throws IoError
+  void publish();
+  /// Leaves the file where it is.
+  void keep() { kept_ = true; }
+
+ private:
+  WritableFile file_;
+  bool kept_ = false;
+};
+
+/// The same for a folder.
+class PendingFolder {
+ public:
+  /// Makes an empty folder beside `place`, and the folders above it. @throws IoError
+  explicit PendingFolder(const std::filesystem::path& place);
+  /// Removes the folder with all that is in it unless it was published or kept.
+  ~PendingFolder();
+  PendingFolder(const PendingFolder&) = delete;
+  PendingFolder& operator=(const PendingFolder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Puts the folder in its place. Call once, last. @pre the files in it are on the disk
+  /// @throws IoError, also if there is a folder that is not empty
+  void publish();
+  void keep() { kept_ = true; }
+
+ private:
+  std::filesystem::path place_;
+  std::filesystem::path path_;
+  bool kept_ = false;
+};
+
+/// Puts a whole text file in its place. A link, pipe or device that is there is written to instead.
+/// @throws IoError
+void write_text(const std::filesystem::path& place, std::string_view text);
+
+/// Makes a folder and those above it, where they are missing. @throws IoError
+void make_folder(const std::filesystem::path& folder);
+
+/// Renames a file or folder, whose content is on the disk, and flushes the new name. @throws
+/// IoError
+void put_in_place(const std::filesystem::path& from, const std::filesystem::path& place);
+
+}  // namespace d2c

@@ -1,0 +1,131 @@
+#include "d2c/core/pending.hpp"
+
+#include <csignal>
+#include <set>
+
+#include <sys/resource.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+
+#include "test_support.hpp"
+
+namespace d2c {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+TEST(PendingFile, AppearsWhenItIsWholeAndReplacesWhatWasThere) {
+  const test::TempFolder folder;
+  test::write_file(folder / "a", "old");
+  PendingFile file(folder / "a");
+  file.append("new ");
+  file.append("content");
+  EXPECT_EQ(json::read_text(folder / "a"), "old");
+  EXPECT_EQ(file.path().parent_path(), folder.path());
+  file.publish();
+  EXPECT_EQ(json::read_text(folder / "a"), "new content");
+  EXPECT_EQ(names_in(folder.path()), std::set<std::string>{"a"});
+}
+
+TEST(PendingFile, TakesWhatOthersWroteAtItsPath) {
+  const test::TempFolder folder;
+  PendingFile file(folder / "a");
+  test::write_file(file.path(), "theirs, ");
+  file.append("ours");
+  file.publish();
+  EXPECT_EQ(json::read_text(folder / "a"), "theirs, ours");
+}
+
+TEST(PendingFile, LeavesNothingUnlessPublishedOrKept) {
+  const test::TempFolder folder;
+  { PendingFile(folder / "a").append("x"); }
+  EXPECT_TRUE(names_in(folder.path()).empty());
+  fs::path kept;
+  {
+    PendingFile file(folder / "a");
+    file.keep();
+    kept = file.path();
+  }
+  EXPECT_TRUE(fs::exists(kept));
+}
+
+TEST(PendingFile, SeveralOfOnePlaceDoNotMeet) {
+  const test::TempFolder folder;
+  PendingFile first(folder / "a");
+  PendingFile second(folder / "a");
+  first.append("first");
+  second.append("second");
+  second.publish();
+  first.publish();
+  EXPECT_EQ(json::read_text(folder / "a"), "first");
+}
+
+TEST(PendingFile, NamesThePlaceAndTheReasonOfTheSystem) {
+  const test::TempFolder folder;
+  D2C_EXPECT_ERROR(PendingFile(folder / "absent/a"), IoError,
+                   "absent/a: cannot be written: No such");
+  fs::create_directories(folder / "b/c");
+  PendingFile onto_a_folder(folder / "b");
+  D2C_EXPECT_ERROR(onto_a_folder.publish(), IoError, "b: cannot be written: Is a directory");
+}
+
+TEST(PendingFile, AFullDiskIsAnError) {
+  const test::TempFolder folder;
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit tight{1000, limit.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &tight);
+  D2C_EXPECT_ERROR(write_text(folder / "a", std::string(2000, 'x')), IoError,
+                   "a: cannot be written");
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, before);
+  EXPECT_TRUE(names_in(folder.path()).empty());
+}
+
+TEST(PendingFolder, AppearsWithAllThatIsInIt) {
+  const test::TempFolder folder;
+  PendingFolder pending(folder / "above/a/");
+  write_text(pending.path() / "file", "content");
+  EXPECT_FALSE(fs::exists(folder / "above/a"));
+  pending.publish();
+  EXPECT_EQ(json::read_text(folder / "above/a/file"), "content");
+  EXPECT_EQ(names_in(folder / "above"), std::set<std::string>{"a"});
+}
+
+TEST(PendingFolder, ReplacesNoFolderThatHoldsSomething) {
+  const test::TempFolder folder;
+  test::write_file(folder / "a/file", "");
+  PendingFolder pending(folder / "a");
+  D2C_EXPECT_ERROR(pending.publish(), IoError, "a: cannot be written");
+}
+
+TEST(PendingFolder, LeavesNothingUnlessPublished) {
+  const test::TempFolder folder;
+  { write_text(PendingFolder(folder / "a").path() / "file", ""); }
+  EXPECT_TRUE(names_in(folder.path()).empty());
+}
+
+TEST(MakeFolder, NamesTheFolderThatCannotBe) {
+  const test::TempFolder folder;
+  make_folder(folder / "a/b");
+  EXPECT_TRUE(fs::is_directory(folder / "a/b"));
+  test::write_file(folder / "file", "");
+  D2C_EXPECT_ERROR(make_folder(folder / "file/c"), IoError, "file/c: cannot be made: Not a dir");
+}
+
+TEST(WriteText, WritesToADeviceThatIsThere) {
+  EXPECT_NO_THROW(write_text("/dev/null", "text"));
+  D2C_EXPECT_ERROR(write_text("/dev/full", "text"), IoError, "No space left on device");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+}  // namespace
+}  // namespace d2c
