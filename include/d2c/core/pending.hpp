@@ -17,7 +17,7 @@ namespace d2c {
 class PendingFile {
  public:
   /// Makes an empty file beside `place`. @throws IoError
-  explicit PendingFile(std::filesystem::path place);
+  explicit PendingFile(const std::filesystem::path& place);
   /// Removes the file unless it was published or kept.
   ~PendingFile();
   PendingFile(const PendingFile&) = delete;

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <random>
 #include <system_error>
-#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -42,8 +41,8 @@ void sync_folder(const fs::path& folder, const fs::path& place) {
 
 }  // namespace
 
-PendingFile::PendingFile(fs::path place)
-    : file_(partial_path(place), O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND, {std::move(place)}) {}
+PendingFile::PendingFile(const fs::path& place)
+    : file_(partial_path(place), O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND, {place}) {}
 
 PendingFile::~PendingFile() {
   if (!kept_) ::unlink(path().c_str());

@@ -95,7 +95,7 @@ void move(const fs::path& from, const fs::path& to) {
   }
 }
 
-void remove_all(const fs::path& place) {
+void discard(const fs::path& place) {
   std::error_code error;
   fs::remove_all(place, error);
   if (error) refuse(place, error.message());
@@ -131,8 +131,8 @@ void finish_publishing(const fs::path& folder) {
   if (note.merged) move(*note.merged, folder / "merged");
   if (note.manifest) move(*note.manifest, folder / "manifest.json");
   move(note.results, folder / "results.h5");
-  remove_all(old);
-  remove_all(note_file);
+  discard(old);
+  discard(note_file);
 }
 
 OutputFolder::OutputFolder(fs::path folder, bool overwrite)
