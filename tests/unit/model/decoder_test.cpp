@@ -273,7 +273,7 @@ class DecoderBatch : public testing::TestWithParam<ops::Arithmetic> {
       GetParam() == ops::Arithmetic::f32
           ? load(tiny_)
           : load(tiny_, DType::bf16, ops::WeightFormat::bf16, ops::Arithmetic::bf16);
-  const PreparedAdapter adapter_{model_.config(), test::tiny_adapter(tiny_, 5)};
+  const PreparedAdapter adapter_{test::one_thread, model_.config(), test::tiny_adapter(tiny_, 5)};
   Decoder decoder_{model_};
 };
 
