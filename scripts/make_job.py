@@ -4,7 +4,8 @@
     d2c plan MANIFEST -K 5 --json > plan.json
     scripts/make_job.py plan.json --cores-per-node 64 --gib-per-node 256 > job.sbatch
 
-Nodes, ranks, memory and time follow from the plan: the fewest nodes that hold the job and end it
+The job has the options that the plan was made with. Nodes, ranks, memory and time follow from the
+plan: the fewest nodes that hold the job and end it
 within --hours. The script is jobs/many-nodes.sbatch with these figures filled in; it saves its state
 before the time limit and requeues itself, so an estimate that is too short costs nothing but a
 restart.
@@ -63,6 +64,19 @@ def choose(plan, cores, gib, max_nodes, hours, rounds):
     return best
 
 
+def handed_on(options, given):
+    """The options of the plan as words of a command line, but for those that are given anew."""
+    words = []
+    for name, value in options.items():
+        if any(word.split("=")[0] == f"--{name}" for word in given.split()):
+            continue
+        if re.search(r"\s", value):
+            fail(f"--{name} '{value}' cannot be handed on", "the job splits its options at spaces",
+                 "rename the file")
+        words.append(f"--{name}={value}")
+    return words
+
+
 def render(plan, estimate, args):
     limit = min(args.hours, max(0.1, 1.5 * estimate.hours + 0.1))
     minutes = math.ceil(60 * limit)
@@ -82,11 +96,12 @@ def render(plan, estimate, args):
     if args.account:
         more.append(f"#SBATCH --account={args.account}")
     text = text.replace("#SBATCH --nodes=", "\n".join(more) + "\n#SBATCH --nodes=", 1)
-    # The times of the plan hold for its arithmetic.
-    arithmetic = " --weights bf16 --compute bf16" if plan.get("compute") == "bf16" else ""
-    options = args.options if "--compute" in args.options else args.options + arithmetic
-    for name, value in (("D2C", args.d2c), ("MANIFEST", plan["manifest"]), ("K", plan["k"]),
-                        ("D2C_OPTIONS", options.strip())):
+    options = {"K": str(plan["k"]), **plan["options"]}
+    k = options.pop("K")
+    options.pop("budget-mb", None)  # it decided K
+    words = handed_on(options, args.options) + args.options.split()
+    for name, value in (("D2C", args.d2c), ("MANIFEST", plan["manifest"]), ("K", k),
+                        ("D2C_OPTIONS", " ".join(words))):
         text, n = re.subn(rf"(?m)^{name}=\$\{{{name}:-[^}}]*\}}",
                           lambda _: f"{name}=${{{name}:-{shlex.quote(str(value))}}}", text)
         assert n == 1, name
@@ -97,8 +112,9 @@ def read_plan(path):
     try:
         text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text()
         plan = json.loads(text)
-        if not isinstance(plan, dict) or "unit_seconds" not in plan:
-            raise ValueError("it has no field 'unit_seconds'")
+        for field in ("unit_seconds", "options"):
+            if not isinstance(plan, dict) or field not in plan:
+                raise ValueError(f"it has no field '{field}'")
         return plan
     except (OSError, ValueError) as error:
         fail(f"{path} is not a plan", str(error), "write it with `d2c plan MANIFEST -K ... --json`")
@@ -127,8 +143,8 @@ def main():
                              "the searches with their default options took on sets of 40 tasks")
     parser.add_argument("--d2c", default="d2c", help="the program on the nodes, default d2c")
     parser.add_argument("--options", default="", metavar="TEXT",
-                        help="more options of `d2c run`, as --options='--search d2c'; "
-                             "--compute bf16 follows from the plan")
+                        help="more options of `d2c run`, as --options='--search d2c'; those of "
+                             "`d2c plan` are handed on")
     parser.add_argument("--job-name", default="d2c")
     parser.add_argument("--partition")
     parser.add_argument("--account")

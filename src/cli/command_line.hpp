@@ -1,32 +1,73 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <boost/program_options.hpp>
+#include "d2c/core/option.hpp"
+
+#include "commands/commands.hpp"
 
 namespace d2c::cli {
 
-namespace po = boost::program_options;
-
-inline constexpr unsigned kHelpWidth = 100;  ///< columns
+/// An option and the place where its value goes.
+struct BoundOption {
+  std::string name;
+  std::string help;
+  std::string value_name;
+  bool is_flag = false;
+  bool is_hidden = false;  ///< taken, but not shown in the help text
+  std::function<std::string()> text;
+  std::function<std::optional<Message>(std::string_view text)> set;
+};
 
 /// What a subcommand takes, for parsing and for --help.
 struct CommandLine {
+  struct Group {
+    std::string caption;
+    std::vector<BoundOption> options;
+  };
+
   std::string usage;        ///< "d2c run MANIFEST -K 5 --output DIR [options]"
   std::string description;  ///< what it does, in a paragraph
-  std::vector<po::options_description> groups;
-  /// The option that plain arguments fill; the usage line explains it. Empty = none are taken.
-  std::string positional;
+  std::vector<Group> groups = {};
+  /// The option that plain arguments fill; usage and description explain it. Empty = none are
+  /// taken.
+  std::string positional = {};
   bool positional_repeats = false;
+  std::vector<std::string> required = {};  ///< options that must not be empty
+  bool has_config = false;                 ///< takes --config and --dump-config
+  /// Of commands that take --from: sets all options as those of the results file.
+  /// @param given  whether the command line or the INI file has an option
+  std::function<void(const std::string& file, const std::function<bool(std::string_view)>& given)>
+      start_from = {};
+
+  /// Adds an option to a group, which is made where there is none of that caption.
+  /// @param target  outlives parse(); its present values are the defaults
+  template <class Target>
+  void add(std::string_view caption, const Option<Target>& row, Target& target) {
+    group(caption).options.push_back(
+        {row.name, row.help, row.value_name, row.value.kind == OptionKind::flag, false,
+         [value = row.value, &target] { return value.text(target); },
+         [value = row.value, &target](std::string_view text) { return value.set(target, text); }});
+  }
+  template <class Target>
+  void add(std::string_view caption, std::vector<Option<Target>> rows, Target& target) {
+    for (auto& row : rows) add(caption, row, target);
+  }
+  Group& group(std::string_view caption);
+  [[nodiscard]] bool has(std::string_view name) const;
 
   [[nodiscard]] std::string help() const;
 };
 
-/// Parses strictly: no abbreviated options, no unknown ones, none given twice. With --config FILE,
-/// lines `option = value` of that INI file stand for options that the command line does not give.
+/// Sets the options of a command from its arguments and, with --config FILE, from the lines
+/// `option = value` of an INI file for those that the arguments do not give. Strict: no abbreviated
+/// options, no unknown ones, none given twice.
+/// @return  false if nothing is left to do: --help or --dump-config was given
 /// @throws UsageError naming the option
-[[nodiscard]] po::variables_map parse(const CommandLine& line,
-                                      const std::vector<std::string>& args);
+[[nodiscard]] bool parse(CommandLine& line, const Invocation& invocation);
 
 }  // namespace d2c::cli

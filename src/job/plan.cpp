@@ -82,6 +82,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   const auto engine = eval::make_cpu_engine(job.model->model, options.threads);
 
   Plan plan;
+  plan.options = given;
   plan.n_tasks = job.tasks->n_tasks();
   plan.n_adapters = job.adapters->n_adapters();
   plan.k = options.k;

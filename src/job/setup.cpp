@@ -15,8 +15,8 @@ namespace {
 /// What --method auto tries besides `average`. None forms a full update; all take mixed ranks.
 std::vector<MergeWay> portfolio(const merge::Options& options) {
   std::vector<MergeWay> ways;
-  for (const auto& [name, density] : {std::pair{"core_tsv", 1.0}, std::pair{"core_ties", 0.5},
-                                      std::pair{"knots_ties", 0.5}, std::pair{"lego", 1.0}}) {
+  for (const auto& [name, density] : {std::pair{"core_tsv", 0.0}, std::pair{"core_ties", 0.5},
+                                      std::pair{"knots_ties", 0.5}, std::pair{"lego", 0.0}}) {
     ways.push_back({&merge::find_method(name), options});
     ways.back().options.density = density;
   }

@@ -205,12 +205,17 @@ void validate(const Method& method, const Options& options) {
     throw UsageError({fmt::format("merged rank {} is negative", options.merged_rank), "",
                       "give a rank of at least 1, or 0 for the largest rank of the members"});
   }
-  if (!(options.density > 0 && options.density <= 1)) {
+  if (!(options.density >= 0 && options.density <= 1)) {
     throw UsageError({fmt::format("density {} is not in (0, 1]", options.density),
                       "it is the share of entries that are kept", "give a value such as 0.5"});
   }
+  if (method.uses_density && options.density == 0) {
+    throw UsageError({fmt::format("method '{}' needs --density", method.name),
+                      "it is the share of entries that are kept",
+                      "give a value such as 0.2 or 0.5, or 1 to prune nothing"});
+  }
   refuse_unread(method, !method.uses_merged_rank && options.merged_rank != 0, "a merged rank");
-  refuse_unread(method, !method.uses_density && options.density != 1.0, "a density");
+  refuse_unread(method, !method.uses_density && options.density != 0, "a density");
   refuse_unread(method, !method.uses_majority_sign && options.majority_sign != MajoritySign::total,
                 "a majority sign method");
 }

@@ -37,6 +37,13 @@ ResultsReader::ResultsReader(fs::path file) {
 
 ResultsReader::~ResultsReader() = default;
 
+std::string ResultsReader::config() const {
+  const h5::QuietErrors quiet;
+  std::string config;
+  state_->archive.attribute("/", "config", config);
+  return config;
+}
+
 RunResults ResultsReader::read() {
   const h5::QuietErrors quiet;
   RunResults results;

@@ -57,7 +57,7 @@ class BadInput(Case):
         self.run_fails(3, ["adapters are", "cat", "--members-mib"], "--method", "cat", "--members-mib", 0.001)
         self.run_fails(2, ["--members-mib"], "--members-mib", 0)
         for option in ("--merged-mib", "--exchange-mib", "--adapter-cache-mib", "--race-mib"):
-            self.run_fails(2, [option, "size in MiB"], option, -1)
+            self.run_fails(2, [option, "whole number of at least"], option, -1)
 
     def test_abbreviated_option(self):
         self.run_fails(2, ["--restart"], "--restart", "3")
@@ -163,7 +163,7 @@ class BadInput(Case):
         self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
         self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],
                        "--verify-examples", 2)
-        self.run_fails(2, ["--verify-examples", "negative"], "--verify-examples=-1")
+        self.run_fails(2, ["--verify-examples", "at least 0"], "--verify-examples=-1")
 
     def test_more_parts_of_the_examples_than_there_are(self):
         self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')

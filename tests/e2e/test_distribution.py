@@ -64,8 +64,10 @@ class Distribution(Case):
 
     def test_every_family_of_methods_merges_alike_on_any_rank(self):
         for method in ("linear", "ties", "ties_svd", "core_ties"):
+            density = () if method == "linear" else ("--density", 0.5)
+
             def results(name, *options, ranks):
-                return self.results(name, 5, 2, "--method", method, *options, ranks=ranks,
+                return self.results(name, 5, 2, "--method", method, *density, *options, ranks=ranks,
                                     rank_of_adapters=rank(demo_manifest(1)["tasks"][0]))
             self.assert_same(results(method, ranks=0),
                              results(method + "3", "--ranks-per-node", 2, "--exchange-mib", 1, ranks=3), method)

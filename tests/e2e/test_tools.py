@@ -439,10 +439,14 @@ class Merge(Case):
         mixed = [task["adapter"] for task in demo_manifest(3)["tasks"]]
         needs_equal_ranks = {"linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"}
         listed = self.succeed("merge", "--list-methods").stdout.splitlines()
-        methods = [line.split()[0] for line in listed if not line.startswith(" ")]
+        methods = {line.split()[0]: "--density (needed)" in reads
+                   for line, reads in zip(listed[::2], listed[1::2])}
         self.assertGreaterEqual(len(methods), 17)
-        for method in methods:
+        for method, prunes in methods.items():
             call = ("merge", "--method", method, "--output", self.folder / method)
+            if prunes:
+                self.fail_with(2, [f"'{method}' needs --density"], *call, mixed[0])
+                call += ("--density", 0.5)
             self.succeed(*call, mixed[0], mixed[0])
             shutil.rmtree(self.folder / method)
             if method in needs_equal_ranks:
@@ -515,7 +519,7 @@ class Help(Case):
     def test_compare_lists_only_options_that_it_takes(self):
         listed = set(re.findall(r"^  (?:-\w \[ )?--([\w-]+)", self.succeed("compare", "--help").stdout, re.MULTILINE))
         self.assertLessEqual({"searches", "methods", "restarts", "density", "scale", "threads", "output"}, listed)
-        self.assertFalse({"search", "method", "sweep-pick", "budget-mb", "cross-fit", "max-hours", "racing",
+        self.assertFalse({"merged", "search", "method", "sweep-pick", "budget-mb", "cross-fit", "max-hours", "racing",
                           "racing-check", "race-mib"} & listed)
 
     def test_add_says_why_it_takes_no_racing(self):

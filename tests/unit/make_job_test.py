@@ -13,7 +13,7 @@ GIB = 1 << 30
 PLAN = {"manifest": "/data/my tasks/manifest.json", "k": 64, "units_per_iteration": 128_000,
         "unit_seconds": 6.0, "adapter_bytes": 45 * GIB,
         "bytes_per_node": {"weights": 3 * GIB, "merged": GIB // 2, "examples": 10_000_000},
-        "bytes_per_rank": {"exchange": GIB // 4, "activations": 50_000_000}}
+        "bytes_per_rank": {"exchange": GIB // 4, "activations": 50_000_000}, "options": {"K": "64"}}
 
 
 class Choice(unittest.TestCase):
@@ -64,15 +64,33 @@ class Script(unittest.TestCase):
                               text=True, capture_output=True, check=True,
                               env={"SLURM_JOB_ID": "1", "PATH": "/usr/bin:/bin"}).stdout.strip()
 
-    def test_hands_on_options_and_the_arithmetic_of_the_plan(self):
+    def test_hands_on_options(self):
         self.assertEqual(self.options_of(self.render().stdout), "")
         self.assertEqual(self.options_of(self.render("--options=--search d2c --restarts 3").stdout),
                          "--search d2c --restarts 3")
-        bf16 = {**PLAN, "compute": "bf16"}
-        self.assertEqual(self.options_of(self.render(plan=bf16).stdout),
-                         "--weights bf16 --compute bf16")
-        self.assertEqual(self.options_of(self.render("--options=--compute f32", plan=bf16).stdout),
-                         "--compute f32")
+
+    def test_hands_on_the_options_of_the_plan(self):
+        plan = {**PLAN, "options": {"K": "64", "search": "d2c", "compute": "bf16"}}
+        self.assertEqual(self.options_of(self.render(plan=plan).stdout),
+                         "--search=d2c --compute=bf16")
+        for given in ("--compute f32", "--compute=f32"):
+            self.assertEqual(self.options_of(self.render("--options=" + given, plan=plan).stdout),
+                             "--search=d2c " + given)
+        plan["options"]["constraints"] = "/my rules.json"
+        self.assertIn("--constraints '/my rules.json'", self.render(plan=plan).stderr)
+
+    def k_of(self, plan):
+        text = self.render(plan=plan).stdout
+        return subprocess.run(["bash", "-c", text.split("OUTPUT=")[0] + 'echo "$K"'], text=True,
+                              capture_output=True, check=True).stdout.strip()
+
+    def test_hands_on_k_as_it_is_written(self):
+        self.assertEqual(self.k_of({**PLAN, "k": 8, "options": {"K": "2..8"}}), "2..8")
+
+    def test_takes_k_from_the_plan_where_a_budget_decided_it(self):
+        plan = {**PLAN, "k": 7, "options": {"budget-mb": "30"}}
+        self.assertEqual(self.k_of(plan), "7")
+        self.assertEqual(self.options_of(self.render(plan=plan).stdout), "")
 
     def test_what_is_no_plan_is_refused(self):
         for text in ("", "[]", "{}", "not json"):

@@ -165,6 +165,16 @@ template <class Target>
           }};
 }
 
+/// Paths that are given one after another.
+template <class Target>
+[[nodiscard]] OptionValue<Target> paths(std::vector<std::filesystem::path> Target::*member) {
+  return {OptionKind::text, [](const Target&) { return std::string(); },
+          [=](Target& target, std::string_view given) -> std::optional<Message> {
+            (target.*member).emplace_back(given);
+            return std::nullopt;
+          }};
+}
+
 /// The value of a struct that is a member of another.
 template <class Target, class Part>
 [[nodiscard]] OptionValue<Target> inside(Part Target::*part, OptionValue<Part> value) {

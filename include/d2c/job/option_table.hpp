@@ -1,7 +1,10 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "d2c/core/option.hpp"
 #include "d2c/job/run_options.hpp"
@@ -35,5 +38,10 @@ struct RunOption : Option<RunOptions> {
 
 /// All options, in the order shown to users.
 [[nodiscard]] std::span<const RunOption> option_table();
+
+/// Names and values of the options that differ from the defaults, with which `run` does the same
+/// job: without the manifest and the options of one call.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> changed_options(
+    const RunOptions& options);
 
 }  // namespace d2c::job

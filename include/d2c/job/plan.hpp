@@ -15,6 +15,7 @@ struct Plan {
   int k = 0;
   int n_ranks = 1;
   std::string manifest;                  ///< absolute path
+  RunOptions options;                    ///< as given
   std::string model;                     ///< folder of the base model
   int adapter_rank = 0;                  ///< largest of any module of any adapter
   int n_held_out = 0;                    ///< tasks with a test split

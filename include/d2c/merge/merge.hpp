@@ -16,7 +16,7 @@ enum class MajoritySign { total, frequency };
 /// Parameters of all methods; a method's registry row names those it reads.
 struct Options {
   Index merged_rank = 0;  ///< of the result, where it is a choice; 0 = largest member rank
-  double density = 1.0;   ///< share of entries kept by pruning methods, in (0, 1]
+  double density = 0.0;   ///< share of entries kept by pruning methods, in (0, 1]; 0 = not given
   MajoritySign majority_sign = MajoritySign::total;
   std::uint64_t seed = 0;  ///< of methods that draw random numbers
 };
@@ -74,8 +74,9 @@ struct Method {
 /// @throws UsageError that lists the known names
 [[nodiscard]] const Method& find_method(std::string_view name);
 
-/// Checks options against the ranges above; an option the method does not read must have its
-/// default (but for the seed, which other parts of a run may read).
+/// Checks options against the ranges above. A method that prunes needs a density; an option that
+/// the method does not read must have its default (but for the seed, which other parts of a run may
+/// read).
 /// @throws UsageError
 void validate(const Method& method, const Options& options);
 

@@ -21,6 +21,9 @@ class ResultsReader {
   ResultsReader(const ResultsReader&) = delete;
   ResultsReader& operator=(const ResultsReader&) = delete;
 
+  /// The options of the job, as it recorded them.
+  [[nodiscard]] std::string config() const;
+
   /// Everything but the merged factors.
   /// @throws InputError that names the dataset which is missing, damaged or inconsistent
   [[nodiscard]] RunResults read();

@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include "d2c/core/error.hpp"
 #include "d2c/eval/speed.hpp"
 
-#include "command_line.hpp"
 #include "commands/commands.hpp"
 #include "job_options.hpp"
 
@@ -16,36 +14,25 @@ namespace {
 
 constexpr double flop_of_a_unit = 2e11;  // per thread: about a second
 
-CommandLine command_line() {
-  CommandLine line;
-  line.usage = "d2c bench [--model DIR] [options]";
-  line.description =
-      "Measures how fast this machine evaluates adapters, in about 10 seconds: the peak of its\n"
-      "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples of "
-      "100\n"
-      "tokens under an adapter). Of the model config.json is read, and the format of the weights;\n"
-      "their values are random.";
-  po::options_description options("Options", kHelpWidth);
-  // clang-format off
-  options.add_options()
-      ("model", po::value<std::string>()->default_value(""),
-       "Hugging Face model folder; without it a model of 135 million parameters")
-      ("rank", po::value<Index>()->default_value(16), "of the adapter")
-      ("weights", po::value<std::string>()->default_value("auto"),
-       "how the matrices lie in memory: f32, bf16, or auto = as `run` would for the files in --model "
-       "(f32 without any, bf16 with --compute bf16)")
-      ("compute", po::value<std::string>()->default_value("f32"), kComputeHelp)
-      ("threads", po::value<int>()->default_value(default_threads()), "threads to measure with")
-      ("seconds", po::value<double>()->default_value(5.0),
-       "for the unit; a tenth of it for each matrix product")
-      ("help,h", "show this text");
-  // clang-format on
-  line.groups.push_back(options);
-  return line;
+struct Arguments {
+  std::filesystem::path model;
+  Index rank = 16;
+  double seconds = 5.0;
+};
+
+std::vector<Option<Arguments>> own_options() {
+  using A = Arguments;
+  return {
+      {"model", option::path(&A::model),
+       "Hugging Face model folder; without it a model of 135 million parameters"},
+      {"rank", option::number(&A::rank, at_least(1)), "of the adapter"},
+      {"seconds", option::number(&A::seconds, above(0)),
+       "for the unit; a tenth of it for each matrix product"},
+  };
 }
 
-model::ModelConfig config_of(const std::string& folder) {
-  if (!folder.empty()) return model::read_config(std::filesystem::path(folder) / "config.json");
+model::ModelConfig config_of(const std::filesystem::path& folder) {
+  if (!folder.empty()) return model::read_config(folder / "config.json");
   return eval::llama_config({.layers = 30,
                              .hidden = 576,
                              .intermediate = 1536,
@@ -55,10 +42,9 @@ model::ModelConfig config_of(const std::string& folder) {
 }
 
 /// What `run` would choose, where there are files to look at.
-ops::WeightFormat format_of(const std::string& folder, model::Precision precision) {
-  const bool has_files =
-      std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors") ||
-      std::filesystem::exists(std::filesystem::path(folder) / "model.safetensors.index.json");
+ops::WeightFormat format_of(const std::filesystem::path& folder, model::Precision precision) {
+  const bool has_files = std::filesystem::exists(folder / "model.safetensors") ||
+                         std::filesystem::exists(folder / "model.safetensors.index.json");
   if (precision.weights == model::WeightChoice::automatic && !has_files) {
     return precision.compute == ops::Arithmetic::bf16 ? ops::WeightFormat::bf16
                                                       : ops::WeightFormat::f32;
@@ -121,23 +107,29 @@ void print_memory(const eval::Speed& speed, const model::Model& model) {
 }  // namespace
 
 int bench_command(const Invocation& invocation) {
-  const CommandLine line = command_line();
-  const po::variables_map values = parse(line, invocation.args);
-  if (values.count("help") != 0) {
-    fmt::print("{}", line.help());
-    return 0;
-  }
-  const int threads = values["threads"].as<int>();
-  const Index rank = values["rank"].as<Index>();
-  const double seconds = values["seconds"].as<double>();
-  if (threads < 1 || rank < 1)
-    throw UsageError({"--threads and --rank must be at least 1", "", ""});
+  Arguments arguments;
+  job::RunOptions options = default_options();
+  CommandLine line{
+      .usage = "d2c bench [--model DIR] [options]",
+      .description =
+          "Measures how fast this machine evaluates adapters, in about 10 seconds: the peak of "
+          "its\n"
+          "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples "
+          "of 100\n"
+          "tokens under an adapter). Of the model config.json is read, and the format of the "
+          "weights;\n"
+          "their values are random. Without --model, --weights auto is f32, or bf16 with --compute "
+          "bf16."};
+  line.add("Options", own_options(), arguments);
+  add_job_options(line, job::traits::bench, options, "Options");
+  if (!parse(line, invocation)) return 0;
+  const int threads = options.threads;
 
   warn_of_threads(threads);
-  const model::ModelConfig whole = config_of(values["model"].as<std::string>());
+  const model::ModelConfig whole = config_of(arguments.model);
   const eval::ExampleShape shape;
-  const model::Precision numbers = precision(values);
-  const auto format = format_of(values["model"].as<std::string>(), numbers);
+  const model::Precision numbers{options.weights, options.compute};
+  const auto format = format_of(arguments.model, numbers);
   const auto model =
       model::Model::random(shortened(whole, shape, threads), format, numbers.compute);
   const model::ModelConfig& config = model.config();
@@ -146,23 +138,24 @@ int bench_command(const Invocation& invocation) {
              format == ops::WeightFormat::bf16 ? "BF16" : "F32",
              numbers.compute == ops::Arithmetic::bf16 ? ", BF16 arithmetic" : "", threads,
              threads == 1 ? "" : "s");
-  print_products(model, threads, 0.1 * seconds);
+  print_products(model, threads, 0.1 * arguments.seconds);
 
   const auto examples = eval::random_examples(shape, config.vocab_size);
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
-  const auto adapter = eval::random_adapter(config, rank);
+  const auto adapter = eval::random_adapter(config, arguments.rank);
   // As in a run: a unit for each thread.
   const std::vector<eval::Workload> units(static_cast<std::size_t>(threads), {&adapter, batches});
   auto tokens = eval::count_tokens(examples, batches);
   for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) *count *= threads;
-  const auto speed = eval::measure_speed(model, units, tokens, threads, seconds);
+  const auto speed = eval::measure_speed(model, units, tokens, threads, arguments.seconds);
   fmt::print("\n{}: {} examples under an adapter of rank {}\n{}",
              threads == 1 ? "one unit" : fmt::format("{} units side by side", threads),
-             examples.size(), rank, eval::to_text(speed));
+             examples.size(), arguments.rank, eval::to_text(speed));
   print_memory(speed, model);
   if (threads > 1) {
-    fmt::print("  one unit by all threads:\n{}",
-               eval::to_text(eval::measure_threads(model, {units.data(), 1}, threads, seconds)));
+    fmt::print(
+        "  one unit by all threads:\n{}",
+        eval::to_text(eval::measure_threads(model, {units.data(), 1}, threads, arguments.seconds)));
   }
   if (config.n_layers < whole.n_layers) {
     fmt::print("  with all {} layers: about {:.0f} tokens/s\n", whole.n_layers,

@@ -4,39 +4,32 @@
 #include "d2c/core/pending.hpp"
 #include "d2c/tools/evaluate.hpp"
 
-#include "choice.hpp"
 #include "commands/commands.hpp"
 #include "job_options.hpp"
 
 namespace d2c::cli {
 namespace {
 
-CommandLine command_line() {
-  CommandLine line;
-  line.usage = "d2c evaluate --model DIR [--adapter DIR] --examples FILE.jsonl [options]";
-  line.description =
-      "Teacher-forced loss (mean negative log likelihood, nats per token) of a base model, or of "
-      "the\n"
-      "model with one LoRA adapter, on a file of examples.";
-  po::options_description options("Options", kHelpWidth);
-  // clang-format off
-  options.add_options()
-      ("model", po::value<std::string>()->required(), "Hugging Face model folder")
-      ("adapter", po::value<std::string>()->default_value(""), "PEFT folder, or LIBRARY.h5::NAME; without it the base model")
-      ("examples", po::value<std::string>()->required(),
-       "JSONL of {\"prompt\", \"response\"} or {\"input_ids\", \"prompt_len\"}")
-      ("loss-on", po::value<std::string>()->default_value("response"),
-       "tokens that count: response or all")
-      ("per-token", po::bool_switch(), "print (and write) the loss of every counted token")
-      ("json", po::value<std::string>(), "write the losses to this file; `-` = standard output")
-      ("threads", po::value<int>()->default_value(default_threads()), "")
-      ("weights", po::value<std::string>()->default_value("auto"), kWeightsHelp)
-      ("compute", po::value<std::string>()->default_value("f32"), kComputeHelp)
-      ("batch-tokens", po::value<Index>()->default_value(2048), "tokens per forward pass at most")
-      ("help,h", "show this text");
-  // clang-format on
-  line.groups.push_back(options);
-  return line;
+struct Arguments {
+  std::filesystem::path model;
+  std::filesystem::path adapter;
+  std::filesystem::path examples;
+  bool per_token = false;
+  std::string json;
+};
+
+std::vector<Option<Arguments>> own_options() {
+  using A = Arguments;
+  return {
+      {"model", option::path(&A::model), "Hugging Face model folder"},
+      {"adapter", option::path(&A::adapter),
+       "PEFT folder, or LIBRARY.h5::NAME; without it the base model"},
+      {"examples", option::path(&A::examples),
+       "JSONL of {\"prompt\", \"response\"} or {\"input_ids\", \"prompt_len\"}"},
+      {"per-token", option::flag(&A::per_token),
+       "print (and write) the loss of every counted token"},
+      {"json", option::text(&A::json), "write the losses to this file; `-` = standard output"},
+  };
 }
 
 void write_json(const std::string& target, const std::string& text) {
@@ -61,34 +54,34 @@ void print_table(const tools::Evaluation& evaluation, bool per_token) {
 }  // namespace
 
 int evaluate_command(const Invocation& invocation) {
-  const CommandLine line = command_line();
-  const po::variables_map values = parse(line, invocation.args);
-  if (values.count("help") != 0) {
-    fmt::print("{}", line.help());
-    return 0;
-  }
-  if (values["threads"].as<int>() < 1 || values["batch-tokens"].as<Index>() < 1) {
-    throw UsageError({"--threads and --batch-tokens must be at least 1", "", ""});
-  }
-  warn_of_threads(values["threads"].as<int>());
-  const auto loss_on = choice<eval::LossOn>(
-      values, "loss-on", {{"response", eval::LossOn::response}, {"all", eval::LossOn::all}});
-  const tools::Evaluation evaluation = tools::evaluate(
-      values["model"].as<std::string>(), values["adapter"].as<std::string>(),
-      values["examples"].as<std::string>(), loss_on, values["batch-tokens"].as<Index>(),
-      precision(values), values["threads"].as<int>());
+  Arguments arguments;
+  job::RunOptions options = default_options();
+  CommandLine line{
+      .usage = "d2c evaluate --model DIR [--adapter DIR] --examples FILE.jsonl [options]",
+      .description =
+          "Teacher-forced loss (mean negative log likelihood, nats per token) of a base model, or "
+          "of the\n"
+          "model with one LoRA adapter, on a file of examples.",
+      .required = {"model", "examples"}};
+  line.add("Options", own_options(), arguments);
+  add_job_options(line, job::traits::evaluate, options, "Options");
+  if (!parse(line, invocation)) return 0;
+  warn_of_threads(options.threads);
+  const tools::Evaluation evaluation =
+      tools::evaluate(arguments.model, arguments.adapter, arguments.examples, options.loss_on,
+                      options.batch_tokens, {options.weights, options.compute}, options.threads);
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
 
-  const bool per_token = values["per-token"].as<bool>();
-  const std::string json = values.count("json") != 0 ? values["json"].as<std::string>() : "";
-  if (!json.empty()) write_json(json, tools::to_json(evaluation, per_token));
-  if (json != "-") {
-    if (!values["adapter"].as<std::string>().empty()) {
+  if (!arguments.json.empty()) {
+    write_json(arguments.json, tools::to_json(evaluation, arguments.per_token));
+  }
+  if (arguments.json != "-") {
+    if (!arguments.adapter.empty()) {
       fmt::print("adapter applied to {} of {} modules\n", evaluation.modules_applied,
                  evaluation.modules);
     }
-    print_table(evaluation, per_token);
+    print_table(evaluation, arguments.per_token);
   }
   return 0;
 }

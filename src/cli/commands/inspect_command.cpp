@@ -7,22 +7,26 @@
 #include "commands/commands.hpp"
 
 namespace d2c::cli {
+namespace {
+
+struct Arguments {
+  std::filesystem::path file;
+};
+
+}  // namespace
 
 int inspect_command(const Invocation& invocation) {
-  CommandLine line;
-  line.usage = "d2c inspect RESULTS.h5";
-  line.description = "Shows a results file: clusters, objective per iteration, gains, times.";
-  po::options_description options("Options", kHelpWidth);
-  options.add_options()("help,h", "show this text");
-  line.groups.push_back(options);
-  line.positional = "file";
-
-  const po::variables_map values = parse(line, invocation.args);
-  if (values.count("help") != 0) {
-    fmt::print("{}", line.help());
-    return 0;
-  }
-  fmt::print("{}", results::print_summary(results::read_results(values["file"].as<std::string>())));
+  Arguments arguments;
+  CommandLine line{
+      .usage = "d2c inspect FILE",
+      .description = "Shows a results file: clusters, objective per iteration, gains, times.",
+      .positional = "file",
+      .required = {"file"}};
+  line.add("Options",
+           Option<Arguments>{"file", option::path(&Arguments::file), "the results.h5 of a job"},
+           arguments);
+  if (!parse(line, invocation)) return 0;
+  fmt::print("{}", results::print_summary(results::read_results(arguments.file)));
   return 0;
 }
 

@@ -4,44 +4,47 @@
 
 #include "commands/commands.hpp"
 #include "commands/parallel_command.hpp"
+#include "commands/stoppable_job.hpp"
 #include "job_options.hpp"
 
 namespace d2c::cli {
+namespace {
+
+struct Form {
+  bool json = false;
+};
+
+}  // namespace
 
 int plan_command(const Invocation& invocation) {
-  CommandLine line;
-  line.usage = "d2c plan MANIFEST -K 5 [options]";
-  line.description =
-      "Loads and checks every input of a job, evaluates one task once, and tells what the job "
-      "will\n"
-      "take: tokens, forward passes, time, memory per node and per rank. Takes the options of\n"
-      "`d2c run`; under mpirun the figures are for that number of ranks. The searches of "
-      "--cross-fit "
-      "are\n"
-      "not counted. scripts/make_job.py makes a SLURM job of the output of --json.";
-  line.groups = job_option_groups();
-  line.groups.push_back(racing_option_group());
-  po::options_description other("Other", kHelpWidth);
-  // clang-format off
-  other.add_options()
-      ("json", "print the plan as JSON")
-      ("config", po::value<std::string>(), "INI file with `option = value` lines; the command line wins")
-      ("help,h", "show this text");
-  // clang-format on
-  line.groups.push_back(other);
-  line.positional = "manifest";
-
-  const po::variables_map values = parse(line, invocation.args);
-  if (values.count("help") != 0) {
-    if (speaks_for_all()) fmt::print("{}", line.help());
-    return 0;
-  }
-  job::RunOptions options = job_options(values);
-  read_racing(values, options);
+  job::RunOptions options = default_options();
+  Form form;
+  JobVoice voice;
+  CommandLine line{
+      .usage = "d2c plan MANIFEST -K 5 [options]",
+      .description =
+          "Loads and checks every input of a job, evaluates one task once, and tells what the job "
+          "will\n"
+          "take: tokens, forward passes, time, memory per node and per rank. Takes the options of\n"
+          "`d2c run`, those of its output without effect; under mpirun the figures are for that\n"
+          "number of ranks. The searches of --cross-fit are not counted. scripts/make_job.py makes "
+          "a\n"
+          "SLURM job of the output of --json.",
+      .positional = "manifest",
+      .required = {"manifest"},
+      .has_config = true};
+  add_job_options(line, job::traits::plan, options);
+  add_from(line, options);
+  // One command line or INI file serves `run` and `plan`.
+  add_job_options(line, job::traits::run, options, "Output");
+  line.add("Output", quiet_option(), voice);
+  for (BoundOption& option : line.group("Output").options) option.is_hidden = true;
+  line.add("Form", Option<Form>{"json", option::flag(&Form::json), "print the plan as JSON"}, form);
+  if (!parse(line, invocation)) return 0;
   return with_mpi([&](comm::Communicator& comm) {
     const job::Plan plan = job::make_plan(comm, options);
     if (!comm.is_root()) return 0;
-    if (values.count("json") != 0) {
+    if (form.json) {
       fmt::print("{}\n", job::to_json(plan));
     } else {
       fmt::print("{}", job::print_plan(plan));

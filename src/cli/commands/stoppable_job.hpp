@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -22,6 +23,10 @@ struct JobVoice {
   std::string made_what;  ///< stands before `made_where` at the end of the report
   std::string made_where;
 };
+
+[[nodiscard]] inline std::vector<Option<JobVoice>> quiet_option() {
+  return {{"quiet", option::flag(&JobVoice::quiet), "no progress lines, no end report"}};
+}
 
 /// Runs a job on all ranks until it is done or a signal stops it.
 /// @param job     (comm, context) -> optional result; nothing = stopped

@@ -12,6 +12,20 @@
 namespace d2c::cli {
 namespace {
 
+struct Arguments {
+  std::filesystem::path tokenizer;
+  bool special = false;
+};
+
+std::vector<Option<Arguments>> own_options() {
+  using A = Arguments;
+  return {
+      {"tokenizer", option::path(&A::tokenizer), "tokenizer.json, or the folder that holds it"},
+      {"special", option::flag(&A::special),
+       "add the special tokens of the tokenizer's post-processor (BOS)"},
+  };
+}
+
 /// Ids of the text in one line of standard input.
 std::vector<text::TokenId> ids_of(const text::Tokenizer& tokenizer, const std::string& text,
                                   std::int64_t line, bool special) {
@@ -31,31 +45,20 @@ std::vector<text::TokenId> ids_of(const text::Tokenizer& tokenizer, const std::s
 }  // namespace
 
 int tokenize_command(const Invocation& invocation) {
-  CommandLine line;
-  line.usage = "d2c tokenize --tokenizer FILE-OR-DIR < TEXTS.jsonl";
-  line.description = "Reads JSON lines {\"text\"} from standard input and writes {\"ids\"} lines.";
-  po::options_description options("Options", kHelpWidth);
-  // clang-format off
-  options.add_options()
-      ("tokenizer", po::value<std::string>()->required(), "tokenizer.json, or the folder that holds it")
-      ("special", po::bool_switch(), "add the special tokens of the tokenizer's post-processor (BOS)")
-      ("help,h", "show this text");
-  // clang-format on
-  line.groups.push_back(options);
-
-  const po::variables_map values = parse(line, invocation.args);
-  if (values.count("help") != 0) {
-    fmt::print("{}", line.help());
-    return 0;
-  }
-  const auto tokenizer = text::Tokenizer::load(values["tokenizer"].as<std::string>());
-  const bool special = values["special"].as<bool>();
+  Arguments arguments;
+  CommandLine line{
+      .usage = "d2c tokenize --tokenizer FILE-OR-DIR < TEXTS.jsonl",
+      .description = "Reads JSON lines {\"text\"} from standard input and writes {\"ids\"} lines.",
+      .required = {"tokenizer"}};
+  line.add("Options", own_options(), arguments);
+  if (!parse(line, invocation)) return 0;
+  const auto tokenizer = text::Tokenizer::load(arguments.tokenizer);
   std::int64_t number = 0;
   for (std::string text; std::getline(std::cin, text);) {
     ++number;
     if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
     json::OrderedJson ids;
-    ids["ids"] = ids_of(tokenizer, text, number, special);
+    ids["ids"] = ids_of(tokenizer, text, number, arguments.special);
     fmt::print("{}\n", ids.dump());
   }
   return 0;

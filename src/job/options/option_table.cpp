@@ -235,8 +235,9 @@ Rows merging_rows() {
         "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its "
         "members"},
        jobs | merge | decides_numbers},
-      {{"density", inside(&O::merge, number(&M::density)),
-        "share of the entries that pruning methods keep, in (0, 1]"},
+      {{"density", inside(&O::merge, number(&M::density, {.least = 0, .most = 1})),
+        "share of the entries that pruning methods (ties, dare_*, magnitude_prune, core_ties, "
+        "knots_ties) keep, above 0 and at most 1: they need it, as in PEFT. 0 = not given"},
        jobs | merge | decides_numbers},
       {{"majority-sign-method", inside(&O::merge, words(&M::majority_sign, majority_signs)),
         "how TIES methods elect a sign: total (of the sum) or frequency (of the signs)"},
@@ -346,7 +347,7 @@ Rows all_rows() {
                               {"Clusters", cluster_rows()},
                               {"Merging", merging_rows()},
                               {"Machine", machine_rows()},
-                              {"Racing", racing_rows()},
+                              {"Racing (saves evaluations, inexact)", racing_rows()},
                               {"Output", output_rows()}}) {
     for (const RunOption& row : rows) all.emplace_back(row).group = group;
   }
@@ -358,6 +359,17 @@ Rows all_rows() {
 std::span<const RunOption> option_table() {
   static const Rows rows = all_rows();
   return rows;
+}
+
+std::vector<std::pair<std::string, std::string>> changed_options(const RunOptions& options) {
+  std::vector<std::pair<std::string, std::string>> changed;
+  const RunOptions defaults;
+  for (const RunOption& row : option_table()) {
+    if (!row.has(traits::run) || row.has(traits::of_the_call) || row.name == "manifest") continue;
+    std::string text = row.value.text(options);
+    if (text != row.value.text(defaults)) changed.emplace_back(row.name, std::move(text));
+  }
+  return changed;
 }
 
 }  // namespace d2c::job

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/json.hpp"
+#include "d2c/job/option_table.hpp"
 #include "d2c/job/plan.hpp"
 
 namespace d2c::job {
@@ -33,6 +34,8 @@ std::string to_json(const Plan& plan) {
   value["flop_per_iteration"] = plan.flop_per_iteration;
   value["unit_seconds"] = plan.unit_seconds;
   value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
+  value["options"] = json::OrderedJson::object();
+  for (const auto& [name, text] : changed_options(plan.options)) value["options"][name] = text;
   value["imbalance"] = plan.imbalance;
   value["adapter_bytes"] = plan.all_adapter_bytes;
   value["bytes_per_node"] = {{"weights", plan.weight_bytes},

@@ -119,10 +119,10 @@ TEST(OptionTable, EveryValueIsWrittenAsItWasGivenAndChangesItsOptionAlone) {
 
 TEST(OptionTable, RefusesWhatIsNoValue) {
   EXPECT_EQ(refusal("objective", "best"),
-            "does not take 'best' (that is none of its values) give one of: loss, gain, worst");
+            "does not take 'best' (that is none of its values); give one of: loss, gain, worst");
   EXPECT_EQ(refusal("restarts", "0"), "does not take '0' (it is a whole number of at least 1)");
   EXPECT_EQ(refusal("scale", "big"),
-            "does not take 'big' (it is a number above 0) give a factor such as 1.5, or auto");
+            "does not take 'big' (it is a number above 0); give a factor such as 1.5, or auto");
   for (const auto& [name, texts] : std::map<std::string, std::vector<std::string>>{
            {"restarts", {"", "many", "3 ", "3.5", "-1", "99999999999"}},
            {"seed", {"-1", "18446744073709551616"}},

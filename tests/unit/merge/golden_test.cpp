@@ -14,7 +14,7 @@ namespace {
 Options options_of(const json::Json& peft) {
   Options options;
   options.merged_rank = peft.value("svd_rank", Index{0});
-  options.density = peft.value("density", 1.0);
+  options.density = peft.value("density", 0.0);
   if (peft.value("majority_sign_method", "total") == "frequency") {
     options.majority_sign = MajoritySign::frequency;
   }

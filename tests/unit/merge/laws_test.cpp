@@ -146,7 +146,7 @@ TEST(Merge, AMemberThatLacksTheModuleContributesZero) {
       std::vector<Member> members = p.members();
       members.insert(members.begin() + static_cast<std::ptrdiff_t>(members.size() / 2),
                      Member{nullptr, 3.0, 77, "lacks"});
-      const lora::Factors with = method.function("m", members, {});
+      const lora::Factors with = method.function("m", members, {.density = 1});
       EXPECT_EQ(with.a, without.a);
       EXPECT_EQ(with.b, without.b);
     });

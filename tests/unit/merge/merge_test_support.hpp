@@ -74,7 +74,9 @@ struct Problem {
     }
     return total;
   }
-  [[nodiscard]] lora::Factors merged(std::string_view method, const Options& options = {}) const {
+  /// Prunes nothing where no density is given.
+  [[nodiscard]] lora::Factors merged(std::string_view method, Options options = {}) const {
+    if (options.density == 0) options.density = 1;
     return find_method(method).function("m", members(), options);
   }
 };

@@ -28,14 +28,26 @@ TEST(Validate, RefusesValuesOutOfRange) {
   EXPECT_NO_THROW(validate(method, {}));
   EXPECT_NO_THROW(validate(method, {.merged_rank = 4, .seed = 9}));
   D2C_EXPECT_ERROR(validate(method, {.merged_rank = -1}), UsageError, "-1");
-  for (const double density : {0.0, -0.5, 1.5, std::nan("")}) {
+  for (const double density : {-0.5, 1.5, std::nan("")}) {
     EXPECT_THROW(validate(method, {.density = density}), UsageError) << density;
+  }
+}
+
+TEST(Validate, RefusesToPruneWithoutADensity) {
+  for (const Method& method : methods()) {
+    if (!method.uses_density) {
+      EXPECT_NO_THROW(validate(method, {})) << method.name;
+      continue;
+    }
+    D2C_EXPECT_ERROR(validate(method, {}), UsageError, method.name, "needs --density");
+    EXPECT_NO_THROW(validate(method, {.density = 1})) << method.name;
   }
 }
 
 TEST(Validate, RefusesAnOptionTheMethodDoesNotRead) {
   for (const Method& method : methods()) {
-    const auto check = [&](bool reads, const Options& options) {
+    const auto check = [&](bool reads, Options options) {
+      if (method.uses_density && options.density == 0) options.density = 1;
       if (reads) {
         EXPECT_NO_THROW(validate(method, options)) << method.name;
       } else {
