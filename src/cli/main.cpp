@@ -87,7 +87,7 @@ int report(ExitCode code, const std::string& line) {
 std::span<const Command> commands() { return kCommands; }
 
 bool speaks_for_all() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
     const char* rank = std::getenv(name);
     if (rank != nullptr) return std::string_view(rank) == "0";
   }

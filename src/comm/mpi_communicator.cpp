@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
 
+#include "launch.hpp"
 #include "share/mpi_node.hpp"
 
 namespace d2c::comm {
@@ -235,26 +237,21 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<NodeMemory> failed_;
 };
 
-int environment_number(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? 0 : std::atoi(text);
-}
-
 }  // namespace
 
 Environment::Environment(int& argc, char**& argv) {
-  // mpirun sets this before the program starts; with it a world of one rank was asked for.
-  const bool started_by_mpirun = std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
+  // Looked up before the start: a world of one rank makes up some of these variables.
+  const std::optional<Misfit> misfit = find_misfit(std::getenv);
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   world_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD);
-  const int tasks = environment_number("SLURM_NTASKS");
-  if (world_->size() == 1 && tasks > 1 && !started_by_mpirun) {
+  if (world_->size() == 1 && misfit) {
     MPI_Finalize();
     throw UsageError(
-        {"SLURM_NTASKS is " + std::to_string(tasks) + " but the MPI world has one rank",
-         "every task would do the whole job by itself",
-         "start with `srun --mpi=pmix d2c ...` or `mpirun d2c ...`"});
+        {misfit->variable + " is " + misfit->value + " but the MPI world has one rank",
+         "every process would do the whole job by itself",
+         "start with `srun --mpi=pmix d2c ...`, or with the mpirun of the MPI that d2c was built "
+         "with"});
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <cerrno>
 #include <fstream>
+#include <limits>
 #include <set>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,6 +13,64 @@
 #include "d2c/core/error.hpp"
 
 namespace d2c::json {
+namespace {
+
+/// Looks for the number at one place of a text and keeps how it is written.
+class NumberFinder final : public nlohmann::json_sax<Json> {
+ public:
+  explicit NumberFinder(const Json::json_pointer& place) : place_(place) {}
+  [[nodiscard]] const std::string& found() const { return found_; }
+
+  bool null() override { return value({}); }
+  bool boolean(bool /*value*/) override { return value({}); }
+  bool number_integer(number_integer_t number) override { return value(std::to_string(number)); }
+  bool number_unsigned(number_unsigned_t number) override { return value(std::to_string(number)); }
+  bool number_float(number_float_t /*number*/, const string_t& text) override {
+    return value(text);
+  }
+  bool string(string_t& /*text*/) override { return value({}); }
+  bool binary(binary_t& /*bytes*/) override { return value({}); }
+  bool start_object(std::size_t /*size*/) override { return open(""); }
+  bool key(string_t& name) override {
+    at_.back() = name;
+    return true;
+  }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t /*size*/) override { return open(std::size_t{0}); }
+  bool end_array() override { return close(); }
+  bool parse_error(std::size_t /*byte*/, const std::string& /*token*/,
+                   const nlohmann::json::exception& /*error*/) override {
+    return false;
+  }
+
+ private:
+  bool open(std::variant<std::string, std::size_t> first) {
+    at_.push_back(std::move(first));
+    return true;
+  }
+  bool close() {
+    at_.pop_back();
+    return value({});
+  }
+  /// Whether to go on.
+  bool value(std::string text) {
+    if (!text.empty()) {
+      Json::json_pointer here;
+      for (const auto& step : at_) std::visit([&](const auto& name) { here /= name; }, step);
+      if (here == place_) found_ = std::move(text);
+    }
+    if (!at_.empty() && std::holds_alternative<std::size_t>(at_.back())) {
+      ++std::get<std::size_t>(at_.back());
+    }
+    return found_.empty();
+  }
+
+  const Json::json_pointer& place_;
+  std::vector<std::variant<std::string, std::size_t>> at_;
+  std::string found_;
+};
+
+}  // namespace
 
 std::string read_text(const std::filesystem::path& file) {
   std::error_code ignored;
@@ -53,6 +114,12 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
     return true;
   };
   try {
+    // The parser takes a NUL byte for the end and leaves out what follows.
+    if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+      throw InputError({file, {}, line},
+                       {fmt::format("not valid JSON at byte {}: a NUL byte", nul + 1),
+                        "the content cannot be read", "repair or write the file again"});
+    }
     return Json::parse(text, check);
   } catch (const Json::parse_error& error) {
     throw InputError({file, {}, line},
@@ -62,6 +129,21 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
     throw InputError({file, {}, line}, {"a number is too large", "it does not fit a double",
                                         "repair or write the file again"});
   }
+}
+
+std::optional<std::int64_t> integer(const Json& value) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() &&
+      value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
+    return std::nullopt;
+  }
+  return value.get<std::int64_t>();
+}
+
+std::string number_as_written(std::string_view text, const Json::json_pointer& place) {
+  NumberFinder finder(place);
+  Json::sax_parse(text, &finder);
+  return finder.found();
 }
 
 Json read_file(const std::filesystem::path& file) { return parse(read_text(file), file); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +17,15 @@ namespace {
 
 using json::Json;
 
+constexpr std::array kFields =
+    std::to_array<std::string_view>({"prompt", "response", "messages", "input_ids", "prompt_len"});
+
+/// Whether the line has the field; null counts as absent.
+bool has(const Json& line, const char* field) {
+  const auto member = line.find(field);
+  return member != line.end() && !member->is_null();
+}
+
 /// Reads the lines of one file; its members say where, for messages.
 class LineReader {
  public:
@@ -23,63 +33,38 @@ class LineReader {
              const TokenLimits& limits)
       : file_(file), encoding_(encoding), limits_(limits) {}
 
-  void read(std::string_view text, std::int64_t line, ExampleFile& out) {
+  void read(std::string_view text, std::int64_t line) {
     line_ = line;
+    text_ = text;
     if (const auto bad = text::first_invalid_utf8(text)) {
       fail("", fmt::format("is not valid UTF-8 at byte {} of the line", *bad + 1),
            "the text cannot be tokenised", "save the file as UTF-8");
     }
     const Json value = json::parse(text, file_, line);
     if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", kForms);
-
-    const bool has_ids = value.contains("input_ids");
-    const bool has_text = value.contains("prompt") || value.contains("response");
-    const bool has_chat = value.contains("messages");
-    if (!has_ids && !has_text && !has_chat) fail("", "holds no example", "", kForms);
-    report_unknown_field(value, out);
-
-    if (!has_ids) {
-      out.examples.push_back(checked(has_text ? from_text(value) : from_chat(value)));
-      return;
+    check_fields(value);
+    if (has(value, "input_ids")) {
+      result_.examples.push_back(checked(from_ids(value)));
+      compare_with_text(value);
+    } else {
+      result_.examples.push_back(checked(has_text(value) ? from_text(value) : from_chat()));
     }
-    out.examples.push_back(checked(from_ids(value)));
-    if (encoding_.tokenizer == nullptr) return;
-    const Example& used = out.examples.back();
-    if (has_text ? from_text(value) == used : !has_chat || chat_agrees(value, used)) return;
-    out.warnings.push_back(
-        fmt::format("{}:{}: input_ids differ from what the tokenizer makes of the {} (the ids are "
-                    "used); remove one of them if that is not meant",
-                    file_.string(), line_, has_text ? "text" : "messages"));
+  }
+
+  [[nodiscard]] ExampleFile finish() {
+    const auto count = [&](std::int64_t lines, const char* what) {
+      if (lines == 0) return;
+      result_.warnings.push_back(fmt::format("{}: {} of {} lines {} of their own (none is added)",
+                                             file_.string(), lines, result_.examples.size(), what));
+    };
+    count(own_bos_, "begin their prompt with a beginning-of-sequence token");
+    count(own_eos_, "end their response with an end-of-sequence token");
+    return std::move(result_);
   }
 
  private:
   static constexpr const char* kForms =
       "write {\"prompt\", \"response\"}, {\"messages\"} or {\"input_ids\", \"prompt_len\"}";
-
-  /// Messages that cannot be turned into ids say nothing about them.
-  [[nodiscard]] bool chat_agrees(const Json& value, const Example& used) {
-    try {
-      return from_chat(value) == used;
-    } catch (const Error&) {
-      return true;
-    }
-  }
-
-  /// One line of the file stands for all.
-  void report_unknown_field(const Json& value, ExampleFile& out) {
-    static constexpr std::array<std::string_view, 5> known{"prompt", "response", "messages",
-                                                           "input_ids", "prompt_len"};
-    if (reported_unknown_) return;
-    for (const auto& [key, content] : value.items()) {
-      if (std::ranges::find(known, key) != known.end()) continue;
-      reported_unknown_ = true;
-      out.warnings.push_back(fmt::format(
-          "{}:{}: has the field '{}', which no example has (it is ignored, in every line); remove "
-          "it, or correct its name",
-          file_.string(), line_, key));
-      return;
-    }
-  }
 
   [[noreturn]] void fail(std::string item, std::string what, std::string why,
                          std::string fix) const {
@@ -87,8 +72,32 @@ class LineReader {
                      {std::move(what), std::move(why), std::move(fix)});
   }
 
+  void warn(const std::string& what) {
+    result_.warnings.push_back(fmt::format("{}:{}: {}", file_.string(), line_, what));
+  }
+
+  static bool has_text(const Json& value) { return has(value, "prompt") || has(value, "response"); }
+
+  /// A chat template sees every field. Elsewhere other fields are ignored, and one line of the file
+  /// that has some stands for all.
+  void check_fields(const Json& value) {
+    if (!has(value, "input_ids") && !has_text(value) && !has(value, "messages")) {
+      fail("", "holds no example", "", kForms);
+    }
+    if ((has(value, "messages") && !has_text(value)) || told_of_field_) return;
+    for (const auto& [field, content] : value.items()) {
+      if (content.is_null() || std::ranges::find(kFields, field) != kFields.end()) continue;
+      told_of_field_ = true;
+      warn(
+          fmt::format("has the field '{}', which no example has (it is ignored, in every line); "
+                      "remove it, or correct its name",
+                      field));
+      return;
+    }
+  }
+
   [[nodiscard]] std::string text_field(const Json& value, const char* field) const {
-    if (!value.contains(field)) fail(field, "is missing", "an example needs both parts", kForms);
+    if (!has(value, field)) fail(field, "is missing", "an example needs both parts", kForms);
     if (!value[field].is_string()) fail(field, "is not a text", "", "write a JSON string");
     return value[field].get<std::string>();
   }
@@ -102,64 +111,110 @@ class LineReader {
     return *encoding_.tokenizer;
   }
 
-  [[nodiscard]] Example join(std::string_view prompt, std::string_view response,
-                             bool special_tokens) const {
+  /// The two texts as they are: no BOS, no EOS.
+  [[nodiscard]] Example join(std::string_view prompt, std::string_view response) const {
     const text::Tokenizer& tokenizer = need_tokenizer();
     Example example;
-    example.ids = tokenizer.encode(prompt, special_tokens);
+    example.ids = tokenizer.encode(prompt, /*special_tokens=*/false);
     example.prompt_len = std::ssize(example.ids);
     const auto answer = tokenizer.encode(response, /*special_tokens=*/false);
     example.ids.insert(example.ids.end(), answer.begin(), answer.end());
     return example;
   }
 
-  [[nodiscard]] Example from_text(const Json& value) const {
+  [[nodiscard]] Example from_text(const Json& value) {
     const std::string prompt = text_field(value, "prompt");
     const std::string response = text_field(value, "response");
     if (response.empty()) fail("response", "is empty", "there is no token to score", "fill it in");
-    Example example = join(prompt, response, /*special_tokens=*/true);
+    Example example = join(prompt, response);
     if (!encoding_.eos.has_value()) {
       fail("", "is text, but the model names no end-of-sequence token", "a response ends with it",
            "set eos_token_id in config.json or give input_ids");
     }
-    example.ids.push_back(*encoding_.eos);
+    const auto& prefix = need_tokenizer().prefix();
+    const std::span whole(example.ids);
+    const std::span own = whole.first(static_cast<std::size_t>(example.prompt_len));
+    const bool has_prefix =
+        own.size() >= prefix.size() && std::ranges::equal(own.first(prefix.size()), prefix);
+    if (!has_prefix) {
+      example.ids.insert(example.ids.begin(), prefix.begin(), prefix.end());
+      example.prompt_len += std::ssize(prefix);
+    } else if (!prefix.empty()) {
+      ++own_bos_;
+    }
+    if (std::ssize(example.ids) > example.prompt_len && example.ids.back() == *encoding_.eos) {
+      ++own_eos_;
+    } else {
+      example.ids.push_back(*encoding_.eos);
+    }
     return example;
   }
 
-  [[nodiscard]] Example from_chat(const Json& value) {
+  [[nodiscard]] Example from_chat() const {
     static_cast<void>(need_tokenizer());
-    if (!chat_.has_value()) {
-      const FileTexts from_disk;
-      chat_ = text::ChatTemplate::load(encoding_.chat_folder,
-                                       encoding_.texts != nullptr ? *encoding_.texts : from_disk);
-    }
     try {
-      const auto chat = chat_->split_last_answer(value["messages"]);
-      return join(chat.prompt, chat.response, /*special_tokens=*/false);
+      D2C_EXPECTS(encoding_.chat != nullptr);
+      const auto chat = encoding_.chat->split_last_answer(text_);
+      return join(chat.prompt, chat.response);
     } catch (const InputError& error) {
       throw InputError({file_, "messages", line_}, error.message());
     }
+  }
+
+  /// Where a line has ids and what they were made of, the two should agree.
+  void compare_with_text(const Json& value) {
+    const bool text = has_text(value);
+    if (encoding_.tokenizer == nullptr || (!text && !has(value, "messages"))) return;
+    try {
+      const Example made = text ? from_text(value) : from_chat();
+      if (made == result_.examples.back()) return;
+      warn(fmt::format(
+          "input_ids differ from what the tokenizer makes of the {} (the ids are used); "
+          "remove one of them if that is not meant",
+          text ? "text" : "messages"));
+    } catch (const Error& error) {
+      if (text) throw;
+      if (!std::exchange(told_of_chat_, true)) {
+        warn("input_ids are used unchecked: messages: " + error.message().line());
+      }
+    }
+  }
+
+  [[nodiscard]] std::string written(const std::string& place) const {
+    return json::number_as_written(text_, Json::json_pointer(place));
   }
 
   [[nodiscard]] Example from_ids(const Json& value) const {
     const Json& ids = value["input_ids"];
     if (!ids.is_array()) fail("input_ids", "is not a list", "", "write a list of token ids");
     Example example;
-    for (const Json& id : ids) {
-      if (!id.is_number_integer() || id.get<std::int64_t>() < 0 ||
-          id.get<std::int64_t>() >= limits_.vocabulary) {
+    for (const Json& entry : ids) {
+      const auto id = json::integer(entry);
+      if (!id || *id < 0 || *id >= limits_.vocabulary) {
+        const std::size_t index = example.ids.size();
         fail("input_ids",
-             fmt::format("entry {} is {}, not an id below the model's vocabulary size {}",
-                         example.ids.size(), id.dump(), limits_.vocabulary),
+             fmt::format(
+                 "entry {} is {}, not an id below the model's vocabulary size {}", index,
+                 entry.is_number() ? written(fmt::format("/input_ids/{}", index)) : entry.dump(),
+                 limits_.vocabulary),
              "the model has no embedding for it", "tokenise with this model's tokenizer");
       }
-      example.ids.push_back(id.get<std::int32_t>());
+      example.ids.push_back(static_cast<std::int32_t>(*id));
     }
-    if (!value.contains("prompt_len") || !value["prompt_len"].is_number_integer()) {
-      fail("prompt_len", "is missing or not a whole number", "it says where the response begins",
-           "give the number of prompt tokens, BOS included");
+    constexpr const char* kWhy = "it says where the response begins";
+    constexpr const char* kFix = "give the number of prompt tokens, BOS included";
+    if (!has(value, "prompt_len")) fail("prompt_len", "is missing", kWhy, kFix);
+    const auto length = json::integer(value["prompt_len"]);
+    if (!length) {
+      const bool is_number = value["prompt_len"].is_number();
+      fail("prompt_len",
+           fmt::format("is {}, which is {}",
+                       is_number ? written("/prompt_len") : value["prompt_len"].dump(),
+                       value["prompt_len"].is_number_unsigned() ? "too large"
+                                                                : "not a whole number in range"),
+           kWhy, kFix);
     }
-    example.prompt_len = value["prompt_len"].get<Index>();
+    example.prompt_len = *length;
     return example;
   }
 
@@ -196,29 +251,31 @@ class LineReader {
   const std::filesystem::path& file_;
   const TextEncoding& encoding_;
   const TokenLimits& limits_;
-  std::optional<text::ChatTemplate> chat_;  ///< read when the first line needs it
+  ExampleFile result_;
+  std::string_view text_;  ///< of the line
   std::int64_t line_ = 0;
-  bool reported_unknown_ = false;
+  std::int64_t own_bos_ = 0;    ///< lines whose prompt begins with a BOS of its own
+  std::int64_t own_eos_ = 0;    ///< lines whose response ends with an EOS of its own
+  bool told_of_field_ = false;  ///< that fields are ignored
+  bool told_of_chat_ = false;   ///< that messages could not be compared with ids
 };
 
 }  // namespace
 
 ExampleFile read_examples(const std::filesystem::path& file, const TextEncoding& encoding,
                           const TokenLimits& limits) {
-  const std::string text = json::read_text(file);
+  const std::string content = json::read_text(file);
+  std::string_view rest = content;
+  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);  // a byte order mark
   LineReader reader(file, encoding, limits);
-  ExampleFile result;
-  result.digest = Digest().update(text).value();
-  std::int64_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view content = std::string_view(text).substr(begin, end - begin);
-    ++line;
-    begin = end + 1;
-    if (content.find_first_not_of(" \t\r") != std::string_view::npos) {
-      reader.read(content, line, result);
-    }
+  for (std::int64_t line = 1; !rest.empty(); ++line) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view text = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (text.find_first_not_of(" \t\r") != std::string_view::npos) reader.read(text, line);
   }
+  ExampleFile result = reader.finish();
+  result.digest = Digest().update(content).value();
   if (result.examples.empty()) {
     throw InputError({file, {}}, {"holds no example", "the task's loss cannot be measured",
                                   "give at least one, about ten serve well"});

@@ -20,7 +20,7 @@ using json::Json;
 void refuse_unknown_fields(const Json& object, std::initializer_list<std::string_view> known,
                            const fs::path& file, const std::string& item) {
   for (const auto& [key, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
+    if (!value.is_null() && std::find(known.begin(), known.end(), key) == known.end()) {
       throw InputError({file, item + key}, {"is not a field of a manifest",
                                             "a misspelt field would be ignored silently",
                                             fmt::format("known are: {}", fmt::join(known, ", "))});
@@ -28,9 +28,15 @@ void refuse_unknown_fields(const Json& object, std::initializer_list<std::string
   }
 }
 
+/// Whether the object has the field; null counts as absent.
+bool has(const Json& object, const char* field) {
+  const auto member = object.find(field);
+  return member != object.end() && !member->is_null();
+}
+
 std::string text_field(const Json& object, const char* field, const fs::path& file,
                        const std::string& item) {
-  if (!object.contains(field)) {
+  if (!has(object, field)) {
     throw InputError({file, item + field}, {"is missing", "", "add it"});
   }
   if (!object[field].is_string() || object[field].get<std::string>().empty()) {
@@ -51,10 +57,10 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& a
   task.name = text_field(value, "name", file, item);
   task.adapter = adapters / text_field(value, "adapter", file, item);
   task.examples = folder / text_field(value, "examples", file, item);
-  if (value.contains("test") && !value["test"].is_null()) {
+  if (has(value, "test")) {
     task.test = folder / text_field(value, "test", file, item);
   }
-  if (value.contains("weight")) {
+  if (has(value, "weight")) {
     task.weight = value["weight"].is_number() ? value["weight"].get<double>() : -1.0;
     if (!std::isfinite(task.weight) || task.weight <= 0) {
       throw InputError({file, item + "weight"},
@@ -133,7 +139,7 @@ Manifest parse_manifest(const std::string& text, const fs::path& file) {
   const fs::path folder = file.parent_path();
   Manifest manifest;
   manifest.model = folder / text_field(value, "model", file, "");
-  if (value.contains("library")) manifest.library = folder / text_field(value, "library", file, "");
+  if (has(value, "library")) manifest.library = folder / text_field(value, "library", file, "");
   if (!value.contains("tasks") || !value["tasks"].is_array()) {
     throw InputError({file, "tasks"}, {"is missing or not a list", "", "list the tasks"});
   }

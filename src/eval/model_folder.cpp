@@ -6,30 +6,11 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/core/json.hpp"
+#include "d2c/text/chat.hpp"
 
 namespace d2c::eval {
-namespace {
 
 namespace fs = std::filesystem;
-
-/// `eos_token` of tokenizer_config.json: a text, or an added token with `content`.
-std::optional<std::int32_t> eos_of_tokenizer(const fs::path& folder,
-                                             const text::Tokenizer& tokenizer,
-                                             const FileTexts& texts) {
-  const fs::path file = folder / "tokenizer_config.json";
-  if (!texts.exists(file)) return std::nullopt;
-  const json::Json config = json::parse(texts.read(file), file);
-  if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
-  const json::Json& token = config["eos_token"];
-  if (token.is_string()) return tokenizer.id_of(token.get<std::string>());
-  if (token.is_object() && token.contains("content") && token["content"].is_string()) {
-    return tokenizer.id_of(token["content"].get<std::string>());
-  }
-  return std::nullopt;
-}
-
-}  // namespace
 
 void check_model_folder(const fs::path& folder) {
   if (fs::is_directory(folder)) return;
@@ -45,9 +26,14 @@ ModelFolder with_tokenizer(model::Model model, const fs::path& folder, FileTexts
     result.tokenizer.emplace(text::Tokenizer::load(tokenizer, result.texts));
     result.texts.forget(tokenizer);
   }
-  if (result.tokenizer) result.eos = eos_of_tokenizer(folder, *result.tokenizer, result.texts);
+  if (result.tokenizer) result.eos = result.tokenizer->eos();
   if (!result.eos) result.eos = result.model.config().eos_token_id;
   return result;
+}
+
+TextEncoding ModelFolder::encoding(const std::string& chat_date) const {
+  return {tokenizer.has_value() ? &*tokenizer : nullptr, eos,
+          std::make_shared<text::ChatTemplate>(path, texts, chat_date)};
 }
 
 eval::TokenLimits ModelFolder::limits() const {
@@ -62,13 +48,16 @@ ModelFolder load_model_folder(const fs::path& folder, model::Precision precision
                         folder);
 }
 
-std::string rounding_warning(const model::Model& model) {
+std::vector<std::string> ModelFolder::warnings() const {
+  std::vector<std::string> lines;
+  if (tokenizer) lines = tokenizer->warnings();
   const double rounding = model.weights().largest_rounding;
-  if (rounding == 0.0) return {};
-  return fmt::format(
+  if (rounding == 0.0) return lines;
+  lines.push_back(fmt::format(
       "the base model's weights were rounded to BF16 (largest relative change {:.2g}): losses are "
       "those of the rounded model; --weights f32 keeps them",
-      rounding);
+      rounding));
+  return lines;
 }
 
 }  // namespace d2c::eval

@@ -43,8 +43,16 @@ void log_input(const comm::Communicator& comm, const RunContext& context, const 
   for (const std::string& warning : job.tasks->warnings()) {
     say(comm, context, "warning: " + warning);
   }
-  const std::string rounding = eval::rounding_warning(job.model->model);
-  if (!rounding.empty()) say(comm, context, "warning: " + rounding);
+  for (const std::string& warning : job.model->warnings()) {
+    say(comm, context, "warning: " + warning);
+  }
+  for (const int adapter : job.adapters->idle()) {
+    say(comm, context,
+        fmt::format(
+            "warning: {}: the adapter changes nothing (all its updates are zero); check that "
+            "it was saved whole",
+            job.adapters->name(adapter)));
+  }
   say(comm, context, job.adapters_note);
   const int n_modules = static_cast<int>(job.adapters->modules().size());
   int fewest = n_modules;

@@ -15,6 +15,7 @@
 #include "d2c/lora/adapter.hpp"
 #include "d2c/safetensors/reader.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
+#include "d2c/safetensors/wrapped_name.hpp"
 
 #include "module_kind.hpp"
 
@@ -123,6 +124,7 @@ class AdapterReader {
   void collect_names() {
     std::set<std::string> adapters;
     for (const auto& [name, info] : tensors_.tensors()) {
+      refuse_wrapper(name);
       const auto key = parse_key(name);
       if (!key) {
         check_other_tensor(name);
@@ -146,6 +148,22 @@ class AdapterReader {
     }
     if (names_.empty())
       refuse({}, "holds no LoRA factors", "there is nothing to apply", kSaveAgain);
+  }
+
+  /// PEFT finds no module for such names and loads nothing. What a vision-language model calls its
+  /// text model is right for that model, and wrong for this one.
+  void refuse_wrapper(const std::string& name) const {
+    const auto wrapped = safetensors::find_wrapper(name);
+    if (!wrapped || base_.contains(module_of(name))) return;
+    if (base_.empty() && wrapped->part == "language_model.") return;
+    refuse(name, fmt::format("has '{}' in its name, from {}", wrapped->part, wrapped->wrapper),
+           "no module of the base model is called so",
+           fmt::format("rename the tensors: this one to {}", wrapped->bare));
+  }
+
+  static std::string module_of(const std::string& name) {
+    const auto key = parse_key(name);
+    return key ? key->module : std::string();
   }
 
   /// A tensor that is no factor: refused, unless it is a copy of base weights.

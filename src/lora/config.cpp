@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -52,7 +53,7 @@ constexpr std::array kKnownFields = std::to_array<std::string_view>({
     "lora_alpha",        "lora_dropout",   "lora_ga_config",          "megatron_core",
     "peft_type",         "peft_version",   "qalora_group_size",       "r",
     "rank_pattern",      "revision",       "runtime_config",          "target_modules",
-    "task_type",         "use_rslora",
+    "task_type",         "use_rslora",     "velora_config",
 });
 
 /// Initialisations that start from the unchanged base weights. The others (PiSSA, OLoRA, CorDA,
@@ -112,7 +113,9 @@ class ConfigReader {
     const std::string type = text("peft_type");
     if (type != "LORA") {
       refuse("peft_type", type.empty() ? "is missing" : fmt::format("{} is not supported", type),
-             "only LORA adapters can be evaluated and merged", kTrainPlain);
+             "only LORA adapters can be evaluated and merged",
+             type.empty() ? "repair the configuration"
+                          : "convert it with peft.save_as_lora, where peft can, or train a LoRA");
     }
     for (const auto& [field, why, fix] : kRefusedFields) {
       const auto found = json_.find(field);
@@ -208,7 +211,10 @@ class ConfigReader {
     const Json list = value->is_array() ? *value : Json::array({*value});
     std::vector<std::int64_t> result;
     for (const Json& entry : list) {
-      if (!entry.is_number_integer()) {
+      const bool fits =
+          entry.is_number_integer() &&
+          (!entry.is_number_unsigned() || std::in_range<std::int64_t>(entry.get<std::uint64_t>()));
+      if (!fits) {
         refuse(field, fmt::format("{} is not a layer number", shown(entry)), "");
       }
       result.push_back(entry.get<std::int64_t>());

@@ -15,6 +15,15 @@ std::uint64_t hash_values(std::span<const T> values) {
 
 }  // namespace
 
+bool changes_nothing(const FactorMap& modules) {
+  return std::ranges::all_of(modules, [](const auto& entry) {
+    const Factors& factors = entry.second;
+    const auto is_zero = [](float value) { return value == 0.0F; };
+    return factors.scaling == 0.0 || std::ranges::all_of(factors.b.values(), is_zero) ||
+           std::ranges::all_of(factors.a.values(), is_zero);
+  });
+}
+
 Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base) {
   const auto applied = std::ranges::count_if(
       base, [&](const TargetModule& target) { return modules.contains(target.name); });

@@ -7,6 +7,8 @@
 
 #include "d2c/core/error.hpp"
 
+#include "python_regex.hpp"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -25,6 +27,7 @@ struct Release {
   }
 };
 using Code = std::unique_ptr<pcre2_code, Release<pcre2_code_free>>;
+using CompileContext = std::unique_ptr<pcre2_compile_context, Release<pcre2_compile_context_free>>;
 using MatchData = std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>>;
 using MatchContext = std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>>;
 
@@ -49,10 +52,22 @@ struct Regex::Impl {
 };
 
 Regex::Regex(std::string_view pattern, const std::filesystem::path& file, std::string field) {
+  std::string translated;
+  try {
+    translated = translate_python(pattern);
+  } catch (const UnsupportedConstruct& construct) {
+    throw InputError({file, std::move(field)},
+                     {fmt::format("'{}' in the regular expression '{}' is not supported",
+                                  construct.what(), pattern),
+                      "PEFT matches with Python's re, which refuses it or means something else",
+                      "write the expression without it"});
+  }
+  const CompileContext compile_context(pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(compile_context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   std::size_t offset = 0;
-  Code code(pcre2_compile(units(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset,
-                          nullptr));
+  Code code(pcre2_compile(units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                          &offset, compile_context.get()));
   if (!code) {
     std::array<PCRE2_UCHAR, 256> text{};
     pcre2_get_error_message(error, text.data(), text.size());

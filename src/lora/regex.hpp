@@ -8,12 +8,11 @@
 
 namespace d2c::lora {
 
-/// A regular expression in Python's syntax, as far as PCRE2 shares it (which covers what PEFT
-/// configurations use, named groups and look-around included).
+/// A regular expression in the syntax of Python's re, run by PCRE2.
 class Regex {
  public:
   /// @param file, field  where the expression stands, for messages
-  /// @throws InputError if the expression is not valid
+  /// @throws InputError if the expression is not valid or PCRE2 cannot match as Python does
   Regex(std::string_view pattern, const std::filesystem::path& file, std::string field);
   ~Regex();
   Regex(Regex&&) noexcept;

@@ -12,6 +12,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
+#include "d2c/safetensors/wrapped_name.hpp"
 #include "d2c/tensor/dtype.hpp"
 
 #include "weight_layout.hpp"
@@ -27,8 +28,21 @@ struct Source {
 
 std::string weight(const std::string& module) { return module + ".weight"; }
 
+/// Names the reason where a tensor is there under the name that a wrapper gave it.
+void refuse_wrapped(const safetensors::ShardedReader& reader, const std::string& tensor) {
+  for (const auto& [name, info] : reader.tensors()) {
+    const auto wrapped = safetensors::find_wrapper(name);
+    if (!wrapped || wrapped->bare != tensor) continue;
+    throw InputError({reader.file_of(name), name},
+                     {fmt::format("has '{}' in its name, from {}", wrapped->part, wrapped->wrapper),
+                      fmt::format("the model's tensor is called {}", tensor),
+                      "save the model without the wrapper, or rename the tensors"});
+  }
+}
+
 void check_shape(const safetensors::ShardedReader& reader, const Source& source) {
   if (!reader.contains(source.tensor)) {
+    refuse_wrapped(reader, source.tensor);
     throw InputError(
         {reader.file_of(source.tensor), source.tensor},
         {fmt::format("the tensor is missing; its shape would be {}", source.placement.shape),
@@ -74,13 +88,29 @@ std::vector<Source> match_tensors(const safetensors::ShardedReader& reader,
   return sources;
 }
 
+/// Whether two matrices hold the same values, in whatever types; row by row, as they may be large.
+bool equal_values(const safetensors::ShardedReader& reader, const std::string& one,
+                  const std::string& other) {
+  const std::vector<Index>& shape = reader.info(one).shape;
+  if (shape != reader.info(other).shape || shape.size() != 2) return false;
+  std::vector<float> row(static_cast<std::size_t>(shape[1]));
+  std::vector<float> other_row(row.size());
+  for (Index r = 0; r < shape[0]; ++r) {
+    reader.read_rows(one, r, 1, row);
+    reader.read_rows(other, r, 1, other_row);
+    if (row != other_row) return false;
+  }
+  return true;
+}
+
 /// With tied embeddings, a checkpoint that holds both must hold the same values twice.
 void check_tied_copies(const safetensors::ShardedReader& reader, const ModelConfig& config) {
   const std::string embedding = weight(config.names.embedding);
   const std::string head = weight(config.names.head);
   if (!config.tied_embeddings || !reader.contains(embedding) || !reader.contains(head)) return;
-  if (reader.info(embedding).dtype == reader.info(head).dtype &&
-      std::ranges::equal(reader.bytes(embedding), reader.bytes(head))) {
+  const bool is_one_type = reader.info(embedding).dtype == reader.info(head).dtype;
+  if (is_one_type ? std::ranges::equal(reader.bytes(embedding), reader.bytes(head))
+                  : equal_values(reader, embedding, head)) {
     return;
   }
   throw InputError({reader.file_of(head), head},

@@ -24,15 +24,18 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
   if (!adapter_folder.empty()) {
     const lora::Adapter adapter =
         lora::read_adapter(results::read_adapter_at(adapter_folder), modules, model_folder);
+    if (lora::changes_nothing(adapter.modules)) {
+      result.warnings.push_back(adapter_folder.string() +
+                                ": the adapter changes nothing (all its updates are zero); check "
+                                "that it was saved whole");
+    }
     result.modules_applied = static_cast<int>(adapter.modules.size());
     unit.adapter = engine->prepare(adapter.modules);
   }
 
   eval::ExampleFile file = eval::read_examples(examples_file, folder.encoding(), folder.limits());
-  result.warnings = std::move(file.warnings);
-  if (const auto rounding = eval::rounding_warning(folder.model); !rounding.empty()) {
-    result.warnings.push_back(rounding);
-  }
+  for (std::string& line : file.warnings) result.warnings.push_back(std::move(line));
+  for (const std::string& line : folder.warnings()) result.warnings.push_back(line);
   const auto batches = eval::pack(file.examples, loss_on, batch_tokens);
   unit.batches = batches;
   eval::add_losses(batches, eval::losses_of(*engine, std::move(unit)).nll, result.nll);

@@ -331,7 +331,14 @@ class BadInput(Case):
     def test_ranks_that_do_not_find_each_other(self):
         path = write_manifest(self.folder / "manifest.json", self.manifest)
         self.fail_with(2, ["SLURM_NTASKS", "srun --mpi=pmix"], "run", path, "-K", 2, "--output",
-                       self.folder / "out", env={"SLURM_NTASKS": "4"})
+                       self.folder / "out", env={"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        self.fail_with(2, ["PMI_SIZE", "mpirun"], "run", path, "-K", 2, "--output",
+                       self.folder / "out", env={"PMI_SIZE": "4", "PMI_RANK": "0"})
+
+    def test_one_process_in_the_shell_of_an_allocation(self):
+        path = write_manifest(self.folder / "manifest.json", self.manifest)
+        completed = d2c("plan", path, "-K", 2, env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "7"})
+        self.assertEqual(completed.returncode, 0, completed.stderr)
 
 
 if __name__ == "__main__":

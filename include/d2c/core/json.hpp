@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,13 @@ using OrderedJson = nlohmann::ordered_json;
 /// @throws InputError that names file, line and byte
 [[nodiscard]] Json parse(std::string_view text, const std::filesystem::path& file,
                          std::int64_t line = 0);
+
+/// The value if it is an integer that 64 bits with a sign hold.
+[[nodiscard]] std::optional<std::int64_t> integer(const Json& value);
+
+/// A number as it is written in a text that `parse` has accepted: a value of more than 64 bits is
+/// only near it.
+[[nodiscard]] std::string number_as_written(std::string_view text, const Json::json_pointer& place);
 
 /// read_text and parse.
 [[nodiscard]] Json read_file(const std::filesystem::path& file);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,10 @@
 #include "d2c/core/file_texts.hpp"
 #include "d2c/tensor/matrix.hpp"
 #include "d2c/text/tokenizer.hpp"
+
+namespace d2c::text {
+class ChatTemplate;
+}
 
 namespace d2c::eval {
 
@@ -24,8 +29,7 @@ struct Example {
 struct TextEncoding {
   const text::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
   std::optional<std::int32_t> eos;             ///< ends every response
-  std::filesystem::path chat_folder;           ///< model folder with the chat template
-  const FileTexts* texts = nullptr;            ///< reads the template; null: from the disk
+  std::shared_ptr<text::ChatTemplate> chat;    ///< null: no lines with messages can be read
 };
 
 /// The limits that a model sets to its input.
@@ -37,18 +41,20 @@ struct TokenLimits {
 /// The examples of one file.
 struct ExampleFile {
   std::vector<Example> examples;
-  /// Lines whose text and input_ids disagree (the ids were used), and fields that are ignored; a
-  /// message each.
+  /// A message for each line whose text or messages and input_ids disagree (the ids were used), one
+  /// for fields that are ignored, and one that counts the lines with a BOS or EOS of their own.
   std::vector<std::string> warnings;
   std::uint64_t digest = 0;  ///< of the bytes of the file
 };
 
 /// Reads a JSONL file of `{"prompt", "response"}`, `{"messages"}` or `{"input_ids", "prompt_len"}`
-/// lines; blank lines are skipped. Prompt and response are encoded apart and joined: BOS (where the
-/// tokenizer's post-processor adds it) + prompt, response, EOS. Messages go through the model's
-/// chat template, which writes its own special tokens; the last message, by the assistant, is the
-/// response. Where a line holds both text or messages and ids, the ids win, and a difference is
-/// reported. Other fields are ignored; the first line that has one is reported.
+/// lines; blank lines are skipped, null fields count as absent. Prompt and response are encoded
+/// apart and joined: BOS (where the tokenizer adds it) + prompt, response, EOS; a BOS or EOS that
+/// the text itself has there is not added again. Messages go through the model's chat template,
+/// which writes its own special tokens and sees every other field of the line; the last message, by
+/// the assistant, is the response. Where a line holds both text or messages and ids, the ids win,
+/// and a difference is reported. Other fields are ignored where there are no messages; the first
+/// line that has one is reported.
 /// @throws InputError naming file and line: invalid JSON or UTF-8, missing fields, ids outside the
 /// vocabulary, an empty prompt or response, a sequence longer than the model's positions, a file
 /// without examples

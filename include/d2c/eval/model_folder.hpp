@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "d2c/core/file_texts.hpp"
 #include "d2c/eval/examples.hpp"
@@ -22,11 +23,12 @@ struct ModelFolder {
   std::filesystem::path path;
   FileTexts texts = {};  ///< reads what is read later (chat templates)
 
-  /// Views this object.
-  [[nodiscard]] eval::TextEncoding encoding() const {
-    return {tokenizer.has_value() ? &*tokenizer : nullptr, eos, path, &texts};
-  }
+  /// How text becomes ids; a new one has read no chat template yet.
+  /// @param chat_date  see text::ChatTemplate
+  [[nodiscard]] eval::TextEncoding encoding(const std::string& chat_date = {}) const;
   [[nodiscard]] eval::TokenLimits limits() const;
+  /// What differs from the files as they are written: tokens numbered anew, rounded weights.
+  [[nodiscard]] std::vector<std::string> warnings() const;
 };
 
 /// @throws InputError naming the file and what is wrong with it
@@ -42,8 +44,5 @@ void check_model_folder(const std::filesystem::path& folder);
 /// @throws InputError
 [[nodiscard]] ModelFolder with_tokenizer(model::Model model, const std::filesystem::path& folder,
                                          FileTexts texts = {});
-
-/// One line if loading rounded the weights, else empty.
-[[nodiscard]] std::string rounding_warning(const model::Model& model);
 
 }  // namespace d2c::eval

@@ -83,6 +83,9 @@ struct Coverage {
 };
 [[nodiscard]] Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base);
 
+/// Whether every update is zero, as that of an adapter whose B was never trained or loaded.
+[[nodiscard]] bool changes_nothing(const FactorMap& modules);
+
 /// Hash of names, shapes, values and scalings: equal content gives equal values on any machine.
 [[nodiscard]] std::uint64_t fingerprint(const FactorMap& modules);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -15,7 +16,14 @@ namespace d2c::text {
 
 using TokenId = std::int32_t;
 
-/// A Hugging Face tokenizer.json (BPE models).
+/// The files beside tokenizer.json that say how text becomes tokens.
+inline constexpr std::array kFilesBesideTokenizer = {
+    "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "additional_chat_templates/tool_use.jinja"};
+
+/// A Hugging Face tokenizer.json (BPE models), with what tokenizer_config.json beside it says about
+/// BOS and EOS where transformers heeds that: it rebuilds the post-processor of some classes
+/// (LlamaTokenizer and the like) from add_bos_token and add_eos_token.
 class Tokenizer {
  public:
   /// @param path  tokenizer.json or the folder that holds it
@@ -29,6 +37,10 @@ class Tokenizer {
   /// @param special_tokens  apply the post-processor's template (BOS and the like)
   /// @throws InputError for invalid UTF-8 (names the byte)
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, bool special_tokens) const;
+  /// The `eos_token` of tokenizer_config.json, if the tokenizer knows it.
+  [[nodiscard]] std::optional<TokenId> eos() const;
+  /// What is read otherwise than it is written; a line each.
+  [[nodiscard]] const std::vector<std::string>& warnings() const;
   /// Ids the post-processor puts before a single sequence (usually BOS); often empty.
   [[nodiscard]] const std::vector<TokenId>& prefix() const;
   /// Text of `ids`; ids without a token have no text.

@@ -53,6 +53,9 @@ int tokenize_command(const Invocation& invocation) {
   line.add("Options", own_options(), arguments);
   if (!parse(line, invocation)) return 0;
   const auto tokenizer = text::Tokenizer::load(arguments.tokenizer);
+  for (const std::string& warning : tokenizer.warnings()) {
+    fmt::print(stderr, "warning: {}\n", warning);
+  }
   std::int64_t number = 0;
   for (std::string text; std::getline(std::cin, text);) {
     ++number;

@@ -91,6 +91,10 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSour
   });
   exchange_shapes();
   exchange_fingerprints();
+  const auto idle = comm::all_gather_values<int>(comm_, idle_);
+  idle_.clear();
+  for (const auto& of_rank : idle) idle_.insert(idle_.end(), of_rank.begin(), of_rank.end());
+  std::ranges::sort(idle_);
 }
 
 AdapterStore::~AdapterStore() = default;
@@ -101,6 +105,7 @@ void AdapterStore::load(int adapter, const std::filesystem::path& model) {
   const std::vector<std::byte> content = files.tensors;
   lora::Adapter read = lora::read_adapter(std::move(files), modules_, model);
   fingerprints_[static_cast<std::size_t>(adapter)] = lora::fingerprint(read.modules);
+  if (lora::changes_nothing(read.modules)) idle_.push_back(adapter);
   read.modules.clear();
 
   Local& own = local_[adapter];

@@ -75,6 +75,8 @@ class AdapterStore {
   [[nodiscard]] int rank_of(int adapter, int module) const;
   /// Modules that the adapter changes.
   [[nodiscard]] int n_applied(int adapter) const;
+  /// Adapters all of whose updates are zero.
+  [[nodiscard]] const std::vector<int>& idle() const { return idle_; }
   /// Stored type of the adapter that was read with the most precise one.
   [[nodiscard]] DType common_dtype() const { return common_dtype_; }
   /// base_model_name_or_path of the first adapter; may be empty.
@@ -128,6 +130,7 @@ class AdapterStore {
   std::map<int, Local> local_;
   std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
   std::vector<std::uint64_t> fingerprints_;
+  std::vector<int> idle_;
   DType common_dtype_ = DType::bf16;
   std::string base_model_;
 };

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
@@ -30,8 +31,9 @@ class NodeStorage final : public model::WeightStorage {
 /// Rank 0 reads the small files of a model folder for all ranks. Collective.
 FileTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
   FileTexts::Known texts;
-  for (const char* name :
-       {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+  std::vector<const char*> names = {"config.json", "tokenizer.json"};
+  names.insert(names.end(), text::kFilesBesideTokenizer.begin(), text::kFilesBesideTokenizer.end());
+  for (const char* name : names) {
     std::string text;
     std::string exists;
     comm::agree(comm, [&] {

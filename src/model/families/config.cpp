@@ -31,6 +31,9 @@ void ignore_harmless_keys(ConfigReader& config) {
       "transformers.js_config",
       "_attn_implementation",
       "attn_implementation",
+      "use_flash_attention_2",
+      "_flash_attn_2_enabled",
+      "max_sequence_length",  // LLaMA-1, beside max_position_embeddings
       // Training.
       "attention_dropout",
       "hidden_dropout",

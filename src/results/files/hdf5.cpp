@@ -1,8 +1,12 @@
 #include "files/hdf5.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace d2c::results::h5 {
 namespace {
@@ -90,10 +94,22 @@ void expect_file(const std::filesystem::path& file) {
   }
 }
 
+void expect_no_writer(const std::filesystem::path& file) {
+  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  const bool is_locked = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  if (!is_locked) return;
+  throw InputError({file, {}},
+                   {"is open for writing in another program",
+                    "which has locked it and may have half of it written", "close it there"});
+}
+
 File open_file(const std::filesystem::path& file) {
   const Where where{file, {}};
   Properties properties = access(where);
   File opened(H5Fopen(file.c_str(), H5F_ACC_RDONLY, properties.get()));
+  if (opened.get() < 0) expect_no_writer(file);
   if (opened.get() < 0) fail_read(where, "cannot be opened as HDF5");
   close_read(where, properties);
   return opened;

@@ -107,6 +107,10 @@ class OutputFile {
 /// @throws InputError unless this is a file, and not empty
 void expect_file(const std::filesystem::path& file);
 
+/// HDF5 marks a file while a program has it open for writing, so that its content is not to be
+/// judged then. @throws InputError if another program has locked the file for writing
+void expect_no_writer(const std::filesystem::path& file);
+
 /// An existing file for reading. @throws InputError that says why it cannot be opened
 [[nodiscard]] File open_file(const std::filesystem::path& file);
 

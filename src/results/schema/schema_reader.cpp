@@ -10,6 +10,7 @@ SchemaReader::SchemaReader(std::filesystem::path file, SealRule rule) : file_(st
   h5::expect_file(file_);
   const Seal seal = rule == SealRule::was_checked ? Seal::fits : check_seal(file_);
   if (seal == Seal::broken || (seal == Seal::absent && rule == SealRule::required)) {
+    h5::expect_no_writer(file_);
     throw InputError({file_, {}}, {"is damaged", "its checksum does not fit its content",
                                    "restore the file or run again"});
   }

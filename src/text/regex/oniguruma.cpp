@@ -1,27 +1,35 @@
 #include "regex/oniguruma.hpp"
 
-#include <cctype>
+#include <initializer_list>
 #include <map>
-#include <optional>
+#include <string>
 
 #include <fmt/format.h>
+
+#include "regex/unicode_class.hpp"
 
 namespace d2c::text {
 namespace {
 
 constexpr std::string_view kSpace = R"(\p{White_Space})";
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+
+std::string union_of(std::initializer_list<const char*> properties) {
+  std::string members;
+  for (const char* property : properties) members += members_of(std::string(property));
+  return members;
+}
+
+std::string word() { return union_of({"Alphabetic", "M", "Nd", "Pc"}); }
 /// Unlike [:word:] and \w in a set, \w by itself has the superscripts and fractions of Latin-1 too.
-constexpr std::string_view kWordEscape =
-    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
+std::string word_escape() { return word() + R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})"; }
+
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 constexpr std::string_view kVerticalTab = R"(\x{0B})";
 
 /// One pass over a pattern from left to right.
 class Translator {
  public:
-  Translator(std::string_view pattern, const std::function<bool(const std::string&)>& is_valid)
-      : pattern_(pattern), is_valid_(is_valid) {}
+  explicit Translator(std::string_view pattern) : pattern_(pattern) {}
 
   std::string run() {
     while (at_ < pattern_.size()) {
@@ -93,15 +101,15 @@ class Translator {
   }
 
   void posix_bracket() {
-    static const std::map<std::string_view, std::string_view> kBrackets = {
-        {"alnum", R"(\p{Alphabetic}\p{Nd})"},
-        {"alpha", R"(\p{Alphabetic})"},
-        {"digit", R"(\p{Nd})"},
-        {"lower", R"(\p{Lowercase})"},
-        {"space", kSpace},
-        {"upper", R"(\p{Uppercase})"},
-        {"word", kWord},
-        {"xdigit", kHexDigit}};
+    static const std::map<std::string_view, std::string> kBrackets = {
+        {"alnum", union_of({"Alphabetic", "Nd"})},
+        {"alpha", union_of({"Alphabetic"})},
+        {"digit", union_of({"Nd"})},
+        {"lower", union_of({"Lowercase"})},
+        {"space", std::string(kSpace)},
+        {"upper", union_of({"Uppercase"})},
+        {"word", word()},
+        {"xdigit", std::string(kHexDigit)}};
     const std::size_t end = pattern_.find(":]", at_);
     if (end == std::string_view::npos) return nested_set();
     const auto row = kBrackets.find(pattern_.substr(at_ + 2, end - at_ - 2));
@@ -152,9 +160,13 @@ class Translator {
       case 'S':
         return replace(R"(\P{White_Space})");
       case 'w':
-        return replace_set(depth_ > 0 ? kWord : kWordEscape);
+        return replace_set(depth_ > 0 ? word() : word_escape());
       case 'W':
-        return replace_complement(kWordEscape);
+        return replace_complement(word_escape());
+      case 'd':
+        return replace_set(union_of({"Nd"}));
+      case 'D':
+        return replace(depth_ > 0 ? others_than("Nd") : fmt::format("[{}]", others_than("Nd")));
       case 'h':
         return replace_set(kHexDigit);
       case 'H':
@@ -190,8 +202,9 @@ class Translator {
 
   void boundary(bool is_boundary) {
     if (depth_ > 0) return copy(2);  // a backspace
-    replace(is_boundary ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWordEscape)
-                        : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWordEscape));
+    const std::string members = word_escape();
+    replace(is_boundary ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", members)
+                        : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", members));
   }
 
   void code_point() {
@@ -212,13 +225,16 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    result_ += fmt::format("\\{}{{{}}}", negated ? 'P' : 'p', pcre2_property(name));
+    const std::string property = pcre2_property(name);
+    const std::string members = negated ? others_than(property) : members_of(property);
+    const bool is_one = members.find('}') + 1 == members.size() && !members.starts_with("\\x");
+    result_ += depth_ > 0 || is_one ? members : fmt::format("[{}]", members);
     at_ = end + 1;
   }
 
   /// PCRE2 knows general categories by their short names only, and takes the bare name of a script
   /// for its extensions.
-  [[nodiscard]] std::string pcre2_property(std::string_view name) const {
+  static std::string pcre2_property(std::string_view name) {
     static const std::map<std::string_view, std::string_view> kCategories = {
         {"Letter", "L"}, {"Mark", "M"},      {"Number", "N"}, {"Punctuation", "P"},
         {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"}};
@@ -227,11 +243,10 @@ class Translator {
     }
     if (name.size() <= 2) return std::string(name);
     std::string script = fmt::format("sc:{}", name);
-    return is_valid_(fmt::format("\\p{{{}}}", script)) ? script : std::string(name);
+    return knows_property(script) ? script : std::string(name);
   }
 
   std::string_view pattern_;
-  const std::function<bool(const std::string&)>& is_valid_;
   std::string result_;
   std::size_t at_ = 0;
   int depth_ = 0;  ///< of sets
@@ -239,9 +254,6 @@ class Translator {
 
 }  // namespace
 
-std::string translate_oniguruma(std::string_view pattern,
-                                const std::function<bool(const std::string&)>& is_valid) {
-  return Translator(pattern, is_valid).run();
-}
+std::string translate_oniguruma(std::string_view pattern) { return Translator(pattern).run(); }
 
 }  // namespace d2c::text

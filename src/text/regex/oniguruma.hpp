@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -18,11 +17,9 @@ class UnsupportedConstruct : public std::runtime_error {
 /// connector punctuation and the numbers of Latin-1, \h is a hexadecimal digit, \v the vertical
 /// tab, a set inside a set is a union, a script name is the script alone. Source: Oniguruma, doc/RE
 /// and doc/SYNTAX.md; the classes were compared character by character with the reference
-/// tokenizers.
+/// tokenizers. Classes have the characters of ICU's version of Unicode.
 ///
-/// @param is_valid  whether PCRE2 compiles a pattern (used to tell scripts from other properties)
 /// @throws UnsupportedConstruct
-[[nodiscard]] std::string translate_oniguruma(
-    std::string_view pattern, const std::function<bool(const std::string&)>& is_valid);
+[[nodiscard]] std::string translate_oniguruma(std::string_view pattern);
 
 }  // namespace d2c::text

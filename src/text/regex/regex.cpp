@@ -44,8 +44,7 @@ constexpr const char* kWhy = "the text cannot be split as the model's training t
 Regex::Regex(std::string_view pattern, const Field& field) : pattern_(pattern) {
   std::string translated;
   try {
-    translated = translate_oniguruma(
-        pattern, [](const std::string& part) { return compile(part).code != nullptr; });
+    translated = translate_oniguruma(pattern);
   } catch (const UnsupportedConstruct& construct) {
     field.fail({fmt::format("'{}' in the regular expression '{}' is not supported",
                             construct.what(), pattern),

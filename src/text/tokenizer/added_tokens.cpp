@@ -21,6 +21,13 @@ bool starts_with_word(std::string_view text) {
   return !text.empty() && is_word(next_character(text, at));
 }
 
+[[noreturn]] void refuse_shared(const Field& field, std::string_view content,
+                                std::string_view other) {
+  field.fail({fmt::format("the id {} belongs to the tokens '{}' and '{}'", field.integer(), content,
+                          other),
+              "its meaning is ambiguous", "give each token its own id"});
+}
+
 }  // namespace
 
 void LongestMatcher::add(std::string_view pattern, TokenId id) {
@@ -54,14 +61,13 @@ std::optional<LongestMatcher::Match> LongestMatcher::find(std::string_view text,
 AddedTokens::AddedTokens(const std::optional<Field>& field, const BpeModel& model,
                          const Normalizer& normalizer) {
   if (!field) return;
+  assign_ids(*field, model);
   // Special tokens are searched before the others; it matters where two normalize to one text.
   for (const bool special : {true, false}) {
     for (const Field& item : field->items()) {
       const std::string& content = item.at("content").string();
       if (content.empty() || item.boolean("special", false) != special) continue;
-      const TokenId id = assign_id(item, content, model);
-      largest_id_ = std::max(largest_id_, id);
-      ids_.insert_or_assign(content, id);
+      const TokenId id = ids_.at(content);
       tokens_.insert_or_assign(
           id, Token{content, item.boolean("single_word", false), item.boolean("lstrip", false),
                     item.boolean("rstrip", false)});
@@ -77,28 +83,51 @@ AddedTokens::AddedTokens(const std::optional<Field>& field, const BpeModel& mode
   }
 }
 
+void AddedTokens::assign_ids(const Field& field, const BpeModel& model) {
+  std::unordered_map<std::int64_t, std::string> declared;
+  for (const Field& item : field.items()) {
+    const std::string& content = item.at("content").string();
+    if (content.empty()) continue;
+    const Field id = item.at("id");
+    const auto [earlier, is_new] = declared.emplace(id.integer(), content);
+    if (!is_new && earlier->second != content) refuse_shared(id, content, earlier->second);
+    const TokenId assigned = assign_id(id, content, model);
+    ids_.insert_or_assign(content, assigned);
+    largest_id_ = std::max(largest_id_, assigned);
+  }
+}
+
+/// Hugging Face tokenizers heeds the declared ids of no token that the model lacks: such tokens are
+/// numbered on, behind the vocabulary. Usually that gives the declared ids.
 TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
-                               const BpeModel& model) const {
-  const Field id = field.at("id");
-  if (id.integer() < 0 || id.integer() > std::numeric_limits<TokenId>::max()) {
-    id.fail({"is not a token id", "", ""});
+                               const BpeModel& model) {
+  if (field.integer() < 0 || field.integer() > std::numeric_limits<TokenId>::max()) {
+    field.fail({"is not a token id", "", ""});
   }
-  const auto declared = static_cast<TokenId>(id.integer());
-  const auto in_model = model.id_of(content);
-  if (in_model && *in_model != declared) {
-    id.fail({fmt::format("the token '{}' has the id {} here and {} in model.vocab", content,
-                         declared, *in_model),
-             "its meaning is ambiguous", "make the ids equal"});
+  const auto declared = static_cast<TokenId>(field.integer());
+  if (const auto known = model.id_of(content)) {
+    if (*known != declared) {
+      field.fail({fmt::format("the token '{}' has the id {} here and {} in model.vocab", content,
+                              declared, *known),
+                  "its meaning is ambiguous", "make the ids equal"});
+    }
+    return declared;
   }
-  const auto other = model.token_of(declared);
-  const auto earlier = tokens_.find(declared);
-  if ((other && *other != content) ||
-      (earlier != tokens_.end() && earlier->second.content != content)) {
-    id.fail({fmt::format("the id {} belongs to the tokens '{}' and '{}'", declared, content,
-                         other ? *other : std::string_view(earlier->second.content)),
-             "its meaning is ambiguous", "give each token its own id"});
+  if (const auto other = model.token_of(declared)) refuse_shared(field, content, *other);
+  if (const auto again = id_of(content)) return *again;
+  const auto next = std::max(static_cast<TokenId>(model.vocabulary().size()), largest_id_ + 1);
+  if (next == declared) return declared;
+  const std::string what =
+      fmt::format("the token '{}' has the id {}, which does not follow on the ids before it",
+                  content, declared);
+  if (const auto other = model.token_of(next)) {
+    field.fail({fmt::format("{}: Hugging Face tokenizers would give it {}, which is '{}'", what,
+                            next, *other),
+                "its meaning is ambiguous", "number the tokens without holes"});
   }
-  return declared;
+  warnings_.push_back(
+      field.describe({what, fmt::format("as Hugging Face tokenizers does, {} is used", next), ""}));
+  return next;
 }
 
 std::vector<Piece> AddedTokens::split(std::string_view text, const Normalizer& normalizer) const {

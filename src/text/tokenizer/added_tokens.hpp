@@ -54,6 +54,7 @@ class AddedTokens {
   [[nodiscard]] std::optional<std::string_view> token_of(TokenId id) const;
   [[nodiscard]] bool is_special(std::string_view token) const;
   [[nodiscard]] TokenId largest_id() const { return largest_id_; }
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   struct Token {
@@ -63,8 +64,9 @@ class AddedTokens {
     bool strip_right;
   };
 
+  void assign_ids(const Field& field, const BpeModel& model);
   [[nodiscard]] TokenId assign_id(const Field& field, const std::string& content,
-                                  const BpeModel& model) const;
+                                  const BpeModel& model);
   void append_split(const LongestMatcher& matcher, const Piece& piece,
                     std::vector<Piece>& pieces) const;
 
@@ -74,6 +76,7 @@ class AddedTokens {
   LongestMatcher raw_;
   LongestMatcher normalized_;
   TokenId largest_id_ = -1;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace d2c::text

@@ -70,6 +70,10 @@ bool Field::boolean(const std::string& key, bool fallback) const {
   return member->value().get<bool>();
 }
 
+std::string Field::describe(Message message) const {
+  return InputError({*file_, name_}, std::move(message)).what();
+}
+
 void Field::fail(Message message) const { throw InputError({*file_, name_}, std::move(message)); }
 
 }  // namespace d2c::text

@@ -35,6 +35,8 @@ class Field {
   [[nodiscard]] bool boolean(const std::string& key, bool fallback) const;
 
   [[noreturn]] void fail(Message message) const;
+  /// A message about this field that is no error, in the form of one.
+  [[nodiscard]] std::string describe(Message message) const;
 
  private:
   const json::Json* value_;

@@ -1,6 +1,7 @@
 #include "d2c/text/tokenizer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@
 #include "tokenizer/added_tokens.hpp"
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/field.hpp"
+#include "tokenizer/tokenizer_config.hpp"
 
 namespace d2c::text {
 namespace {
@@ -39,9 +41,42 @@ Decoder decoder_of(const Field& root) {
   return field ? make_decoder(*field) : Decoder(join_by_spaces);
 }
 
-Frame frame_of(const Field& root) {
-  const auto field = root.find("post_processor");
-  return field ? make_frame(*field) : Frame{};
+/// A tokenizer class whose post-processor transformers builds anew from add_bos_token and
+/// add_eos_token: what the two tokens are, and whether BOS is added, where nothing says so.
+struct RebuiltClass {
+  std::string_view name;
+  const char* bos;
+  const char* eos;
+  bool add_bos;
+};
+constexpr std::array kRebuiltClasses = std::to_array<RebuiltClass>({
+    {"CodeLlamaTokenizer", "<s>", "</s>", true},
+    {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true},
+    {"GemmaTokenizer", "<bos>", "<eos>", true},
+    {"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false},
+    {"LlamaTokenizer", "<s>", "</s>", true},
+});
+
+template <class IdOf>
+Frame frame_of(const Field& root, const TokenizerConfig& config, const IdOf& id_of) {
+  const auto row = std::ranges::find(kRebuiltClasses, config.class_name, &RebuiltClass::name);
+  if (row == kRebuiltClasses.end() || (!config.add_bos && !config.add_eos)) {
+    const auto field = root.find("post_processor");
+    return field ? make_frame(*field) : Frame{};
+  }
+  const auto ids = [&](bool add, const char* name, const char* fallback) -> std::vector<TokenId> {
+    if (!add) return {};
+    const std::string token = config.special_token(name).value_or(fallback);
+    const std::optional<TokenId> id = id_of(token);
+    if (!id) {
+      throw InputError({config.file, fmt::format("add_{}", name)},
+                       {fmt::format("is true, but the tokenizer has no token '{}'", token),
+                        "transformers adds it to every text", fmt::format("repair {}", name)});
+    }
+    return {*id};
+  };
+  return {ids(config.add_bos.value_or(row->add_bos), "bos_token", row->bos),
+          ids(config.add_eos.value_or(false), "eos_token", row->eos)};
 }
 
 BpeModel model_of(const Field& root) {
@@ -64,13 +99,20 @@ void check_version(const Field& root) {
 }  // namespace
 
 struct Tokenizer::Impl {
-  explicit Impl(const Field& root)
+  Impl(const Field& root, const TokenizerConfig& config)
       : normalizer(normalizer_of(root)),
         model(model_of(root)),
         added(root.find("added_tokens"), model, normalizer),
-        frame(frame_of(root)),
+        frame(frame_of(root, config, [this](std::string_view token) { return id_of(token); })),
         pre_tokenizer(pre_tokenizer_of(root)),
-        decoder(decoder_of(root)) {}
+        decoder(decoder_of(root)) {
+    if (const auto token = config.special_token("eos_token")) eos = id_of(*token);
+  }
+
+  [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const {
+    const auto found = added.id_of(token);
+    return found ? found : model.id_of(token);
+  }
 
   Normalizer normalizer;
   BpeModel model;
@@ -78,6 +120,7 @@ struct Tokenizer::Impl {
   Frame frame;
   PreTokenizer pre_tokenizer;
   Decoder decoder;
+  std::optional<TokenId> eos;
 };
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -94,7 +137,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path, const FileTexts& te
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});
   check_version(root);
-  return Tokenizer(std::make_unique<Impl>(root));
+  return Tokenizer(std::make_unique<Impl>(root, read_tokenizer_config(file.parent_path(), texts)));
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special_tokens) const {
@@ -121,6 +164,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special_token
   return ids;
 }
 
+std::optional<TokenId> Tokenizer::eos() const { return impl_->eos; }
+const std::vector<std::string>& Tokenizer::warnings() const { return impl_->added.warnings(); }
 const std::vector<TokenId>& Tokenizer::prefix() const { return impl_->frame.prefix; }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
@@ -138,8 +183,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
 }
 
 std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
-  const auto added = impl_->added.id_of(token);
-  return added ? added : impl_->model.id_of(token);
+  return impl_->id_of(token);
 }
 
 std::size_t Tokenizer::vocabulary_size() const {

@@ -1,5 +1,9 @@
 #include "d2c/core/json.hpp"
 
+#include <limits>
+#include <optional>
+#include <string>
+
 #include "d2c/core/error.hpp"
 
 #include "test_support.hpp"
@@ -20,6 +24,30 @@ TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
 TEST(Json, RefusesTrailingTextAndInvalidUtf8) {
   EXPECT_THROW((void)parse("1 2", "x.json"), InputError);
   EXPECT_THROW((void)parse("\"\xff\"", "x.json"), InputError);
+  using namespace std::string_view_literals;
+  D2C_EXPECT_ERROR((void)parse("{}\0"sv, "x.json", 4), InputError, "x.json:4", "byte 3", "NUL");
+  D2C_EXPECT_ERROR((void)parse("\0{}"sv, "x.json"), InputError, "x.json", "byte 1");
+}
+
+TEST(Json, IntegersAreThoseOf64BitsWithASign) {
+  EXPECT_EQ(integer(Json::parse("-9223372036854775808")), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(integer(Json::parse("9223372036854775807")), std::numeric_limits<std::int64_t>::max());
+  for (const char* text : {"9223372036854775808", "18446744073709551616", "1.0", "\"1\"", "null"}) {
+    EXPECT_EQ(integer(Json::parse(text)), std::nullopt) << text;
+  }
+}
+
+TEST(Json, ANumberCanBeShownAsItIsWritten) {
+  constexpr std::string_view text =
+      R"({"a": [1, {"b": 2}, 12345678901234567890123], "c": {"a": -0.10}, "d~/": 1e2})";
+  const auto written = [&](const char* place) {
+    return number_as_written(text, Json::json_pointer(place));
+  };
+  EXPECT_EQ(written("/a/2"), "12345678901234567890123");
+  EXPECT_EQ(written("/a/1/b"), "2");
+  EXPECT_EQ(written("/c/a"), "-0.10");
+  EXPECT_EQ(written("/d~0~1"), "1e2");
+  EXPECT_EQ(written("/c"), "");
 }
 
 TEST(Json, RefusesNumbersThatFitNoDouble) {

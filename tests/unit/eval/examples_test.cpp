@@ -1,6 +1,9 @@
 #include "d2c/eval/examples.hpp"
 
+#include <memory>
+
 #include "d2c/core/error.hpp"
+#include "d2c/text/chat.hpp"
 
 #include "test_support.hpp"
 
@@ -66,15 +69,17 @@ TEST(ReadExamples, MessagesThatDifferFromTheIdsAreReported) {
   const auto file = read(folder,
                          R"({"input_ids": [2, 3, 4], "prompt_len": 2, )" + chat + "}\n" +
                              R"({"input_ids": [2, 4, 4], "prompt_len": 2, )" + chat + "}",
-                         {&tokenizer, 9, folder.path()});
+                         {&tokenizer, 9, std::make_shared<text::ChatTemplate>(folder.path())});
   EXPECT_EQ(file.examples[1], (Example{{2, 4, 4}, 2}));
   ASSERT_EQ(file.warnings.size(), 1U);
   EXPECT_NE(file.warnings[0].find("x.jsonl:2: input_ids differ"), std::string::npos);
   EXPECT_NE(file.warnings[0].find("messages"), std::string::npos);
   std::filesystem::remove(folder / "tokenizer_config.json");
   const auto without = read(folder, R"({"input_ids": [2, 4, 4], "prompt_len": 2, )" + chat + "}",
-                            {&tokenizer, 9, folder.path()});
-  EXPECT_TRUE(without.warnings.empty());
+                            {&tokenizer, 9, std::make_shared<text::ChatTemplate>(folder.path())});
+  ASSERT_EQ(without.warnings.size(), 1U);
+  EXPECT_NE(without.warnings[0].find("x.jsonl:1: input_ids are used unchecked: messages: "),
+            std::string::npos);
 }
 
 TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
@@ -111,13 +116,24 @@ TEST(ReadExamples, NamesFileLineAndFieldOfWhatIsWrong) {
   expect("[1]", {"x.jsonl:1", "not a JSON object"});
   expect("\n{\"a\": 1}", {"x.jsonl:2", "no example"});
   expect(R"({"prompt": "a"})", {"response", "missing"});
+  expect(R"({"prompt": "a", "response": null})", {"response", "missing"});
+  expect(std::string_view("{\"prompt\": \"a\", \"response\": \"b\"}\0\0{}\n", 38),
+         {"x.jsonl:1", "byte 34", "NUL"});
+  expect(R"({"prompt": "a", "response": "b"} {})", {"x.jsonl:1", "byte 34"});
   expect(R"({"prompt": 3, "response": "a"})", {"prompt", "not a text"});
   expect(R"({"prompt": "a", "response": ""})", {"response", "empty"});
   expect(R"({"input_ids": 3, "prompt_len": 1})", {"input_ids", "not a list"});
   expect(R"({"input_ids": [1, 100], "prompt_len": 1})", {"input_ids", "entry 1", "100"});
   expect(R"({"input_ids": [1, -1], "prompt_len": 1})", {"input_ids", "-1"});
   expect(R"({"input_ids": [1, 2.5], "prompt_len": 1})", {"input_ids", "2.5"});
-  expect(R"({"input_ids": [1, 18446744073709551615], "prompt_len": 1})", {"input_ids", "entry 1"});
+  expect(R"({"input_ids": [1, 18446744073709551615], "prompt_len": 1})",
+         {"input_ids", "entry 1 is 18446744073709551615"});
+  expect(R"({"input_ids": [1, 99999999999999999999999], "prompt_len": 1})",
+         {"entry 1 is 99999999999999999999999,"});
+  expect(R"({"input_ids": [1, 2], "prompt_len": 18446744073709551615})",
+         {"prompt_len: is 18446744073709551615, which is too large"});
+  expect(R"({"input_ids": [1, 2], "prompt_len": 99999999999999999999999})",
+         {"prompt_len: is 99999999999999999999999"});
   expect(R"({"input_ids": [1, 2]})", {"prompt_len", "missing"});
   expect(R"({"input_ids": [1, 2], "prompt_len": 0})", {"no prompt token"});
   expect(R"({"input_ids": [1, 2], "prompt_len": 2})", {"no response token"});
@@ -138,7 +154,7 @@ TEST(ReadExamples, TextNeedsATokenizerAndAnEndToken) {
 TEST(ReadExamples, RendersMessagesThroughTheModelsChatTemplate) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);
-  const TextEncoding encoding{&tokenizer, 9, folder.path()};
+  const TextEncoding encoding{&tokenizer, 9, std::make_shared<text::ChatTemplate>(folder.path())};
   const std::string line =
       R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})";
   D2C_EXPECT_ERROR((void)read(folder, line, encoding), InputError, "template");
@@ -153,6 +169,48 @@ TEST(ReadExamples, RendersMessagesThroughTheModelsChatTemplate) {
   D2C_EXPECT_ERROR(
       (void)read(folder, R"({"messages": [{"role": "user", "content": "a"}]})", encoding),
       InputError, "x.jsonl:1", "messages");
+
+  const std::string with_ids = line.substr(0, line.size() - 1);
+  const auto file = read(folder,
+                         with_ids +
+                             R"(, "input_ids": [1, 4, 2, 4, 3, 4], "prompt_len": 4})"
+                             "\n" +
+                             with_ids + R"(, "input_ids": [1, 4, 2, 4], "prompt_len": 2})",
+                         encoding);
+  ASSERT_EQ(file.warnings.size(), 1U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl:2: input_ids differ from what the tokenizer makes of "
+                                  "the messages"),
+            std::string::npos);
+}
+
+TEST(ReadExamples, ABosOrEosOfTheTextIsNotAddedAgainAndCounted) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file = read(folder,
+                         R"({"prompt": "<s>ab", "response": "c"})"
+                         "\n"
+                         R"({"prompt": "ab", "response": "ca"})"
+                         "\n"
+                         R"({"prompt": "<s>", "response": "a"})",
+                         {&tokenizer, 2, {}});
+  EXPECT_EQ(file.examples,
+            (std::vector<Example>{{{1, 2, 3, 4, 2}, 3}, {{1, 2, 3, 4, 2}, 3}, {{1, 2}, 1}}));
+  ASSERT_EQ(file.warnings.size(), 2U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl: 2 of 3 lines begin their prompt"), std::string::npos);
+  EXPECT_NE(file.warnings[1].find("x.jsonl: 2 of 3 lines end their response"), std::string::npos);
+}
+
+TEST(ReadExamples, NullFieldsAreAbsentAndAByteOrderMarkIsSkipped) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file =
+      read(folder,
+           "\xEF\xBB\xBF"
+           R"({"prompt": "a", "response": "b", "input_ids": null, "x": null})"
+           "\n"
+           R"({"prompt": null, "response": null, "input_ids": [1, 2], "prompt_len": 1})",
+           {&tokenizer, 9, {}});
+  EXPECT_EQ(file.examples, (std::vector<Example>{{{1, 2, 3, 9}, 2}, {{1, 2}, 1}}));
 }
 
 TEST(ReadExamples, GivesTheIdsOfRealExamples) {

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 
 #include <gmock/gmock.h>
@@ -144,6 +145,36 @@ TEST_F(ReadAdapter, RefusesModulesThatTheBaseModelLacks) {
                    "module model.layers.0.self_attn.qkv_proj is not in the base model",
                    "fuses projections");
   EXPECT_EQ(read().modules.size(), 3U);
+}
+
+TEST_F(ReadAdapter, NamesTheWrapperThatLengthenedTheNames) {
+  const auto saved = made_.tensors;
+  for (const auto& [start, lengthening, wrapper] :
+       {std::array{"_orig_mod.base_model.model.", "'_orig_mod.'", "torch.compile"},
+        std::array{"base_model.model._orig_mod.", "'_orig_mod.'", "torch.compile"},
+        std::array{"module.base_model.model.", "'module.'", "DistributedDataParallel"},
+        std::array{"base_model.model.model.language_model.", "'language_model.'", "vision"}}) {
+    made_.tensors.clear();
+    std::string renamed;
+    for (const auto& [name, matrix] : saved) {
+      const std::string old_start = std::string_view(start).find("language") == std::string::npos
+                                        ? "base_model.model."
+                                        : "base_model.model.model.";
+      made_.tensors[start + name.substr(old_start.size())] = matrix;
+      if (renamed.empty()) renamed = "this one to " + name;
+    }
+    D2C_EXPECT_ERROR((void)read(base_), InputError, start, lengthening, wrapper, renamed);
+  }
+  // Adapters of a vision-language model can be merged without their base model.
+  EXPECT_EQ(read().modules.size(), 2U);
+}
+
+TEST_F(ReadAdapter, AnUpdateOfZerosChangesNothing) {
+  EXPECT_FALSE(changes_nothing(read().modules));
+  for (auto& [name, matrix] : made_.tensors) {
+    if (name.find("lora_B") != std::string::npos) matrix = Matrix(matrix.rows(), matrix.cols());
+  }
+  EXPECT_TRUE(changes_nothing(read().modules));
 }
 
 TEST_F(ReadAdapter, RefusesModulesThatTheConfigurationDoesNotSelect) {

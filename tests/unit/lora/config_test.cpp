@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "d2c/core/error.hpp"
@@ -172,6 +173,27 @@ TEST(ModuleRules, ATextIsARegularExpressionForTheWholeName) {
                   .selects("model.layers.3.q"));
   EXPECT_FALSE(rules(R"("target_modules": "model\\.layers\\.(?!0\\.)\\d+\\.q")")
                    .selects("model.layers.0.q"));
+}
+
+TEST(ModuleRules, ExpressionsMeanWhatTheyMeanInPython) {
+  const auto selects = [](const std::string& pattern, const char* module) {
+    return rules(fmt::format(R"("target_modules": "{}")", pattern)).selects(module);
+  };
+  EXPECT_TRUE(selects(R"(layers\\.\\d{,2}\\.q)", "layers.12.q"));
+  EXPECT_FALSE(selects(R"(layers\\.\\d{,2}\\.q)", "layers.123.q"));
+  EXPECT_TRUE(selects("a{,}b", "aaab"));
+  EXPECT_TRUE(selects("a{x}", "a{x}"));
+  EXPECT_TRUE(selects("a{1}?b{2,3}+", "abbb"));
+  EXPECT_TRUE(selects(R"(q\\Z)", "q"));
+  EXPECT_TRUE(selects(R"([[:alpha:]]+)", "p]"));  // a set of [ : a l p h, then ]
+  EXPECT_TRUE(selects(R"([]a-]+\\x41\\u0042)", "]-aAB"));
+  EXPECT_TRUE(selects("(?i)Q_proj", "q_proj"));
+  EXPECT_TRUE(selects("(?i:Q)_(?P<x>p)(?P=x)(?#c)", "q_pp"));
+  for (const char* pattern :
+       {R"(a\\h)", R"(a\\R)", R"(\\Qa\\E)", R"(a\\K)", R"(\\x4)", "(?<n>a)", "(?|a)", "(*ACCEPT)",
+        "(?R)", "a(?i)b", "(?P>n)", "a{2}{3}", "a**", R"([\\h])"}) {
+    D2C_EXPECT_ERROR((void)selects(pattern, "a"), InputError, "target_modules", "not supported");
+  }
 }
 
 TEST(ModuleRules, AnExpressionThatNeverEndsIsAnError) {

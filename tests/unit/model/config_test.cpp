@@ -78,6 +78,9 @@ TEST_F(Config, HarmlessAndSwitchedOffKeysAreAccepted) {
                               {"temperature", 0.7},
                               {"pretraining_tp", 1},
                               {"is_llama_config", true},
+                              {"max_sequence_length", 2048},
+                              {"use_flash_attention_2", true},
+                              {"pad_token_id", -1},
                               {"rope_interleaved", false},
                               {"transformers.js_config", {{"dtype", "q4"}}},
                               {"architectures", {"LlamaForCausalLM"}}}));

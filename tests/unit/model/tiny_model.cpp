@@ -422,7 +422,9 @@ void write_model(const std::filesystem::path& folder, const TinyModel& model, DT
     std::vector<Index> shape{values.rows(), values.cols()};
     const bool is_vector = values.rows() == 1;
     if (is_vector) shape.erase(shape.begin());
-    tensors.push_back({name, dtype, shape, values.values()});
+    const auto other = model.stored_as.find(name);
+    tensors.push_back(
+        {name, other == model.stored_as.end() ? dtype : other->second, shape, values.values()});
   }
   safetensors::write(folder / "model.safetensors", tensors);
 }

@@ -20,6 +20,7 @@ struct TinyModel {
   std::map<std::string, Matrix> tensors;
   /// For the twin: products with the weights round the other factor to BF16.
   bool bf16_arithmetic = false;
+  std::map<std::string, DType> stored_as;  ///< tensors that are written in a type of their own
 };
 
 /// A model whose config.json is that of a small Llama with the keys of `changes` put over it (null

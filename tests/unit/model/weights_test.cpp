@@ -104,6 +104,29 @@ TEST(Weights, TiedEmbeddingsMayHaveEitherNameOrBoth) {
   D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.embed_tokens.weight", "missing");
 }
 
+TEST(Weights, TiedCopiesMayDifferInTheirType) {
+  TinyModel tiny = test::tiny_model({{"tie_word_embeddings", true}});
+  Matrix& embedding = tiny.tensors.at("model.embed_tokens.weight");
+  for (float& value : embedding.values()) value = float_from_bf16(bf16_from_float(value));
+  const auto expected = some_losses(load(tiny));
+  tiny.tensors.emplace("lm_head.weight", embedding);
+  tiny.stored_as = {{"lm_head.weight", DType::bf16}};
+  EXPECT_EQ(some_losses(load(tiny)), expected);
+  tiny.tensors.at("lm_head.weight")(3, 1) *= 2.0F;
+  D2C_EXPECT_ERROR((void)load(tiny), InputError, "lm_head.weight", "differs");
+}
+
+TEST(Weights, TheWrapperThatLengthenedTheNamesIsNamed) {
+  for (const auto& [prefix, wrapper] :
+       {std::pair{"_orig_mod.", "torch.compile"}, std::pair{"module.", "DistributedDataParallel"},
+        std::pair{"language_model.", "vision-language"}}) {
+    TinyModel tiny = test::tiny_model(Json::object());
+    rename(tiny, "model.norm.weight", std::string(prefix) + "model.norm.weight");
+    D2C_EXPECT_ERROR((void)load(tiny), InputError, prefix, wrapper,
+                     "the model's tensor is called model.norm.weight");
+  }
+}
+
 TEST(Weights, AnUntiedModelNeedsItsProjection) {
   TinyModel tiny = test::tiny_model(Json::object());
   tiny.tensors.erase("lm_head.weight");

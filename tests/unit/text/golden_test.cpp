@@ -14,8 +14,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 
 TEST(TokenizerGolden, EveryVariantGivesTheReferenceIdsAndText) {
-  const json::Json golden =
-      json::read_file(test::source("tests/unit/tokenizer/golden/golden.json"));
+  const json::Json golden = json::read_file(test::source("tests/unit/text/golden/golden.json"));
   for (const json::Json& variant : golden["variants"]) {
     SCOPED_TRACE(variant["name"]);
     json::Json document = golden["bases"][variant["base"].get<std::string>()];

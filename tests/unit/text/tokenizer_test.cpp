@@ -1,7 +1,10 @@
 #include "d2c/text/tokenizer.hpp"
 
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
 
@@ -141,15 +144,70 @@ TEST(PreTokenizer, RegularExpressionsThatPcre2WouldReadDifferentlyAreRefused) {
 TEST(AddedTokens, TheLongestIsTakenBeforeAnythingElse) {
   Json document = abc();
   document["added_tokens"] = Json::parse(R"([
-      {"id": 10, "content": "<a>", "normalized": false, "special": true},
-      {"id": 11, "content": "<a>b", "normalized": false}])");
+      {"id": 7, "content": "<a>", "normalized": false, "special": true},
+      {"id": 8, "content": "<a>b", "normalized": false}])");
   const Tokenizer tokenizer = test::load_tokenizer(document);
-  EXPECT_EQ(tokenizer.encode("a<a>b<a><a", false), Ids({1, 11, 10, 0, 1}));
-  EXPECT_EQ(tokenizer.id_of("<a>b"), 11);
+  EXPECT_EQ(tokenizer.encode("a<a>b<a><a", false), Ids({1, 8, 7, 0, 1}));
+  EXPECT_EQ(tokenizer.id_of("<a>b"), 8);
   EXPECT_EQ(tokenizer.id_of("absent"), std::nullopt);
-  EXPECT_EQ(tokenizer.vocabulary_size(), 12U);
-  EXPECT_EQ(tokenizer.decode(Ids({1, 10, 11}), false), "a <a> <a>b");
-  EXPECT_EQ(tokenizer.decode(Ids({1, 10, 11}), true), "a <a>b");
+  EXPECT_EQ(tokenizer.vocabulary_size(), 9U);
+  EXPECT_EQ(tokenizer.decode(Ids({1, 7, 8}), false), "a <a> <a>b");
+  EXPECT_EQ(tokenizer.decode(Ids({1, 7, 8}), true), "a <a>b");
+}
+
+TEST(AddedTokens, BehindAHoleTheyAreNumberedOnWithAWarning) {
+  Json document = abc();
+  document["added_tokens"] = Json::parse(R"([
+      {"id": 20, "content": "<a>", "normalized": false, "special": true},
+      {"id": 21, "content": "<b>", "normalized": false},
+      {"id": 9, "content": "<c>", "normalized": false}])");
+  const Tokenizer tokenizer = test::load_tokenizer(document);
+  EXPECT_EQ(tokenizer.encode("<a><b><c>", false), Ids({7, 8, 9}));
+  ASSERT_EQ(tokenizer.warnings().size(), 2U);
+  EXPECT_NE(tokenizer.warnings()[0].find("added_tokens[0].id: the token '<a>' has the id 20"),
+            std::string::npos);
+  // Where the vocabulary has the hole, the number that follows belongs to another token.
+  document["model"]["vocab"]["d"] = 30;
+  document["model"]["vocab"]["e"] = 9;
+  D2C_EXPECT_ERROR((void)test::load_tokenizer(document), InputError, "added_tokens[0].id", "'e'");
+}
+
+/// The prefix and what encode adds behind a text, for a tokenizer_config.json.
+std::pair<Ids, Ids> frame_of(const std::string& config) {
+  Json document = abc();
+  document["added_tokens"] = Json::parse(R"([
+      {"id": 7, "content": "<s>", "special": true}, {"id": 8, "content": "</s>", "special": true}])");
+  document["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}], "pair": [],
+      "special_tokens": {"</s>": {"id": "</s>", "ids": [8], "tokens": ["</s>"]}}})");
+  const test::TempFolder folder;
+  test::write_file(folder / "tokenizer.json", document.dump());
+  test::write_file(folder / "tokenizer_config.json", config);
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  Ids whole = tokenizer.encode("", true);
+  return {tokenizer.prefix(), Ids(whole.begin() + std::ssize(tokenizer.prefix()), whole.end())};
+}
+
+TEST(PostProcessor, IsMadeFromTheConfigForTheClassesThatTransformersRebuilds) {
+  using Frames = std::pair<Ids, Ids>;
+  EXPECT_EQ(frame_of("{}"), Frames({}, {8}));
+  for (const char* name : {"LlamaTokenizer", "LlamaTokenizerFast"}) {
+    const auto with = [&](const std::string& flags) {
+      return frame_of(fmt::format(R"({{"tokenizer_class": "{}"{}}})", name, flags));
+    };
+    EXPECT_EQ(with(R"(, "add_bos_token": true, "add_eos_token": false)"), Frames({7}, {}));
+    EXPECT_EQ(with(R"(, "add_eos_token": true)"), Frames({7}, {8}));
+    EXPECT_EQ(with(R"(, "add_bos_token": false, "bos_token": null)"), Frames({}, {}));
+    EXPECT_EQ(with(R"(, "add_bos_token": true, "bos_token": {"content": "a"})"), Frames({1}, {}));
+    EXPECT_EQ(with(R"(, "add_bos_token": null)"), Frames({}, {8}));
+    EXPECT_EQ(with(""), Frames({}, {8}));
+  }
+  EXPECT_EQ(frame_of(R"({"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": true})"),
+            Frames({}, {8}));
+  D2C_EXPECT_ERROR(frame_of(R"({"tokenizer_class": "GemmaTokenizer", "add_bos_token": true})"),
+                   InputError, "tokenizer_config.json", "add_bos_token", "'<bos>'");
+  D2C_EXPECT_ERROR(frame_of(R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": 1})"),
+                   InputError, "add_bos_token", "true or false");
 }
 
 TEST(PostProcessor, TheTemplateGivesPrefixAndSuffix) {

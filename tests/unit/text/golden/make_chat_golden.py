@@ -1,5 +1,5 @@
 """Writes chat_golden.json: templates and what Jinja2 3.1 renders for them, in the environment that
-Hugging Face transformers uses (trim_blocks, lstrip_blocks, its tojson, raise_exception).
+Hugging Face transformers makes.
 
 Run again (Debian: python3-jinja2):  /usr/bin/python3 make_chat_golden.py > chat_golden.json
 """
@@ -8,18 +8,35 @@ import json
 import sys
 
 from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension
+from jinja2.nodes import CallBlock
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class Generation(Extension):
+    """Marks what is trained on; the text is the same without it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return CallBlock(self.call_method("same"), [], [], body).set_lineno(line)
+
+    def same(self, caller):
+        return caller()
 
 
 def raise_exception(message):
     raise TemplateError(message)
 
 
-def to_json(value, indent=None):
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+ENVIRONMENT = ImmutableSandboxedEnvironment(
+    trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])
 ENVIRONMENT.filters["tojson"] = to_json
 ENVIRONMENT.globals["raise_exception"] = raise_exception
 
@@ -116,30 +133,79 @@ BLOCKS = [
     "{% if 0 %}a{% elif '' %}b{% elif [] %}c{% else %}d{% endif %}", "{% set x %}a{{ 1 }}\n{% endset %}[{{ x }}]", "{% if true %}{% set y = 3 %}{% endif %}{{ y }}",
     "{{ '{{ x }}' }}{% if '%}' %}ok{% endif %}\n\n", "{\n{{ 1 }}\n}\n", "a\r\nb{% if true %}\r\n{% endif %}c", "{% set m = messages[1:] %}{{ m | length }}", "\t {{ 1 }} {%- set a = 1 %} \n x",
 ]
-TEMPLATES = [MARKED_TURNS, BRACKETS, THINKING] + ["{{ " + e + " }}" for e in EXPRESSIONS] + BLOCKS
+TOOLS = """{%- macro kind(schema) -%}
+    {%- if schema.type == 'array' -%}list[{{ kind(schema['items']) }}]{%- else -%}{{ schema.type | default('any') }}{%- endif -%}
+{%- endmacro -%}
+{%- if tools %}
+    {{- '<tools>\\n' }}
+    {%- for tool in tools %}
+        {%- set f = tool.function if tool.function is defined else tool %}
+        {{- f.name ~ '(' }}
+        {%- for name, schema in (f.parameters.properties | default({})).items() %}
+            {{- name ~ ': ' ~ kind(schema) ~ (', ' if not loop.last) }}
+        {%- endfor %}
+        {{- ')\\n' ~ (tool | tojson) ~ '\\n' ~ (tool | tojson(indent=4)) ~ '\\n' }}
+    {%- endfor %}
+    {{- '</tools>\\n' }}
+{%- endif %}
+{%- for m in messages %}
+    {%- if m.role == 'system' %}{% continue %}{% endif %}
+    {%- if m.role == 'stop' %}{% break %}{% endif %}
+    {{- '<' ~ m.role ~ '>' }}
+    {%- if m.role == 'assistant' %}{% generation %}{{ m.content or '' }}{% endgeneration %}{% else %}{{ m.content or '' }}{% endif %}
+    {%- for call in m.tool_calls or [] %}
+        {{- '\\n' ~ call.function.name ~ (call.function.arguments | tojson(separators=(',', ':'))) ~ (call.function.arguments | tojson(sort_keys=true, ensure_ascii=true)) }}
+    {%- endfor %}
+    {{- eos_token }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<assistant>' ~ ('' if enable_thinking | default(true) else '<think></think>') }}{% endif %}
+"""
+LATER = [
+    "{{ messages | tojson(indent=3000) | length }}", "{{ -7 // 2 }}{{ 2 ** 100 }}{{ 9223372036854775807 + 1 }}{{ 1e16 }}{{ 0.1 + 0.2 }}{{ 7 // 2.0 }}",
+    "{% call(x) f() %}{{ x }}{% endcall %}", "{% macro f(a, b=2) %}{{ a }}{{ b }}{{ caller(1) if caller }}{% endmacro %}{{ f(1) }}{% call(x) f(3, b=4) %}<{{ x }}>{% endcall %}",
+    "{% filter upper %}a{{ 'b' }}{% endfilter %}{% with x = 1 %}{{ x }}{% endwith %}{{ x is defined }}{% raw %}{{ x }}{% endraw %}",
+    "{{ 'a-b'.partition('-') }}{{ 'abc'.zfill(5) }}{{ 'x'.center(3, '*') }}{{ 'aXb'.swapcase() }}{{ 'a\\nb'.splitlines() }}{{ 'ab'.isalpha() }}",
+    "{{ [3, 1, 2] | sort(reverse=true) | join(',') }}{{ [1, 2, 3] | sum }}{{ [1, 2, 3] | batch(2) | list }}{{ 'a b c' | wordcount }}{{ '<' | e }}{{ 'x' | indent }}",
+    "{{ messages | groupby('role') | map('first') | list }}{{ {'b': 1, 'a': 2} | dictsort }}{{ 'abc' | reverse }}{{ 3.7 | int }}{{ '3.5' | float }}{{ 2.5 | round }}",
+    "{% for i in range(3) recursive %}{{ loop.depth }}{% endfor %}{% for c in 'aab' %}{% if loop.changed(c) %}{{ c }}{% endif %}{{ loop.cycle('x', 'y') }}{% endfor %}",
+    "{{ '%05.2f|%s' | format(3.14159, 'é') }}{{ 'é' | urlencode }}{{ 'hello world' | title }}{{ 'abcdef' | truncate(5) }}{{ 'x' ~ loop is defined }}",
+    "{{ messages[0].content.encode('utf-8') }}{{ 'İ' | lower | length }}{{ 'ß'.upper() }}{{ 'ǆ'.title() }}{{ '\\u00e9' }}",
+    "{{ {'a': 1.0, 'b': 1e15, 'c': 1e16, 'd': 0.00001, 'e': -0.0, 'f': 12345678901234567890123} | tojson }}",
+    "{% set ns = namespace(x=[]) %}{% set ns.x = ns.x + [1] %}{{ ns.x }}{{ cycler('a', 'b').next() }}{{ dict(a=1) }}{% set j = joiner(',') %}{{ j() }}{{ j() }}",
+    "{{ messages.append(1) }}", "{{ ''.__class__ }}", "{{ messages.__len__() }}", "{% for i in range(100001) %}{% endfor %}", "{{ tools }}|{{ documents }}|{{ lang | default('none') }}",
+]
+TEMPLATES = [MARKED_TURNS, BRACKETS, THINKING] + ["{{ " + e + " }}" for e in EXPRESSIONS] + BLOCKS + [TOOLS] + LATER
 
 
 def turns(*pairs):
     return [{"role": role, "content": content} for role, content in pairs]
 
 
-CONVERSATIONS = [
+ROWS = [{"messages": messages} for messages in [
     turns(("user", " Hi "), ("assistant", "Hello\n")),
     turns(("system", "Be brief."), ("user", "日本?"), ("assistant", "<t>\nhm\n</t>\n\nYes"), ("user", "<r>x</r>"), ("assistant", "<t>\nso\n</t>\n\nOk é")),
     turns(("user", "a"), ("user", "b"))[:1] + [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}],
-]
+]] + [{
+    "messages": turns(("system", "s"), ("user", "Wie spät?")) + [
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {
+            "name": "zeit", "arguments": {"to": "Köln", "from": ["<&>", 1.0, 1e16, None, True], "count": {}}}}]},
+        {"role": "tool", "content": "12"}, {"role": "assistant", "content": "12 Uhr 🕛"}],
+    "tools": [{"type": "function", "function": {"name": "zeit", "description": "Uhrzeit für \"eine\" Stadt", "parameters": {
+        "type": "object", "properties": {"to": {"type": "string"}, "from": {"type": "array", "items": {"type": "array", "items": {}}}}, "required": ["to"]}}}],
+    "documents": [{"title": "t", "text": "x"}], "enable_thinking": False, "lang": "de",
+}]
 
 
-def rendered(template, messages, add_generation_prompt):
+def rendered(template, row, add_generation_prompt):
     try:
         return ENVIRONMENT.from_string(template).render(
-            messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None,
-            bos_token="<s>", eos_token="</s>")
-    except (TemplateError, TypeError, ValueError):
+            {"tools": None, "documents": None, "bos_token": "<s>", "eos_token": "</s>", **row,
+             "add_generation_prompt": add_generation_prompt})
+    except (TemplateError, TypeError, ValueError, OverflowError, ZeroDivisionError):
         return None
 
 
-cases = [{"template": t, "rendered": [rendered(t, c, g) for c in CONVERSATIONS for g in (False, True)]}
+cases = [{"template": t, "rendered": [rendered(t, r, g) for r in ROWS for g in (False, True)]}
          for t in TEMPLATES]
-json.dump({"conversations": CONVERSATIONS, "cases": cases}, sys.stdout, ensure_ascii=False, indent=0)
+json.dump({"rows": ROWS, "cases": cases}, sys.stdout, ensure_ascii=False, indent=0)
 print()

@@ -1,0 +1,99 @@
+#include "chat/renderer.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::text {
+namespace {
+
+constexpr const char* kNoRendering = "the conversation cannot be rendered";
+
+/// Where Jinja2 is looked for, the first that has it counts.
+std::vector<std::string> pythons() {
+  if (const char* chosen = std::getenv("D2C_PYTHON"); chosen != nullptr && *chosen != '\0') {
+    return {chosen};
+  }
+  return {"/usr/bin/python3", "python3"};
+}
+
+}  // namespace
+
+Renderer::Renderer(std::filesystem::path file, const json::OrderedJson& templates,
+                   const json::OrderedJson& tokens, const std::string& date,
+                   const ChatLimits& limits)
+    : file_(std::move(file)), limits_(limits) {
+  const json::OrderedJson setup = {
+      {"templates", templates},
+      {"tokens", tokens},
+      {"date", date.empty() ? json::OrderedJson() : json::OrderedJson(date)},
+      {"seconds", limits.seconds},
+      {"memory_bytes", limits.memory_bytes},
+      {"max_characters", limits.characters}};
+  const std::string line = setup.dump(-1, ' ', /*ensure_ascii=*/true);
+  for (const std::string& python : pythons()) {
+    if (start(python, line)) return;
+  }
+  throw InputError(
+      {file_, "chat_template"},
+      {fmt::format("cannot be rendered: no Jinja2 (3.1 or newer) for {}",
+                   fmt::join(pythons(), " or ")),
+       "chat templates are programs for it",
+       "install python3-jinja2, or name a Python that has it in D2C_PYTHON, or give prompt and "
+       "response instead of messages"});
+}
+
+/// Whether this Python has Jinja2; then it is ready.
+bool Renderer::start(const std::string& python, const std::string& setup) {
+  // A cold start from a busy network file system takes long.
+  constexpr std::chrono::seconds kStart{120};
+  process_.emplace(std::vector<std::string>{python, "-I", "-B", "-c", kRenderProgram});
+  const auto answer = process_->ask(setup, kStart, limits_.characters);
+  if (answer.failure == ChildProcess::Failure::ended) return false;
+  const json::Json reply = read(answer);
+  return !reply.contains("missing");
+}
+
+std::string Renderer::render(std::string_view row, bool without_answer,
+                             bool add_generation_prompt) {
+  const std::string request =
+      fmt::format(R"({{"without_answer": {}, "add_generation_prompt": {}, "row": {}}})",
+                  without_answer, add_generation_prompt, row);
+  // A character takes up to twelve bytes in JSON.
+  const auto answer = process_->ask(request, std::chrono::duration<double>(limits_.seconds),
+                                    12 * limits_.characters + 1024);
+  return read(answer)["text"].get<std::string>();
+}
+
+json::Json Renderer::read(const ChildProcess::Answer& answer) const {
+  using Failure = ChildProcess::Failure;
+  if (answer.failure == Failure::too_slow) {
+    refuse(fmt::format("takes longer than {} s to render", limits_.seconds));
+  }
+  if (answer.failure != Failure::none) {
+    refuse("asks for more time, memory or output than a template may have");
+  }
+  json::Json reply = json::Json::parse(answer.line, nullptr, /*allow_exceptions=*/false);
+  if (!reply.is_object()) refuse("the Python process does not answer as it should");
+  if (!reply.contains("error")) return reply;
+  const std::string where =
+      reply["line"].is_number() ? fmt::format("line {}: ", reply["line"].get<int>()) : "";
+  const bool is_date = reply["date"].get<bool>();
+  refuse(where + reply["error"].get<std::string>(),
+         is_date
+             ? fmt::format("give the lines a day where the template takes one (date_string), or {}",
+                           kGiveTextInstead)
+             : kGiveTextInstead);
+}
+
+void Renderer::refuse(std::string what, std::string fix) const {
+  throw InputError({file_, "chat_template"}, {std::move(what), kNoRendering, std::move(fix)});
+}
+
+}  // namespace d2c::text

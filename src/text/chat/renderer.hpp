@@ -1,0 +1,49 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "d2c/core/json.hpp"
+#include "d2c/text/chat.hpp"
+
+#include "chat/child_process.hpp"
+
+namespace d2c::text {
+
+/// render.py, which runs in the child process.
+extern const char* const kRenderProgram;
+
+/// What the advice of every error about chat templates comes down to.
+inline constexpr const char* kGiveTextInstead =
+    "give prompt and response, or input_ids, instead of messages";
+
+/// Jinja2 in a child process with the templates of one model.
+class Renderer {
+ public:
+  /// @param file       where the templates are from, for messages
+  /// @param templates  object of name: text
+  /// @param tokens     object of the variables that every conversation sees
+  /// @throws InputError if Python or Jinja2 is missing or a template is not valid
+  Renderer(std::filesystem::path file, const json::OrderedJson& templates,
+           const json::OrderedJson& tokens, const std::string& date, const ChatLimits& limits);
+
+  /// The text of the conversation in the row.
+  /// @param row             one JSON object on one line
+  /// @param without_answer  leave the last message out
+  /// @throws InputError if the template refuses it or asks for too much
+  [[nodiscard]] std::string render(std::string_view row, bool without_answer,
+                                   bool add_generation_prompt);
+
+ private:
+  [[nodiscard]] bool start(const std::string& python, const std::string& setup);
+  [[nodiscard]] json::Json read(const ChildProcess::Answer& answer) const;
+  [[noreturn]] void refuse(std::string what, std::string fix = kGiveTextInstead) const;
+
+  std::filesystem::path file_;
+  ChatLimits limits_;
+  std::optional<ChildProcess> process_;
+};
+
+}  // namespace d2c::text
