@@ -8,21 +8,32 @@
 #include <fmt/format.h>
 
 #include "d2c/cluster/place.hpp"
+#include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/results/reader.hpp"
 
-#include "input/entries.hpp"
 #include "input/wire.hpp"
+#include "losses/recorded_losses.hpp"
 #include "output/output_folder.hpp"
-#include "run_job.hpp"
+#include "output/result_files.hpp"
+#include "session/result_stages.hpp"
 
 namespace d2c::job {
 namespace {
 
 namespace fs = std::filesystem;
 using Entry = cluster::CachedOracle::Entry;
+
+/// What rank 0 finds out and tells the others.
+struct Start {
+  std::string config;            ///< options of the result
+  int k = 0;                     ///< its clusters
+  cluster::Assignment clusters;  ///< of every task; cluster::unplaced = none yet
+  RecordedLosses recorded;       ///< of the tasks that have one
+  std::string manifest;          ///< of all tasks; on rank 0 alone
+};
 
 fs::path results_file(const fs::path& given) {
   return fs::is_directory(given) ? given / "results.h5" : given;
@@ -103,13 +114,6 @@ std::vector<Entry> known_losses(const results::RunResults& result, const RunOpti
   return entries;
 }
 
-/// What rank 0 finds out and tells the others.
-struct Start {
-  std::string config;
-  Placement placement;
-  int k = 0;
-};
-
 Start prepare(const AddOptions& options) {
   const fs::path file = results_file(options.result);
   std::error_code error;
@@ -127,70 +131,101 @@ Start prepare(const AddOptions& options) {
   const results::RunResults result = results::read_results(file);
   Start start;
   start.config = result.provenance.config;
-  const RunOptions recorded = options_from_json(start.config, file);
-  eval::Manifest all = joined(old_manifest(options, recorded.manifest, result.tasks),
-                              eval::read_manifest(options.tasks), options.tasks);
+  const RunOptions options_then = options_from_json(start.config, file);
+  const eval::Manifest all = joined(old_manifest(options, options_then.manifest, result.tasks),
+                                    eval::read_manifest(options.tasks), options.tasks);
   start.k = result.n_clusters;
-  start.placement.clusters = result.result.assignment;
-  start.placement.clusters.resize(all.tasks.size(), cluster::unplaced);
-  RecordedLosses& losses = start.placement.recorded;
-  losses.base = result.baselines.at("base");
-  losses.own = result.baselines.at("own");
-  losses.known = known_losses(result, recorded);
-  start.placement.manifest = to_json(all);
+  start.clusters = result.result.assignment;
+  start.clusters.resize(all.tasks.size(), cluster::unplaced);
+  start.recorded.base = result.baselines.at("base");
+  start.recorded.own = result.baselines.at("own");
+  start.recorded.known = known_losses(result, options_then);
+  start.manifest = to_json(all);
   return start;
 }
 
-}  // namespace
-
-std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const AddOptions& options,
-                                             const RunContext& context) {
-  const fs::path manifest_file = options.output / "manifest.json";
-  Start start;
+std::vector<std::byte> packed(const Start& start) {
   std::vector<std::byte> bytes;
-  comm::agree(comm, [&] {
-    if (!comm.is_root()) return;
-    start = prepare(options);
-    const std::int64_t sizes[3] = {start.k, std::ssize(start.placement.clusters),
-                                   std::ssize(start.placement.recorded.base)};
-    append_wire(bytes, std::span(sizes));
-    append_wire(bytes, std::span(start.placement.clusters));
-    append_wire(bytes, std::span(start.placement.recorded.base));
-    append_wire(bytes, std::span(start.placement.recorded.own));
-    const auto entries = pack_entries(start.placement.recorded.known);
-    bytes.insert(bytes.end(), entries.begin(), entries.end());
-  });
-  start.config = comm::broadcast_text(comm, start.config, 0);
-  bytes = comm.broadcast(std::move(bytes), 0);
-  std::span<const std::byte> rest = bytes;
-  std::int64_t sizes[3] = {};
-  take_wire(rest, std::span(sizes));
-  start.placement.clusters.resize(static_cast<std::size_t>(sizes[1]));
-  take_wire(rest, std::span(start.placement.clusters));
-  RecordedLosses& recorded = start.placement.recorded;
-  for (std::vector<double>* losses : {&recorded.base, &recorded.own}) {
-    losses->resize(static_cast<std::size_t>(sizes[2]));
-    take_wire(rest, std::span(*losses));
+  append_list(bytes, start.config);
+  append_wire(bytes, std::span(&start.k, 1));
+  append_list(bytes, start.clusters);
+  append_list(bytes, start.recorded.base);
+  append_list(bytes, start.recorded.own);
+  for (const Entry& entry : start.recorded.known) {
+    append_list(bytes, entry.set);
+    append_list(bytes, entry.tasks);
+    append_list(bytes, entry.losses);
   }
-  recorded.known = unpack_entries(rest);
-  start.placement.compare_full = options.compare_full;
+  return bytes;
+}
 
+Start unpacked(std::span<const std::byte> bytes) {
+  Start start;
+  take_list(bytes, start.config);
+  take_wire(bytes, std::span(&start.k, 1));
+  take_list(bytes, start.clusters);
+  take_list(bytes, start.recorded.base);
+  take_list(bytes, start.recorded.own);
+  while (!bytes.empty()) {
+    Entry& entry = start.recorded.known.emplace_back();
+    take_list(bytes, entry.set);
+    take_list(bytes, entry.tasks);
+    take_list(bytes, entry.losses);
+  }
+  return start;
+}
+
+/// Those of the result, but for what belongs to this call.
+RunOptions job_options(const AddOptions& options, const Start& start) {
   RunOptions job = options_from_json(start.config, options.result);
-  job.manifest = manifest_file;
+  job.manifest = options.output / "manifest.json";
   job.output = options.output;
   job.overwrite = options.overwrite;
   // The few losses of new tasks are measured wholly.
   job.racing = job.racing_check = 0;
-  job.k = static_cast<int>(sizes[0]);
+  job.k = start.k;
   job.ks.clear();
   job.sweep_pick = 0;
   job.budget_mb = job.max_hours = 0;
   job.cross_fit = 0;
   job.threads = options.threads;
   job.ranks_per_node = options.ranks_per_node;
-  job.placed = static_cast<int>(std::ranges::count_if(
-      start.placement.clusters, [](int c) { return c != cluster::unplaced; }));
-  return run_job(comm, job, context, &start.placement);
+  job.placed = static_cast<int>(
+      std::ranges::count_if(start.clusters, [](int c) { return c != cluster::unplaced; }));
+  return job;
+}
+
+}  // namespace
+
+std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const AddOptions& options,
+                                             const RunContext& context) {
+  std::string manifest;
+  std::vector<std::byte> bytes;
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    const Start start = prepare(options);
+    manifest = start.manifest;
+    bytes = packed(start);
+  });
+  bytes = comm.broadcast(std::move(bytes), 0);
+  const Start start = unpacked(bytes);
+  const RunOptions job = job_options(options, start);
+  comm::agree(comm, [&] { validate(job); });
+  ResultFiles files(comm, job);
+  return unless_stopped([&] {
+    Session session(comm, job, context,
+                    {.checkpoint = job.output / "checkpoint.h5",
+                     .manifest = manifest,
+                     .identity = {{"result that tasks are added to",
+                                   Digest().update(std::span<const std::byte>(bytes)).text()}}});
+    ResultStages stages(session);
+    stages.place(start.clusters, start.recorded);
+    stages.measure();
+    // Tasks that had clusters keep them.
+    stages.refine(0);
+    if (options.compare_full) stages.compare_full();
+    return stages.write(files, manifest);
+  });
 }
 
 }  // namespace d2c::job

@@ -10,7 +10,7 @@
 
 #include "engine/distributed_merge.hpp"
 #include "input/job.hpp"
-#include "setup.hpp"
+#include "session/setup.hpp"
 
 namespace d2c::job {
 namespace {

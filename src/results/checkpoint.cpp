@@ -17,13 +17,20 @@ namespace fs = std::filesystem;
 
 constexpr Schema checkpoint_schema{"d2c-checkpoint", 1};
 
-/// The cache as arrays: the rows of all sets after each other.
-struct FlatCache {
-  std::vector<std::int64_t> n_members;  ///< [set]
-  std::vector<std::int64_t> n_entries;  ///< [set]
-  std::vector<int> member;              ///< [member] tasks of the sets
-  std::vector<int> task;                ///< [entry]
-  std::vector<double> loss;             ///< [entry, fold]
+/// A checkpoint as arrays: the parts of all rows after each other.
+struct Flat {
+  std::vector<std::string> part;         ///< [part]
+  std::vector<std::string> value;        ///< [part]
+  std::vector<std::string> under;        ///< [row]
+  std::vector<std::string> on;           ///< [row]
+  std::vector<double> scale;             ///< [row]
+  std::vector<std::int64_t> n_adapters;  ///< [row]
+  std::vector<std::int64_t> n_tasks;     ///< [row]
+  std::vector<std::int64_t> n_losses;    ///< [row]
+  std::vector<int> adapter;              ///< [member]
+  std::vector<double> weight;            ///< [member]
+  std::vector<int> task;                 ///< [entry]
+  std::vector<double> loss;              ///< [loss]
 };
 
 template <class T>
@@ -31,12 +38,21 @@ void append(std::vector<T>& all, const std::vector<T>& part) {
   all.insert(all.end(), part.begin(), part.end());
 }
 
-FlatCache flatten(const Checkpoint& checkpoint) {
-  FlatCache flat;
-  for (const CachedSet& row : checkpoint.cache) {
-    flat.n_members.push_back(static_cast<std::int64_t>(row.set.size()));
-    flat.n_entries.push_back(static_cast<std::int64_t>(row.tasks.size()));
-    append(flat.member, row.set);
+Flat flatten(const Identity& identity, const LossTable& measured) {
+  Flat flat;
+  for (const auto& [part, value] : identity) {
+    flat.part.push_back(part);
+    flat.value.push_back(value);
+  }
+  for (const auto& [key, row] : measured) {
+    flat.under.push_back(key.under);
+    flat.on.push_back(key.on);
+    flat.scale.push_back(key.scale);
+    flat.n_adapters.push_back(std::ssize(key.adapters));
+    flat.n_tasks.push_back(std::ssize(row.tasks));
+    flat.n_losses.push_back(std::ssize(row.losses));
+    append(flat.adapter, key.adapters);
+    append(flat.weight, key.weights);
     append(flat.task, row.tasks);
     append(flat.loss, row.losses);
   }
@@ -52,50 +68,56 @@ std::optional<std::vector<T>> take(std::span<const T>& values, std::int64_t coun
   return std::vector<T>(front.begin(), front.end());
 }
 
-std::vector<CachedSet> unflatten(const SchemaReader& archive, const FlatCache& flat, int n_folds) {
-  std::span<const int> members = flat.member;
-  std::span<const int> tasks = flat.task;
-  std::span<const double> losses = flat.loss;
-  std::vector<CachedSet> cache;
-  for (std::size_t s = 0; s < flat.n_members.size(); ++s) {
-    auto set = take(members, flat.n_members[s]);
-    auto known = take(tasks, flat.n_entries[s]);
-    if (!set || !known) archive.refuse("cache", "has counts that do not fit");
-    auto values = take(losses, flat.n_entries[s] * n_folds);
-    if (!values) archive.refuse("cache", "has counts that do not fit");
-    cache.push_back({std::move(*set), std::move(*known), std::move(*values)});
+Checkpoint unflatten(const SchemaReader& archive, const Flat& flat) {
+  const auto check = [&](bool fits) {
+    if (!fits) archive.refuse("row", "has counts that do not fit");
+  };
+  Checkpoint checkpoint;
+  for (std::size_t i = 0; i < flat.part.size(); ++i) {
+    checkpoint.identity[flat.part[i]] = flat.value[i];
   }
-  if (!members.empty() || !tasks.empty()) archive.refuse("cache", "has counts that do not fit");
-  return cache;
+  std::span<const int> members = flat.adapter;
+  std::span<const double> weights = flat.weight;
+  std::span<const int> entries = flat.task;
+  std::span<const double> values = flat.loss;
+  for (std::size_t r = 0; r < flat.under.size(); ++r) {
+    auto adapters = take(members, flat.n_adapters[r]);
+    auto weight = take(weights, flat.n_adapters[r]);
+    auto tasks = take(entries, flat.n_tasks[r]);
+    auto losses = take(values, flat.n_losses[r]);
+    check(adapters && weight && tasks && losses);
+    checkpoint.measured[{flat.under[r], flat.on[r], std::move(*adapters), std::move(*weight),
+                         flat.scale[r]}] = {std::move(*tasks), std::move(*losses)};
+  }
+  check(members.empty() && entries.empty() && values.empty());
+  return checkpoint;
 }
 
-template <class Archive, class State, class Cache>
-void visit_checkpoint(Archive& archive, State& state, Cache& flat) {
-  archive.attribute("/", "config_hash", state.config_hash);
-  archive.scale("set", "cache/n_members", flat.n_members, {"number of members", "1", ""});
-  archive.scale("member", "cache/member_task", flat.member,
-                {"task, the sets after each other", "1", "0-based"});
-  archive.scale("entry", "cache/entry_task", flat.task,
-                {"task, the sets after each other", "1", "0-based"});
-  archive.index("fold", "cache/fold", state.n_folds, {"fold of the examples", "1", "0-based"});
-  archive.array("cache/n_entries", {"set"}, flat.n_entries, {"number of entries", "1", ""},
-                Presence::required);
-  archive.array("cache/loss", {"entry", "fold"}, flat.loss,
-                {"loss of the task under the merge of the set", "nats per token", ""},
-                Presence::required);
-  archive.names("baseline", state.baselines);
-  for (auto& [name, losses] : state.baselines) {
-    archive.scale("baseline " + name, "baseline/" + name, losses,
-                  {"losses of the tasks, fold by fold", "nats per token", ""});
-  }
-  archive.names("counter", state.counters);
-  for (auto& [name, value] : state.counters) {
-    archive.scalar("counter/" + name, value, {name, "1", ""});
-  }
-  archive.names("scalar", state.scalars);
-  for (auto& [name, value] : state.scalars) {
-    archive.scalar("scalar/" + name, value, {name, "1", ""});
-  }
+template <class Archive, class Arrays>
+void visit_checkpoint(Archive& archive, Arrays& flat) {
+  constexpr auto required = Presence::required;
+  archive.scale("part", "identity/part", flat.part,
+                {"option or input that decides the numbers", "", ""});
+  archive.array("identity/value", {"part"}, flat.value, {"what it was", "", ""}, required);
+  archive.scale("row", "row/under", flat.under,
+                {"what the losses were measured under: base, own or a merge method", "", ""});
+  archive.array("row/on", {"row"}, flat.on, {"examples that they were measured on", "", ""},
+                required);
+  archive.array("row/scale", {"row"}, flat.scale, {"factor on the merged update", "1", ""},
+                required);
+  archive.array("row/n_adapters", {"row"}, flat.n_adapters, {"number of adapters", "1", ""},
+                required);
+  archive.array("row/n_tasks", {"row"}, flat.n_tasks, {"number of tasks", "1", ""}, required);
+  archive.array("row/n_losses", {"row"}, flat.n_losses, {"number of losses", "1", ""}, required);
+  archive.scale("member", "member/adapter", flat.adapter,
+                {"adapter, the rows after each other", "1", "0-based"});
+  archive.array("member/weight", {"member"}, flat.weight, {"weight of the adapter", "1", ""},
+                required);
+  archive.scale("entry", "entry/task", flat.task,
+                {"task, the rows after each other", "1", "0-based"});
+  archive.scale("loss", "loss", flat.loss,
+                {"losses of the tasks, fold by fold, the rows after each other", "nats per token",
+                 "NaN: not measured"});
 }
 
 fs::path previous_of(const fs::path& file) { return file.string() + ".previous"; }
@@ -103,21 +125,18 @@ fs::path previous_of(const fs::path& file) { return file.string() + ".previous";
 Checkpoint load(const fs::path& file) {
   SchemaReader archive(file, SchemaReader::SealRule::required);
   archive.check_header(checkpoint_schema);
-  Checkpoint checkpoint;
-  FlatCache flat;
-  visit_checkpoint(archive, checkpoint, flat);
-  checkpoint.cache = unflatten(archive, flat, checkpoint.n_folds);
-  return checkpoint;
+  Flat flat;
+  visit_checkpoint(archive, flat);
+  return unflatten(archive, flat);
 }
 
 }  // namespace
 
-void write_checkpoint(const fs::path& file, const Checkpoint& checkpoint) {
+void write_checkpoint(const fs::path& file, const Identity& identity, const LossTable& measured) {
   const h5::QuietErrors quiet;
   SchemaFile out(file);
-  const FlatCache flat = flatten(checkpoint);
-  out.complete(checkpoint_schema,
-               [&](SchemaWriter& archive) { visit_checkpoint(archive, checkpoint, flat); });
+  const Flat flat = flatten(identity, measured);
+  out.complete(checkpoint_schema, [&](SchemaWriter& archive) { visit_checkpoint(archive, flat); });
   std::error_code ignored;
   fs::rename(file, previous_of(file), ignored);
   out.pending().publish();

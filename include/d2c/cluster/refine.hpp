@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,9 @@ struct RefineOptions {
   /// changed are refined again; so often at most.
   int rounds = 0;
   Constraints constraints = {};  ///< that the moves obey
+  /// Asked between steps, on every rank equally often; true ends the refinement with the steps so
+  /// far. Must agree on all ranks.
+  std::function<bool()> stop = {};
 };
 
 enum class RefineStep { start, method, scale, weights, assign };

@@ -106,9 +106,4 @@ void validate_clustering(const RunOptions& options);
 [[nodiscard]] RunOptions options_from_json(const std::string& text,
                                            const std::filesystem::path& file);
 
-/// Hash (16 hex digits) of the options and inputs that decide the numbers: not of output places,
-/// threads or memory caps.
-/// @param input  the manifest and the constraints, as text
-[[nodiscard]] std::string config_hash(const RunOptions& options, const std::string& input);
-
 }  // namespace d2c::job

@@ -9,24 +9,36 @@
 
 namespace d2c::results {
 
-/// Losses already measured under one merged set: the content cache of the search, so that a resumed
-/// run computes only what is missing.
-struct CachedSet {
-  std::vector<int> set;        ///< tasks whose adapters were merged; ascending, without repeats
-  std::vector<int> tasks;      ///< whose losses are known; ascending, without repeats
-  std::vector<double> losses;  ///< nats per token, [tasks.size(), n_folds]
+/// What losses were measured under and on.
+struct LossKey {
+  std::string under;            ///< `base`, `own`, or the name of a merge method
+  std::string on;               ///< the examples, and how they are divided into folds
+  std::vector<int> adapters;    ///< that were merged, ascending; none under `base` and `own`
+  std::vector<double> weights;  ///< one per adapter
+  double scale = 1.0;           ///< factor on the merged update
 
-  [[nodiscard]] bool operator==(const CachedSet&) const = default;
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
+  [[nodiscard]] auto operator<=>(const LossKey&) const = default;
 };
+
+/// Losses of some tasks under one key.
+struct LossRow {
+  std::vector<int> tasks;      ///< ascending, without repeats
+  std::vector<double> losses;  ///< nats per token, [tasks.size(), folds]; NaN = not measured
+
+  [[nodiscard]] bool operator==(const LossRow&) const = default;
+};
+
+/// Everything that a job has measured.
+using LossTable = std::map<LossKey, LossRow>;
+
+/// What decides the numbers of a job, part by part: an option or an input, to what it is.
+using Identity = std::map<std::string, std::string>;
 
 /// State from which the same command goes on.
 struct Checkpoint {
-  std::string config_hash;  ///< the run it belongs to; the caller compares it with its own
-  int n_folds = 1;
-  std::vector<CachedSet> cache;
-  std::map<std::string, std::vector<double>> baselines;  ///< losses under baselines, by name
-  std::map<std::string, std::int64_t> counters;          ///< progress: iteration, rng_position, ...
-  std::map<std::string, double> scalars;  ///< progress: best_objective, seconds_used, ...
+  Identity identity;  ///< of the job it belongs to; the caller compares it with its own
+  LossTable measured;
 
   [[nodiscard]] bool operator==(const Checkpoint&) const = default;
 };
@@ -34,7 +46,8 @@ struct Checkpoint {
 /// Writes under a temporary name, flushes to disk, keeps the present checkpoint as
 /// FILE.previous, and renames. Whenever the process dies, one whole checkpoint is on disk.
 /// @throws InputError if it cannot be written
-void write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
+void write_checkpoint(const std::filesystem::path& file, const Identity& identity,
+                      const LossTable& measured);
 
 struct LoadedCheckpoint {
   Checkpoint checkpoint;

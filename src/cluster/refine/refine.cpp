@@ -24,9 +24,10 @@ class Refiner {
   }
 
   std::vector<RefineStage> run() {
-    if (options_.n_methods > 1) take(RefineStep::method);
+    if (options_.n_methods > 1 && !stopped()) take(RefineStep::method);
     take_scale_and_weights();
-    for (int round = 0; round < options_.rounds && take_assign(); ++round) take_scale_and_weights();
+    for (int round = 0; round < options_.rounds && !stopped() && take_assign(); ++round)
+      take_scale_and_weights();
     return std::move(stages_);
   }
 
@@ -45,9 +46,11 @@ class Refiner {
     return step == RefineStep::scale ? scale_search(start, now) : weight_search(start, now);
   }
 
+  [[nodiscard]] bool stopped() const { return options_.stop && options_.stop(); }
+
   void take_scale_and_weights() {
-    if (options_.scale) take(RefineStep::scale);
-    if (options_.weights) take(RefineStep::weights);
+    if (options_.scale && !stopped()) take(RefineStep::scale);
+    if (options_.weights && !stopped()) take(RefineStep::weights);
   }
 
   /// For the clusters whose members are new to it.

@@ -3,12 +3,25 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <string>
 #include <utility>
+
+#include <fmt/format.h>
 
 namespace d2c::job {
 
 using cluster::Query;
 using cluster::TaskSet;
+
+namespace {
+
+/// Part of the keys of losses on some examples.
+std::string name_of(const FoldedSplit& examples) {
+  if (examples.split == Split::held_out) return "held_out";
+  return fmt::format("few_shot {}+{}", examples.folds.choose, examples.folds.verify);
+}
+
+}  // namespace
 
 DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
                                      cluster::ExampleFolds folds, const MachineOptions& machine)
@@ -97,80 +110,187 @@ std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
   return losses(requests_of(sets), queries, split, folded(split).folds);
 }
 
+std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRequest> requests,
+                                                         const FoldedSplit& examples) const {
+  std::vector<results::LossKey> keys;
+  for (const MergeRequest& request : requests) {
+    keys.push_back({plan().way_name(request.way), name_of(examples), request.adapters,
+                    request.weights, request.scale});
+  }
+  return keys;
+}
+
 std::vector<double> DistributedOracle::losses(std::span<const MergeRequest> requests,
                                               std::span<const Query> queries, Split split,
                                               cluster::ExampleFolds folds) {
-  std::vector<std::vector<std::size_t>> queries_of(requests.size());
-  std::vector<int> task_of;
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    task_of.push_back(queries[q].task);
-    queries_of[static_cast<std::size_t>(queries[q].set)].push_back(q);
-  }
   const FoldedSplit examples{split, folds};
-  MeasuredLosses measured(queries.size(), examples.n_folds());
-  merger_.merge_in_turn(requests, [&](std::size_t begin, std::size_t end) {
+  const std::vector<results::LossKey> keys = keys_of(requests, examples);
+  std::vector<Query> missing = parts_.known.missing(keys, queries);
+  std::erase_if(missing, [&](const Query& query) {
+    return parts_.tasks.facts(query.task, split).n_examples == 0;
+  });
+  measure(requests, keys, missing, examples);
+  return parts_.known.read(keys, queries, examples.n_folds());
+}
+
+void DistributedOracle::measure(std::span<const MergeRequest> requests,
+                                std::span<const results::LossKey> keys,
+                                std::span<const Query> queries, const FoldedSplit& examples) {
+  std::vector<std::vector<int>> tasks_of(requests.size());
+  for (const auto& [set, task] : queries) tasks_of[static_cast<std::size_t>(set)].push_back(task);
+  std::vector<MergeRequest> wanted;
+  std::vector<std::size_t> place;
+  for (std::size_t r = 0; r < requests.size(); ++r) {
+    if (tasks_of[r].empty()) continue;
+    wanted.push_back(requests[r]);
+    place.push_back(r);
+  }
+  if (!wanted.empty()) parts_.pause();
+  merger_.merge_in_turn(wanted, [&](std::size_t begin, std::size_t end) {
     work_.merges += static_cast<std::int64_t>(end - begin);
     std::vector<Evaluation> evaluations;
-    for (std::size_t set = begin; set < end; ++set) {
-      for (const std::size_t q : queries_of[set]) {
-        const TaskFacts& facts = parts_.tasks.facts(queries[q].task, split);
-        if (facts.n_examples == 0) continue;
-        evaluations.push_back({static_cast<int>(set - begin), queries[q].task, q});
-        work_.units += 1;
-        work_.tokens_computed += facts.n_computed;
-        work_.tokens_total += facts.n_tokens;
+    std::vector<int> task_of;
+    for (std::size_t i = begin; i < end; ++i) {
+      for (const int task : tasks_of[place[i]]) {
+        evaluations.push_back({static_cast<int>(i - begin), task, task_of.size()});
+        task_of.push_back(task);
       }
     }
-    scheduler_.measure(std::move(evaluations), examples, prepare_merged(), measured);
+    MeasuredLosses measured(task_of.size(), examples.n_folds());
+    scheduler_.measure(evaluations, examples, prepare_merged(), measured);
+    const auto values = scheduler_.combine(std::move(measured), examples, task_of);
+    for (const Evaluation& done : evaluations) {
+      parts_.known.add(
+          keys[place[begin + static_cast<std::size_t>(done.adapter)]], done.task,
+          std::span(values).subspan(done.entry * examples.n_folds(), examples.n_folds()));
+      const TaskFacts& facts = parts_.tasks.facts(done.task, examples.split);
+      work_.units += 1;
+      work_.tokens_computed += facts.n_computed;
+      work_.tokens_total += facts.n_tokens;
+    }
+    if (end < wanted.size()) parts_.pause();
   });
-  return scheduler_.combine(std::move(measured), examples, task_of);
+}
+
+std::vector<double> DistributedOracle::of_all_tasks(
+    const results::LossKey& key, const FoldedSplit& examples,
+    const std::function<std::vector<double>(std::span<const int> tasks)>& measure) {
+  std::vector<Query> queries;
+  for (int task = 0; task < n_tasks(); ++task) queries.push_back({0, task});
+  const std::span keys(&key, 1);
+  std::vector<int> tasks;
+  for (const auto& [set, task] : parts_.known.missing(keys, queries)) {
+    if (parts_.tasks.facts(task, examples.split).n_examples > 0) tasks.push_back(task);
+  }
+  const std::size_t n = examples.n_folds();
+  if (!tasks.empty()) {
+    parts_.pause();
+    const std::vector<double> values = measure(tasks);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      parts_.known.add(key, tasks[i], std::span(values).subspan(i * n, n));
+    }
+  }
+  return parts_.known.read(keys, queries, n);
 }
 
 std::vector<double> DistributedOracle::base_losses(Split split) {
-  std::vector<Evaluation> evaluations;
-  std::vector<int> task_of;
-  for (int task = 0; task < n_tasks(); ++task) {
-    task_of.push_back(task);
-    if (parts_.tasks.facts(task, split).n_examples == 0) continue;
-    evaluations.push_back({0, task, static_cast<std::size_t>(task)});
-  }
   const FoldedSplit examples = folded(split);
-  MeasuredLosses measured(task_of.size(), examples.n_folds());
-  scheduler_.measure(
-      std::move(evaluations), examples, [](Index) { return nullptr; }, measured);
-  return scheduler_.combine(std::move(measured), examples, task_of);
+  const results::LossKey key{"base", name_of(examples), {}, {}};
+  return of_all_tasks(key, examples, [&](std::span<const int> tasks) {
+    std::vector<Evaluation> evaluations;
+    for (std::size_t i = 0; i < tasks.size(); ++i) evaluations.push_back({0, tasks[i], i});
+    MeasuredLosses measured(tasks.size(), examples.n_folds());
+    scheduler_.measure(
+        std::move(evaluations), examples, [](Index) { return nullptr; }, measured);
+    return scheduler_.combine(std::move(measured), examples, tasks);
+  });
 }
 
 std::vector<double> DistributedOracle::own_losses(Split split) {
-  std::vector<Evaluation> evaluations;
-  std::vector<int> task_of;
-  for (int task = 0; task < n_tasks(); ++task) {
-    task_of.push_back(task);
-    if (parts_.tasks.facts(task, split).n_examples == 0) continue;
-    const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(task)];
-    if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
-    evaluations.push_back({adapter, task, static_cast<std::size_t>(task)});
-  }
   const FoldedSplit examples = folded(split);
-  MeasuredLosses measured(task_of.size(), examples.n_folds());
-  scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
-  return scheduler_.combine(std::move(measured), examples, task_of);
+  const results::LossKey key{"own", name_of(examples), {}, {}};
+  return of_all_tasks(key, examples, [&](std::span<const int> tasks) {
+    std::vector<Evaluation> evaluations;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(tasks[i])];
+      if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
+      evaluations.push_back({adapter, tasks[i], i});
+    }
+    MeasuredLosses measured(tasks.size(), examples.n_folds());
+    scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
+    return scheduler_.combine(std::move(measured), examples, tasks);
+  });
 }
 
 std::vector<double> DistributedOracle::race(std::span<const TaskSet> sets,
                                             std::span<const cluster::Race> races) {
   const std::vector<MergeRequest> requests = requests_of(sets);
-  merger_.merge(requests);
-  work_.merges += std::ssize(requests);
+  const std::vector<results::LossKey> keys = keys_of(requests, folded(Split::few_shot));
+  std::vector<cluster::Race> all(races.begin(), races.end());
+  std::vector<std::size_t> open;
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    recall(keys, all[r]);
+    if (!is_decided(all[r])) open.push_back(r);
+  }
+  if (!open.empty()) {
+    parts_.pause();
+    run_races(requests, keys, open, all);
+  }
+  std::vector<double> values;
+  for (const cluster::Race& race : all) {
+    values.insert(values.end(), race.known.begin(), race.known.end());
+  }
+  return values;
+}
+
+/// Adds what is known of the contestants to what the caller knows.
+void DistributedOracle::recall(std::span<const results::LossKey> keys, cluster::Race& race) const {
+  const auto n = static_cast<std::size_t>(n_folds());
+  for (std::size_t c = 0; c < race.sets.size(); ++c) {
+    if (race.sets[c] < 0) continue;
+    const auto losses = parts_.known.find(keys[static_cast<std::size_t>(race.sets[c])], race.task);
+    for (std::size_t fold = 0; fold < losses.size(); ++fold) {
+      double& known = race.known[c * n + fold];
+      if (std::isnan(known)) known = losses[fold];
+    }
+  }
+}
+
+void DistributedOracle::run_races(std::span<const MergeRequest> requests,
+                                  std::span<const results::LossKey> keys,
+                                  std::span<const std::size_t> open,
+                                  std::vector<cluster::Race>& all) {
+  // Sets that only decided races have need no merge.
+  std::vector<int> place(requests.size(), -1);
+  std::vector<MergeRequest> wanted;
+  std::vector<cluster::Race> races;
+  for (const std::size_t r : open) {
+    for (int& set : races.emplace_back(all[r]).sets) {
+      if (set < 0) continue;
+      int& at = place[static_cast<std::size_t>(set)];
+      if (at < 0) {
+        at = static_cast<int>(wanted.size());
+        wanted.push_back(requests[static_cast<std::size_t>(set)]);
+      }
+      set = at;
+    }
+  }
+  merger_.merge(wanted);
+  work_.merges += std::ssize(wanted);
   const RaceInputs inputs{parts_.tasks, folds_, parts_.engine.kept_token_bytes(), race_bytes_};
   RaceResults results =
       measure_races(parts_.comm, scheduler_, inputs, races, prepare_merged(), parts_.timers);
-  for (std::size_t r = 0; r < races.size(); ++r) {
-    for (std::size_t c = 0; c < races[r].sets.size(); ++c) {
-      take_over(races[r], c, results.begin[r] + c, results);
+  const auto n = static_cast<std::size_t>(n_folds());
+  for (std::size_t i = 0; i < races.size(); ++i) {
+    cluster::Race& race = all[open[i]];
+    for (std::size_t c = 0; c < race.sets.size(); ++c) {
+      take_over(races[i], c, results.begin[i] + c, results);
+      const auto losses = std::span(results.losses).subspan((results.begin[i] + c) * n, n);
+      std::ranges::copy(losses, race.known.begin() + static_cast<std::ptrdiff_t>(c * n));
+      if (race.sets[c] < 0) continue;
+      parts_.known.add(keys[static_cast<std::size_t>(race.sets[c])], race.task, losses);
     }
   }
-  return std::move(results.losses);
 }
 
 /// Adds what was known of a contestant to what was measured, and counts the work.

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "engine/scheduler.hpp"
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
+#include "losses/known_losses.hpp"
 
 namespace d2c::job {
 
@@ -56,6 +59,8 @@ class DistributedOracle final : public cluster::LossOracle {
     std::span<const int> adapter_of_task;
     eval::LossEngine& engine;
     PhaseTimers& timers;
+    KnownLosses& known;                  ///< is never measured again; gets what is measured
+    const std::function<void()>& pause;  ///< called between batches of work; may end the job
   };
 
   /// Collective.
@@ -121,6 +126,20 @@ class DistributedOracle final : public cluster::LossOracle {
     return {split, split == Split::few_shot ? folds_ : cluster::ExampleFolds{}};
   }
   [[nodiscard]] std::vector<MergeRequest> requests_of(std::span<const cluster::TaskSet> sets);
+  /// What losses under a request are known by.
+  [[nodiscard]] std::vector<results::LossKey> keys_of(std::span<const MergeRequest> requests,
+                                                      const FoldedSplit& examples) const;
+  /// Merges and measures, and adds to what is known.
+  void measure(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,
+               std::span<const cluster::Query> queries, const FoldedSplit& examples);
+  /// Losses of all tasks under one key, of which measure() gives those of the tasks not yet known.
+  [[nodiscard]] std::vector<double> of_all_tasks(
+      const results::LossKey& key, const FoldedSplit& examples,
+      const std::function<std::vector<double>(std::span<const int> tasks)>& measure);
+  void recall(std::span<const results::LossKey> keys, cluster::Race& race) const;
+  /// Measures some of the races, and adds what they looked at to what is known.
+  void run_races(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,
+                 std::span<const std::size_t> open, std::vector<cluster::Race>& all);
   /// Makes one of the adapters that were merged last ready, or one of this rank's own.
   [[nodiscard]] PrepareAdapter prepare_merged();
   [[nodiscard]] PrepareAdapter prepare_own();

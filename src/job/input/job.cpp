@@ -53,15 +53,14 @@ std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm,
 
 /// The same for the constraints; parsed, and refused where no partition obeys them.
 void share_constraints(comm::Communicator& comm, const RunOptions& options, Job& job) {
+  std::string text;
   comm::agree(comm, [&] {
-    if (comm.is_root() && !options.constraints.empty()) {
-      job.constraints_json = json::read_text(options.constraints);
-    }
+    if (comm.is_root() && !options.constraints.empty()) text = json::read_text(options.constraints);
   });
-  job.constraints_json = comm::broadcast_text(comm, job.constraints_json, 0);
+  text = comm::broadcast_text(comm, text, 0);
   comm::agree(comm, [&] {
     if (!options.constraints.empty()) {
-      job.constraints = parse_constraints(job.constraints_json, options.constraints, job.manifest);
+      job.constraints = parse_constraints(text, options.constraints, job.manifest);
     }
     job.constraints.min_size = options.min_cluster_size;
     job.constraints.max_size = options.max_cluster_size;
@@ -103,22 +102,20 @@ void check_parts(const Job& job, const RunOptions& options) {
 
 }  // namespace
 
-std::string config_hash(const RunOptions& options, const Job& job) {
-  return config_hash(options, job.manifest_json + job.constraints_json);
-}
-
 Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
              const std::string& manifest) {
   const auto timer = timers.scope("load");
   Job job;
-  job.manifest_json = share_manifest(comm, options.manifest, manifest);
-  job.manifest = eval::parse_manifest(job.manifest_json, options.manifest);
+  job.manifest =
+      eval::parse_manifest(share_manifest(comm, options.manifest, manifest), options.manifest);
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
   share_constraints(comm, options, job);
 
-  job.model = std::make_unique<eval::ModelFolder>(load_shared_model(
-      comm, job.manifest.model, {.weights = options.weights, .compute = options.compute},
-      options.ranks_per_node));
+  SharedModel model = load_shared_model(comm, job.manifest.model,
+                                        {.weights = options.weights, .compute = options.compute},
+                                        options.ranks_per_node);
+  job.model = std::make_unique<eval::ModelFolder>(std::move(model.folder));
+  job.model_content = std::move(model.content);
   auto source =
       open_adapters(comm, job.manifest, distinct_adapters(job.manifest, job.adapter_of_task));
   const auto owners = comm::balance(source->bytes(), comm.size());

@@ -10,6 +10,7 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/job/run_options.hpp"
+#include "d2c/results/checkpoint.hpp"
 
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
@@ -19,18 +20,14 @@ namespace d2c::job {
 /// The input of a job, loaded and spread over the ranks.
 struct Job {
   eval::Manifest manifest;
-  std::string manifest_json;
-  std::string constraints_json;  ///< empty = none
   cluster::Constraints constraints;
   std::unique_ptr<eval::ModelFolder> model;
+  results::Identity model_content;  ///< digests of its files
   std::vector<int> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;
   std::string adapters_note;  ///< where they are kept, for people
 };
-
-/// Hash of everything that decides the numbers of a job.
-[[nodiscard]] std::string config_hash(const RunOptions& options, const Job& job);
 
 /// Collective. @throws InputError or UsageError, the same on every rank
 /// @param manifest  on rank 0: text of the manifest, if it is not yet where the options say; else

@@ -1,17 +1,30 @@
 #include "input/shared_model.hpp"
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+
+#include "input/identity.hpp"
 
 namespace d2c::job {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// The small files of a model folder.
+std::vector<const char*> text_files() {
+  std::vector<const char*> names{"config.json", "tokenizer.json"};
+  names.insert(names.end(), text::kFilesBesideTokenizer.begin(), text::kFilesBesideTokenizer.end());
+  return names;
+}
 
 /// Weights in the memory of a node.
 class NodeStorage final : public model::WeightStorage {
@@ -31,9 +44,7 @@ class NodeStorage final : public model::WeightStorage {
 /// Rank 0 reads the small files of a model folder for all ranks. Collective.
 FileTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
   FileTexts::Known texts;
-  std::vector<const char*> names = {"config.json", "tokenizer.json"};
-  names.insert(names.end(), text::kFilesBesideTokenizer.begin(), text::kFilesBesideTokenizer.end());
-  for (const char* name : names) {
+  for (const char* name : text_files()) {
     std::string text;
     std::string exists;
     comm::agree(comm, [&] {
@@ -51,17 +62,29 @@ FileTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
   return FileTexts(std::move(texts));
 }
 
+results::Identity digests_of(const FileTexts& texts, const fs::path& folder) {
+  results::Identity digests;
+  for (const char* name : text_files()) {
+    const fs::path file = folder / name;
+    if (!texts.exists(file)) continue;
+    digests[fmt::format("model's {}", name)] = Digest().update(texts.read(file)).text();
+  }
+  return digests;
+}
+
 }  // namespace
 
-eval::ModelFolder load_shared_model(comm::Communicator& comm, const fs::path& folder,
-                                    model::Precision precision, int ranks_per_node) {
+SharedModel load_shared_model(comm::Communicator& comm, const fs::path& folder,
+                              model::Precision precision, int ranks_per_node) {
   comm::agree(comm, [&] { model::check_processor(precision.compute); });
   FileTexts texts = share_texts(comm, folder);
+  results::Identity content = digests_of(texts, folder);
   // One rank looks at the headers of the weights.
   double is_bf16 = 0.0;
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
     is_bf16 = model::weight_format(folder, precision) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+    content["model weights"] = weights_digest(folder);
   });
   comm.maximum({&is_bf16, 1});
   const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
@@ -76,7 +99,7 @@ eval::ModelFolder load_shared_model(comm::Communicator& comm, const fs::path& fo
     result.emplace(eval::with_tokenizer(std::move(model), folder, std::move(texts)));
   });
   storage->publish();
-  return std::move(*result);
+  return {std::move(*result), std::move(content)};
 }
 
 }  // namespace d2c::job

@@ -60,6 +60,7 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
     : options_(options), cache_(options.cache_bytes) {
   const auto n_tasks = static_cast<int>(manifest.tasks.size());
   std::map<std::size_t, Examples> read;
+  std::map<std::size_t, std::uint64_t> digests;
   std::string warnings;
   comm::agree(comm, [&] {
     for (int task = comm.rank(); task < n_tasks; task += comm.size()) {
@@ -69,25 +70,28 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
         if (file.empty()) continue;
         auto content = eval::read_examples(file, encoding, limits);
         for (const std::string& warning : content.warnings) warnings += warning + "\n";
+        digests[slot(task, split)] = content.digest;
         read[slot(task, split)] = std::move(content.examples);
       }
     }
   });
   warnings_ = gather_lines(comm, warnings);
 
-  // What an evaluation of each task costs is known only now; four numbers per task and split.
-  std::vector<std::int64_t> numbers(static_cast<std::size_t>(n_tasks) * 2 * 4, 0);
+  // What an evaluation of each task costs is known only now; five numbers per task and split.
+  constexpr std::size_t n_numbers = 5;
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(n_tasks) * 2 * n_numbers, 0);
   for (const auto& [slot, examples] : read) {
     const auto batches = eval::pack(examples, options.loss_on, options.max_tokens);
     const eval::TokenCounts counts = eval::count_tokens(examples, batches);
-    const std::array<std::int64_t, 4> values{std::ssize(examples), counts.total, counts.computed,
-                                             counts.targets};
-    std::ranges::copy(values, numbers.begin() + static_cast<std::ptrdiff_t>(4 * slot));
+    const std::array<std::int64_t, n_numbers> values{std::ssize(examples), counts.total,
+                                                     counts.computed, counts.targets,
+                                                     static_cast<std::int64_t>(digests.at(slot))};
+    std::ranges::copy(values, numbers.begin() + static_cast<std::ptrdiff_t>(n_numbers * slot));
   }
   comm.sum(std::span(numbers));
-  for (std::size_t slot = 0; slot < numbers.size() / 4; ++slot) {
-    const auto* n = numbers.data() + 4 * slot;
-    facts_.push_back({n[0], n[1], n[2], n[3]});
+  for (std::size_t slot = 0; slot < numbers.size() / n_numbers; ++slot) {
+    const auto* n = numbers.data() + n_numbers * slot;
+    facts_.push_back({n[0], n[1], n[2], n[3], static_cast<std::uint64_t>(n[4])});
   }
 
   const std::vector<std::size_t> part_begin = lay_out(comm.nodes(ranks_per_node));

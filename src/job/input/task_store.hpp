@@ -23,6 +23,7 @@ struct TaskFacts {
   std::int64_t n_tokens = 0;    ///< ids of all examples
   std::int64_t n_computed = 0;  ///< distinct prefix tokens, the cost of one evaluation
   std::int64_t n_targets = 0;   ///< scored tokens
+  std::uint64_t digest = 0;     ///< of the file
 };
 
 /// Examples ready to be evaluated.

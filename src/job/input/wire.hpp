@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -20,6 +21,22 @@ void take_wire(std::span<const std::byte>& bytes, std::span<T, n> values) {
   const auto raw = std::as_writable_bytes(values);
   if (!raw.empty()) std::memcpy(raw.data(), bytes.data(), raw.size());
   bytes = bytes.subspan(raw.size());
+}
+
+/// A vector or text, with its length before it.
+template <class List>
+void append_list(std::vector<std::byte>& bytes, const List& list) {
+  const std::uint64_t size = list.size();
+  append_wire(bytes, std::span(&size, 1));
+  append_wire(bytes, std::span(list));
+}
+
+template <class List>
+void take_list(std::span<const std::byte>& bytes, List& list) {
+  std::uint64_t size = 0;
+  take_wire(bytes, std::span(&size, 1));
+  list.resize(size);
+  take_wire(bytes, std::span(list));
 }
 
 }  // namespace d2c::job

@@ -85,8 +85,4 @@ RunOptions options_from_json(const std::string& text, const std::filesystem::pat
   return options;
 }
 
-std::string config_hash(const RunOptions& options, const std::string& input) {
-  return fmt::format("{:016x}", hash_name(identity_json(options) + input));
-}
-
 }  // namespace d2c::job

@@ -1,124 +1,139 @@
 #include "output/checkpointing.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/core/signals.hpp"
-#include "d2c/results/checkpoint.hpp"
 
-#include "input/entries.hpp"
+#include "input/identity.hpp"
 #include "input/wire.hpp"
 
 namespace d2c::job {
 namespace {
 
 namespace fs = std::filesystem;
-using Entry = cluster::CachedOracle::Entry;
-using Baselines = std::map<std::string, std::vector<double>>;
 
-/// Wire form: per baseline the sizes of its name and losses, then both.
-std::vector<std::byte> pack_baselines(const Baselines& baselines) {
+std::vector<std::byte> packed(const results::LossTable& table) {
   std::vector<std::byte> bytes;
-  for (const auto& [name, losses] : baselines) {
-    const std::array<std::uint64_t, 2> sizes{name.size(), losses.size()};
-    append_wire(bytes, std::span(sizes));
-    append_wire(bytes, std::span(name));
-    append_wire(bytes, std::span(losses));
+  for (const auto& [key, row] : table) {
+    append_list(bytes, key.under);
+    append_list(bytes, key.on);
+    append_list(bytes, key.adapters);
+    append_list(bytes, key.weights);
+    append_wire(bytes, std::span(&key.scale, 1));
+    append_list(bytes, row.tasks);
+    append_list(bytes, row.losses);
   }
   return bytes;
 }
 
-Baselines unpack_baselines(std::span<const std::byte> bytes) {
-  Baselines baselines;
+results::LossTable unpacked(std::span<const std::byte> bytes) {
+  results::LossTable table;
   while (!bytes.empty()) {
-    std::array<std::uint64_t, 2> sizes{};
-    take_wire(bytes, std::span(sizes));
-    std::string name(sizes[0], ' ');
-    take_wire(bytes, std::span(name));
-    std::vector<double>& losses = baselines[name];
-    losses.resize(sizes[1]);
-    take_wire(bytes, std::span(losses));
+    results::LossKey key;
+    results::LossRow row;
+    take_list(bytes, key.under);
+    take_list(bytes, key.on);
+    take_list(bytes, key.adapters);
+    take_list(bytes, key.weights);
+    take_wire(bytes, std::span(&key.scale, 1));
+    take_list(bytes, row.tasks);
+    take_list(bytes, row.losses);
+    table.emplace(std::move(key), std::move(row));
   }
-  return baselines;
+  return table;
+}
+
+std::size_t n_losses(const results::LossTable& table) {
+  std::size_t n = 0;
+  for (const auto& [key, row] : table) n += row.tasks.size();
+  return n;
 }
 
 }  // namespace
 
-Checkpointing::Checkpointing(comm::Communicator& comm, const RunOptions& options, fs::path file,
-                             std::string hash, std::function<void(const std::string&)> log)
+Checkpointing::Checkpointing(comm::Communicator& comm, const RunOptions& options,
+                             const RunContext& context, fs::path file, results::Identity identity,
+                             KnownLosses& known)
     : comm_(comm),
       file_(std::move(file)),
-      hash_(std::move(hash)),
+      identity_(std::move(identity)),
+      known_(known),
       period_seconds_(options.checkpoint_minutes * 60),
       limit_seconds_(options.max_hours * 3600),
-      log_(std::move(log)) {}
+      stop_requested_(context.stop_requested),
+      log_(comm.is_root() ? context.log : nullptr) {}
 
-void Checkpointing::resume(cluster::CachedOracle& cache) {
+void Checkpointing::resume() {
   std::vector<std::byte> bytes;
-  std::vector<std::byte> baselines;
   comm::agree(comm_, [&] {
     if (!comm_.is_root()) return;
     auto loaded = results::read_checkpoint(file_);
     if (!loaded.has_value()) return;
-    if (!loaded->warning.empty() && log_) log_("warning: " + loaded->warning);
-    if (loaded->checkpoint.config_hash != hash_) {
+    if (log_ && !loaded->warning.empty()) log_("warning: " + loaded->warning);
+    const auto& [identity, measured] = loaded->checkpoint;
+    if (const std::string change = differences(identity, identity_); !change.empty()) {
       throw InputError(
-          {file_, "config_hash"},
-          {fmt::format("is {}, but this job has {}", loaded->checkpoint.config_hash, hash_),
-           "it was left by a job with other inputs or options",
-           "repeat that job's command, choose another --output, or remove the file"});
+          {file_, {}},
+          {"is of another job: " + change, "losses that it holds cannot be mixed with new ones",
+           "restore what has changed, choose another --output, or remove the file"});
     }
-    std::vector<Entry> entries;
-    for (auto& set : loaded->checkpoint.cache) {
-      entries.push_back({std::move(set.set), std::move(set.tasks), std::move(set.losses)});
-    }
-    if (log_)
-      log_(fmt::format("going on from {}: losses of {} merged adapters", file_.string(),
-                       entries.size()));
-    bytes = pack_entries(entries);
-    baselines = pack_baselines(loaded->checkpoint.baselines);
+    if (log_) log_(fmt::format("going on from {}: {} losses", file_.string(), n_losses(measured)));
+    bytes = packed(measured);
   });
-  cache.restore(unpack_entries(comm_.broadcast(std::move(bytes), 0)));
-  baselines_ = unpack_baselines(comm_.broadcast(std::move(baselines), 0));
+  known_ = KnownLosses(unpacked(comm_.broadcast(std::move(bytes), 0)));
 }
 
-std::vector<double> Checkpointing::baseline(const std::string& name,
-                                            const std::function<std::vector<double>()>& measure) {
-  const auto known = baselines_.find(name);
-  if (known != baselines_.end()) return known->second;
-  return baselines_[name] = measure();
-}
-
-bool Checkpointing::stop(const cluster::CachedOracle& cache) {
-  if (stopped_) return true;
-  std::array<double, 2> votes{StopSignals::requested() ? 1.0 : 0.0,
-                              limit_seconds_ > 0 && watch_.seconds() > limit_seconds_ ? 1.0 : 0.0};
+bool Checkpointing::check() {
+  out_of_time_ |= limit_seconds_ > 0 && watch_.seconds() > limit_seconds_;
+  std::array<double, 2> votes{stop_requested_ && stop_requested_() ? 1.0 : 0.0,
+                              out_of_time_ ? 1.0 : 0.0};
   comm_.maximum(votes);
-  stopped_by_signal_ = votes[0] > 0;
-  stopped_ = stopped_by_signal_ || votes[1] > 0;
-  const bool due = period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
-  if (stopped_by_signal_ || due) save(cache);
-  return stopped_;
+  out_of_time_ = votes[1] > 0;
+  if (votes[0] == 0) {
+    write_when_due();
+    return out_of_time_;
+  }
+  comm::agree(comm_, [&] {
+    if (!comm_.is_root()) return;
+    try {
+      write();
+    } catch (const Error& error) {
+      throw InputError(
+          {}, {"a signal stopped the job, and its checkpoint cannot be written",
+               fmt::format("{}; what was measured since the one before is lost", error.what()),
+               "free some space or mend the folder, and run the same command again"});
+    }
+  });
+  throw Stopped();
 }
 
-void Checkpointing::save(const cluster::CachedOracle& cache) {
-  if (!comm_.is_root()) return;
-  results::Checkpoint checkpoint;
-  checkpoint.config_hash = hash_;
-  checkpoint.n_folds = cache.n_folds();
-  checkpoint.baselines = baselines_;
-  for (Entry& entry : cache.save()) {
-    checkpoint.cache.push_back(
-        {std::move(entry.set), std::move(entry.tasks), std::move(entry.losses)});
+void Checkpointing::write_when_due() {
+  const bool is_due = period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
+  if (!is_due || !comm_.is_root()) return;
+  try {
+    write();
+    warned_ = false;
+  } catch (const Error& error) {
+    last_write_ = watch_.seconds();
+    if (log_ && !std::exchange(warned_, true)) {
+      log_(
+          fmt::format("warning: {}; the job goes on and tries again every {:g} minutes, a "
+                      "checkpoint from before stays",
+                      error.what(), period_seconds_ / 60));
+    }
   }
-  results::write_checkpoint(file_, checkpoint);
+}
+
+void Checkpointing::write() {
+  results::write_checkpoint(file_, identity_, known_.table());
   last_write_ = watch_.seconds();
 }
 

@@ -1,58 +1,59 @@
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <string>
-#include <vector>
 
-#include "d2c/cluster/cached_oracle.hpp"
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
-#include "d2c/job/run_options.hpp"
+#include "d2c/job/run.hpp"
+#include "d2c/results/checkpoint.hpp"
+
+#include "losses/known_losses.hpp"
 
 namespace d2c::job {
 
-/// Keeps what a search has measured on disk, so that the same command goes on after a stop. A
-/// search is deterministic: run again on the restored losses, it repeats every decision without
-/// measuring.
+/// Thrown on every rank when a signal stops the job; its state is on the disk then.
+class Stopped : public std::exception {};
+
+/// Keeps what a job has measured on disk, so that the same command goes on after a stop: a job is
+/// deterministic, and run again on what is known it repeats every decision without measuring.
 class Checkpointing {
  public:
-  /// @param file  of the checkpoint
-  /// @param hash  of the job (config_hash): a checkpoint of another job is refused
-  Checkpointing(comm::Communicator& comm, const RunOptions& options, std::filesystem::path file,
-                std::string hash, std::function<void(const std::string&)> log);
+  /// @param file      of the checkpoint
+  /// @param identity  of the job, on rank 0; a checkpoint of another job is refused
+  /// @param known     what is kept; outlives this object
+  Checkpointing(comm::Communicator& comm, const RunOptions& options, const RunContext& context,
+                std::filesystem::path file, results::Identity identity, KnownLosses& known);
 
-  /// Restores the losses of an earlier, unfinished run of this job, those under baselines too.
-  /// Collective.
-  /// @throws InputError if there is a checkpoint that cannot be used
-  void resume(cluster::CachedOracle& cache);
-  /// Losses under a baseline that is measured once: as restored, or measured now, to be kept from
-  /// now on. Collective.
-  [[nodiscard]] std::vector<double> baseline(const std::string& name,
-                                             const std::function<std::vector<double>()>& measure);
-  /// Asked between the steps of a search: whether it shall end now, because of a signal or the time
-  /// limit. Writes a checkpoint when one is due. Collective.
-  [[nodiscard]] bool stop(const cluster::CachedOracle& cache);
-  /// Writes a checkpoint now, on rank 0.
-  void save(const cluster::CachedOracle& cache);
-  /// Whether a signal ended the search; its state is on disk then.
-  [[nodiscard]] bool stopped_by_signal() const { return stopped_by_signal_; }
+  /// Adds what an earlier, unfinished run of this job has measured. Collective.
+  /// @throws comm::AgreedError (InputError) if there is a checkpoint that cannot be used
+  void resume();
+  /// Asked between pieces of work: writes a checkpoint when one is due, and ends the job when a
+  /// signal has come. Collective.
+  /// @return whether the time limit of the search has passed; once it has, it stays so
+  /// @throws Stopped; comm::AgreedError if a signal has come and no checkpoint can be written
+  bool check();
   /// Forgets the checkpoints of a finished job.
   void remove() const;
 
  private:
+  void write();
+  void write_when_due();
+
   comm::Communicator& comm_;
   std::filesystem::path file_;
-  std::string hash_;
+  results::Identity identity_;
+  KnownLosses& known_;
   double period_seconds_;
   double limit_seconds_;
+  std::function<bool()> stop_requested_;
   std::function<void(const std::string&)> log_;
   Stopwatch watch_;
   double last_write_ = 0.0;
-  std::map<std::string, std::vector<double>> baselines_;
-  bool stopped_ = false;
-  bool stopped_by_signal_ = false;
+  bool warned_ = false;
+  bool out_of_time_ = false;
 };
 
 }  // namespace d2c::job

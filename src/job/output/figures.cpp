@@ -1,34 +1,14 @@
 #include "output/figures.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <utility>
+
+#include "losses/gains.hpp"
 
 namespace d2c::job {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-/// Losses of every task under each recipe. [recipe][task, folds of the split]
-std::vector<std::vector<double>> columns(const Bench& bench,
-                                         const std::vector<cluster::Recipe>& recipes, Split split) {
-  const std::vector<MergeRequest> requests = bench.oracle.requests_for(recipes);
-  std::vector<cluster::Query> queries;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    for (int task = 0; task < bench.oracle.n_tasks(); ++task) {
-      queries.push_back({static_cast<int>(r), task});
-    }
-  }
-  const auto folds = split == Split::few_shot ? bench.oracle.folds() : cluster::ExampleFolds{};
-  const std::vector<double> losses = bench.oracle.losses(requests, queries, split, folds);
-  const std::size_t n = losses.size() / std::max<std::size_t>(recipes.size(), 1);
-  std::vector<std::vector<double>> all;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    const auto begin = losses.begin() + static_cast<std::ptrdiff_t>(r * n);
-    all.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(n));
-  }
-  return all;
-}
 
 void set_column(cluster::LossMatrix& matrix, int cluster, const std::vector<double>& losses) {
   for (int task = 0; task < matrix.n_tasks; ++task) {
@@ -36,76 +16,73 @@ void set_column(cluster::LossMatrix& matrix, int cluster, const std::vector<doub
   }
 }
 
-/// Cluster of every recipe.
-std::vector<int> clusters_of(const cluster::Partition& partition,
-                             const std::vector<cluster::Recipe>& recipes) {
-  std::vector<int> clusters;
-  clusters.reserve(recipes.size());
-  for (const cluster::Recipe& recipe : recipes) {
-    clusters.push_back(partition[recipe.members.front()]);
+/// Without tasks where no task has a test split.
+cluster::LossMatrix held_out_matrix(MethodLosses& losses, const cluster::Partition& partition,
+                                    const std::vector<cluster::Recipe>& recipes) {
+  if (losses.held_out().empty()) return {};
+  cluster::LossMatrix matrix(partition.n_tasks(), partition.k());
+  const auto columns = losses.columns(recipes, Split::held_out);
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    set_column(matrix, partition[recipes[r].members.front()], columns[r]);
   }
-  return clusters;
+  return matrix;
 }
 
 }  // namespace
 
-Measured measure_clusters(const Bench& bench, const cluster::SearchResult& search) {
+Measured measure_clusters(MethodLosses& losses, const cluster::SearchResult& search) {
   Measured measured{search.partition, search.loss, {}, {}};
-  if (bench.options.verify_examples > 0) measured.kept = cluster::verify(bench.cache, search);
-  if (!bench.held_out.empty()) measured.held_out = held_out_matrix(bench.oracle, search.partition);
+  if (losses.keeps_examples()) measured.kept = cluster::verify(losses.cache(), search);
+  const auto recipes = recipes_of(search.partition, losses.oracle().plan());
+  measured.held_out = held_out_matrix(losses, search.partition, recipes);
   return measured;
 }
 
-Measured measure_clusters(const Bench& bench, const cluster::Partition& partition,
+Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
                           const std::vector<cluster::Recipe>& recipes) {
   const cluster::LossMatrix empty(partition.n_tasks(), partition.k());
-  Measured measured{partition, empty, {}, {}};
-  const std::vector<int> clusters = clusters_of(partition, recipes);
-  const auto few_shot = columns(bench, recipes, Split::few_shot);
-  if (bench.options.verify_examples > 0) measured.kept = empty;
+  Measured measured{partition, empty, {}, held_out_matrix(losses, partition, recipes)};
+  if (losses.keeps_examples()) measured.kept = empty;
+  const auto columns = losses.columns(recipes, Split::few_shot);
   for (std::size_t r = 0; r < recipes.size(); ++r) {
-    set_column(measured.chosen, clusters[r], bench.cache.mean_of_chosen(few_shot[r]));
-    if (bench.options.verify_examples == 0) continue;
-    set_column(measured.kept, clusters[r], bench.cache.mean_of_others(few_shot[r]));
-  }
-  if (bench.held_out.empty()) return measured;
-  measured.held_out = empty;
-  const auto held_out = columns(bench, recipes, Split::held_out);
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    set_column(measured.held_out, clusters[r], held_out[r]);
+    const int cluster = partition[recipes[r].members.front()];
+    set_column(measured.chosen, cluster, losses.cache().mean_of_chosen(columns[r]));
+    if (!losses.keeps_examples()) continue;
+    set_column(measured.kept, cluster, losses.cache().mean_of_others(columns[r]));
   }
   return measured;
 }
 
-void describe_result(const Bench& bench, const Measured& measured, results::RunResults& out) {
+void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out) {
   const cluster::Partition& partition = measured.partition;
   const std::vector<double> loss = measured.chosen.of(partition);
   out.result.assignment = partition.assignment();
   out.result.loss = measured.chosen.values;
-  out.result.objective = objective_of(bench.options.objective, bench.weights, out.baselines, loss);
+  out.result.objective =
+      objective_of(losses.options().objective, losses.weights(), out.baselines, loss);
   for (const int size : partition.sizes()) out.result.size.push_back(size);
   Comparison comparison = compare(out.baselines, loss);
   out.result.gain = std::move(comparison.gain);
   out.result.regret = std::move(comparison.regret);
-  if (bench.options.verify_examples > 0) {
-    out.verify = unseen(bench.options, bench.weights, partition, measured.kept,
-                        verify_part(bench.few_shot, bench.cache));
-    out.verify->n_examples.assign(out.tasks.name.size(), bench.options.verify_examples);
+  if (losses.keeps_examples()) {
+    out.verify = unseen(losses.options().objective, losses.weights(), partition, measured.kept,
+                        losses.kept());
+    out.verify->n_examples.assign(out.tasks.name.size(), losses.options().verify_examples);
   }
-  if (bench.held_out.empty()) return;
-  out.heldout = unseen(bench.options, bench.weights, partition, measured.held_out, bench.held_out);
-  for (int task = 0; task < bench.job.tasks->n_tasks(); ++task) {
-    const TaskFacts& facts = bench.job.tasks->facts(task, Split::held_out);
+  if (losses.held_out().empty()) return;
+  out.heldout = unseen(losses.options().objective, losses.weights(), partition, measured.held_out,
+                       losses.held_out());
+  for (int task = 0; task < losses.input().tasks->n_tasks(); ++task) {
+    const TaskFacts& facts = losses.input().tasks->facts(task, Split::held_out);
     out.heldout->n_examples.push_back(facts.n_examples);
     out.heldout->n_tokens.push_back(facts.n_targets);
   }
 }
 
-/// The curve over K, on all parts of the examples. Collective.
-results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& sweep) {
-  const RunOptions& options = bench.options;
-  const results::Baselines chosen = chosen_part(bench.few_shot, bench.cache);
-  const results::Baselines kept = verify_part(bench.few_shot, bench.cache);
+results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& sweep) {
+  const RunOptions& options = losses.options();
+  const results::Baselines chosen = losses.chosen();
+  const results::Baselines kept = losses.kept();
   results::SweepTable table;
   table.k = sweep.k;
   table.objective = sweep.objectives();
@@ -115,26 +92,26 @@ results::SweepTable describe_sweep(const Bench& bench, const cluster::Sweep& swe
     const cluster::Partition& partition = result.partition;
     table.assignment.insert(table.assignment.end(), partition.assignment().begin(),
                             partition.assignment().end());
-    table.gain.push_back(mean_gain(bench.weights, chosen, result.loss.of(partition)));
-    if (options.verify_examples > 0) {
+    table.gain.push_back(mean_gain(losses.weights(), chosen, result.loss.of(partition)));
+    if (losses.keeps_examples()) {
       table.verify_objective.push_back(
-          objective_of(options.objective, bench.weights, kept,
-                       cluster::verify(bench.cache, result).of(partition)));
+          objective_of(options.objective, losses.weights(), kept,
+                       cluster::verify(losses.cache(), result).of(partition)));
     }
-    if (bench.held_out.empty()) continue;
-    const auto loss = losses_of(bench.oracle, partition, Split::held_out);
+    if (losses.held_out().empty()) continue;
+    const auto loss = losses.of(partition, Split::held_out);
     table.heldout_objective.push_back(
-        objective_of(options.objective, bench.weights, bench.held_out, loss));
-    table.heldout_gain.push_back(mean_gain(bench.weights, bench.held_out, loss));
+        objective_of(options.objective, losses.weights(), losses.held_out(), loss));
+    table.heldout_gain.push_back(mean_gain(losses.weights(), losses.held_out(), loss));
   }
   return table;
 }
 
-results::Racing describe_racing(const Bench& bench) {
-  const cluster::RaceCounts& counts = bench.cache.race_counts();
-  const RaceTokens& tokens = bench.oracle.race_tokens();
-  results::Racing racing{.error = bench.options.racing,
-                         .check = bench.options.racing_check,
+results::Racing describe_racing(MethodLosses& losses) {
+  const cluster::RaceCounts& counts = losses.cache().race_counts();
+  const RaceTokens& tokens = losses.oracle().race_tokens();
+  results::Racing racing{.error = losses.options().racing,
+                         .check = losses.options().racing_check,
                          .races = counts.races,
                          .entrants = counts.entrants,
                          .dropped = counts.dropped,
@@ -149,9 +126,9 @@ results::Racing describe_racing(const Bench& bench) {
                          .mean_regret = nan,
                          .worst_regret = nan,
                          .estimate = {}};
-  for (int task = 0; task < bench.oracle.n_tasks(); ++task) {
-    racing.tokens += bench.cache.completed()[static_cast<std::size_t>(task)] *
-                     bench.job.tasks->facts(task, Split::few_shot).n_computed;
+  for (int task = 0; task < losses.oracle().n_tasks(); ++task) {
+    racing.tokens += losses.cache().completed()[static_cast<std::size_t>(task)] *
+                     losses.input().tasks->facts(task, Split::few_shot).n_computed;
   }
   if (counts.checked > 0) {
     racing.mean_regret = counts.regret / static_cast<double>(counts.checked);
@@ -160,29 +137,29 @@ results::Racing describe_racing(const Bench& bench) {
   return racing;
 }
 
-results::RefineTable describe_refinement(const Bench& bench,
+results::RefineTable describe_refinement(MethodLosses& losses,
                                          const std::vector<cluster::RefineStage>& stages) {
-  const RunOptions& options = bench.options;
-  const results::Baselines chosen = chosen_part(bench.few_shot, bench.cache);
-  const results::Baselines kept = verify_part(bench.few_shot, bench.cache);
+  const RunOptions& options = losses.options();
+  const results::Baselines chosen = losses.chosen();
+  const results::Baselines kept = losses.kept();
   results::RefineTable table;
   for (const cluster::RefineStage& stage : stages) {
     table.step.emplace_back(cluster::name(stage.step));
     table.changed.push_back(stage.changed);
     table.evaluations.push_back(stage.evaluations);
-    const auto few_shot = losses_of(bench.oracle, stage.recipes, Split::few_shot);
-    const auto loss = bench.cache.mean_of_chosen(few_shot);
-    table.objective.push_back(objective_of(options.objective, bench.weights, chosen, loss));
-    table.gain.push_back(mean_gain(bench.weights, chosen, loss));
-    if (options.verify_examples > 0) {
-      table.verify_objective.push_back(objective_of(options.objective, bench.weights, kept,
-                                                    bench.cache.mean_of_others(few_shot)));
+    const auto few_shot = losses.of(stage.recipes, Split::few_shot);
+    const auto loss = losses.cache().mean_of_chosen(few_shot);
+    table.objective.push_back(objective_of(options.objective, losses.weights(), chosen, loss));
+    table.gain.push_back(mean_gain(losses.weights(), chosen, loss));
+    if (losses.keeps_examples()) {
+      table.verify_objective.push_back(objective_of(options.objective, losses.weights(), kept,
+                                                    losses.cache().mean_of_others(few_shot)));
     }
-    if (bench.held_out.empty()) continue;
-    const auto held_out = losses_of(bench.oracle, stage.recipes, Split::held_out);
+    if (losses.held_out().empty()) continue;
+    const auto held_out = losses.of(stage.recipes, Split::held_out);
     table.heldout_objective.push_back(
-        objective_of(options.objective, bench.weights, bench.held_out, held_out));
-    table.heldout_gain.push_back(mean_gain(bench.weights, bench.held_out, held_out));
+        objective_of(options.objective, losses.weights(), losses.held_out(), held_out));
+    table.heldout_gain.push_back(mean_gain(losses.weights(), losses.held_out(), held_out));
   }
   return table;
 }

@@ -61,29 +61,30 @@ results::MatrixView view(const Matrix& matrix) {
 
 std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
 
-void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
-                  DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
-                  const results::RunResults& results, const fs::path& folder,
-                  results::ResultsWriter* writer) {
+void write_merged(Session& session, DistributedOracle& oracle,
+                  const std::vector<cluster::Recipe>& recipes, const results::RunResults& results,
+                  ResultFiles& files) {
+  const MergedOutput wanted = session.options().merged_output;
   const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
   for (std::size_t r = 0; r < recipes.size(); ++r) {
+    session.check();
     const auto a_member = static_cast<std::size_t>(recipes[r].members.front());
     const int cluster = results.result.assignment[a_member];
-    const MergeRequest& request = requests[r];
-    const lora::FactorMap merged = oracle.merged(request);
-    comm::agree(comm, [&] {
-      if (options.merged_output != MergedOutput::hdf5 && cluster % comm.size() == comm.rank()) {
+    const lora::FactorMap merged = oracle.merged(requests[r]);
+    comm::agree(session.comm(), [&] {
+      if (wanted != MergedOutput::hdf5 &&
+          cluster % session.comm().size() == session.comm().rank()) {
+        const Job& job = session.input();
         lora::WriteOptions write;
         write.dtype = oracle.stored_dtype();
         write.base_model = job.adapters->base_model();
-        write.card = model_card(job, results, cluster, request);
+        write.card = model_card(job, results, cluster, requests[r]);
         write.base = job.adapters->modules();
-        lora::write_adapter(folder / cluster_folder(cluster), merged, write);
+        lora::write_adapter(files.merged() / cluster_folder(cluster), merged, write);
       }
-      if (options.merged_output != MergedOutput::peft && writer != nullptr) {
-        for (const auto& [module, factors] : merged) {
-          writer->add_merged(cluster, module, view(factors.a), view(factors.b));
-        }
+      if (wanted == MergedOutput::peft || files.writer() == nullptr) return;
+      for (const auto& [module, factors] : merged) {
+        files.writer()->add_merged(cluster, module, view(factors.a), view(factors.b));
       }
     });
   }

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
-#include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
-#include "d2c/results/writer.hpp"
 
 #include "engine/distributed_oracle.hpp"
-#include "input/job.hpp"
+#include "output/result_files.hpp"
+#include "session/session.hpp"
 
 namespace d2c::job {
 
@@ -19,10 +17,8 @@ namespace d2c::job {
 /// Merges each cluster once more by its recipe and writes it: a PEFT folder (by the ranks in turn)
 /// and, where wanted, into the results file (by rank 0). Collective.
 /// @param recipes  of the clusters that are not empty
-/// @param folder   where PEFT folders are made
-void write_merged(comm::Communicator& comm, const RunOptions& options, const Job& job,
-                  DistributedOracle& oracle, const std::vector<cluster::Recipe>& recipes,
-                  const results::RunResults& results, const std::filesystem::path& folder,
-                  results::ResultsWriter* writer);
+void write_merged(Session& session, DistributedOracle& oracle,
+                  const std::vector<cluster::Recipe>& recipes, const results::RunResults& results,
+                  ResultFiles& files);
 
 }  // namespace d2c::job

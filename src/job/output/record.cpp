@@ -5,7 +5,7 @@
 
 namespace d2c::job {
 results::Provenance provenance(const comm::Communicator& comm, const RunOptions& options,
-                               const RunContext& context, const Job& job) {
+                               const RunContext& context, const std::string& hash) {
   results::Provenance p;
   p.version = version();
   p.git_commit = git_commit();
@@ -15,7 +15,7 @@ results::Provenance provenance(const comm::Communicator& comm, const RunOptions&
   p.seed = options.seed;
   p.command_line = context.command_line;
   p.config = to_json(options);
-  p.config_hash = config_hash(options, job);
+  p.config_hash = hash;
   return p;
 }
 

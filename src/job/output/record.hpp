@@ -14,9 +14,10 @@
 /// What a job did, in the form in which it is written.
 namespace d2c::job {
 
+/// @param hash  of what decides the numbers
 [[nodiscard]] results::Provenance provenance(const comm::Communicator& comm,
                                              const RunOptions& options, const RunContext& context,
-                                             const Job& job);
+                                             const std::string& hash);
 
 [[nodiscard]] results::TaskTable task_table(const Job& job);
 

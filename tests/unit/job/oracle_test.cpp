@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <list>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -45,7 +46,11 @@ class Oracle : public testing::Test {
                                          const MachineOptions& machine = {}) {
     MergePlan plan;
     plan.method = &merge::find_method("average");
-    return {{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, plan, folds, machine};
+    return {{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, known_.emplace_back(),
+             pause_},
+            plan,
+            folds,
+            machine};
   }
 
   /// What the engine says of each fold.
@@ -70,6 +75,8 @@ class Oracle : public testing::Test {
   std::unique_ptr<TaskStore> tasks_;
   std::vector<int> adapter_of_task_ = std::vector<int>(n_tasks);
   PhaseTimers timers_;
+  std::list<KnownLosses> known_;  ///< of each oracle
+  std::function<void()> pause_ = [] {};
 };
 
 TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
@@ -205,6 +212,9 @@ TEST_F(Oracle, RacesMeasureNothingThatIsKnown) {
   }
   races[2].setup.required.assign(3, 1);
   EXPECT_EQ(oracle.race(sets, races), losses);
+  EXPECT_EQ(engine.n_tokens, before);
+  auto other = this->oracle(engine, folds);
+  EXPECT_EQ(other.race(sets, races), losses);
   EXPECT_GT(engine.n_tokens, before);
 }
 
@@ -213,8 +223,9 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
   plan.method = &merge::find_method("cat");
   plan.representative = Representative::medoid;
   test::FakeEngine engine(5);
-  DistributedOracle oracle({*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, plan,
-                           {.choose = 3, .verify = 2}, {});
+  DistributedOracle oracle({*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_,
+                            known_.emplace_back(), pause_},
+                           plan, {.choose = 3, .verify = 2}, {});
   const std::vector<TaskSet> sets{{0, 2, 3}, {1, 4}};
   oracle.choose_representatives(sets);
   for (const TaskSet& set : sets) {

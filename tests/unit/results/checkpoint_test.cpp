@@ -16,16 +16,17 @@ using d2c::test::TempFolder;
 using d2c::test::write_file;
 using testing::HasSubstr;
 
-Checkpoint example(const std::string& hash) {
-  return {.config_hash = hash,
-          .n_folds = 2,
-          .cache = {{{0, 2}, {0, 1}, {1.5, 1.25, 0.1, 0.2}},
-                    {{1}, {2}, {3.0, 4.0}},
-                    {{0, 1, 2}, {}, {}},
-                    {{2}, {0, 1, 2}, {5.0, 6.0, 7.0, 8.0, 9.0, 10.0}}},
-          .baselines = {{"few_shot_base", {1.5, 2.5}}, {"held_out_one", {0.5, 0.25, 0.125}}},
-          .counters = {{"iteration", 3}, {"rng_position", 1'000'000'000'000}},
-          .scalars = {{"best_objective", 0.1}, {"seconds", 12.5}}};
+Checkpoint example(const std::string& seed) {
+  return {.identity = {{"--seed", seed}, {"examples of task 'Ü'", "0123456789abcdef"}},
+          .measured = {
+              {{"base", "few_shot 1+1", {}, {}}, {{0, 1}, {1.5, 2.5, 0.5, 0.25}}},
+              {{"average", "few_shot 1+1", {0, 2}, {0.25, 0.75}}, {{0, 1}, {1.5, 1.25, 0.1, 0.2}}},
+              {{"average", "held_out", {0, 2}, {0.25, 0.75}}, {{2}, {0.125}}},
+              {{"average", "few_shot 1+1", {0, 2}, {0.25, 0.75}, 2.0}, {{}, {}}}}};
+}
+
+void write(const std::filesystem::path& file, const Checkpoint& checkpoint) {
+  write_checkpoint(file, checkpoint.identity, checkpoint.measured);
 }
 
 Checkpoint load(const std::filesystem::path& file, std::string* warning = nullptr) {
@@ -45,7 +46,7 @@ TEST(Checkpoint, NoneOnDiskIsNoError) {
 
 TEST(Checkpoint, EveryFieldSurvives) {
   const TempFolder folder;
-  write_checkpoint(folder / "c", example("one"));
+  write(folder / "c", example("one"));
   std::string warning;
   EXPECT_EQ(load(folder / "c", &warning), example("one"));
   EXPECT_EQ(warning, "");
@@ -53,28 +54,23 @@ TEST(Checkpoint, EveryFieldSurvives) {
 
 TEST(Checkpoint, AnEmptyOneSurvives) {
   const TempFolder folder;
-  const Checkpoint empty{.config_hash = "just started",
-                         .n_folds = 1,
-                         .cache = {},
-                         .baselines = {},
-                         .counters = {},
-                         .scalars = {}};
-  write_checkpoint(folder / "c", empty);
+  const Checkpoint empty;
+  write(folder / "c", empty);
   EXPECT_EQ(load(folder / "c"), empty);
 }
 
 TEST(Checkpoint, TheNewestCountsAndThePreviousIsKept) {
   const TempFolder folder;
-  for (const char* hash : {"one", "two", "three"}) write_checkpoint(folder / "c", example(hash));
-  EXPECT_EQ(load(folder / "c").config_hash, "three");
-  EXPECT_EQ(load(folder / "c.previous").config_hash, "two");
+  for (const char* hash : {"one", "two", "three"}) write(folder / "c", example(hash));
+  EXPECT_EQ(load(folder / "c").identity.at("--seed"), "three");
+  EXPECT_EQ(load(folder / "c.previous").identity.at("--seed"), "two");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
 }
 
 TEST(Checkpoint, ADamagedNewestFallsBackWithAWarning) {
   const TempFolder folder;
-  write_checkpoint(folder / "c", example("one"));
-  write_checkpoint(folder / "c", example("two"));
+  write(folder / "c", example("one"));
+  write(folder / "c", example("two"));
   const std::string whole = json::read_text(folder / "c");
   for (std::size_t i = 0; i < 100; ++i) {
     std::string damaged = whole;
@@ -91,8 +87,8 @@ TEST(Checkpoint, ADamagedNewestFallsBackWithAWarning) {
 
 TEST(Checkpoint, ATruncatedOrMissingNewestFallsBackWithAWarning) {
   const TempFolder folder;
-  write_checkpoint(folder / "c", example("one"));
-  write_checkpoint(folder / "c", example("two"));
+  write(folder / "c", example("one"));
+  write(folder / "c", example("two"));
   const std::string whole = json::read_text(folder / "c");
   std::string warning;
   for (const std::size_t size :
@@ -108,7 +104,7 @@ TEST(Checkpoint, ATruncatedOrMissingNewestFallsBackWithAWarning) {
 
 TEST(Checkpoint, WithoutAnyUsableOneTheRunDoesNotStartOver) {
   const TempFolder folder;
-  write_checkpoint(folder / "c", example("one"));
+  write(folder / "c", example("one"));
   write_file(folder / "c", "damaged");
   D2C_EXPECT_ERROR(static_cast<void>(read_checkpoint(folder / "c")), InputError,
                    "no checkpoint can be used", "to start over");
@@ -119,14 +115,14 @@ TEST(Checkpoint, WithoutAnyUsableOneTheRunDoesNotStartOver) {
 
 TEST(Checkpoint, AResultsReaderDoesNotTakeItForResults) {
   const TempFolder folder;
-  write_checkpoint(folder / "c", example("one"));
+  write(folder / "c", example("one"));
   D2C_EXPECT_ERROR(static_cast<void>(read_results(folder / "c")), InputError,
                    "is not a d2c-results file");
 }
 
 TEST(Checkpoint, AFolderThatDoesNotExistIsAnError) {
   const TempFolder folder;
-  D2C_EXPECT_ERROR(write_checkpoint(folder / "missing/c", example("one")), IoError, "missing/c",
+  D2C_EXPECT_ERROR(write(folder / "missing/c", example("one")), IoError, "missing/c",
                    "No such file or directory");
 }
 

@@ -1,4 +1,4 @@
-#include "setup.hpp"
+#include "session/setup.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "recorded_losses.hpp"
+#include "losses/recorded_losses.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,0 +1,102 @@
+#include "losses/known_losses.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::job {
+namespace {
+
+bool is_nan(double loss) { return std::isnan(loss); }
+
+}  // namespace
+
+std::span<const double> KnownLosses::find(const results::LossKey& key, int task) const {
+  const auto place = table_.find(key);
+  if (place == table_.end()) return {};
+  const auto& [tasks, losses] = place->second;
+  const auto at = std::ranges::lower_bound(tasks, task);
+  if (at == tasks.end() || *at != task) return {};
+  const std::size_t n_folds = losses.size() / tasks.size();
+  return std::span(losses).subspan(static_cast<std::size_t>(at - tasks.begin()) * n_folds, n_folds);
+}
+
+bool KnownLosses::knows(const results::LossKey& key, int task) const {
+  const auto losses = find(key, task);
+  return !losses.empty() && std::ranges::none_of(losses, is_nan);
+}
+
+std::vector<cluster::Query> KnownLosses::missing(std::span<const results::LossKey> keys,
+                                                 std::span<const cluster::Query> queries) const {
+  std::map<results::LossKey, int> first;
+  std::vector<int> representative;
+  for (const results::LossKey& key : keys) {
+    representative.push_back(
+        first.try_emplace(key, static_cast<int>(representative.size())).first->second);
+  }
+  std::set<std::pair<int, int>> seen;
+  std::vector<cluster::Query> missing;
+  for (const cluster::Query& query : queries) {
+    const auto set = static_cast<std::size_t>(query.set);
+    if (knows(keys[set], query.task)) continue;
+    if (!seen.emplace(representative[set], query.task).second) continue;
+    missing.push_back({representative[set], query.task});
+  }
+  return missing;
+}
+
+std::vector<double> KnownLosses::read(std::span<const results::LossKey> keys,
+                                      std::span<const cluster::Query> queries,
+                                      std::size_t n_folds) const {
+  std::vector<double> values(queries.size() * n_folds, std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const auto losses = find(keys[static_cast<std::size_t>(queries[q].set)], queries[q].task);
+    std::ranges::copy(losses, values.begin() + static_cast<std::ptrdiff_t>(q * n_folds));
+  }
+  return values;
+}
+
+void KnownLosses::add(const results::LossKey& key, int task, std::span<const double> losses) {
+  if (std::ranges::all_of(losses, is_nan)) return;
+  auto& [tasks, all] = table_[key];
+  D2C_EXPECTS(tasks.empty() || all.size() == tasks.size() * losses.size());
+  const auto at = std::ranges::lower_bound(tasks, task);
+  const auto begin = (at - tasks.begin()) * std::ssize(losses);
+  if (at == tasks.end() || *at != task) {
+    tasks.insert(at, task);
+    all.insert(all.begin() + begin, losses.begin(), losses.end());
+    return;
+  }
+  for (std::size_t fold = 0; fold < losses.size(); ++fold) {
+    if (!is_nan(losses[fold])) all[static_cast<std::size_t>(begin) + fold] = losses[fold];
+  }
+}
+
+bool is_decided(const cluster::Race& race) {
+  const std::size_t n_folds = race.known.size() / race.sets.size();
+  const auto known = [&](std::size_t contestant) {
+    return std::span(race.known).subspan(contestant * n_folds, n_folds);
+  };
+  if (race.measure_all) return std::ranges::none_of(race.known, is_nan);
+  std::vector<double> in_order;
+  for (std::size_t c = 0; c < race.sets.size(); ++c) {
+    for (const int fold : race.folds) in_order.push_back(known(c)[static_cast<std::size_t>(fold)]);
+  }
+  bool suffices = true;
+  const auto look = [&](std::size_t contestant, int begin, int end) {
+    const auto parts = std::span(in_order).subspan(contestant * race.folds.size());
+    const auto seen =
+        parts.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+    suffices &= std::ranges::none_of(seen, is_nan);
+    // Those that stay to the end are measured on all folds, the kept ones too.
+    if (end == std::ssize(race.folds)) suffices &= std::ranges::none_of(known(contestant), is_nan);
+  };
+  static_cast<void>(cluster::race(race.setup, in_order, look));
+  return suffices;
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "d2c/cluster/oracle.hpp"
+#include "d2c/results/checkpoint.hpp"
+
+namespace d2c::job {
+
+/// Every loss that a job has measured, by the content of what it was measured under. Nothing in it
+/// is measured again, so that a job that goes on from a checkpoint repeats all decisions of its
+/// earlier part without measuring.
+class KnownLosses {
+ public:
+  KnownLosses() = default;
+  explicit KnownLosses(results::LossTable table) : table_(std::move(table)) {}
+
+  /// Losses of a task, one per fold, NaN where a fold is not known; empty = nothing is known. Valid
+  /// until losses are added.
+  [[nodiscard]] std::span<const double> find(const results::LossKey& key, int task) const;
+  /// Whether all folds are known.
+  [[nodiscard]] bool knows(const results::LossKey& key, int task) const;
+  /// Those of the queries that are not known, each once: `set` is the first of equal keys.
+  /// @param queries  `set` is an index into `keys`
+  [[nodiscard]] std::vector<cluster::Query> missing(std::span<const results::LossKey> keys,
+                                                    std::span<const cluster::Query> queries) const;
+  /// Losses of all queries, NaN where they are not known. [queries.size(), n_folds]
+  [[nodiscard]] std::vector<double> read(std::span<const results::LossKey> keys,
+                                         std::span<const cluster::Query> queries,
+                                         std::size_t n_folds) const;
+  /// Adds what is not NaN.
+  void add(const results::LossKey& key, int task, std::span<const double> losses);
+
+  [[nodiscard]] const results::LossTable& table() const { return table_; }
+
+ private:
+  results::LossTable table_;
+};
+
+/// Whether what is known of the contestants of a race is all that it looks at.
+[[nodiscard]] bool is_decided(const cluster::Race& race);
+
+}  // namespace d2c::job

@@ -1,0 +1,154 @@
+#include "losses/method_losses.hpp"
+
+#include <limits>
+#include <utility>
+
+#include "d2c/core/rng.hpp"
+
+#include "session/setup.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// A partition that knows nothing: every task in a cluster drawn at random.
+cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
+  CounterRng rng(seed, hash_name("baseline/random"));
+  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
+  for (int& cluster : assignment)
+    cluster = static_cast<int>(rng.below(static_cast<std::uint64_t>(k)));
+  return {assignment, k};
+}
+
+std::vector<double> task_weights(const eval::Manifest& manifest) {
+  std::vector<double> weights;
+  weights.reserve(manifest.tasks.size());
+  for (const eval::TaskSpec& task : manifest.tasks) weights.push_back(task.weight);
+  return weights;
+}
+
+MachineOptions machine_options(const RunOptions& options) {
+  return {options.merged_mib << 20, options.ranks_per_node, options.balance,
+          options.race_mib << 20};
+}
+
+}  // namespace
+
+MethodLosses::MethodLosses(Session& session, const RunOptions& options)
+    : session_(session),
+      options_(options),
+      oracle_(session.parts(), merge_plan(options, *session.input().adapters),
+              example_folds(options, *session.input().tasks), machine_options(options)),
+      split_(oracle_.folds().split(examples_per_task())),
+      cache_(oracle_, split_, {options.racing, options.racing_check, options.seed}),
+      weights_(task_weights(session.input().manifest)),
+      few_shot_(baselines(Split::few_shot)),
+      objective_(options.objective, oracle_.n_tasks(), weights_,
+                 {cache_.mean_of_chosen(few_shot_.at("base")),
+                  cache_.mean_of_chosen(few_shot_.at("own"))}) {}
+
+std::vector<std::int64_t> MethodLosses::examples_per_task() const {
+  std::vector<std::int64_t> counts;
+  for (int task = 0; task < oracle_.n_tasks(); ++task) {
+    counts.push_back(input().tasks->facts(task, Split::few_shot).n_examples);
+  }
+  return counts;
+}
+
+MeasuredBaselines MethodLosses::baselines(Split split) {
+  const auto n = static_cast<std::size_t>(oracle_.n_tasks());
+  const cluster::Partition one(cluster::Assignment(n, 0), 1);
+  MeasuredBaselines measured;
+  measured["base"] = oracle_.base_losses(split);
+  measured["own"] = oracle_.own_losses(split);
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  measured["one"] = oracle_.can_merge(one.clusters().front())
+                        ? of(one, split)
+                        : std::vector<double>(measured["base"].size(), nan);
+  return measured;
+}
+
+void MethodLosses::measure_held_out() {
+  if (input().tasks->any_held_out()) held_out_ = baselines(Split::held_out);
+}
+
+void MethodLosses::measure_random(int k) {
+  const cluster::Partition random = random_partition(oracle_.n_tasks(), k, options_.seed);
+  few_shot_["random"] = of(random, Split::few_shot);
+  if (!held_out_.empty()) held_out_["random"] = of(random, Split::held_out);
+}
+
+results::Baselines MethodLosses::chosen() const {
+  results::Baselines part;
+  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_chosen(losses);
+  return part;
+}
+
+results::Baselines MethodLosses::kept() const {
+  results::Baselines part;
+  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_others(losses);
+  return part;
+}
+
+cluster::ExampleFolds MethodLosses::folds_of(Split split) const {
+  return split == Split::few_shot ? oracle_.folds() : cluster::ExampleFolds{};
+}
+
+std::vector<double> MethodLosses::of(const cluster::Partition& partition, Split split) {
+  return of(recipes_of(partition, oracle_.plan()), split);
+}
+
+std::vector<double> MethodLosses::of(const std::vector<cluster::Recipe>& recipes, Split split) {
+  const std::vector<MergeRequest> requests = oracle_.requests_for(recipes);
+  std::vector<cluster::Query> queries;
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    for (const int task : recipes[r].members) queries.push_back({static_cast<int>(r), task});
+  }
+  const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
+  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  std::vector<double> by_task(losses.size());
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    by_task[static_cast<std::size_t>(queries[i / n].task) * n + i % n] = losses[i];
+  }
+  return by_task;
+}
+
+std::vector<std::vector<double>> MethodLosses::columns(const std::vector<cluster::Recipe>& recipes,
+                                                       Split split) {
+  const std::vector<MergeRequest> requests = oracle_.requests_for(recipes);
+  std::vector<cluster::Query> queries;
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    for (int task = 0; task < oracle_.n_tasks(); ++task) {
+      queries.push_back({static_cast<int>(r), task});
+    }
+  }
+  const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
+  std::vector<std::vector<double>> columns;
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    const auto n = static_cast<std::ptrdiff_t>(losses.size() / recipes.size());
+    const auto begin = losses.begin() + static_cast<std::ptrdiff_t>(r) * n;
+    columns.emplace_back(begin, begin + n);
+  }
+  return columns;
+}
+
+std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
+                                        const MergePlan& plan) {
+  std::vector<cluster::Recipe> recipes;
+  for (cluster::TaskSet& members : partition.clusters()) {
+    if (members.empty()) continue;
+    recipes.push_back({.members = std::move(members), .scale = plan.scale});
+  }
+  return recipes;
+}
+
+cluster::Partition partition_of(const std::vector<cluster::Recipe>& recipes, int n_tasks, int k) {
+  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    for (const int task : recipes[r].members) {
+      assignment[static_cast<std::size_t>(task)] = static_cast<int>(r);
+    }
+  }
+  return cluster::Partition(std::move(assignment), k).canonical();
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "d2c/cluster/cached_oracle.hpp"
+#include "d2c/cluster/objective.hpp"
+#include "d2c/cluster/partition.hpp"
+#include "d2c/cluster/refine.hpp"
+#include "d2c/job/run_options.hpp"
+#include "d2c/results/run_results.hpp"
+
+#include "engine/distributed_oracle.hpp"
+#include "session/session.hpp"
+
+namespace d2c::job {
+
+/// Losses under baselines by name, as measured. [task, folds of the split]
+using MeasuredBaselines = std::map<std::string, std::vector<double>>;
+
+/// The losses of a session's tasks under one merge method: what measures them, what the search has
+/// seen of them, and those under the baselines that every user compares with. Members that measure
+/// are collective.
+class MethodLosses {
+ public:
+  /// Measures the baselines base, own and one (all adapters merged; NaN where the method cannot
+  /// take so many, see MergePlan::members_bytes) on the few-shot examples. Collective.
+  /// @param options  of the session, with the method
+  MethodLosses(Session& session, const RunOptions& options);
+
+  [[nodiscard]] const RunOptions& options() const { return options_; }
+  [[nodiscard]] const Job& input() const { return session_.input(); }
+  [[nodiscard]] DistributedOracle& oracle() { return oracle_; }
+  [[nodiscard]] const cluster::FoldSplit& folds() const { return split_; }
+  /// Few-shot examples of every task.
+  [[nodiscard]] std::vector<std::int64_t> examples_per_task() const;
+  /// What the search of a job sees.
+  [[nodiscard]] cluster::CachedOracle& cache() { return cache_; }
+  /// Of the tasks in the objective.
+  [[nodiscard]] const std::vector<double>& weights() const { return weights_; }
+  /// Over the baselines of the search.
+  [[nodiscard]] const cluster::Objective& objective() const { return objective_; }
+
+  /// Measures the baselines on the test split, if any task has one.
+  void measure_held_out();
+  /// Adds the baseline random, a partition into k clusters that knows nothing, on every split that
+  /// was measured.
+  void measure_random(int k);
+
+  [[nodiscard]] const MeasuredBaselines& few_shot() const { return few_shot_; }
+  /// Of the test split; empty before measure_held_out(), or where there is none.
+  [[nodiscard]] const MeasuredBaselines& held_out() const { return held_out_; }
+  /// Whether examples are kept from the search.
+  [[nodiscard]] bool keeps_examples() const { return options_.verify_examples > 0; }
+  /// Baselines on the few-shot examples that the search looks at, or on those kept from it.
+  [[nodiscard]] results::Baselines chosen() const;
+  [[nodiscard]] results::Baselines kept() const;
+
+  /// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
+  [[nodiscard]] std::vector<double> of(const cluster::Partition& partition, Split split);
+  /// The same under the recipe that it is a member of; every task is a member of one.
+  [[nodiscard]] std::vector<double> of(const std::vector<cluster::Recipe>& recipes, Split split);
+  /// Loss of every task under every recipe. [recipe][task, folds of the split]
+  [[nodiscard]] std::vector<std::vector<double>> columns(
+      const std::vector<cluster::Recipe>& recipes, Split split);
+
+ private:
+  [[nodiscard]] MeasuredBaselines baselines(Split split);
+  [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const;
+
+  Session& session_;
+  RunOptions options_;
+  DistributedOracle oracle_;
+  cluster::FoldSplit split_;
+  cluster::CachedOracle cache_;
+  std::vector<double> weights_;
+  MeasuredBaselines few_shot_;
+  MeasuredBaselines held_out_;
+  cluster::Objective objective_;
+};
+
+/// How each cluster that is not empty is served by the plan, in ascending order of clusters.
+[[nodiscard]] std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
+                                                      const MergePlan& plan);
+
+/// The clusters that recipes make, numbered by their lowest task.
+[[nodiscard]] cluster::Partition partition_of(const std::vector<cluster::Recipe>& recipes,
+                                              int n_tasks, int k);
+
+}  // namespace d2c::job

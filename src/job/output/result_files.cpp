@@ -1,0 +1,23 @@
+#include "output/result_files.hpp"
+
+namespace d2c::job {
+
+ResultFiles::ResultFiles(comm::Communicator& comm, const RunOptions& options)
+    : folder_(options.output, options.overwrite) {
+  comm::agree(comm, [&] {
+    if (!comm.is_root()) return;
+    folder_.prepare();
+    writer_ = std::make_unique<results::ResultsWriter>(
+        options.output / "results.h5",
+        options.overwrite ? results::IfExists::replace : results::IfExists::refuse);
+  });
+  merged_ = options.output / comm::broadcast_text(comm, folder_.merged_partial_name(), 0);
+}
+
+void ResultFiles::publish(const results::RunResults& results, std::span<const std::string> merged,
+                          const std::string& manifest) {
+  writer_->complete(results);
+  folder_.publish(*writer_, merged, manifest);
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,142 @@
+#include "session/method_comparison.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/cluster/registry.hpp"
+
+#include "losses/gains.hpp"
+#include "session/refine_clusters.hpp"
+#include "session/setup.hpp"
+
+namespace d2c::job {
+namespace {
+
+void append(std::vector<double>& all, const std::vector<double>& part) {
+  all.insert(all.end(), part.begin(), part.end());
+}
+
+}  // namespace
+
+MethodComparison::MethodComparison(Session& session, const CompareOptions& options,
+                                   const RunOptions& method, results::Comparison& out)
+    : session_(session),
+      options_(options),
+      losses_(session, method),
+      out_(out),
+      chosen_(losses_.chosen()),
+      kept_(losses_.kept()) {
+  losses_.measure_held_out();
+}
+
+void MethodComparison::add_references() {
+  for (const char* name : {"base", "own"}) add("", name, 0, {baseline(name)});
+}
+
+void MethodComparison::run() {
+  const RunOptions& job = losses_.options();
+  add(job.merge_method, "one", 1, {baseline("one")});
+  for (const int k : job.ks.empty() ? std::vector<int>{job.k} : job.ks) {
+    for (const std::string& search : options_.searches) search_all_seeds(search, k);
+  }
+}
+
+MethodComparison::Outcome MethodComparison::baseline(const std::string& name) const {
+  Outcome outcome;
+  outcome.chosen = chosen_.at(name);
+  if (losses_.keeps_examples()) outcome.kept = kept_.at(name);
+  if (!losses_.held_out().empty()) outcome.held_out = losses_.held_out().at(name);
+  return outcome;
+}
+
+void MethodComparison::search_all_seeds(const std::string& name, int k) {
+  const std::string& method = losses_.options().merge_method;
+  const bool refines = std::ranges::find(options_.refined, name) != options_.refined.end();
+  std::vector<Outcome> outcomes;
+  std::vector<Outcome> refined;
+  for (int s = 0; s < options_.n_seeds; ++s) {
+    const Stopwatch watch;
+    // By itself a search knows nothing: what others measured counts again, but is not measured.
+    cluster::CachedOracle cache(losses_.oracle(), losses_.folds());
+    cache.restore(known_);
+    RunOptions options = losses_.options();
+    options.k = k;
+    options.seed += static_cast<std::uint64_t>(s);
+    cluster::SearchOptions how = search_options(options, session_.input());
+    how.matrix = cluster::ResultMatrix::members;
+    const cluster::SearchResult found =
+        cluster::search_method(name).run(session_.problem(cache, losses_.objective()), how);
+    Outcome& outcome = outcomes.emplace_back();
+    outcome.evaluations = found.counts.evaluations;
+    outcome.measured = found.counts.measured();
+    outcome.seconds = watch.seconds();
+    outcome.chosen = found.loss.of(found.partition);
+    if (losses_.keeps_examples()) outcome.kept = cluster::verify(cache, found).of(found.partition);
+    if (!losses_.held_out().empty()) {
+      outcome.held_out = losses_.of(found.partition, Split::held_out);
+    }
+    known_ = cache.save();
+    session_.say(fmt::format("{} {} K = {} seed {}: objective {:.4f}, {} evaluations, {} measured",
+                             method, name, k, options.seed, found.objective, outcome.evaluations,
+                             outcome.measured));
+    if (refines) refined.push_back(this->refined(found.partition, outcome));
+  }
+  add(method, name, k, outcomes);
+  if (refines) add(method, refined_name(name), k, refined);
+}
+
+MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& partition,
+                                                    const Outcome& found_as) {
+  const Stopwatch watch;
+  // Searches often find the same partition.
+  const auto [place, fresh] = refined_of_.try_emplace(partition.assignment());
+  Outcome& refined = place->second;
+  if (fresh) {
+    cluster::RefineOptions how = refine_options(losses_);
+    how.rounds = most_refinement_rounds;
+    const auto stages =
+        refine_clusters(losses_, recipes_of(partition, losses_.oracle().plan()), how);
+    for (const cluster::RefineStage& stage : stages) refined.evaluations += stage.evaluations;
+    const std::vector<cluster::Recipe>& recipes = stages.back().recipes;
+    const std::vector<double> few_shot = losses_.of(recipes, Split::few_shot);
+    refined.chosen = losses_.cache().mean_of_chosen(few_shot);
+    if (losses_.keeps_examples()) refined.kept = losses_.cache().mean_of_others(few_shot);
+    if (!losses_.held_out().empty()) refined.held_out = losses_.of(recipes, Split::held_out);
+  }
+  Outcome outcome = refined;
+  outcome.evaluations += found_as.evaluations;
+  outcome.measured = found_as.measured + (fresh ? refined.evaluations : 0);
+  outcome.seconds = found_as.seconds + watch.seconds();
+  return outcome;
+}
+
+void MethodComparison::add(const std::string& method, const std::string& search, int k,
+                           const std::vector<Outcome>& outcomes) {
+  const cluster::ObjectiveKind kind = losses_.options().objective;
+  const std::vector<double>& weights = losses_.weights();
+  out_.method.push_back(method);
+  out_.search.push_back(search);
+  out_.k.push_back(k);
+  for (int s = 0; s < options_.n_seeds; ++s) {
+    const Outcome& outcome = outcomes[std::min(static_cast<std::size_t>(s), outcomes.size() - 1)];
+    out_.objective.push_back(objective_of(kind, weights, chosen_, outcome.chosen));
+    out_.gain.push_back(mean_gain(weights, chosen_, outcome.chosen));
+    out_.evaluations.push_back(outcome.evaluations);
+    out_.measured.push_back(outcome.measured);
+    out_.seconds.push_back(outcome.seconds);
+    append(out_.loss, outcome.chosen);
+    if (losses_.keeps_examples()) {
+      out_.verify_objective.push_back(objective_of(kind, weights, kept_, outcome.kept));
+    }
+    const MeasuredBaselines& held_out = losses_.held_out();
+    if (held_out.empty()) continue;
+    out_.heldout_objective.push_back(objective_of(kind, weights, held_out, outcome.held_out));
+    out_.heldout_gain.push_back(mean_gain(weights, held_out, outcome.held_out));
+    append(out_.heldout_loss, outcome.held_out);
+  }
+}
+
+}  // namespace d2c::job

@@ -1,0 +1,185 @@
+#include "session/result_stages.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/cluster/place.hpp"
+#include "d2c/cluster/registry.hpp"
+
+#include "losses/gains.hpp"
+#include "output/figures.hpp"
+#include "output/merged_writer.hpp"
+#include "output/record.hpp"
+#include "session/cross_fitting.hpp"
+#include "session/refine_clusters.hpp"
+#include "session/setup.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// Index of the number of clusters that becomes the result.
+std::size_t picked(const cluster::Sweep& sweep, int wanted) {
+  if (wanted == 0) return sweep.knee;
+  const auto place = std::ranges::find(sweep.k, wanted);
+  // A search that ended early goes from few clusters to many: its last one is the closest.
+  return place == sweep.k.end() ? sweep.k.size() - 1
+                                : static_cast<std::size_t>(place - sweep.k.begin());
+}
+
+}  // namespace
+
+ResultStages::ResultStages(Session& session)
+    : session_(session),
+      losses_(session, session.options()),
+      progress_([&session](const std::string& line) { session.say(line); }) {
+  const RunOptions& options = session_.options();
+  out_.objective_kind = cluster::name(options.objective);
+  out_.merge_method = options.merge_method;
+  out_.tasks = task_table(session_.input());
+  out_.baselines = losses_.chosen();
+  if (!std::isnan(out_.baselines.at("one").front())) return;
+  session_.say(fmt::format(
+      "the baseline 'one' is left out: --method {} holds all members at a time, and all adapters "
+      "are more than --members-mib {:g}",
+      options.merge_method, options.members_mib));
+}
+
+cluster::Problem ResultStages::problem(cluster::CachedOracle& cache) {
+  cluster::Problem problem = session_.problem(cache, losses_.objective());
+  problem.observer = &progress_;
+  return problem;
+}
+
+void ResultStages::search() {
+  const RunOptions& options = session_.options();
+  const cluster::Problem problem = this->problem(losses_.cache());
+  const cluster::SearchOptions search = search_options(options, session_.input());
+  if (options.ks.empty()) {
+    found_ = cluster::search_method(options.search).run(problem, search);
+    return;
+  }
+  sweep_ = cluster::sweep_k(problem, search, options.ks);
+  found_ = sweep_->results[picked(*sweep_, options.sweep_pick)];
+  if (options.sweep_pick > 0 && found_.partition.k() != options.sweep_pick) {
+    session_.say(fmt::format("warning: the search ended before K = {}, the result has {}",
+                             options.sweep_pick, found_.partition.k()));
+  }
+}
+
+void ResultStages::place(const cluster::Assignment& clusters, const RecordedLosses& recorded) {
+  check_recorded(session_.comm(), recorded, session_.input(), out_.baselines, losses_.oracle());
+  losses_.cache().restore(recorded.known);
+  found_ = cluster::place_tasks(problem(losses_.cache()),
+                                search_options(session_.options(), session_.input()), clusters);
+}
+
+void ResultStages::measure() {
+  out_.n_clusters = found_.partition.k();
+  losses_.measure_held_out();
+  losses_.measure_random(out_.n_clusters);
+  out_.baselines = losses_.chosen();
+  describe_search(found_, progress_, out_);
+  if (sweep_) out_.sweep = describe_sweep(losses_, *sweep_);
+  partition_ = found_.partition;
+  recipes_ = recipes_of(partition_, losses_.oracle().plan());
+}
+
+void ResultStages::cross_fit() {
+  const RunOptions& options = session_.options();
+  if (options.cross_fit == 0) return;
+  session_.say(
+      fmt::format("searching again without each of {} parts of the examples", options.cross_fit));
+  const cluster::SearchOptions how = search_options(options, session_.input());
+  const auto search = [&](const cluster::Problem& rest) {
+    if (!options.ks.empty()) return cluster::sweep_k(rest, how, options.ks).results;
+    return std::vector{cluster::search_method(options.search).run(rest, how)};
+  };
+  const auto fit = session_.check() ? std::nullopt : cross_fit_search(session_, losses_, search);
+  if (!fit) {
+    session_.say("warning: the job was to end, --cross-fit is left out");
+    return;
+  }
+  const std::size_t of_result = sweep_ ? picked(*sweep_, found_.partition.k()) : 0;
+  out_.crossfit = describe_cross_fit(losses_, *fit, of_result, found_.partition);
+  for (std::size_t i = 0; sweep_ && i < sweep_->k.size(); ++i) {
+    const auto at_k = describe_cross_fit(losses_, *fit, i, sweep_->results[i].partition);
+    out_.sweep.crossfit_objective.push_back(at_k.objective);
+    out_.sweep.crossfit_gain.push_back(mean_gain(losses_.weights(), losses_.chosen(), at_k.loss));
+  }
+}
+
+void ResultStages::refine(int rounds) {
+  cluster::RefineOptions how = refine_options(losses_);
+  how.rounds = rounds;
+  if (refines(how)) {
+    session_.say("refining the merged adapter of each cluster");
+    how.stop = [this] { return session_.check(); };
+    const auto stages = refine_clusters(losses_, recipes_, how);
+    if (session_.check())
+      session_.say("warning: the time limit has passed, refinement ended early");
+    out_.refine = describe_refinement(losses_, stages);
+    recipes_ = stages.back().recipes;
+    partition_ = partition_of(recipes_, partition_.n_tasks(), out_.n_clusters);
+    describe_result(losses_, measure_clusters(losses_, partition_, recipes_), out_);
+  } else {
+    describe_result(losses_, measure_clusters(losses_, found_), out_);
+  }
+  if (session_.options().racing > 0) {
+    out_.racing = describe_racing(losses_);
+    if (out_.refine.step.empty()) out_.racing->estimate = found_.estimate.values;
+  }
+  out_.recipe = describe_recipes(losses_.oracle().plan(), partition_, recipes_);
+}
+
+void ResultStages::compare_full() {
+  const RunOptions& options = session_.options();
+  cluster::CachedOracle cache(losses_.oracle(), losses_.folds());
+  cache.restore(losses_.cache().save());
+  const cluster::SearchResult full = cluster::search_method(options.search)
+                                         .run(session_.problem(cache, losses_.objective()),
+                                              search_options(options, session_.input()));
+  out_.baselines["full"] = full.loss.of(full.partition);
+  if (out_.verify) out_.verify->baselines["full"] = cluster::verify(cache, full).of(full.partition);
+  if (out_.heldout) {
+    out_.heldout->baselines["full"] = losses_.of(full.partition, Split::held_out);
+  }
+  session_.say(fmt::format(
+      "placed: objective {:.6f}, {} losses measured; full search by {}: objective {:.6f}, {} "
+      "losses by itself",
+      found_.objective, found_.counts.measured(), options.search, full.objective,
+      full.counts.evaluations));
+}
+
+results::RunResults ResultStages::write(ResultFiles& files, const std::string& manifest) {
+  {
+    const auto timer = session_.timers().scope("write");
+    write_merged(session_, losses_.oracle(), recipes_, out_, files);
+  }
+  const WorkCounts& work = losses_.oracle().work();
+  out_.evaluations.evaluated = work.units;
+  out_.evaluations.merges = work.merges;
+  out_.evaluations.tokens = work.tokens_computed;
+  out_.evaluations.tokens_unshared = work.tokens_total;
+  out_.timing = session_.timing();
+  out_.provenance = session_.provenance();
+  comm::agree(session_.comm(), [&] {
+    if (session_.comm().is_root()) publish(files, manifest);
+  });
+  return std::move(out_);
+}
+
+void ResultStages::publish(ResultFiles& files, const std::string& manifest) {
+  std::vector<std::string> merged;
+  if (session_.options().merged_output != MergedOutput::hdf5) {
+    for (const cluster::Recipe& recipe : recipes_) {
+      merged.push_back(cluster_folder(partition_[recipe.members.front()]));
+    }
+  }
+  files.publish(out_, merged, manifest);
+  session_.finish();
+}
+
+}  // namespace d2c::job

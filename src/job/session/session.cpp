@@ -1,0 +1,115 @@
+#include "session/session.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "d2c/eval/cpu_engine.hpp"
+
+#include "engine/similarity.hpp"
+#include "input/identity.hpp"
+#include "output/phase_report.hpp"
+#include "output/record.hpp"
+#include "session/setup.hpp"
+
+namespace d2c::job {
+
+Session::Session(comm::Communicator& comm, const RunOptions& options, const RunContext& context,
+                 const SessionFiles& files)
+    : comm_(comm),
+      context_(context),
+      options_(options),
+      input_(load_job(comm, options, timers_, files.manifest)),
+      engine_(eval::make_cpu_engine(input_.model->model, options.threads)) {
+  log_input();
+  settle_clusters();
+  results::Identity identity;
+  if (comm_.is_root()) {
+    identity = identity_of(options_, input_);
+    identity.insert(files.identity.begin(), files.identity.end());
+    hash_ = hash_of(identity);
+  }
+  checkpointing_ = std::make_unique<Checkpointing>(comm_, options_, context_, files.checkpoint,
+                                                   std::move(identity), known_);
+  const auto provider = [this](auto compute) {
+    return kept([this, compute] {
+      check();
+      const auto timer = timers_.scope("similarity");
+      return compute(comm_, *input_.adapters, input_.adapter_of_task, options_.exchange_mib << 20,
+                     options_.ranks_per_node, options_.threads);
+    });
+  };
+  similarity_ = provider(task_similarity);
+  trimmed_similarity_ = provider(trimmed_task_gram);
+  checkpointing_->resume();
+}
+
+void Session::say(const std::string& line) const {
+  if (comm_.is_root() && context_.log) context_.log(line);
+}
+
+void Session::settle_clusters() {
+  if (options_.budget_mb == 0) return;
+  const MergePlan plan = merge_plan(options_, *input_.adapters);
+  comm::agree(comm_, [&] { settle_budget(options_, input_, plan); });
+  say(fmt::format("K = {}: a merged adapter takes {:.3f} of {:g} MB", options_.k,
+                  static_cast<double>(stored_bytes(*input_.adapters, plan)) * 1e-6,
+                  options_.budget_mb));
+}
+
+void Session::log_input() const {
+  for (const std::string& warning : input_.tasks->warnings()) say("warning: " + warning);
+  for (const std::string& warning : input_.model->warnings()) say("warning: " + warning);
+  for (const int adapter : input_.adapters->idle()) {
+    say(fmt::format("warning: {}: the adapter changes nothing (all its updates are zero); check "
+                    "that it was saved whole",
+                    input_.adapters->name(adapter)));
+  }
+  const std::string rounding = eval::rounding_warning(input_.model->model);
+  if (!rounding.empty()) say("warning: " + rounding);
+  say(input_.adapters_note);
+  const int n_modules = static_cast<int>(input_.adapters->modules().size());
+  int fewest = n_modules;
+  int most = 0;
+  for (int adapter = 0; adapter < input_.adapters->n_adapters(); ++adapter) {
+    fewest = std::min(fewest, input_.adapters->n_applied(adapter));
+    most = std::max(most, input_.adapters->n_applied(adapter));
+  }
+  say(fmt::format("{} tasks, {} adapters, applied to {} of {} modules", input_.tasks->n_tasks(),
+                  input_.adapters->n_adapters(),
+                  fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most),
+                  n_modules));
+}
+
+DistributedOracle::Parts Session::parts() {
+  return {.comm = comm_,
+          .adapters = *input_.adapters,
+          .tasks = *input_.tasks,
+          .adapter_of_task = input_.adapter_of_task,
+          .engine = *engine_,
+          .timers = timers_,
+          .known = known_,
+          .pause = pause_};
+}
+
+cluster::Problem Session::problem(cluster::CachedOracle& cache,
+                                  const cluster::Objective& objective) {
+  cluster::Problem problem{.oracle = cache, .objective = objective};
+  problem.similarity = similarity_;
+  problem.trimmed_similarity = trimmed_similarity_;
+  problem.once = [this](const auto& work) {
+    const auto timer = timers_.scope("similarity");
+    return on_root(comm_, work);
+  };
+  problem.stop = [this] { return check(); };
+  return problem;
+}
+
+results::Provenance Session::provenance() const {
+  return job::provenance(comm_, options_, context_, hash_);
+}
+
+results::Timing Session::timing() { return phase_report(comm_, timers_, watch_.seconds()); }
+
+}  // namespace d2c::job

@@ -1,0 +1,81 @@
+#include "losses/known_losses.hpp"
+
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace d2c::job {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::NanSensitiveDoubleEq;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+const results::LossKey kPair{"average", "few_shot", {0, 1}, {0.5, 0.5}};
+const results::LossKey kScaled{"average", "few_shot", {0, 1}, {0.5, 0.5}, 2.0};
+
+TEST(KnownLosses, AreFoundByTheContentOfTheMergeAndTheTask) {
+  KnownLosses known;
+  known.add(kPair, 3, std::vector{3.0, 3.5});
+  known.add(kPair, 1, std::vector{1.0, 1.5});
+  known.add(kScaled, 1, std::vector{7.0, 7.5});
+  EXPECT_THAT(known.find(kPair, 1), ElementsAre(1.0, 1.5));
+  EXPECT_THAT(known.find(kPair, 3), ElementsAre(3.0, 3.5));
+  EXPECT_THAT(known.find(kPair, 2), IsEmpty());
+  EXPECT_THAT(known.find(kScaled, 1), ElementsAre(7.0, 7.5));
+  EXPECT_THAT(known.find(kScaled, 3), IsEmpty());
+}
+
+TEST(KnownLosses, PartsOfTheExamplesAddUp) {
+  KnownLosses known;
+  known.add(kPair, 0, std::vector{nan, nan});
+  EXPECT_THAT(known.find(kPair, 0), IsEmpty());
+  known.add(kPair, 0, std::vector{nan, 2.0});
+  EXPECT_FALSE(known.knows(kPair, 0));
+  EXPECT_THAT(known.find(kPair, 0),
+              ElementsAre(NanSensitiveDoubleEq(nan), NanSensitiveDoubleEq(2.0)));
+  known.add(kPair, 0, std::vector{1.0, nan});
+  EXPECT_TRUE(known.knows(kPair, 0));
+  EXPECT_THAT(known.find(kPair, 0), ElementsAre(1.0, 2.0));
+}
+
+TEST(KnownLosses, WhatIsMissingIsAskedForOnce) {
+  KnownLosses known;
+  known.add(kPair, 1, std::vector{1.0});
+  const std::vector keys{kPair, kScaled, kScaled};
+  const std::vector<cluster::Query> queries{{0, 1}, {0, 2}, {1, 5}, {2, 5}, {2, 4}, {1, 5}};
+  std::vector<std::pair<int, int>> missing;
+  for (const auto& [set, task] : known.missing(keys, queries)) missing.emplace_back(set, task);
+  EXPECT_THAT(missing, ElementsAre(std::pair(0, 2), std::pair(1, 5), std::pair(1, 4)));
+  known.add(kScaled, 5, std::vector{5.0});
+  EXPECT_THAT(known.read(keys, queries, 1), ElementsAre(1.0, NanSensitiveDoubleEq(nan), 5.0, 5.0,
+                                                        NanSensitiveDoubleEq(nan), 5.0));
+}
+
+/// Four folds, looked at after three and after all; the second contestant falls behind.
+cluster::Race race(std::vector<double> known, bool measure_all = false) {
+  cluster::Race race;
+  race.sets = {0, 1};
+  race.folds = {0, 1, 2, 3};
+  race.known = std::move(known);
+  race.setup.weights = {1, 1, 1, 1};
+  race.setup.looks = {3, 4};
+  race.setup.required = {0, 0};
+  race.setup.error = 0.05;
+  race.measure_all = measure_all;
+  return race;
+}
+
+TEST(Races, AreDecidedByWhatTheyLookAt) {
+  const std::vector<double> dropped{1, 1.1, 1.2, 1.1, 5, 5.1, 5.2, nan};
+  EXPECT_TRUE(is_decided(race(dropped)));
+  EXPECT_FALSE(is_decided(race(dropped, true)));
+  EXPECT_FALSE(is_decided(race({1, 1.1, 1.2, nan, 5, 5.1, 5.2, nan})));
+  EXPECT_FALSE(is_decided(race({1, 1.1, 1.2, 1.1, nan, 5.1, 5.2, 5})));
+  EXPECT_TRUE(is_decided(race({1, 1.1, 1.2, 1.1, 5, 5.1, 5.2, 5}, true)));
+}
+
+}  // namespace
+}  // namespace d2c::job

@@ -1,0 +1,220 @@
+#include <functional>
+
+#include <gmock/gmock.h>
+
+#include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
+#include "d2c/job/compare_methods.hpp"
+#include "d2c/job/run.hpp"
+
+#include "test_support.hpp"
+
+namespace d2c::job {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+/// Jobs on the first tasks of the bundled data, as one rank without MPI. The input is a copy.
+class SessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const fs::path demo = test::source("data/demo");
+    const json::Json whole = json::read_file(demo / "manifest.json");
+    json::Json tasks = json::Json::array();
+    for (std::size_t t = 0; t < 5; ++t) tasks.push_back(whole["tasks"][t * 8]);
+    for (const json::Json& task : tasks) {
+      for (const char* field : {"adapter", "examples", "test"}) {
+        const std::string place = task[field];
+        fs::create_directories((folder_ / place).parent_path());
+        fs::copy(demo / place, folder_ / place, fs::copy_options::recursive);
+      }
+    }
+    fs::copy(demo / "model", folder_ / "model", fs::copy_options::recursive);
+    test::write_file(folder_ / "manifest.json",
+                     json::Json{{"model", "model"}, {"tasks", tasks}}.dump());
+    first_ = tasks[0];
+    options_.manifest = folder_ / "manifest.json";
+    options_.k = 2;
+    options_.search = "d2c";
+    options_.restarts = 2;
+    context_.stop_requested = nullptr;
+  }
+
+  [[nodiscard]] std::optional<results::RunResults> run_into(const std::string& output) {
+    RunOptions options = options_;
+    options.output = folder_ / output;
+    return run(*comm_, options, context_);
+  }
+
+  /// Stops at the n-th moment at which a job may stop.
+  void stop_after(int n) {
+    context_.stop_requested = [n]() mutable { return --n < 0; };
+  }
+
+  void expect_refusal(std::initializer_list<std::string_view> words) {
+    try {
+      static_cast<void>(run_into("out"));
+      ADD_FAILURE() << "nothing was refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::bad_input);
+      for (const std::string_view word : words) EXPECT_THAT(error.what(), HasSubstr(word));
+    }
+  }
+
+  test::TempFolder folder_;
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_null_communicator();
+  json::Json first_;  ///< task
+  RunOptions options_;
+  RunContext context_;
+};
+
+void expect_same(const std::vector<double>& a, const std::vector<double>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(double)), 0);
+}
+
+void expect_same(const results::RunResults& a, const results::RunResults& b) {
+  EXPECT_EQ(a.result.assignment, b.result.assignment);
+  expect_same(a.result.loss, b.result.loss);
+  expect_same(a.iterations.loss, b.iterations.loss);
+  expect_same(a.heldout->loss, b.heldout->loss);
+  expect_same(a.refine.objective, b.refine.objective);
+  EXPECT_EQ(a.refine.evaluations, b.refine.evaluations);
+  EXPECT_EQ(a.restarts.evaluations, b.restarts.evaluations);
+  expect_same(a.crossfit.loss, b.crossfit.loss);
+  EXPECT_EQ(a.crossfit.evaluations, b.crossfit.evaluations);
+  for (const auto& [name, losses] : a.baselines) expect_same(losses, b.baselines.at(name));
+  for (const auto& [name, losses] : a.heldout->baselines) {
+    expect_same(losses, b.heldout->baselines.at(name));
+  }
+  EXPECT_EQ(a.provenance.config_hash, b.provenance.config_hash);
+}
+
+TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
+  options_.tune_scale = true;
+  options_.verify_examples = 1;
+  options_.cross_fit = 2;
+  int n_checks = 0;
+  context_.stop_requested = [&] { return ++n_checks < 0; };
+  const auto whole = run_into("whole");
+  ASSERT_TRUE(whole);
+  EXPECT_GT(n_checks, 20);
+  int n_stops = 0;
+  for (int n = 0;; n += 4) {
+    stop_after(n);
+    const auto resumed = run_into("out");
+    EXPECT_EQ(resumed.has_value(), !fs::exists(folder_ / "out" / "checkpoint.h5"));
+    if (resumed) {
+      expect_same(*whole, *resumed);
+      EXPECT_LT(resumed->evaluations.evaluated, whole->evaluations.evaluated / 4);
+      break;
+    }
+    ASSERT_LT(++n_stops, 100);
+  }
+  EXPECT_GT(n_stops, 5);
+}
+
+TEST_F(SessionTest, MedoidsAndRacesGoOnAsIfTheyHadNotStopped) {
+  options_.racing = 0.1;
+  options_.racing_check = 0.5;
+  for (const char* method : {"average", "medoid"}) {
+    SCOPED_TRACE(method);
+    options_.merge_method = method;
+    const auto whole = run_into(std::string("whole_") + method);
+    ASSERT_TRUE(whole);
+    const std::string out = std::string("out_") + method;
+    for (const int n : {6, 12}) {
+      stop_after(n);
+      EXPECT_FALSE(run_into(out));
+    }
+    context_.stop_requested = nullptr;
+    const auto resumed = run_into(out);
+    ASSERT_TRUE(resumed);
+    expect_same(*whole, *resumed);
+    expect_same(whole->racing->estimate, resumed->racing->estimate);
+    EXPECT_EQ(whole->racing->races, resumed->racing->races);
+    EXPECT_EQ(whole->racing->wrong_drops, resumed->racing->wrong_drops);
+  }
+}
+
+TEST_F(SessionTest, ACheckpointIsRefusedWhereTheContentOfAnInputChanges) {
+  stop_after(4);
+  ASSERT_FALSE(run_into("out"));
+  const auto changed = [&](const std::string& file, const std::function<void(std::string&)>& how,
+                           std::initializer_list<std::string_view> words) {
+    SCOPED_TRACE(file);
+    const std::string before = json::read_text(folder_ / file);
+    std::string text = before;
+    how(text);
+    test::write_file(folder_ / file, text);
+    expect_refusal(words);
+    test::write_file(folder_ / file, before);
+  };
+  const std::string name = first_["name"];
+  const auto longer = [](std::string& text) { text += "\n"; };
+  changed(first_["examples"], longer, {"the examples of task '" + name + "' have changed"});
+  changed(first_["test"], longer, {"the test examples of task '" + name + "' have changed"});
+  changed(std::string(first_["adapter"]) + "/adapter_model.safetensors",
+          [](std::string& text) { text[text.size() - 1] ^= 1; },
+          {"the adapter of task '" + name + "' has changed"});
+  changed("model/model.safetensors", [](std::string& text) { text[text.size() - 3] ^= 1; },
+          {"the model weights have changed"});
+  changed("model/tokenizer.json", longer, {"tokenizer.json"});
+  changed("model/config.json", longer, {"config.json"});
+  options_.seed = 1;
+  options_.merged_dtype = DType::f16;
+  expect_refusal({"--seed was 0 and is 1", "dtype", "restore what has changed"});
+}
+
+TEST_F(SessionTest, ACheckpointFitsHoweverTheInputIsSpelled) {
+  const auto whole = run_into("whole");
+  stop_after(6);
+  ASSERT_FALSE(run_into("out"));
+  context_.stop_requested = nullptr;
+  json::Json manifest = json::read_file(options_.manifest);
+  for (json::Json& task : manifest["tasks"]) {
+    task["adapter"] = "./adapters/../" + std::string(task["adapter"]);
+  }
+  options_.manifest = folder_ / "moved.json";
+  test::write_file(options_.manifest, manifest.dump(2));
+  const auto resumed = run_into("out");
+  ASSERT_TRUE(resumed);
+  expect_same(*whole, *resumed);
+}
+
+TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
+  CompareOptions options{
+      .job = options_, .searches = {"d2c", "random"}, .methods = {"average", "lego"}, .n_seeds = 2};
+  options.job.output = folder_ / "whole";
+  const auto whole = compare_methods(*comm_, options, context_);
+  options.job.output = folder_ / "out";
+  for (const int n : {5, 25}) {
+    stop_after(n);
+    EXPECT_FALSE(compare_methods(*comm_, options, context_));
+  }
+  context_.stop_requested = nullptr;
+  const auto resumed = compare_methods(*comm_, options, context_);
+  ASSERT_TRUE(whole && resumed);
+  expect_same(whole->loss, resumed->loss);
+  expect_same(whole->heldout_loss, resumed->heldout_loss);
+  EXPECT_EQ(whole->measured, resumed->measured);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "out"), {}), 2);
+}
+
+TEST_F(SessionTest, TheTimeLimitEndsSearchRefinementAndCrossFittingEarly) {
+  options_.tune_scale = true;
+  options_.cross_fit = 2;
+  options_.max_hours = 1e-12;
+  std::string log;
+  context_.log = [&](const std::string& line) { log += line + "\n"; };
+  const auto result = run_into("out");
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->restarts.objective.size(), 1U);
+  EXPECT_EQ(result->refine.step, std::vector<std::string>{"start"});
+  EXPECT_TRUE(result->crossfit.fold.empty());
+  EXPECT_THAT(log, HasSubstr("refinement ended early"));
+}
+
+}  // namespace
+}  // namespace d2c::job
