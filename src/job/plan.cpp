@@ -67,6 +67,121 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
 
+/// Examples, and the evaluations of an iteration: a task under every merged adapter.
+void add_evaluations(const Job& job, Plan& plan) {
+  plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
+  std::vector<double> costs;
+  for (int task = 0; task < plan.n_tasks; ++task) {
+    const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
+    plan.few_shot_tokens += facts.n_tokens;
+    plan.few_shot_computed += facts.n_computed;
+    plan.few_shot_targets += facts.n_targets;
+    plan.held_out_computed += job.tasks->facts(task, Split::held_out).n_computed;
+    plan.n_held_out += job.tasks->facts(task, Split::held_out).n_examples > 0 ? 1 : 0;
+    costs.insert(costs.end(), static_cast<std::size_t>(plan.k),
+                 static_cast<double>(facts.n_computed));
+  }
+  plan.imbalance = imbalance_of(costs, plan.n_ranks);
+}
+
+/// What the forward passes of this rank's share of the tasks take.
+struct Passes {
+  double activation_bytes = 0.0;  ///< largest
+  double raced_tokens = 0.0;      ///< most, of a task that is raced for
+  double flop = 0.0;              ///< of the few-shot examples under one adapter each
+};
+
+/// The whole of some batches, as if they were one.
+void add(const model::BatchSize& part, model::BatchSize& whole) {
+  whole.n_tokens += part.n_tokens;
+  whole.n_segments += part.n_segments;
+  whole.n_targets += part.n_targets;
+  whole.longest = std::max(whole.longest, part.longest);
+}
+
+Passes passes_of(const comm::Communicator& comm, const RunOptions& options, const Job& job,
+                 const eval::LossEngine& engine, Index rank) {
+  Passes passes;
+  const auto hold = [&](const model::BatchSize& size) {
+    passes.activation_bytes =
+        std::max(passes.activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
+  };
+  for (int task = comm.rank(); task < job.tasks->n_tasks(); task += comm.size()) {
+    for (const Split split : {Split::few_shot, Split::held_out}) {
+      if (job.tasks->facts(task, split).n_examples == 0) continue;
+      const auto packed = job.tasks->packed(task, split);
+      model::BatchSize whole;
+      for (const eval::Batch& batch : packed->batches) {
+        const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
+        hold(size);
+        add(size, whole);
+        if (split == Split::few_shot) passes.flop += model::flops(job.model->model.config(), size);
+      }
+      if (options.racing == 0 || split != Split::few_shot) continue;
+      // Later parts of the examples are computed beside what is kept of earlier ones.
+      hold(whole);
+      passes.raced_tokens = std::max(passes.raced_tokens, static_cast<double>(whole.n_tokens));
+    }
+  }
+  return passes;
+}
+
+void add_passes(comm::Communicator& comm, const RunOptions& options, const Job& job,
+                const eval::LossEngine& engine, Index rank, Plan& plan) {
+  Passes passes = passes_of(comm, options, job, engine, rank);
+  comm.maximum({&passes.activation_bytes, 1});
+  comm.maximum({&passes.raced_tokens, 1});
+  const auto flops =
+      comm::all_gather_values<double>(comm, std::span<const double>(&passes.flop, 1));
+  for (const auto& part : flops) plan.flop_per_iteration += part.front() * plan.k;
+  plan.activation_bytes = static_cast<std::uint64_t>(passes.activation_bytes);
+  const std::uint64_t kept = static_cast<std::uint64_t>(passes.raced_tokens) *
+                             static_cast<std::uint64_t>(plan.k) * engine.kept_token_bytes();
+  plan.race_bytes =
+      std::min(kept, options.race_mib << 20) * static_cast<std::uint64_t>(options.threads);
+}
+
+void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job& job, Plan& plan) {
+  auto bytes = static_cast<double>(job.adapters->local_bytes());
+  plan.all_adapter_bytes = sum_over_ranks(comm, bytes);
+  comm.maximum({&bytes, 1});
+  plan.adapter_bytes = static_cast<std::uint64_t>(bytes);
+  plan.adapters_note = job.adapters_note;
+  std::uint64_t travelling = 0;
+  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+    travelling += job.adapters->bytes_of(adapter);
+    for (int module = 0; module < static_cast<int>(job.adapters->modules().size()); ++module) {
+      plan.adapter_rank = std::max(plan.adapter_rank, job.adapters->rank_of(adapter, module));
+    }
+  }
+  plan.exchange_bytes = std::min(travelling, options.exchange_mib << 20);
+}
+
+/// @param one  bytes of a merged adapter
+void add_merged(const RunOptions& options, std::uint64_t one, Plan& plan) {
+  const std::uint64_t all = one * static_cast<std::uint64_t>(plan.k);
+  // A race needs the merged adapters of all clusters at a time.
+  plan.merged_bytes =
+      options.racing > 0 ? all : std::max(one, std::min(all, options.merged_mib << 20));
+  // As it is read and made ready; threads may be at different clusters, and races at all of them.
+  const auto threads = static_cast<std::uint64_t>(options.threads);
+  const std::uint64_t in_use = threads == 1 ? 2
+                               : options.racing > 0
+                                   ? 2 * threads
+                                   : std::min<std::uint64_t>(threads, options.k) + 2;
+  plan.in_use_bytes = in_use * one;
+}
+
+void add_model(const Job& job, Plan& plan) {
+  const model::Model& model = job.model->model;
+  plan.model = job.manifest.model.string();
+  plan.weights_are_bf16 = model.format() == ops::WeightFormat::bf16;
+  plan.compute = model.arithmetic();
+  plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(model.config()) +
+                                              model::parameters_per_target(model.config()));
+  plan.weight_bytes = model::weight_bytes(model.config(), model.format());
+}
+
 }  // namespace
 
 Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
@@ -78,32 +193,19 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
     const MergePlan asked = merge_plan(options, *job.adapters);
     comm::agree(comm, [&] { settle_budget(options, job, asked); });
   }
-  const auto& config = job.model->model.config();
   const auto engine = eval::make_cpu_engine(job.model->model, options.threads);
-
   Plan plan;
   plan.options = given;
   plan.n_tasks = job.tasks->n_tasks();
   plan.n_adapters = job.adapters->n_adapters();
   plan.k = options.k;
-  plan.manifest = std::filesystem::absolute(options.manifest).lexically_normal().string();
-  plan.model = job.manifest.model.string();
   plan.n_ranks = comm.size();
-  plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
-  std::vector<double> costs;
-  double flop = 0.0;
-  for (int task = 0; task < plan.n_tasks; ++task) {
-    const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
-    plan.few_shot_tokens += facts.n_tokens;
-    plan.few_shot_computed += facts.n_computed;
-    plan.few_shot_targets += facts.n_targets;
-    plan.held_out_computed += job.tasks->facts(task, Split::held_out).n_computed;
-    plan.n_held_out += job.tasks->facts(task, Split::held_out).n_examples > 0 ? 1 : 0;
-    // An iteration evaluates a task under every merged adapter.
-    costs.insert(costs.end(), static_cast<std::size_t>(plan.k),
-                 static_cast<double>(facts.n_computed));
-  }
-  plan.imbalance = imbalance_of(costs, comm.size());
+  plan.manifest = std::filesystem::absolute(options.manifest).lexically_normal().string();
+  plan.example_bytes = job.tasks->node_bytes();
+  plan.packed_bytes = PackOptions{}.cache_bytes;
+  add_model(job, plan);
+  add_evaluations(job, plan);
+  add_adapters(comm, options, job, plan);
 
   MergePlan merging;
   // A medoid is no larger than the result of `average`.
@@ -112,78 +214,9 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   merging.options = options.merge;
   MergeRequest all;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);
-  const Index rank = joint_rank(*job.adapters, merging, all);
+  add_merged(options, merged_bytes(*job.adapters, merging, all), plan);
+  add_passes(comm, options, job, *engine, joint_rank(*job.adapters, merging, all), plan);
 
-  double activation = 0.0;
-  double most_tokens = 0.0;  // of a task that is raced for
-  for (int task = 0; task < plan.n_tasks; ++task) {
-    if (task % comm.size() != comm.rank()) continue;
-    for (const Split split : {Split::few_shot, Split::held_out}) {
-      if (job.tasks->facts(task, split).n_examples == 0) continue;
-      const auto packed = job.tasks->packed(task, split);
-      model::BatchSize whole;
-      for (const eval::Batch& batch : packed->batches) {
-        const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
-        activation =
-            std::max(activation, static_cast<double>(engine->activation_bytes(size, rank)));
-        if (split == Split::few_shot) flop += model::flops(config, size);
-        whole.n_tokens += size.n_tokens;
-        whole.n_segments += size.n_segments;
-        whole.n_targets += size.n_targets;
-        whole.longest = std::max(whole.longest, size.longest);
-      }
-      if (options.racing == 0 || split != Split::few_shot) continue;
-      // Later parts of the examples are computed beside what is kept of earlier ones.
-      activation = std::max(activation, static_cast<double>(engine->activation_bytes(whole, rank)));
-      most_tokens = std::max(most_tokens, static_cast<double>(whole.n_tokens));
-    }
-  }
-  comm.maximum({&activation, 1});
-  comm.maximum({&most_tokens, 1});
-  const auto kept = static_cast<std::uint64_t>(most_tokens) * static_cast<std::uint64_t>(plan.k) *
-                    engine->kept_token_bytes();
-  plan.race_bytes =
-      std::min(kept, options.race_mib << 20) * static_cast<std::uint64_t>(options.threads);
-  plan.activation_bytes = static_cast<std::uint64_t>(activation);
-  auto adapter_bytes = static_cast<double>(job.adapters->local_bytes());
-  plan.all_adapter_bytes = sum_over_ranks(comm, adapter_bytes);
-  comm.maximum({&adapter_bytes, 1});
-  plan.adapter_bytes = static_cast<std::uint64_t>(adapter_bytes);
-  plan.adapters_note = job.adapters_note;
-  plan.example_bytes = job.tasks->node_bytes();
-  const auto flops_of_ranks =
-      comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
-  for (const auto& part : flops_of_ranks) plan.flop_per_iteration += part.front() * plan.k;
-
-  plan.weights_are_bf16 = job.model->model.format() == ops::WeightFormat::bf16;
-  plan.compute = job.model->model.arithmetic();
-  plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(config) +
-                                              model::parameters_per_target(config));
-  plan.weight_bytes = model::weight_bytes(config, job.model->model.format());
-  const std::uint64_t one_merged = merged_bytes(*job.adapters, merging, all);
-  const std::uint64_t all_merged = one_merged * static_cast<std::uint64_t>(plan.k);
-  // A race needs the merged adapters of all clusters at a time.
-  plan.merged_bytes = options.racing > 0
-                          ? all_merged
-                          : std::max(one_merged, std::min(all_merged, options.merged_mib << 20));
-  // As it is read and made ready; threads may be at different clusters, and races at all of them.
-  const auto threads = static_cast<std::uint64_t>(options.threads);
-  const std::uint64_t in_use = threads == 1 ? 2
-                               : options.racing > 0
-                                   ? 2 * threads
-                                   : std::min<std::uint64_t>(threads, options.k) + 2;
-  plan.in_use_bytes = in_use * one_merged;
-  std::uint64_t travelling = 0;
-  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
-    travelling += job.adapters->bytes_of(adapter);
-  }
-  plan.exchange_bytes = std::min(travelling, options.exchange_mib << 20);
-  plan.packed_bytes = PackOptions{}.cache_bytes;
-  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
-    for (int module = 0; module < static_cast<int>(job.adapters->modules().size()); ++module) {
-      plan.adapter_rank = std::max(plan.adapter_rank, job.adapters->rank_of(adapter, module));
-    }
-  }
   double token_seconds = measure_token_seconds(comm, job, *engine);
   comm.maximum({&token_seconds, 1});
   plan.unit_seconds = token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "d2c/core/json.hpp"
-#include "d2c/core/rng.hpp"
 #include "d2c/job/option_table.hpp"
 
 namespace d2c::job {
