@@ -1,11 +1,8 @@
 #include "methods/core_space.hpp"
 
 #include <algorithm>
-#include <limits>
 
-#include <Eigen/QR>
-#include <Eigen/SVD>
-
+#include "methods/decompositions.hpp"
 #include "methods/elementwise.hpp"
 #include "methods/families.hpp"
 #include "methods/low_rank.hpp"
@@ -15,33 +12,6 @@ namespace {
 
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
-
-struct Svd {
-  MatrixXd u;
-  VectorXd s;  ///< descending, without those at rounding level
-  MatrixXd v;
-};
-
-Svd thin_svd(const MatrixXd& m) {
-  if (m.size() == 0) return {MatrixXd(m.rows(), 0), VectorXd(0), MatrixXd(m.cols(), 0)};
-  const Eigen::BDCSVD<MatrixXd> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  const VectorXd& s = svd.singularValues();
-  const double floor =
-      static_cast<double>(std::max(m.rows(), m.cols())) * std::numeric_limits<double>::epsilon();
-  const Index rank = (s.array() > floor * s[0]).count();
-  return {svd.matrixU().leftCols(rank), s.head(rank), svd.matrixV().leftCols(rank)};
-}
-
-/// Orthonormal basis of the columns of m, by descending singular value.
-MatrixXd singular_basis(const MatrixXd& m) {
-  if (m.rows() <= m.cols()) return thin_svd(m).u;
-  const Eigen::HouseholderQR<MatrixXd> qr(m);
-  MatrixXd inner = qr.matrixQR().topRows(m.cols()).triangularView<Eigen::Upper>();
-  inner = thin_svd(inner).u;
-  MatrixXd basis = MatrixXd::Zero(m.rows(), inner.cols());
-  basis.topRows(m.cols()) = inner;
-  return qr.householderQ() * basis;
-}
 
 /// The orthonormal matrix closest to m (orthogonal Procrustes).
 MatrixXd nearest_orthonormal(const MatrixXd& m) {

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <optional>
 
-#include <Eigen/Eigenvalues>
-#include <Eigen/QR>
-
 #include "d2c/core/rng.hpp"
+
+#include "methods/decompositions.hpp"
 
 namespace d2c::merge {
 namespace {
@@ -26,25 +25,13 @@ Index largest_basis(Index size, Index block) {
 }
 
 Eigenpairs dense_eigenpairs(const MatrixXd& symmetric, Index count) {
-  const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(symmetric);
-  return {solver.eigenvectors().rightCols(count).rowwise().reverse(),
-          solver.eigenvalues().tail(count).reverse()};
+  const SymmetricEigen all = symmetric_eigen(symmetric);
+  return {all.vectors.rightCols(count).rowwise().reverse(), all.values.tail(count).reverse()};
 }
 
 MatrixXd random_start(Index rows, Index cols) {
   CounterRng rng(0, hash_name("block lanczos"));
   return MatrixXd::NullaryExpr(rows, cols, [&](Index, Index) { return rng.normal(); });
-}
-
-struct ThinQr {
-  MatrixXd q;
-  MatrixXd r;
-};
-
-ThinQr thin_qr(const MatrixXd& m) {
-  const Eigen::HouseholderQR<MatrixXd> qr(m);
-  return {qr.householderQ() * MatrixXd::Identity(m.rows(), m.cols()),
-          qr.matrixQR().topRows(m.cols()).triangularView<Eigen::Upper>()};
 }
 
 // Golub & Van Loan, Matrix Computations, 4th ed., 10.3.6. After step j, T Q = Q H + Q' R E^T with E

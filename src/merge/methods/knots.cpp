@@ -1,6 +1,5 @@
-#include <Eigen/Eigenvalues>
-
 #include "methods/core_space.hpp"
+#include "methods/decompositions.hpp"
 #include "methods/elementwise.hpp"
 #include "methods/families.hpp"
 #include "methods/low_rank.hpp"
@@ -18,18 +17,16 @@ lora::Factors merge_knots_ties(std::string_view module, std::span<const Member> 
   Eigen::MatrixXd squared = Eigen::MatrixXd::Zero(space.u.cols(), space.u.cols());
   for (const Eigen::MatrixXd& core : space.cores) squared += core * core.transpose();
   if (squared.size() == 0) return truncate(stack(unit), chosen_rank(unit, options));
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(squared);
+  const Eigen::MatrixXd basis = symmetric_eigen(squared).vectors;
 
   std::vector<EigenRowMajor> tasks;
   std::vector<double> weights;
   for (std::size_t i = 0; i < space.cores.size(); ++i) {
-    tasks.push_back(
-        (solver.eigenvectors().transpose() * space.cores[i] * space.v.transpose()).cast<float>());
+    tasks.push_back((basis.transpose() * space.cores[i] * space.v.transpose()).cast<float>());
     weights.push_back(unit.members[i].weight);
   }
   const Eigen::MatrixXd merged = ties(std::move(tasks), weights, options).cast<double>();
-  return truncate(Stack{space.u * solver.eigenvectors(), merged.transpose(),
-                        Eigen::VectorXd::Ones(merged.rows())},
+  return truncate(Stack{space.u * basis, merged.transpose(), Eigen::VectorXd::Ones(merged.rows())},
                   chosen_rank(unit, options));
 }
 

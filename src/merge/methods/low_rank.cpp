@@ -4,10 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include <Eigen/Cholesky>
-
 #include "d2c/tensor/eigen.hpp"
 
+#include "methods/decompositions.hpp"
 #include "methods/eigenpairs.hpp"
 
 namespace d2c::merge {
@@ -22,15 +21,6 @@ MatrixXd gram(const MatrixXd& m) {
   product.selfadjointView<Eigen::Lower>().rankUpdate(m.transpose());
   product.triangularView<Eigen::StrictlyUpper>() = product.transpose();
   return product;
-}
-
-/// F with F F^T = g, for g positive semidefinite up to rounding.
-MatrixXd square_root_factor(const MatrixXd& g) {
-  const Eigen::LDLT<MatrixXd> ldlt(g);
-  const VectorXd root = ldlt.vectorD().cwiseMax(0.0).cwiseSqrt();
-  MatrixXd factor = MatrixXd(ldlt.matrixL()) * root.asDiagonal();
-  factor = ldlt.transpositionsP().transpose() * factor;
-  return factor;
 }
 
 double infinity_norm(const MatrixXd& m) { return m.cwiseAbs().rowwise().sum().maxCoeff(); }
