@@ -1,6 +1,5 @@
 #include "input/shared_model.hpp"
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/text/tokenizer.hpp"
 
 #include "input/identity.hpp"
 

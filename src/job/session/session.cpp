@@ -62,7 +62,8 @@ void Session::log_input() const {
   for (const std::string& warning : input_.tasks->warnings()) say("warning: " + warning);
   for (const std::string& warning : input_.model->warnings()) say("warning: " + warning);
   for (const int adapter : input_.adapters->idle()) {
-    say(fmt::format("warning: {}: the adapter changes nothing (all its updates are zero); check "
+    say(
+        fmt::format("warning: {}: the adapter changes nothing (all its updates are zero); check "
                     "that it was saved whole",
                     input_.adapters->name(adapter)));
   }
