@@ -24,6 +24,8 @@ void add_linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y)
 /// Bytes that linear() and attention keep per thread for blocks of x.
 [[nodiscard]] std::size_t linear_scratch_bytes();
 
+class LinearBackward;
+
 /// The LoRA updates of linear layers that read the same x, for one adapter.
 class LowRankUpdate {
  public:
@@ -52,6 +54,14 @@ class LowRankUpdate {
   /// As expand, for columns [first, first + y.width) of the joint output only.
   /// @pre first is a multiple of 16, and the update has one part, with column 0
   void expand_columns(ThreadTeam& threads, ConstRows u, Index first, Rows y) const;
+
+  /// du [T, rank] = dy scaling B, for each part from its columns of dy.
+  void expand_backward(LinearBackward& backward, ConstRows dy, Rows du) const;
+  /// The same for columns [first, first + dy.width), added; see expand_columns().
+  void add_expand_columns_backward(LinearBackward& backward, ConstRows dy, Index first,
+                                   Rows du) const;
+  /// dx += du A.
+  void add_project_backward(LinearBackward& backward, ConstRows du, Rows dx) const;
 
  private:
   struct Packed {

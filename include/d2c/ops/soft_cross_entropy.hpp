@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "d2c/ops/aligned.hpp"
+#include "d2c/ops/backward.hpp"
+#include "d2c/ops/linear.hpp"
+
+namespace d2c::ops {
+
+/// Distributions over the vocabulary to learn from: of each the most probable tokens, and all
+/// others as one class with what is left to 1. One token with probability 1 is a label.
+struct SoftTargets {
+  std::vector<std::int64_t> begin{0};  ///< [n + 1] offsets into the others
+  std::vector<std::int32_t> tokens;    ///< ascending within a distribution, each once
+  std::vector<float> probabilities;
+
+  [[nodiscard]] Index size() const { return static_cast<Index>(begin.size()) - 1; }
+};
+
+/// The last layer, its cross-entropy against soft targets, and the derivative of that.
+///
+///   loss_i = -sum_v p_iv log q_iv - p_i,rest log q_i,rest,  q_i = softmax(z_i),
+///   dz_iv = weight_i (q_iv - p_iv), and for v among the rest weight_i (q_iv - p_i,rest q_iv /
+///   q_i,rest),  z = h W^T (+ the update).
+///
+/// The vocabulary is walked twice in blocks: no [n, vocabulary] matrix exists.
+class SoftCrossEntropy {
+ public:
+  /// Derivatives to be filled in; those of an update that is empty are not looked at.
+  struct Derivatives {
+    Rows h;            ///< [n, d], overwritten
+    Rows projected{};  ///< [n, rank], overwritten: with respect to u = h A^T
+    Rows b{};          ///< [rank, vocabulary], added to: with respect to B^T
+  };
+
+  /// @param weight   [n] of each target in the sum that is differentiated
+  /// @param scaling  of the update: B in the update is scaling times B
+  /// @param loss     [n] nats, not weighted
+  void operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update, double scaling,
+                  const SoftTargets& targets, std::span<const float> weight, std::span<double> loss,
+                  const Derivatives& d);
+
+  [[nodiscard]] std::size_t held_bytes() const;
+
+ private:
+  /// What a pass over the vocabulary learns of one distribution.
+  struct Sums {
+    float maximum;
+    double sum;         ///< of exp(z - maximum)
+    double sum_listed;  ///< the same over listed tokens
+    double expected;    ///< sum of p z over listed tokens
+    double listed;      ///< sum of p
+    std::int64_t next;  ///< listed token that comes next
+  };
+  template <class Visit>
+  void walk(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update, Visit visit);
+  void measure(const SoftTargets& targets, std::span<double> loss);
+  void differentiate(Index row, float* z, Index first, Index count, const SoftTargets& targets,
+                     float weight);
+
+  AlignedFloats logits_;     ///< [block of rows, block of the vocabulary]
+  AlignedFloats projected_;  ///< [n, rank]
+  std::vector<Sums> sums_;
+  LinearBackward backward_;
+  FactorGradient gradient_;
+};
+
+}  // namespace d2c::ops

@@ -1,0 +1,152 @@
+#include "d2c/ops/soft_cross_entropy.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "panel/panel_kernel.hpp"
+#include "threads/parallel.hpp"
+
+namespace d2c::ops {
+namespace {
+
+constexpr Index row_block = 264;
+constexpr Index vocabulary_block = 1024;  // a multiple of 16
+constexpr Index work_per_element = 16;
+
+void clear(Rows rows) {
+  for (Index t = 0; t < rows.n; ++t) std::fill_n(rows.row(t), rows.width, 0.0F);
+}
+
+}  // namespace
+
+/// Calls visit(z, row, first) with blocks of logits, the vocabulary outside.
+template <class Visit>
+void SoftCrossEntropy::walk(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
+                            Visit visit) {
+  const ConstRows u{projected_.data(), h.n, update.rank(), update.rank()};
+  for (Index first = 0; first < w.d_out(); first += vocabulary_block) {
+    const Index count = std::min(vocabulary_block, w.d_out() - first);
+    for (Index row = 0; row < h.n; row += row_block) {
+      const Index n = std::min(row_block, h.n - row);
+      const Rows z{logits_.data(), n, count, count};
+      linear(h.rows(row, n), w.rows(first, count), z);
+      if (!update.empty()) update.expand_columns(u.rows(row, n), first, z);
+      visit(z, row, first);
+    }
+  }
+}
+
+void SoftCrossEntropy::operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
+                                  double scaling, const SoftTargets& targets,
+                                  std::span<const float> weight, std::span<double> loss,
+                                  const Derivatives& d) {
+  D2C_EXPECTS(targets.size() == h.n && std::ssize(weight) == h.n && std::ssize(loss) == h.n);
+  D2C_EXPECTS(h.width == w.d_in() && d.h.n == h.n && d.h.width == h.width);
+  grow_to(logits_, static_cast<std::size_t>(std::min(row_block, h.n) *
+                                            std::min(vocabulary_block, w.d_out())));
+  grow_to(projected_, static_cast<std::size_t>(h.n * update.rank()));
+  const Rows u{projected_.data(), h.n, update.rank(), update.rank()};
+  if (!update.empty()) update.project(h, u);
+
+  sums_.clear();
+  for (Index i = 0; i < h.n; ++i) {
+    sums_.push_back({-std::numeric_limits<float>::infinity(), 0.0, 0.0, 0.0, 0.0,
+                     targets.begin[static_cast<std::size_t>(i)]});
+  }
+  walk(h, w, update, [&](Rows z, Index row, Index first) {
+    parallel_for(z.n, z.n * z.width * work_per_element, [&](Index i) {
+      Sums& sums = sums_[static_cast<std::size_t>(row + i)];
+      const VectorLoops& loops = vector_kernels().loops;
+      const float highest = std::max(sums.maximum, loops.largest(z.row(i), z.width));
+      const double rescale =
+          sums.sum > 0.0
+              ? std::exp(static_cast<double>(sums.maximum) - static_cast<double>(highest))
+              : 0.0;
+      sums.sum = sums.sum * rescale +
+                 static_cast<double>(loops.sum_of_exponentials(z.row(i), z.width, highest));
+      sums.sum_listed *= rescale;
+      sums.maximum = highest;
+      const std::int64_t end = targets.begin[static_cast<std::size_t>(row + i) + 1];
+      for (; sums.next < end; ++sums.next) {
+        const Index column = targets.tokens[static_cast<std::size_t>(sums.next)] - first;
+        if (column >= z.width) break;
+        const auto logit = static_cast<double>(z.row(i)[column]);
+        const auto p =
+            static_cast<double>(targets.probabilities[static_cast<std::size_t>(sums.next)]);
+        sums.sum_listed += std::exp(logit - static_cast<double>(highest));
+        sums.expected += p * logit;
+        sums.listed += p;
+      }
+    });
+  });
+  measure(targets, loss);
+
+  clear(d.h);
+  if (!update.empty()) clear(d.projected);
+  walk(h, w, update, [&](Rows z, Index row, Index first) {
+    parallel_for(z.n, z.n * z.width * work_per_element, [&](Index i) {
+      differentiate(row + i, z.row(i), first, z.width, targets,
+                    weight[static_cast<std::size_t>(row + i)]);
+    });
+    backward_.add(z, w.rows(first, z.width), d.h.rows(row, z.n));
+    if (update.empty()) return;
+    update.add_expand_columns_backward(backward_, z, first, d.projected.rows(row, z.n));
+    gradient_(u.rows(row, z.n), z, static_cast<float>(scaling), d.b.columns(first, z.width));
+  });
+  if (!update.empty()) update.add_project_backward(backward_, d.projected, d.h);
+}
+
+void SoftCrossEntropy::measure(const SoftTargets& targets, std::span<double> loss) {
+  for (std::size_t i = 0; i < loss.size(); ++i) {
+    Sums& sums = sums_[i];
+    const auto maximum = static_cast<double>(sums.maximum);
+    const double log_sum = std::log(sums.sum) + maximum;
+    loss[i] = sums.listed * log_sum - sums.expected;
+    const double rest = 1.0 - sums.listed;
+    if (rest > 0.0) {
+      const double sum_of_rest =
+          std::max(sums.sum - sums.sum_listed, sums.sum * std::numeric_limits<float>::epsilon());
+      loss[i] += rest * (std::log(sums.sum) - std::log(sum_of_rest));
+      sums.sum_listed = sums.sum - sum_of_rest;
+    }
+    sums.next = targets.begin[i];
+  }
+}
+
+/// z becomes the derivative with respect to z.
+void SoftCrossEntropy::differentiate(Index row, float* z, Index first, Index count,
+                                     const SoftTargets& targets, float weight) {
+  Sums& sums = sums_[static_cast<std::size_t>(row)];
+  const double rest = std::max(1.0 - sums.listed, 0.0);
+  const double of_rest = sums.sum - sums.sum_listed;
+  const auto q_factor = static_cast<float>(1.0 / sums.sum);
+  // Among the rest q - p_rest q / q_rest, and q / q_rest = exp(z - max) / (sum of the rest).
+  const auto rest_factor =
+      static_cast<float>(1.0 / sums.sum - (rest > 0.0 && of_rest > 0.0 ? rest / of_rest : 0.0));
+  const std::int64_t end = targets.begin[static_cast<std::size_t>(row) + 1];
+  (void)vector_kernels().loops.exponentials(z, count, sums.maximum);
+  std::int64_t next = sums.next;
+  Index column = 0;
+  while (column < count) {
+    const bool more = next < end && targets.tokens[static_cast<std::size_t>(next)] - first < count;
+    const Index listed = more ? targets.tokens[static_cast<std::size_t>(next)] - first : count;
+    const float factor = weight * rest_factor;
+#pragma omp simd
+    for (Index c = column; c < listed; ++c) z[c] *= factor;
+    if (more) {
+      z[listed] =
+          weight * (z[listed] * q_factor - targets.probabilities[static_cast<std::size_t>(next)]);
+      ++next;
+    }
+    column = listed + 1;
+  }
+  sums.next = next;
+}
+
+std::size_t SoftCrossEntropy::held_bytes() const {
+  return ops::held_bytes(logits_) + ops::held_bytes(projected_) + ops::held_bytes(sums_) +
+         backward_.held_bytes() + gradient_.held_bytes();
+}
+
+}  // namespace d2c::ops
