@@ -31,8 +31,8 @@ std::size_t RotaryTable::held_bytes() const {
   return ops::held_bytes(cos_) + ops::held_bytes(sin_);
 }
 
-void RotaryTable::rotate(ThreadTeam& threads, Rows x, Index head_dim,
-                         std::span<const Index> positions) const {
+void RotaryTable::turn(ThreadTeam& threads, Rows x, Index head_dim,
+                       std::span<const Index> positions, float direction) const {
   const Index half = std::ssize(inverse_frequencies_);
   D2C_EXPECTS(std::ssize(positions) == x.n && x.width % head_dim == 0 && 2 * half <= head_dim);
   constexpr Index work_per_element = 16;
@@ -46,8 +46,9 @@ void RotaryTable::rotate(ThreadTeam& threads, Rows x, Index head_dim,
       for (Index i = 0; i < half; ++i) {
         const float first = head[i];
         const float second = head[i + half];
-        head[i] = first * cos[i] - second * sin[i];
-        head[i + half] = second * cos[i] + first * sin[i];
+        const float turned = direction * sin[i];
+        head[i] = first * cos[i] - second * turned;
+        head[i + half] = second * cos[i] + first * turned;
       }
     }
   });

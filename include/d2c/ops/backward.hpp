@@ -9,6 +9,8 @@
 #include "d2c/ops/packed_matrix.hpp"
 #include "d2c/ops/rows.hpp"
 #include "d2c/ops/segment.hpp"
+#include "d2c/ops/thread_team.hpp"
+#include "d2c/tensor/matrix.hpp"
 
 /// Derivatives of the loss with respect to the inputs of the other kernels. A name in d stands for
 /// the derivative with respect to the value of that name: dy is what the layer above hands down,
@@ -21,15 +23,19 @@ namespace d2c::ops {
 class LinearBackward {
  public:
   /// @pre dy.width == W.d_out, dx.width == W.d_in, dy.n == dx.n
-  void operator()(ConstRows dy, const PackedMatrix& w, Rows dx) { multiply(dy, w, dx, false); }
+  void operator()(ThreadTeam& threads, ConstRows dy, const PackedMatrix& w, Rows dx) {
+    multiply(threads, dy, w, dx, false);
+  }
   /// dx += dy W
-  void add(ConstRows dy, const PackedMatrix& w, Rows dx) { multiply(dy, w, dx, true); }
+  void add(ThreadTeam& threads, ConstRows dy, const PackedMatrix& w, Rows dx) {
+    multiply(threads, dy, w, dx, true);
+  }
 
   [[nodiscard]] static std::size_t workspace_bytes(Index n_threads);
   [[nodiscard]] std::size_t held_bytes() const;
 
  private:
-  void multiply(ConstRows dy, const PackedMatrix& w, Rows dx, bool add);
+  void multiply(ThreadTeam& threads, ConstRows dy, const PackedMatrix& w, Rows dx, bool add);
 
   std::vector<AlignedFloats> blocks_;  ///< per thread: a block of W^T in panels
 };
@@ -50,15 +56,32 @@ class FactorGradient {
   AlignedFloats panels_;  ///< a block of x in panels
 };
 
+/// The two products of a backward pass, with their workspaces.
+struct Backward {
+  LinearBackward product;
+  FactorGradient gradient;
+
+  [[nodiscard]] std::size_t held_bytes() const {
+    return product.held_bytes() + gradient.held_bytes();
+  }
+};
+
+/// The derivatives with respect to the factors of a LowRankUpdate.
+struct UpdateGradient {
+  Matrix a;               ///< [rank, d_in]
+  std::vector<Matrix> b;  ///< of each part B^T [r, d_out]
+};
+
 /// dx += derivative of rms_norm(x) with its weight; see rms_norm().
-void add_rms_norm_backward(ConstRows x, std::span<const float> weight, float eps, ConstRows dy,
-                           Rows dx);
+void add_rms_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
+                           float eps, ConstRows dy, Rows dx);
 /// dx += derivative of layer_norm(x); see layer_norm().
-void add_layer_norm_backward(ConstRows x, std::span<const float> weight, float eps, ConstRows dy,
-                             Rows dx);
+void add_layer_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
+                             float eps, ConstRows dy, Rows dx);
 
 /// From dy for y = act(gate) * up: gate = dy * up * act'(gate), up = dy * act(gate), in place.
-void gate_backward_in_place(Activation activation, ConstRows dy, Rows gate, Rows up);
+void gate_backward_in_place(ThreadTeam& threads, Activation activation, ConstRows dy, Rows gate,
+                            Rows up);
 
 /// The derivative of Attention. Keys and values of a shared prefix get the sum over all sequences
 /// that see them, in the order of the rows.
@@ -68,9 +91,9 @@ class AttentionBackward {
   /// @param queries  rows of q that were wanted, ascending
   /// @param dout     [queries.size(), n_heads * head_dim]
   /// @param dq, dk, dv  [T, as q, k, v], overwritten; dq is zero in rows that were not wanted
-  void operator()(const AttentionShape& shape, std::span<const Segment> segments, ConstRows q,
-                  ConstRows k, ConstRows v, std::span<const Index> queries, ConstRows dout, Rows dq,
-                  Rows dk, Rows dv);
+  void operator()(ThreadTeam& threads, const AttentionShape& shape,
+                  std::span<const Segment> segments, ConstRows q, ConstRows k, ConstRows v,
+                  std::span<const Index> queries, ConstRows dout, Rows dq, Rows dk, Rows dv);
 
   [[nodiscard]] static std::size_t workspace_bytes(Index longest, Index n_threads);
   [[nodiscard]] std::size_t held_bytes() const;

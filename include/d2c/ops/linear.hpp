@@ -24,7 +24,8 @@ void add_linear(ThreadTeam& threads, ConstRows x, const PackedMatrix& w, Rows y)
 /// Bytes that linear() and attention keep per thread for blocks of x.
 [[nodiscard]] std::size_t linear_scratch_bytes();
 
-class LinearBackward;
+struct Backward;
+struct UpdateGradient;
 
 /// The LoRA updates of linear layers that read the same x, for one adapter.
 class LowRankUpdate {
@@ -55,19 +56,29 @@ class LowRankUpdate {
   /// @pre first is a multiple of 16, and the update has one part, with column 0
   void expand_columns(ThreadTeam& threads, ConstRows u, Index first, Rows y) const;
 
-  /// du [T, rank] = dy scaling B, for each part from its columns of dy.
-  void expand_backward(LinearBackward& backward, ConstRows dy, Rows du) const;
-  /// The same for columns [first, first + dy.width), added; see expand_columns().
-  void add_expand_columns_backward(LinearBackward& backward, ConstRows dy, Index first,
-                                   Rows du) const;
-  /// dx += du A.
-  void add_project_backward(LinearBackward& backward, ConstRows du, Rows dx) const;
+  /// Zeros of the shapes of the factors.
+  [[nodiscard]] UpdateGradient zero_gradient() const;
+  /// du [T, rank] = dy scaling B, for each part from its columns of dy; and the derivative with
+  /// respect to B is added to `sum`.
+  /// @param u  of the forward pass
+  void expand_backward(ThreadTeam& threads, Backward& backward, ConstRows u, ConstRows dy, Rows du,
+                       UpdateGradient& sum) const;
+  /// The same for columns [first, first + dy.width), added to du; see expand_columns().
+  void add_expand_columns_backward(ThreadTeam& threads, Backward& backward, ConstRows u,
+                                   ConstRows dy, Index first, Rows du, UpdateGradient& sum) const;
+  /// dx += du A; and the derivative with respect to A is added to `sum`.
+  void add_project_backward(ThreadTeam& threads, Backward& backward, ConstRows x, ConstRows du,
+                            Rows dx, UpdateGradient& sum) const;
+  /// The derivative with respect to A for one-hot x.
+  void add_one_hot_gradient(std::span<const std::int32_t> ids, ConstRows du,
+                            UpdateGradient& sum) const;
 
  private:
   struct Packed {
     Index first_rank;
     Index column;
     PackedMatrix b;  ///< scaling B [d_out, r]
+    double scaling;
   };
   static void pack_scaled(const Part& part, std::span<float> panels, float* scaled);
 

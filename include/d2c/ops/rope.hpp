@@ -27,9 +27,19 @@ class RotaryTable {
 
   /// Rotates heads of `head_dim` side by side in each row of x. @pre extend_to covered positions
   /// @param positions  [x.n]
-  void rotate(ThreadTeam& threads, Rows x, Index head_dim, std::span<const Index> positions) const;
+  void rotate(ThreadTeam& threads, Rows x, Index head_dim, std::span<const Index> positions) const {
+    turn(threads, x, head_dim, positions, 1.0F);
+  }
+  /// The derivative of rotate(): rotates by the opposite angles, in place.
+  void rotate_backward(ThreadTeam& threads, Rows dx, Index head_dim,
+                       std::span<const Index> positions) const {
+    turn(threads, dx, head_dim, positions, -1.0F);
+  }
 
  private:
+  void turn(ThreadTeam& threads, Rows x, Index head_dim, std::span<const Index> positions,
+            float direction) const;
+
   std::vector<double> inverse_frequencies_;
   double attention_factor_ = 1.0;
   Index n_positions_ = 0;

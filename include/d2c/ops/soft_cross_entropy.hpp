@@ -29,19 +29,15 @@ struct SoftTargets {
 /// The vocabulary is walked twice in blocks: no [n, vocabulary] matrix exists.
 class SoftCrossEntropy {
  public:
-  /// Derivatives to be filled in; those of an update that is empty are not looked at.
-  struct Derivatives {
-    Rows h;            ///< [n, d], overwritten
-    Rows projected{};  ///< [n, rank], overwritten: with respect to u = h A^T
-    Rows b{};          ///< [rank, vocabulary], added to: with respect to B^T
-  };
-
-  /// @param weight   [n] of each target in the sum that is differentiated
-  /// @param scaling  of the update: B in the update is scaling times B
-  /// @param loss     [n] nats, not weighted
-  void operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update, double scaling,
-                  const SoftTargets& targets, std::span<const float> weight, std::span<double> loss,
-                  const Derivatives& d);
+  /// @param weight  [n] of each target in the sum that is differentiated
+  /// @param loss    [n] nats, not weighted
+  /// @param dh      [n, d], overwritten
+  /// @param sum     that the derivatives with respect to the update are added to; not looked at
+  ///                where it is empty
+  void operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
+                  const LowRankUpdate& update, const SoftTargets& targets,
+                  std::span<const float> weight, std::span<double> loss, Rows dh,
+                  UpdateGradient& sum);
 
   [[nodiscard]] std::size_t held_bytes() const;
 
@@ -56,16 +52,16 @@ class SoftCrossEntropy {
     std::int64_t next;  ///< listed token that comes next
   };
   template <class Visit>
-  void walk(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update, Visit visit);
+  void walk(ThreadTeam& threads, ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
+            Visit visit);
   void measure(const SoftTargets& targets, std::span<double> loss);
   void differentiate(Index row, float* z, Index first, Index count, const SoftTargets& targets,
                      float weight);
 
   AlignedFloats logits_;     ///< [block of rows, block of the vocabulary]
-  AlignedFloats projected_;  ///< [n, rank]
+  AlignedFloats projected_;  ///< [2, n, rank]: u = h A^T and its derivative
   std::vector<Sums> sums_;
-  LinearBackward backward_;
-  FactorGradient gradient_;
+  Backward backward_;
 };
 
 }  // namespace d2c::ops

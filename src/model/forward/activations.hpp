@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "d2c/ops/aligned.hpp"
@@ -15,10 +16,27 @@ class Buffer {
     ops::grow_to(memory_, static_cast<std::size_t>(rows * width));
     return {memory_.data(), rows, width, width};
   }
+  ops::Rows copy(ops::ConstRows rows) {
+    const ops::Rows kept = shape(rows.n, rows.width);
+    for (Index i = 0; i < rows.n; ++i) std::copy_n(rows.row(i), rows.width, kept.row(i));
+    return kept;
+  }
   [[nodiscard]] std::size_t held_bytes() const { return ops::held_bytes(memory_); }
 
  private:
   ops::AlignedFloats memory_;
+};
+
+/// What layer_forward() computes on its way and writes over, for a backward pass.
+struct LayerRecord {
+  Buffer input;   ///< [tokens, hidden] the normalised input of attention
+  Buffer heads;   ///< [tokens, q_size + kv_size] q and k before their norms, if they have some
+  Buffer middle;  ///< [wanted, hidden] the residual stream between attention and MLP
+  Buffer gate;    ///< [wanted, intermediate] before the activation
+
+  [[nodiscard]] std::size_t held_bytes() const {
+    return input.held_bytes() + heads.held_bytes() + middle.held_bytes() + gate.held_bytes();
+  }
 };
 
 /// What a pass computes, written anew by every layer but for the residual stream.

@@ -96,20 +96,17 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
         {layer.weights.qkv, layer.weights.qkv_bias,
          layer.updates == nullptr ? nullptr : &layer.updates->qkv},
         h, Onto::nothing, activations.projected, qkv.rows(pass.first_row, h.n));
+  if (layer.record != nullptr && config.head_norm != HeadNorm::none) {
+    layer.record->heads.copy(qkv.columns(0, config.q_size() + config.kv_size()));
+  }
   place_heads(pass, layer.weights.q_norm, q.rows(pass.first_row, h.n));
   place_heads(pass, layer.weights.k_norm, k.rows(pass.first_row, h.n));
   share_kept(pass, layer, qkv.columns(config.q_size(), 2 * config.kv_size()));
 
-  const ops::AttentionShape shape{
-      .n_heads = config.n_heads,
-      .n_kv_heads = config.n_kv_heads,
-      .head_dim = config.head_dim,
-      .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
-      .window = layer.window,
-  };
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
   const Timed time(pass, Phase::attention);
-  activations.attention(pass.threads, shape, pass.forest.segments, q, k, v, wanted, attended);
+  activations.attention(pass.threads, attention_shape(config, layer), pass.forest.segments, q, k, v,
+                        wanted, attended);
   return attended;
 }
 
@@ -124,6 +121,7 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
          updates == nullptr ? nullptr : &updates->gate_up},
         h, Onto::nothing, activations.projected, gate_up);
   const ops::Rows gate = gate_up.columns(0, intermediate);
+  if (layer.record != nullptr) layer.record->gate.copy(gate);
   {
     const Timed time(pass, Phase::elementwise);
     ops::gate_in_place(pass.threads, pass.config.activation, gate,
@@ -149,6 +147,27 @@ ops::Rows keep_wanted(const Pass& pass, std::span<const Index> wanted, ops::Rows
 
 }  // namespace
 
+void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
+           Activations& activations, ops::Rows x) {
+  const Timed time(pass, Phase::elementwise);
+  const auto ids = std::span(pass.forest.ids).subspan(static_cast<std::size_t>(pass.first_row));
+  weights.embedding.copy_rows(pass.threads, ids, x);
+  if (adapter == nullptr || adapter->embedding.empty()) return;
+  const ops::Rows u = activations.projected.shape(x.n, adapter->embedding.rank());
+  adapter->embedding.project_one_hot(ids, u);
+  adapter->embedding.expand(pass.threads, u, x);
+}
+
+ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer) {
+  return {
+      .n_heads = config.n_heads,
+      .n_kv_heads = config.n_kv_heads,
+      .head_dim = config.head_dim,
+      .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+      .window = layer.window,
+  };
+}
+
 void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y) {
   const Timed time(pass, Phase::elementwise);
   const float eps = pass.config.norm_eps;
@@ -163,6 +182,7 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
                         std::span<const Index> wanted, Activations& activations) {
   ops::Rows h = activations.normalised.shape(x.n, x.width);
   normalise(pass, layer.weights.input_norm, x, h);
+  if (layer.record != nullptr) layer.record->input.copy(h);
   const ops::Rows attended = attend(pass, layer, h, wanted, activations);
   x = keep_wanted(pass, wanted, x);
   h = keep_wanted(pass, wanted, h);
@@ -170,6 +190,7 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
         {layer.weights.o, layer.weights.o_bias,
          layer.updates == nullptr ? nullptr : &layer.updates->o},
         attended, Onto::y, activations.projected, x);
+  if (layer.record != nullptr) layer.record->middle.copy(x);
   if (!pass.config.parallel_residual) normalise(pass, layer.weights.mlp_norm, x, h);
   add_mlp(pass, layer, h, x, activations);
   return x;

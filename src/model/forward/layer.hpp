@@ -43,6 +43,10 @@ class Timed {
   double start_;
 };
 
+/// x = embedding of the ids. @param x  [tokens - first_row, hidden]
+void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
+           Activations& activations, ops::Rows x);
+
 /// One decoder layer under one adapter.
 struct Layer {
   const LayerWeights& weights;
@@ -52,6 +56,7 @@ struct Layer {
   /// up to n_to_keep are added; null = there are none, and none are kept.
   ops::AlignedFloats* kept = nullptr;
   Index n_to_keep = 0;
+  LayerRecord* record = nullptr;  ///< null = no backward pass follows
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).
@@ -61,6 +66,9 @@ struct Layer {
 /// @return        [wanted.size(), hidden] the output, in the first rows of x
 [[nodiscard]] ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
                                       std::span<const Index> wanted, Activations& activations);
+
+/// Heads of attention in this layer.
+[[nodiscard]] ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer);
 
 /// y = norm(x)
 void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y);

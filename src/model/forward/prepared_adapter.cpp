@@ -8,6 +8,8 @@
 #include "d2c/core/error.hpp"
 #include "d2c/model/model.hpp"
 
+#include "forward/update_places.hpp"
+
 namespace d2c::model {
 namespace {
 
@@ -17,17 +19,12 @@ class Matcher {
   Matcher(ops::ThreadTeam& threads, const lora::FactorMap& modules, Index& largest_rank)
       : threads_(threads), modules_(modules), largest_rank_(largest_rank) {}
 
-  struct Member {
-    std::string module;
-    Index d_out;
-  };
-
   /// The joint update of layers that read the same input of size d_in.
-  ops::LowRankUpdate update(std::initializer_list<Member> members, Index d_in) {
+  ops::LowRankUpdate update(const std::vector<UpdateMember>& members, Index d_in) {
     std::vector<ops::LowRankUpdate::Part> parts;
     Index column = 0;
     Index rank = 0;
-    for (const Member& member : members) {
+    for (const UpdateMember& member : members) {
       if (const auto found = modules_.find(member.module); found != modules_.end()) {
         const lora::Factors& factors = found->second;
         check_shape(member.module, factors, member.d_out, d_in);
@@ -75,25 +72,11 @@ class Matcher {
 
 PreparedAdapter::PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& config,
                                  const lora::FactorMap& modules) {
-  const ModuleNames& names = config.names;
-  const Index hidden = config.hidden_size;
-  const Index intermediate = config.intermediate_size;
+  layers.resize(static_cast<std::size_t>(config.n_layers));
   Matcher matcher(threads, modules, largest_rank);
-  embedding = matcher.update({{names.embedding, hidden}}, config.vocab_size);
-  for (Index index = 0; index < config.n_layers; ++index) {
-    const auto in_layer = [&](const std::string& module) { return names.in_layer(index, module); };
-    Layer layer;
-    layer.qkv = matcher.update({{in_layer(names.q), config.q_size()},
-                                {in_layer(names.k), config.kv_size()},
-                                {in_layer(names.v), config.kv_size()}},
-                               hidden);
-    layer.o = matcher.update({{in_layer(names.o), hidden}}, config.q_size());
-    layer.gate_up = matcher.update(
-        {{in_layer(names.gate), intermediate}, {in_layer(names.up), intermediate}}, hidden);
-    layer.down = matcher.update({{in_layer(names.down), hidden}}, intermediate);
-    layers.push_back(std::move(layer));
-  }
-  head = matcher.update({{names.head, config.vocab_size}}, hidden);
+  for_each_update(
+      config, [&](UpdatePlace place, Index layer, const std::vector<UpdateMember>& members,
+                  Index d_in) { update_at(*this, place, layer) = matcher.update(members, d_in); });
   matcher.refuse_the_rest();
 }
 

@@ -27,10 +27,10 @@ void add_scaled(float factor, const float* from, Index n, float* to) {
 // For one query row with probabilities p, out = sum_j p_j v_j:
 //   dv_j += p_j dout,  dp_j = dout . v_j,  ds_j = p_j (dp_j - sum_i p_i dp_i),
 //   dq = scale sum_j ds_j k_j,  dk_j += scale ds_j q.
-void AttentionBackward::operator()(const AttentionShape& shape, std::span<const Segment> segments,
-                                   ConstRows q, ConstRows k, ConstRows v,
-                                   std::span<const Index> queries, ConstRows dout, Rows dq, Rows dk,
-                                   Rows dv) {
+void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& shape,
+                                   std::span<const Segment> segments, ConstRows q, ConstRows k,
+                                   ConstRows v, std::span<const Index> queries, ConstRows dout,
+                                   Rows dq, Rows dk, Rows dv) {
   D2C_EXPECTS(dout.n == std::ssize(queries) && dout.width == q.width);
   D2C_EXPECTS(dq.n == q.n && dq.width == q.width && dk.n == k.n && dv.n == v.n);
   clear(dq);
@@ -40,7 +40,7 @@ void AttentionBackward::operator()(const AttentionShape& shape, std::span<const 
   for (const Segment& segment : segments) {
     longest = std::max(longest, segment.first_position + segment.length());
   }
-  scratch_.resize(static_cast<std::size_t>(ThreadTeam::instance().size()));
+  scratch_.resize(static_cast<std::size_t>(threads.size()));
   for (Scratch& scratch : scratch_) {
     grow_to(scratch.floats, static_cast<std::size_t>(2 * longest));
     scratch.rows.reserve(static_cast<std::size_t>(longest));
@@ -49,8 +49,8 @@ void AttentionBackward::operator()(const AttentionShape& shape, std::span<const 
   const Index d = shape.head_dim;
   const Index work = 8 * std::ssize(queries) * q.width * longest;
   // Heads that share a key head stay together: what they add to it keeps its order.
-  parallel_for(shape.n_kv_heads, work, [&](Index kv_head) {
-    Scratch& scratch = scratch_[static_cast<std::size_t>(ThreadTeam::index())];
+  parallel_for(threads, shape.n_kv_heads, work, [&](Index kv_head, int thread) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     float* p = scratch.floats.data();
     float* dp = p + longest;
     std::vector<Index>& rows = scratch.rows;

@@ -43,8 +43,8 @@ Slope gelu_tanh(float x) {
 Slope relu(float x) { return x > 0.0F ? Slope{x, 1.0F} : Slope{0.0F, 0.0F}; }
 
 template <class Function>
-void gate_backward_with(Function function, ConstRows dy, Rows gate, Rows up) {
-  parallel_for(gate.n, gate.n * gate.width * work_per_element, [&](Index t) {
+void gate_backward_with(ThreadTeam& threads, Function function, ConstRows dy, Rows gate, Rows up) {
+  parallel_for(threads, gate.n, gate.n * gate.width * work_per_element, [&](Index t) {
     const float* d = dy.row(t);
     float* g = gate.row(t);
     float* u = up.row(t);
@@ -60,12 +60,12 @@ void gate_backward_with(Function function, ConstRows dy, Rows gate, Rows up) {
 }  // namespace
 
 // With f = 1 / sqrt(mean(x^2) + eps) and g = w dy: dx = f g - x f^3 mean(g x).
-void add_rms_norm_backward(ConstRows x, std::span<const float> weight, float eps, ConstRows dy,
-                           Rows dx) {
+void add_rms_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
+                           float eps, ConstRows dy, Rows dx) {
   D2C_EXPECTS(x.n == dy.n && x.n == dx.n && x.width == dy.width && x.width == dx.width);
   D2C_EXPECTS(std::ssize(weight) == x.width);
   const float* w = weight.data();
-  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     const float* d = dy.row(t);
     float* to = dx.row(t);
@@ -80,12 +80,12 @@ void add_rms_norm_backward(ConstRows x, std::span<const float> weight, float eps
 }
 
 // With y' = (x - mean) f and g = w dy: dx = f (g - mean(g) - y' mean(g y')).
-void add_layer_norm_backward(ConstRows x, std::span<const float> weight, float eps, ConstRows dy,
-                             Rows dx) {
+void add_layer_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
+                             float eps, ConstRows dy, Rows dx) {
   D2C_EXPECTS(x.n == dy.n && x.n == dx.n && x.width == dy.width && x.width == dx.width);
   D2C_EXPECTS(std::ssize(weight) == x.width);
   const float* w = weight.data();
-  parallel_for(x.n, x.n * x.width * work_per_element, [&](Index t) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     const float* d = dy.row(t);
     float* to = dx.row(t);
@@ -106,18 +106,23 @@ void add_layer_norm_backward(ConstRows x, std::span<const float> weight, float e
   });
 }
 
-void gate_backward_in_place(Activation activation, ConstRows dy, Rows gate, Rows up) {
+void gate_backward_in_place(ThreadTeam& threads, Activation activation, ConstRows dy, Rows gate,
+                            Rows up) {
   D2C_EXPECTS(gate.n == up.n && gate.width == up.width && dy.n == gate.n);
   D2C_EXPECTS(dy.width == gate.width);
   switch (activation) {
     case Activation::silu:
-      return gate_backward_with([](float x) { return silu(x); }, dy, gate, up);
+      return gate_backward_with(
+          threads, [](float x) { return silu(x); }, dy, gate, up);
     case Activation::gelu:
-      return gate_backward_with([](float x) { return gelu(x); }, dy, gate, up);
+      return gate_backward_with(
+          threads, [](float x) { return gelu(x); }, dy, gate, up);
     case Activation::gelu_tanh:
-      return gate_backward_with([](float x) { return gelu_tanh(x); }, dy, gate, up);
+      return gate_backward_with(
+          threads, [](float x) { return gelu_tanh(x); }, dy, gate, up);
     case Activation::relu:
-      return gate_backward_with([](float x) { return relu(x); }, dy, gate, up);
+      return gate_backward_with(
+          threads, [](float x) { return relu(x); }, dy, gate, up);
   }
 }
 

@@ -47,38 +47,40 @@ void transpose_block(const PackedMatrix& w, Index row, Index depth, Index column
 
 }  // namespace
 
-void LinearBackward::multiply(ConstRows dy, const PackedMatrix& w, Rows dx, bool add) {
+void LinearBackward::multiply(ThreadTeam& threads, ConstRows dy, const PackedMatrix& w, Rows dx,
+                              bool add) {
   D2C_EXPECTS(dy.width == w.d_out() && dx.width == w.d_in() && dy.n == dx.n);
   if (dy.n == 0) return;
-  blocks_.resize(static_cast<std::size_t>(ThreadTeam::instance().size()));
+  blocks_.resize(static_cast<std::size_t>(threads.size()));
   const Index depth = std::min(block_depth, ceil_div(w.d_out(), panel_width) * panel_width);
   const Index most_columns = std::min(column_block, ceil_div(w.d_in(), panel_width) * panel_width);
   for (AlignedFloats& block : blocks_) {
     grow_to(block, static_cast<std::size_t>(depth * most_columns));
   }
-  parallel_for(ceil_div(w.d_in(), column_block), dy.n * w.d_in() * w.d_out(), [&](Index task) {
-    float* block = blocks_[static_cast<std::size_t>(ThreadTeam::index())].data();
-    const Index column = task * column_block;
-    PanelProduct<float> product;
-    product.m = dy.n;
-    product.n = std::min(column_block, w.d_in() - column);
-    product.lda = dy.stride;
-    product.b = block;
-    product.c = dx.data + column;
-    product.ldc = dx.stride;
-    for (Index row = 0; row < w.d_out(); row += depth) {
-      product.k = std::min(depth, w.d_out() - row);
-      if (w.format() == WeightFormat::bf16) {
-        transpose_block<BFloat16>(w, row, product.k, column, product.n, block);
-      } else {
-        transpose_block<float>(w, row, product.k, column, product.n, block);
-      }
-      product.a = dy.data + row;
-      product.panel_stride = product.k * panel_width;
-      product.store = add || row > 0 ? Store::add : Store::overwrite;
-      multiply_panels(product);
-    }
-  });
+  parallel_for(threads, ceil_div(w.d_in(), column_block), dy.n * w.d_in() * w.d_out(),
+               [&](Index task, int thread) {
+                 float* block = blocks_[static_cast<std::size_t>(thread)].data();
+                 const Index column = task * column_block;
+                 PanelProduct<float> product;
+                 product.m = dy.n;
+                 product.n = std::min(column_block, w.d_in() - column);
+                 product.lda = dy.stride;
+                 product.b = block;
+                 product.c = dx.data + column;
+                 product.ldc = dx.stride;
+                 for (Index row = 0; row < w.d_out(); row += depth) {
+                   product.k = std::min(depth, w.d_out() - row);
+                   if (w.format() == WeightFormat::bf16) {
+                     transpose_block<BFloat16>(w, row, product.k, column, product.n, block);
+                   } else {
+                     transpose_block<float>(w, row, product.k, column, product.n, block);
+                   }
+                   product.a = dy.data + row;
+                   product.panel_stride = product.k * panel_width;
+                   product.store = add || row > 0 ? Store::add : Store::overwrite;
+                   multiply_panels(product);
+                 }
+               });
 }
 
 std::size_t LinearBackward::workspace_bytes(Index n_threads) {

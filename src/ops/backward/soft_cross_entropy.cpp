@@ -22,40 +22,42 @@ void clear(Rows rows) {
 
 /// Calls visit(z, row, first) with blocks of logits, the vocabulary outside.
 template <class Visit>
-void SoftCrossEntropy::walk(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
-                            Visit visit) {
+void SoftCrossEntropy::walk(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
+                            const LowRankUpdate& update, Visit visit) {
   const ConstRows u{projected_.data(), h.n, update.rank(), update.rank()};
   for (Index first = 0; first < w.d_out(); first += vocabulary_block) {
     const Index count = std::min(vocabulary_block, w.d_out() - first);
     for (Index row = 0; row < h.n; row += row_block) {
       const Index n = std::min(row_block, h.n - row);
       const Rows z{logits_.data(), n, count, count};
-      linear(h.rows(row, n), w.rows(first, count), z);
-      if (!update.empty()) update.expand_columns(u.rows(row, n), first, z);
+      linear(threads, h.rows(row, n), w.rows(first, count), z);
+      if (!update.empty()) update.expand_columns(threads, u.rows(row, n), first, z);
       visit(z, row, first);
     }
   }
 }
 
-void SoftCrossEntropy::operator()(ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
-                                  double scaling, const SoftTargets& targets,
-                                  std::span<const float> weight, std::span<double> loss,
-                                  const Derivatives& d) {
+void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
+                                  const LowRankUpdate& update, const SoftTargets& targets,
+                                  std::span<const float> weight, std::span<double> loss, Rows dh,
+                                  UpdateGradient& sum) {
   D2C_EXPECTS(targets.size() == h.n && std::ssize(weight) == h.n && std::ssize(loss) == h.n);
-  D2C_EXPECTS(h.width == w.d_in() && d.h.n == h.n && d.h.width == h.width);
+  D2C_EXPECTS(h.width == w.d_in() && dh.n == h.n && dh.width == h.width);
+  const Index rank = update.rank();
   grow_to(logits_, static_cast<std::size_t>(std::min(row_block, h.n) *
                                             std::min(vocabulary_block, w.d_out())));
-  grow_to(projected_, static_cast<std::size_t>(h.n * update.rank()));
-  const Rows u{projected_.data(), h.n, update.rank(), update.rank()};
-  if (!update.empty()) update.project(h, u);
+  grow_to(projected_, static_cast<std::size_t>(2 * h.n * rank));
+  const Rows u{projected_.data(), h.n, rank, rank};
+  const Rows du{projected_.data() + h.n * rank, h.n, rank, rank};
+  if (!update.empty()) update.project(threads, h, u);
 
   sums_.clear();
   for (Index i = 0; i < h.n; ++i) {
     sums_.push_back({-std::numeric_limits<float>::infinity(), 0.0, 0.0, 0.0, 0.0,
                      targets.begin[static_cast<std::size_t>(i)]});
   }
-  walk(h, w, update, [&](Rows z, Index row, Index first) {
-    parallel_for(z.n, z.n * z.width * work_per_element, [&](Index i) {
+  walk(threads, h, w, update, [&](Rows z, Index row, Index first) {
+    parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       Sums& sums = sums_[static_cast<std::size_t>(row + i)];
       const VectorLoops& loops = vector_kernels().loops;
       const float highest = std::max(sums.maximum, loops.largest(z.row(i), z.width));
@@ -82,21 +84,22 @@ void SoftCrossEntropy::operator()(ConstRows h, const PackedMatrix& w, const LowR
   });
   measure(targets, loss);
 
-  clear(d.h);
-  if (!update.empty()) clear(d.projected);
-  walk(h, w, update, [&](Rows z, Index row, Index first) {
-    parallel_for(z.n, z.n * z.width * work_per_element, [&](Index i) {
+  clear(dh);
+  clear(du);
+  walk(threads, h, w, update, [&](Rows z, Index row, Index first) {
+    parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       differentiate(row + i, z.row(i), first, z.width, targets,
                     weight[static_cast<std::size_t>(row + i)]);
     });
-    backward_.add(z, w.rows(first, z.width), d.h.rows(row, z.n));
+    backward_.product.add(threads, z, w.rows(first, z.width), dh.rows(row, z.n));
     if (update.empty()) return;
-    update.add_expand_columns_backward(backward_, z, first, d.projected.rows(row, z.n));
-    gradient_(u.rows(row, z.n), z, static_cast<float>(scaling), d.b.columns(first, z.width));
+    update.add_expand_columns_backward(threads, backward_, u.rows(row, z.n), z, first,
+                                       du.rows(row, z.n), sum);
   });
-  if (!update.empty()) update.add_project_backward(backward_, d.projected, d.h);
+  if (!update.empty()) update.add_project_backward(threads, backward_, h, du, dh, sum);
 }
 
+/// What the first pass learned.
 void SoftCrossEntropy::measure(const SoftTargets& targets, std::span<double> loss) {
   for (std::size_t i = 0; i < loss.size(); ++i) {
     Sums& sums = sums_[i];
@@ -146,7 +149,7 @@ void SoftCrossEntropy::differentiate(Index row, float* z, Index first, Index cou
 
 std::size_t SoftCrossEntropy::held_bytes() const {
   return ops::held_bytes(logits_) + ops::held_bytes(projected_) + ops::held_bytes(sums_) +
-         backward_.held_bytes() + gradient_.held_bytes();
+         backward_.held_bytes();
 }
 
 }  // namespace d2c::ops

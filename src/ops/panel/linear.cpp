@@ -158,7 +158,7 @@ LowRankUpdate::LowRankUpdate(ThreadTeam& threads, std::span<const Part> parts) {
   for (const Part& part : parts) {
     const Index r = part.a.n;
     parts_.push_back(
-        {first_rank, part.column, PackedMatrix(part.b.n, r, storage_.data() + offset)});
+        {first_rank, part.column, PackedMatrix(part.b.n, r, storage_.data() + offset), part.scaling});
     first_rank += r;
     offset += packed_floats(part.b.n, r);
   }

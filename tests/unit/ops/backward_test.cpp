@@ -18,6 +18,8 @@ namespace {
 
 using test::random_matrix;
 
+ThreadTeam alone;
+
 double at(const Matrix& m, Index i, Index j) { return static_cast<double>(m(i, j)); }
 
 /// Expects values equal to references, within a multiple of float's rounding of their scale.
@@ -101,10 +103,10 @@ void expect_untransposed_product() {
       for (Index o = 0; o < d_out; ++o) sum += at(dy, i, o) * at(stored, o, j);
       return sum;
     };
-    backward(rows_of(dy), packed.matrix, rows_of(dx));
+    backward(alone, rows_of(dy), packed.matrix, rows_of(dx));
     expect_close(dx, reference, 1e-6, "overwritten");
     dx = before;
-    backward.add(rows_of(dy), packed.matrix, rows_of(dx));
+    backward.add(alone, rows_of(dy), packed.matrix, rows_of(dx));
     expect_close(
         dx, [&](Index i, Index j) { return at(before, i, j) + reference(i, j); }, 1e-6, "added");
   }
@@ -124,9 +126,9 @@ TEST(LinearBackward, GivesARowTheSameBitsInAnyBatch) {
   Matrix all(300, 45);
   Matrix one(1, 45);
   LinearBackward backward;
-  backward(rows_of(dy), packed.matrix, rows_of(all));
+  backward(alone, rows_of(dy), packed.matrix, rows_of(all));
   for (const Index row : {0, 7, 263, 264, 299}) {
-    backward(rows_of(dy).rows(row, 1), packed.matrix, rows_of(one));
+    backward(alone, rows_of(dy).rows(row, 1), packed.matrix, rows_of(one));
     for (Index j = 0; j < 45; ++j) EXPECT_EQ(one(0, j), all(row, j));
   }
 }
@@ -176,9 +178,9 @@ TEST(NormBackward, IsTheSlopeOfTheNorm) {
     Matrix dx(n, d);
     std::ranges::fill(dx.values(), 1.0F);
     if (centred) {
-      add_layer_norm_backward(rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
+      add_layer_norm_backward(alone, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
     } else {
-      add_rms_norm_backward(rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
+      add_rms_norm_backward(alone, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
     }
     expect_close(
         dx, [&](Index i, Index j) { return 1.0 + slope(wide, i * d + j, loss); }, 2e-6, "dx");
@@ -209,7 +211,7 @@ TEST(GateBackward, IsTheSlopeOfEveryActivation) {
        {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
     Matrix dgate = gate;
     Matrix dup = up;
-    gate_backward_in_place(activation, rows_of(dy), rows_of(dgate), rows_of(dup));
+    gate_backward_in_place(alone, activation, rows_of(dy), rows_of(dgate), rows_of(dup));
     expect_close(
         dup, [&](Index i, Index j) { return at(dy, i, j) * activate(activation, at(gate, i, j)); },
         1e-6, "up");
@@ -307,8 +309,8 @@ TEST(AttentionBackward, IsTheSlopeOfAttentionOverSharedPrefixes) {
     Matrix dk(n, 10);
     Matrix dv(n, 10);
     AttentionBackward backward;
-    backward(shape, segments, rows_of(q), rows_of(k), rows_of(v), twin.queries, rows_of(dout),
-             rows_of(dq), rows_of(dk), rows_of(dv));
+    backward(alone, shape, segments, rows_of(q), rows_of(k), rows_of(v), twin.queries,
+             rows_of(dout), rows_of(dq), rows_of(dk), rows_of(dv));
     std::vector<double> wide_q = widen(q);
     std::vector<double> wide_k = widen(k);
     std::vector<double> wide_v = widen(v);
@@ -400,14 +402,13 @@ TEST(SoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
   const Packed<float> packed(twin.w);
   const LowRankUpdate::Part part{rows_of(std::as_const(twin.a)), rows_of(std::as_const(twin.b)),
                                  SoftTwin::scaling, 0};
-  const LowRankUpdate update(std::span(&part, 1));
+  const LowRankUpdate update(alone, std::span(&part, 1));
   std::vector<double> loss(SoftTwin::n);
   Matrix dh(SoftTwin::n, SoftTwin::d);
-  Matrix du(SoftTwin::n, SoftTwin::rank);
-  Matrix db(SoftTwin::rank, SoftTwin::vocabulary);
+  UpdateGradient sum = update.zero_gradient();
   SoftCrossEntropy soft;
-  soft(rows_of(std::as_const(twin.h)), packed.matrix, update, SoftTwin::scaling, twin.targets,
-       twin.weight, loss, {rows_of(dh), rows_of(du), rows_of(db)});
+  soft(alone, rows_of(std::as_const(twin.h)), packed.matrix, update, twin.targets, twin.weight,
+       loss, rows_of(dh), sum);
   for (Index i = 0; i < SoftTwin::n; ++i) {
     EXPECT_NEAR(loss[static_cast<std::size_t>(i)], twin.loss_of(i), 1e-5);
   }
@@ -420,7 +421,7 @@ TEST(SoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
   // Every hundredth token, and those with probabilities of their own.
   for (const Index token : {0, 100, 150, 401, 450, 900, 1023, 1024, 1099}) {
     for (Index r = 0; r < SoftTwin::rank; ++r) {
-      EXPECT_NEAR(at(db, r, token),
+      EXPECT_NEAR(at(sum.b.front(), r, token),
                   slope(twin.wide_b, token * SoftTwin::rank + r, [&] { return twin.loss(); }), 2e-5)
           << token;
     }

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "d2c/model/config.hpp"
+#include "d2c/model/token_forest.hpp"
+
+namespace d2c::model {
+
+/// Where the rows of a forest stand, and which of them are looked at.
+struct Placement {
+  std::vector<Index> positions;    ///< [computed tokens]
+  std::vector<Index> all_rows;     ///< the first computed row .. tokens - 1
+  std::vector<Index> target_rows;  ///< ascending, each once
+
+  /// @param rows       that targets are predicted from; not empty
+  /// @param first_row  rows before it are not computed
+  void place(const TokenForest& forest, std::span<const Index> rows, Index first_row);
+
+  /// Index of a row in target_rows.
+  [[nodiscard]] Index target_row(Index row) const;
+  [[nodiscard]] std::size_t held_bytes() const;
+};
+
+/// @throws InputError for an id outside the vocabulary
+void check_token(std::int32_t token, Index vocab_size);
+
+/// @throws InputError for an id outside the vocabulary, or for a sequence that is too long for a
+/// position scaling that depends on the length
+void check_forest(const ModelConfig& config, const TokenForest& forest);
+
+}  // namespace d2c::model
