@@ -117,8 +117,8 @@ TEST(ReadExamples, NamesFileLineAndFieldOfWhatIsWrong) {
   expect("\n{\"a\": 1}", {"x.jsonl:2", "no example"});
   expect(R"({"prompt": "a"})", {"response", "missing"});
   expect(R"({"prompt": "a", "response": null})", {"response", "missing"});
-  expect(std::string_view("{\"prompt\": \"a\", \"response\": \"b\"}\0\0{}\n", 38),
-         {"x.jsonl:1", "byte 34", "NUL"});
+  expect(std::string_view("{\"prompt\": \"a\", \"response\": \"b\"}\0\0{}\n", 37),
+         {"x.jsonl:1", "byte 33", "NUL"});
   expect(R"({"prompt": "a", "response": "b"} {})", {"x.jsonl:1", "byte 34"});
   expect(R"({"prompt": 3, "response": "a"})", {"prompt", "not a text"});
   expect(R"({"prompt": "a", "response": ""})", {"response", "empty"});
