@@ -21,7 +21,7 @@ constexpr std::array kFields =
     std::to_array<std::string_view>({"prompt", "response", "messages", "input_ids", "prompt_len"});
 
 /// Whether the line has the field; null counts as absent.
-bool has(const Json& line, const char* field) {
+bool holds(const Json& line, const char* field) {
   const auto member = line.find(field);
   return member != line.end() && !member->is_null();
 }
@@ -43,7 +43,7 @@ class LineReader {
     const Json value = json::parse(text, file_, line);
     if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", kForms);
     check_fields(value);
-    if (has(value, "input_ids")) {
+    if (holds(value, "input_ids")) {
       result_.examples.push_back(checked(from_ids(value)));
       compare_with_text(value);
     } else {
@@ -76,15 +76,17 @@ class LineReader {
     result_.warnings.push_back(fmt::format("{}:{}: {}", file_.string(), line_, what));
   }
 
-  static bool has_text(const Json& value) { return has(value, "prompt") || has(value, "response"); }
+  static bool has_text(const Json& value) {
+    return holds(value, "prompt") || holds(value, "response");
+  }
 
   /// A chat template sees every field. Elsewhere other fields are ignored, and one line of the file
   /// that has some stands for all.
   void check_fields(const Json& value) {
-    if (!has(value, "input_ids") && !has_text(value) && !has(value, "messages")) {
+    if (!holds(value, "input_ids") && !has_text(value) && !holds(value, "messages")) {
       fail("", "holds no example", "", kForms);
     }
-    if ((has(value, "messages") && !has_text(value)) || told_of_field_) return;
+    if ((holds(value, "messages") && !has_text(value)) || told_of_field_) return;
     for (const auto& [field, content] : value.items()) {
       if (content.is_null() || std::ranges::find(kFields, field) != kFields.end()) continue;
       told_of_field_ = true;
@@ -97,7 +99,7 @@ class LineReader {
   }
 
   [[nodiscard]] std::string text_field(const Json& value, const char* field) const {
-    if (!has(value, field)) fail(field, "is missing", "an example needs both parts", kForms);
+    if (!holds(value, field)) fail(field, "is missing", "an example needs both parts", kForms);
     if (!value[field].is_string()) fail(field, "is not a text", "", "write a JSON string");
     return value[field].get<std::string>();
   }
@@ -164,7 +166,7 @@ class LineReader {
   /// Where a line has ids and what they were made of, the two should agree.
   void compare_with_text(const Json& value) {
     const bool text = has_text(value);
-    if (encoding_.tokenizer == nullptr || (!text && !has(value, "messages"))) return;
+    if (encoding_.tokenizer == nullptr || (!text && !holds(value, "messages"))) return;
     try {
       const Example made = text ? from_text(value) : from_chat();
       if (made == result_.examples.back()) return;
@@ -203,7 +205,7 @@ class LineReader {
     }
     constexpr const char* kWhy = "it says where the response begins";
     constexpr const char* kFix = "give the number of prompt tokens, BOS included";
-    if (!has(value, "prompt_len")) fail("prompt_len", "is missing", kWhy, kFix);
+    if (!holds(value, "prompt_len")) fail("prompt_len", "is missing", kWhy, kFix);
     const auto length = json::integer(value["prompt_len"]);
     if (!length) {
       const bool is_number = value["prompt_len"].is_number();

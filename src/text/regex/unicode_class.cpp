@@ -17,7 +17,7 @@ namespace {
 
 using Code = std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)>;
 
-Code compile(const std::string& pattern) {
+Code compile_class(const std::string& pattern) {
   int error = 0;
   std::size_t offset = 0;
   return {pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
@@ -55,7 +55,7 @@ const icu::UnicodeSet& young() {
 
 /// Those of `candidates` that PCRE2 counts to the property.
 icu::UnicodeSet by_pcre2(const std::string& name, const icu::UnicodeSet& candidates) {
-  const Code code = compile(fmt::format("\\p{{{}}}+", name));
+  const Code code = compile_class(fmt::format("\\p{{{}}}+", name));
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);
   std::string subject;
   for (std::int32_t i = 0; i < candidates.getRangeCount(); ++i) {
@@ -115,7 +115,7 @@ const UnicodeClass& class_of(const std::string& name) {
 }  // namespace
 
 bool knows_property(const std::string& name) {
-  return compile(fmt::format("\\p{{{}}}", name)) != nullptr;
+  return compile_class(fmt::format("\\p{{{}}}", name)) != nullptr;
 }
 
 std::string members_of(const std::string& name) { return class_of(name).members; }
