@@ -94,6 +94,15 @@ void write(const RunOptions& job, const results::Comparison& comparison) {
   write_text(job.output / kCsv, results::comparison_csv(comparison));
 }
 
+void refuse_repeats(const std::string& option, std::vector<std::string> names) {
+  if (names.empty()) throw UsageError({option + " is empty", "there is nothing to compare", ""});
+  std::ranges::sort(names);
+  const auto repeated = std::ranges::adjacent_find(names);
+  if (repeated != names.end()) {
+    throw UsageError({fmt::format("{} names {} twice", option, *repeated), "", "name each once"});
+  }
+}
+
 }  // namespace
 
 std::string refined_name(const std::string& search) { return search + " refined"; }

@@ -14,7 +14,8 @@ namespace d2c::tools {
 Evaluation evaluate(const std::filesystem::path& model_folder,
                     const std::filesystem::path& adapter_folder,
                     const std::filesystem::path& examples_file, eval::LossOn loss_on,
-                    Index batch_tokens, model::Precision precision, int threads) {
+                    Index batch_tokens, model::Precision precision, int threads,
+                    const std::string& chat_date) {
   const eval::ModelFolder folder = eval::load_model_folder(model_folder, precision);
   const auto modules = folder.model.target_modules();
   const auto engine = eval::make_cpu_engine(folder.model, threads);
@@ -33,7 +34,8 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
     unit.adapter = engine->prepare(adapter.modules);
   }
 
-  eval::ExampleFile file = eval::read_examples(examples_file, folder.encoding(), folder.limits());
+  eval::ExampleFile file =
+      eval::read_examples(examples_file, folder.encoding(chat_date), folder.limits());
   for (std::string& line : file.warnings) result.warnings.push_back(std::move(line));
   for (const std::string& line : folder.warnings()) result.warnings.push_back(line);
   const auto batches = eval::pack(file.examples, loss_on, batch_tokens);

@@ -65,6 +65,7 @@ struct RunOptions {
   bool tune_weights = false;  ///< and one on the weights of its members
 
   eval::LossOn loss_on = eval::LossOn::response;
+  std::string chat_date;      ///< YYYY-MM-DD, for chat templates that ask for today; empty = refuse
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass
   model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
   ops::Arithmetic compute = ops::Arithmetic::f32;                ///< of products with them

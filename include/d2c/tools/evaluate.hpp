@@ -19,12 +19,14 @@ struct Evaluation {
   int modules = 0;
 };
 
-/// @param adapter  PEFT folder; empty = the base model alone
+/// @param adapter    PEFT folder; empty = the base model alone
+/// @param chat_date  see text::ChatTemplate
 /// @throws InputError for bad input, UsageError for a precision that is not one for it
 [[nodiscard]] Evaluation evaluate(const std::filesystem::path& model,
                                   const std::filesystem::path& adapter,
                                   const std::filesystem::path& examples, eval::LossOn loss_on,
-                                  Index batch_tokens, model::Precision precision, int threads);
+                                  Index batch_tokens, model::Precision precision, int threads,
+                                  const std::string& chat_date = {});
 
 /// `{"examples": [{"mean": x, "nll": [...]}], "mean": y}`; nll only with per_token.
 [[nodiscard]] std::string to_json(const Evaluation& evaluation, bool per_token);

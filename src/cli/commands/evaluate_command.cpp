@@ -67,9 +67,9 @@ int evaluate_command(const Invocation& invocation) {
   add_job_options(line, job::traits::evaluate, options, "Options");
   if (!parse(line, invocation)) return 0;
   warn_of_threads(options.threads);
-  const tools::Evaluation evaluation =
-      tools::evaluate(arguments.model, arguments.adapter, arguments.examples, options.loss_on,
-                      options.batch_tokens, {options.weights, options.compute}, options.threads);
+  const tools::Evaluation evaluation = tools::evaluate(
+      arguments.model, arguments.adapter, arguments.examples, options.loss_on, options.batch_tokens,
+      {options.weights, options.compute}, options.threads, options.chat_date);
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", warning);
 

@@ -129,7 +129,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
       comm, std::move(source), owners, job.model->model.target_modules(), job.manifest.model,
       KeepOptions{residence.in, options.adapter_cache_mib << 20});
   job.tasks = std::make_unique<TaskStore>(
-      comm, job.manifest, job.model->encoding(), job.model->limits(),
+      comm, job.manifest, job.model->encoding(options.chat_date), job.model->limits(),
       PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);
   comm::agree(comm, [&] {
     check_kept_examples(job, options.verify_examples);

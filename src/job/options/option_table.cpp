@@ -1,6 +1,8 @@
 #include "d2c/job/option_table.hpp"
 
 #include <charconv>
+#include <chrono>
+#include <cstdio>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -145,6 +147,31 @@ Value scale() {
   return value;
 }
 
+/// A day of the calendar.
+Value date(std::string RunOptions::*member) {
+  Value value = option::text(member);
+  value.set = [member](RunOptions& options, std::string_view given) -> std::optional<Message> {
+    int year = 0;
+    unsigned month = 0;
+    unsigned day = 0;
+    const std::string copy(given);
+    char rest = 0;
+    const bool is_date =
+        given.empty() ||
+        (given.size() == 10 &&
+         std::sscanf(copy.c_str(), "%4d-%2u-%2u%c", &year, &month, &day, &rest) == 3 &&
+         std::chrono::year_month_day{std::chrono::year(year), std::chrono::month(month),
+                                     std::chrono::day(day)}
+             .ok());
+    if (!is_date) {
+      return Message{"does not take '" + copy + "'", "", "give a day such as 2026-01-31"};
+    }
+    options.*member = copy;
+    return std::nullopt;
+  };
+  return value;
+}
+
 Rows input_rows() {
   using namespace traits;
   return {
@@ -216,6 +243,11 @@ Rows cluster_rows() {
         "F"},
        run | plan | decides_numbers},
       {{"loss-on", words(&O::loss_on, scored_tokens), "tokens that count: response or all"},
+       jobs | evaluate | decides_numbers},
+      {{"chat-date", date(&O::chat_date),
+        "the day that chat templates are told when they ask for today's date, so that a job gives "
+        "the same numbers on any day; without it such templates are refused",
+        "YYYY-MM-DD"},
        jobs | evaluate | decides_numbers},
   };
 }

@@ -67,8 +67,6 @@ void Session::log_input() const {
                     "that it was saved whole",
                     input_.adapters->name(adapter)));
   }
-  const std::string rounding = eval::rounding_warning(input_.model->model);
-  if (!rounding.empty()) say("warning: " + rounding);
   say(input_.adapters_note);
   const int n_modules = static_cast<int>(input_.adapters->modules().size());
   int fewest = n_modules;

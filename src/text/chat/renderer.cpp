@@ -86,10 +86,8 @@ json::Json Renderer::read(const ChildProcess::Answer& answer) const {
       reply["line"].is_number() ? fmt::format("line {}: ", reply["line"].get<int>()) : "";
   const bool is_date = reply["date"].get<bool>();
   refuse(where + reply["error"].get<std::string>(),
-         is_date
-             ? fmt::format("give the lines a day where the template takes one (date_string), or {}",
-                           kGiveTextInstead)
-             : kGiveTextInstead);
+         is_date ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", kGiveTextInstead)
+                 : kGiveTextInstead);
 }
 
 void Renderer::refuse(std::string what, std::string fix) const {
