@@ -171,7 +171,7 @@ class BadInput(Case):
         self.run_fails(3, ["examples.jsonl", "1 example ", "--cross-fit is 2"], "--cross-fit", 2,
                        "--verify-examples", 1)
         self.run_fails(2, ["--cross-fit", "at least 2"], "--cross-fit", 1)
-        self.run_fails(2, ["--cross-fit", "at least 2"], "--cross-fit=-3")
+        self.run_fails(2, ["--cross-fit", "at least 0"], "--cross-fit=-3")
         self.run_fails(2, ["cross-fit"], "--cross-fit", "few")
 
     def test_failed_job_leaves_nothing_behind(self):
