@@ -16,7 +16,7 @@ namespace {
 const std::map<std::string, std::vector<std::string>>& other_values() {
   static const std::map<std::string, std::vector<std::string>> values{
       {"manifest", {"/tmp/some/manifest.json"}},
-      {"placed", {"8"}},
+      {"chat-date", "placed", {"8"}},
       {"K", {"4", "3,5", "2..8", "1..3,7"}},
       {"sweep-pick", {"5"}},
       {"budget-mb", {"2.5"}},
@@ -35,6 +35,7 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"verify-examples", {"2"}},
       {"cross-fit", {"5"}},
       {"loss-on", {"all"}},
+      {"chat-date", {"2026-02-28"}},
       {"method", {"ties", "medoid", "auto"}},
       {"merged-rank", {"8"}},
       {"density", {"0.3"}},
