@@ -77,8 +77,11 @@ UnitShape shape_of(std::span<const Member> members) {
   UnitShape shape{};
   for (const Member& member : members) {
     if (member.factors == nullptr) continue;
-    shape.d_out = member.factors->d_out();
-    shape.d_in = member.factors->d_in();
+    // The first decides; others that differ are refused when their turn comes.
+    if (shape.members == 0) {
+      shape.d_out = member.factors->d_out();
+      shape.d_in = member.factors->d_in();
+    }
     ++shape.members;
     shape.total_rank += member.factors->rank();
     shape.largest_rank = std::max(shape.largest_rank, member.factors->rank());

@@ -145,7 +145,11 @@ void SchemaReader::read(const h5::Dataset& dataset, const std::string& path,
   values.clear();
   for (const char* text : texts) values.emplace_back(text == nullptr ? "" : text);
   h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
-  h5::check_read(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data()), where(path));
+  // HDF5 takes an empty buffer for an error.
+  if (!texts.empty()) {
+    h5::check_read(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data()),
+                   where(path));
+  }
   h5::close_read(where(path), space, type, stored);
 }
 

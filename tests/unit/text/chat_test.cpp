@@ -165,7 +165,7 @@ TEST(ChatTemplate, ServesOnAfterARefusal) {
 
 TEST(ChatTemplate, TodayIsAFixedDayOrRefused) {
   const std::string asks = "{{ strftime_now('%d %b %Y') if strftime_now is defined }}";
-  D2C_EXPECT_ERROR((void)rendered(asks), InputError, "strftime_now", "date_string");
+  D2C_EXPECT_ERROR((void)rendered(asks), InputError, "strftime_now", "--chat-date");
   EXPECT_EQ(Model(asks, "2024-07-26").render(conversation()), "26 Jul 2024");
   D2C_EXPECT_ERROR((void)rendered("{{ [1, 2] | random }}"), InputError, "random text");
 }
