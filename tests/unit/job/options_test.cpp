@@ -16,7 +16,7 @@ namespace {
 const std::map<std::string, std::vector<std::string>>& other_values() {
   static const std::map<std::string, std::vector<std::string>> values{
       {"manifest", {"/tmp/some/manifest.json"}},
-      {"chat-date", "placed", {"8"}},
+      {"placed", {"8"}},
       {"K", {"4", "3,5", "2..8", "1..3,7"}},
       {"sweep-pick", {"5"}},
       {"budget-mb", {"2.5"}},
@@ -217,20 +217,35 @@ TEST(Identity, IsMadeOfTheseOptions) {
   for (const RunOption& row : option_table()) {
     if (row.has(traits::decides_numbers)) decides.insert(row.name);
   }
-  EXPECT_EQ(decides, (std::set<std::string>{"placed",          "K",
-                                            "budget-mb",       "min-cluster-size",
-                                            "search",          "seed",
-                                            "restarts",        "max-cluster-size",
-                                            "perturbations",   "max-iterations",
-                                            "max-evaluations", "allow-empty",
-                                            "objective",       "verify-examples",
-                                            "cross-fit",       "loss-on",
-                                            "method",          "merged-rank",
-                                            "density",         "majority-sign-method",
-                                            "merged-dtype",    "scale",
-                                            "member-weights",  "weights",
-                                            "compute",         "batch-tokens",
-                                            "racing",          "racing-check"}));
+  EXPECT_EQ(decides, (std::set<std::string>{"placed",
+                                            "K",
+                                            "budget-mb",
+                                            "min-cluster-size",
+                                            "search",
+                                            "seed",
+                                            "restarts",
+                                            "max-cluster-size",
+                                            "perturbations",
+                                            "max-iterations",
+                                            "max-evaluations",
+                                            "allow-empty",
+                                            "objective",
+                                            "verify-examples",
+                                            "cross-fit",
+                                            "loss-on",
+                                            "chat-date",
+                                            "method",
+                                            "merged-rank",
+                                            "density",
+                                            "majority-sign-method",
+                                            "merged-dtype",
+                                            "scale",
+                                            "member-weights",
+                                            "weights",
+                                            "compute",
+                                            "batch-tokens",
+                                            "racing",
+                                            "racing-check"}));
 }
 
 TEST(Identity, HasALineForEachOption) {
