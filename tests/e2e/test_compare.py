@@ -107,7 +107,7 @@ class Compare(Case):
     def test_document_lists_exactly_what_is_written(self):
         output, _ = self.compare("out", "--quiet")
         documented = dict(re.findall(r"^\| `/(\S+)` \| [^|]* \| ([^|]*?) \|",
-                                     (SOURCE / "docs" / "compare.md").read_text(), re.MULTILINE))
+                                     (SOURCE / "docs" / "user" / "compare.md").read_text(), re.MULTILINE))
         with h5py.File(output / "compare.h5") as file:
             self.assertTrue(file.attrs["complete"])
             written = {}
