@@ -5,7 +5,6 @@
 #include <limits>
 #include <set>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -30,13 +29,15 @@ class NumberFinder final : public nlohmann::json_sax<Json> {
   }
   bool string(string_t& /*text*/) override { return value({}); }
   bool binary(binary_t& /*bytes*/) override { return value({}); }
-  bool start_object(std::size_t /*size*/) override { return open(""); }
+  bool start_object(std::size_t /*size*/) override { return open({}); }
   bool key(string_t& name) override {
-    at_.back() = name;
+    at_.back().key = name;
     return true;
   }
   bool end_object() override { return close(); }
-  bool start_array(std::size_t /*size*/) override { return open(std::size_t{0}); }
+  bool start_array(std::size_t /*size*/) override {
+    return open({.key = {}, .index = 0, .in_list = true});
+  }
   bool end_array() override { return close(); }
   bool parse_error(std::size_t /*byte*/, const std::string& /*token*/,
                    const nlohmann::json::exception& /*error*/) override {
@@ -44,7 +45,14 @@ class NumberFinder final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  bool open(std::variant<std::string, std::size_t> first) {
+  /// A key of an object, or a place in a list.
+  struct Step {
+    std::string key;
+    std::size_t index = 0;
+    bool in_list = false;
+  };
+
+  bool open(Step first) {
     at_.push_back(std::move(first));
     return true;
   }
@@ -56,17 +64,21 @@ class NumberFinder final : public nlohmann::json_sax<Json> {
   bool value(std::string text) {
     if (!text.empty()) {
       Json::json_pointer here;
-      for (const auto& step : at_) std::visit([&](const auto& name) { here /= name; }, step);
+      for (const Step& step : at_) {
+        if (step.in_list) {
+          here /= step.index;
+        } else {
+          here /= step.key;
+        }
+      }
       if (here == place_) found_ = std::move(text);
     }
-    if (!at_.empty() && std::holds_alternative<std::size_t>(at_.back())) {
-      ++std::get<std::size_t>(at_.back());
-    }
+    if (!at_.empty() && at_.back().in_list) ++at_.back().index;
     return found_.empty();
   }
 
   const Json::json_pointer& place_;
-  std::vector<std::variant<std::string, std::size_t>> at_;
+  std::vector<Step> at_;
   std::string found_;
 };
 
