@@ -50,27 +50,29 @@ class StoredOracle final : public cluster::LossOracle {
     }
     if (file_.empty()) return;
     const auto loaded = results::read_checkpoint(file_);
-    if (!loaded.has_value() || loaded->checkpoint.n_folds != n_folds) return;
-    const auto folds = static_cast<std::size_t>(n_folds);
-    for (const auto& entry : loaded->checkpoint.cache)
-      for (std::size_t i = 0; i < entry.tasks.size(); ++i)
-        known_[entry.set][entry.tasks[i]].assign(
-            entry.losses.begin() + static_cast<std::ptrdiff_t>(i * folds),
-            entry.losses.begin() + static_cast<std::ptrdiff_t>((i + 1) * folds));
+    if (!loaded.has_value()) return;
+    for (const auto& [key, row] : loaded->checkpoint.measured) {
+      if (key.on != examples()) continue;
+      for (std::size_t i = 0; i < row.tasks.size(); ++i)
+        known_[key.adapters][row.tasks[i]].assign(
+            row.losses.begin() + static_cast<std::ptrdiff_t>(i) * n_folds,
+            row.losses.begin() + static_cast<std::ptrdiff_t>(i + 1) * n_folds);
+    }
   }
 
   void save() const {
     if (file_.empty() || measured_ == 0) return;
-    results::Checkpoint checkpoint{"bench_search", n_folds_, {}, {}, {}, {}};
+    results::LossTable measured;
     for (const auto& [set, tasks] : known_) {
-      results::CachedSet entry{set, {}, {}};
+      // The tasks of the set stand for their adapters, all of one weight.
+      results::LossRow& row =
+          measured[{"average", examples(), set, std::vector<double>(set.size(), 1.0)}];
       for (const auto& [task, losses] : tasks) {
-        entry.tasks.push_back(task);
-        entry.losses.insert(entry.losses.end(), losses.begin(), losses.end());
+        row.tasks.push_back(task);
+        row.losses.insert(row.losses.end(), losses.begin(), losses.end());
       }
-      checkpoint.cache.push_back(std::move(entry));
     }
-    results::write_checkpoint(file_, checkpoint);
+    results::write_checkpoint(file_, {}, measured);
   }
 
   [[nodiscard]] int n_tasks() const override { return static_cast<int>(batches_.size()); }
@@ -114,6 +116,8 @@ class StoredOracle final : public cluster::LossOracle {
   }
 
  private:
+  [[nodiscard]] std::string examples() const { return std::to_string(n_folds_) + " folds"; }
+
   void use(const cluster::TaskSet& set) {
     std::map<fs::path, std::pair<int, double>> tasks_of;
     for (const int task : set) {
