@@ -207,7 +207,8 @@ std::span<std::byte> HeapStorage::allocate(std::size_t bytes) {
   return memory_;
 }
 
-ops::WeightFormat weight_format(const std::filesystem::path& folder, Precision precision) {
+ops::WeightFormat weight_format(const std::filesystem::path& folder, Precision precision,
+                                const safetensors::ShardedReader* weights) {
   const bool wants_bf16 = precision.compute == ops::Arithmetic::bf16;
   if (precision.weights == WeightChoice::f32) {
     if (!wants_bf16) return ops::WeightFormat::f32;
@@ -215,8 +216,11 @@ ops::WeightFormat weight_format(const std::filesystem::path& folder, Precision p
                       "its products read weights in BF16", "leave one of them out"});
   }
   if (precision.weights == WeightChoice::bf16) return ops::WeightFormat::bf16;
-  const safetensors::ShardedReader reader(folder);
-  const bool exact = std::ranges::all_of(reader.tensors(), [](const auto& tensor) {
+  if (weights == nullptr) {
+    const safetensors::ShardedReader opened(folder);
+    return weight_format(folder, precision, &opened);
+  }
+  const bool exact = std::ranges::all_of(weights->tensors(), [](const auto& tensor) {
     return tensor.second.shape.size() != 2 || tensor.second.dtype == DType::bf16;
   });
   if (wants_bf16 && !exact) {

@@ -124,6 +124,7 @@ bool Reader::contains(const std::string& name) const {
   return impl_->header.tensors.contains(name);
 }
 const TensorInfo& Reader::info(const std::string& name) const { return impl_->info(name); }
+std::span<const std::byte> Reader::content() const { return impl_->content; }
 std::uint64_t Reader::data_begin() const { return impl_->header.data_begin; }
 std::span<const std::byte> Reader::bytes(const std::string& name) const {
   return impl_->bytes(impl_->info(name));

@@ -91,12 +91,6 @@ void ShardedReader::add(Reader reader) {
   readers_.push_back(std::move(reader));
 }
 
-std::vector<fs::path> ShardedReader::files() const {
-  std::vector<fs::path> files;
-  for (const Reader& reader : readers_) files.push_back(reader.file());
-  return files;
-}
-
 const fs::path& ShardedReader::file_of(const std::string& name) const {
   const auto found = owner_.find(name);
   return found == owner_.end() ? directory_file_ : readers_[found->second].file();

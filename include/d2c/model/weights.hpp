@@ -9,6 +9,10 @@
 #include "d2c/ops/aligned.hpp"
 #include "d2c/ops/linear.hpp"
 
+namespace d2c::safetensors {
+class ShardedReader;
+}
+
 namespace d2c::model {
 
 /// Memory for the weights of one model, which several processes may share.
@@ -84,8 +88,10 @@ struct Precision {
 /// it.
 /// @throws InputError naming the file and what is wrong with it
 /// @throws UsageError if BF16 arithmetic does not go with the weights
+/// @param weights  of the folder, if they are open; null = they are opened if they are asked
 [[nodiscard]] ops::WeightFormat weight_format(const std::filesystem::path& folder,
-                                              Precision precision);
+                                              Precision precision,
+                                              const safetensors::ShardedReader* weights = nullptr);
 /// @throws UsageError if this processor does not have the arithmetic
 void check_processor(ops::Arithmetic compute);
 

@@ -49,6 +49,8 @@ class Reader {
   [[nodiscard]] const TensorInfo& info(const std::string& name) const;
   /// Where the data section starts, in bytes from the start of the file.
   [[nodiscard]] std::uint64_t data_begin() const;
+  /// The whole file; valid as long as the reader lives.
+  [[nodiscard]] std::span<const std::byte> content() const;
   /// The tensor's bytes in the mapping; valid as long as the reader lives.
   [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
 

@@ -21,7 +21,7 @@ class ShardedReader {
   [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
   [[nodiscard]] bool contains(const std::string& name) const { return owner_.contains(name); }
   /// The files in use, in ascending order of their names.
-  [[nodiscard]] std::vector<std::filesystem::path> files() const;
+  [[nodiscard]] const std::vector<Reader>& files() const { return readers_; }
   /// The file that holds a tensor; for an absent tensor the file that should have named it.
   [[nodiscard]] const std::filesystem::path& file_of(const std::string& name) const;
 

@@ -9,9 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/digest.hpp"
-#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
-#include "d2c/safetensors/sharded_reader.hpp"
 
 namespace d2c::job {
 namespace {
@@ -114,20 +112,20 @@ std::string differences(const results::Identity& before, const results::Identity
   return fmt::format("{}", fmt::join(found, ", "));
 }
 
-std::string weights_digest(const fs::path& folder) {
-  constexpr std::uint64_t small = std::uint64_t{16} << 20;
+std::string digest_of(const safetensors::ShardedReader& weights) {
+  constexpr std::size_t small = std::size_t{16} << 20;
   Digest digest;
-  for (const fs::path& name : safetensors::ShardedReader(folder).files()) {
-    const InputFile file(name);
-    digest.update(file.size());
-    if (file.size() <= small) {
-      digest.update(file.read(0, file.size()));
+  for (const safetensors::Reader& file : weights.files()) {
+    const std::span<const std::byte> content = file.content();
+    digest.update(std::uint64_t{content.size()});
+    if (content.size() <= small) {
+      digest.update(content);
       continue;
     }
-    std::uint64_t header = 0;
-    file.read(0, std::as_writable_bytes(std::span(&header, 1)));
-    digest.update(file.read(sizeof(header), header));
-    digest.update(static_cast<std::uint64_t>(fs::last_write_time(name).time_since_epoch().count()));
+    digest.update(
+        content.subspan(sizeof(std::uint64_t), file.data_begin() - sizeof(std::uint64_t)));
+    digest.update(
+        static_cast<std::uint64_t>(fs::last_write_time(file.file()).time_since_epoch().count()));
   }
   return digest.text();
 }

@@ -5,6 +5,7 @@
 
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/checkpoint.hpp"
+#include "d2c/safetensors/sharded_reader.hpp"
 
 #include "input/job.hpp"
 
@@ -24,7 +25,7 @@ namespace d2c::job {
                                       const results::Identity& now);
 
 /// Digest of the weights of a model folder: of the content of small files; of the header, the size
-/// and the time of change of large ones. Opens each file. @throws InputError
-[[nodiscard]] std::string weights_digest(const std::filesystem::path& folder);
+/// and the time of change of large ones. @throws InputError
+[[nodiscard]] std::string digest_of(const safetensors::ShardedReader& weights);
 
 }  // namespace d2c::job

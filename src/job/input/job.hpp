@@ -22,7 +22,7 @@ struct Job {
   eval::Manifest manifest;
   cluster::Constraints constraints;
   std::unique_ptr<eval::ModelFolder> model;
-  results::Identity model_content;  ///< digests of its files
+  results::Identity model_content;  ///< digests of its files; on rank 0
   std::vector<int> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;

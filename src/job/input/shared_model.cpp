@@ -78,13 +78,16 @@ SharedModel load_shared_model(comm::Communicator& comm, const fs::path& folder,
                               model::Precision precision, int ranks_per_node) {
   comm::agree(comm, [&] { model::check_processor(precision.compute); });
   FileTexts texts = share_texts(comm, folder);
-  results::Identity content = digests_of(texts, folder);
-  // One rank looks at the headers of the weights.
+  results::Identity content;
+  // One rank looks at the weights before those that read them.
   double is_bf16 = 0.0;
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
-    is_bf16 = model::weight_format(folder, precision) == ops::WeightFormat::bf16 ? 1.0 : 0.0;
-    content["model weights"] = weights_digest(folder);
+    const safetensors::ShardedReader weights(folder);
+    const auto format = model::weight_format(folder, precision, &weights);
+    is_bf16 = format == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+    content = digests_of(texts, folder);
+    content["model weights"] = digest_of(weights);
   });
   comm.maximum({&is_bf16, 1});
   const auto format = is_bf16 > 0.0 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;

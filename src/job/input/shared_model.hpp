@@ -11,7 +11,7 @@ namespace d2c::job {
 /// A model folder, and what its files hold.
 struct SharedModel {
   eval::ModelFolder folder;
-  results::Identity content;  ///< digests of its files; on rank 0 those of the weights too
+  results::Identity content;  ///< digests of its files; on rank 0
 };
 
 /// eval::load_model_folder() for all ranks of a job: the weights of a node lie in memory that its
