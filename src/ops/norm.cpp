@@ -1,16 +1,12 @@
 #include "d2c/ops/norm.hpp"
 
-#include <cmath>
-
-#include "panel/lanes.hpp"
+#include "row_statistics.hpp"
 #include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {
 
 constexpr Index work_per_element = 16;
-
-float mean(Index n, float sum) { return sum / static_cast<float>(n); }
 
 }  // namespace
 
@@ -20,8 +16,7 @@ void rms_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight, f
   parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     float* to = y.row(t);
-    const float squares = sum_in_lanes(x.width, [&](Index i) { return from[i] * from[i]; });
-    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+    const float factor = inverse_rms(from, x.width, eps);
 #pragma omp simd
     for (Index i = 0; i < x.width; ++i) to[i] = w[i] * (from[i] * factor);
   });
@@ -35,12 +30,7 @@ void layer_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
   parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     float* to = y.row(t);
-    const float centre = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return from[i]; }));
-    const float squares = sum_in_lanes(x.width, [&](Index i) {
-      const float difference = from[i] - centre;
-      return difference * difference;
-    });
-    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+    const auto [centre, factor] = spread_of(from, x.width, eps);
 #pragma omp simd
     for (Index i = 0; i < x.width; ++i) to[i] = w[i] * ((from[i] - centre) * factor);
   });

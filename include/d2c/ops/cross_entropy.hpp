@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -8,6 +9,15 @@
 #include "d2c/ops/linear.hpp"
 
 namespace d2c::ops {
+
+/// A sum of exp(z) over logits that come in blocks: log(sum) + maximum is its logarithm.
+struct RunningSum {
+  float maximum = -std::numeric_limits<float>::infinity();
+  double sum = 0.0;
+
+  /// @return  factor for sums of exp(z - maximum) that are kept elsewhere
+  double add(const float* logits, Index n);
+};
 
 /// The last layer and its loss, with its workspace.
 ///
@@ -31,17 +41,13 @@ class CrossEntropy {
   [[nodiscard]] std::size_t held_bytes() const;
 
  private:
-  /// log sum exp of what was seen so far is log(sum) + maximum.
-  struct RunningSum {
-    float maximum;
-    double sum;
-    double label_logit;
-    void add(const float* logits, Index n);
+  struct Sum : RunningSum {
+    double label_logit = 0.0;
   };
 
   AlignedFloats logits_;     ///< [block of rows, block of the vocabulary]
   AlignedFloats projected_;  ///< [n, rank]
-  std::vector<RunningSum> sums_;
+  std::vector<Sum> sums_;
 };
 
 }  // namespace d2c::ops

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "d2c/core/error.hpp"
 #include "d2c/tensor/matrix.hpp"
 
@@ -29,6 +31,14 @@ struct BasicRows {
 
 using Rows = BasicRows<float>;
 using ConstRows = BasicRows<const float>;
+
+inline void clear(Rows rows) {
+  for (Index i = 0; i < rows.n; ++i) std::fill_n(rows.row(i), rows.width, 0.0F);
+}
+/// @pre equal shapes
+inline void copy(ConstRows from, Rows to) {
+  for (Index i = 0; i < from.n; ++i) std::copy_n(from.row(i), from.width, to.row(i));
+}
 
 [[nodiscard]] inline Rows rows_of(Matrix& m) { return {m.data(), m.rows(), m.cols(), m.cols()}; }
 [[nodiscard]] inline ConstRows rows_of(const Matrix& m) {

@@ -6,6 +6,7 @@
 
 #include "d2c/ops/aligned.hpp"
 #include "d2c/ops/backward.hpp"
+#include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/linear.hpp"
 
 namespace d2c::ops {
@@ -43,17 +44,12 @@ class SoftCrossEntropy {
 
  private:
   /// What a pass over the vocabulary learns of one distribution.
-  struct Sums {
-    float maximum;
-    double sum;         ///< of exp(z - maximum)
-    double sum_listed;  ///< the same over listed tokens
-    double expected;    ///< sum of p z over listed tokens
-    double listed;      ///< sum of p
-    std::int64_t next;  ///< listed token that comes next
+  struct Sums : RunningSum {
+    double sum_listed = 0.0;  ///< of exp(z - maximum) over listed tokens
+    double expected = 0.0;    ///< sum of p z over listed tokens
+    double listed = 0.0;      ///< sum of p
+    std::int64_t next = 0;    ///< listed token that comes next
   };
-  template <class Visit>
-  void walk(ThreadTeam& threads, ConstRows h, const PackedMatrix& w, const LowRankUpdate& update,
-            Visit visit);
   void measure(const SoftTargets& targets, std::span<double> loss);
   void differentiate(Index row, float* z, Index first, Index count, const SoftTargets& targets,
                      float weight);

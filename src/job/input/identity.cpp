@@ -1,7 +1,6 @@
 #include "input/identity.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 

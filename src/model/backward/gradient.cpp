@@ -126,10 +126,8 @@ class GradientPass::Workspace {
     cross_entropy_(pass.threads, predicted, weights_.head, adapter.head, targets, weight, losses,
                    dpredicted, sum.head);
     const ops::Rows dh = dnormalised_.shape(x.n, x.width);
-    for (Index t = 0; t < dh.n; ++t) {
-      std::fill_n(dh.row(t), dh.width, 0.0F);
-      std::fill_n(dx.row(t), dx.width, 0.0F);
-    }
+    ops::clear(dh);
+    ops::clear(dx);
     for (Index i = 0; i < n; ++i) {
       float* to = dh.row(placement_.target_row(rows[static_cast<std::size_t>(i)]));
       for (Index j = 0; j < dh.width; ++j) to[j] += dpredicted.row(i)[j];

@@ -37,9 +37,8 @@ void linear_backward(const Pass& pass, const Linear& linear, ops::ConstRows x, o
 void head_norm_backward(const Pass& pass, std::span<const float> weight, ops::ConstRows raw,
                         ops::Rows scratch, ops::Rows d) {
   const ModelConfig& config = pass.config;
-  if (config.head_norm == HeadNorm::none) return;
   const auto head_dim = static_cast<std::size_t>(config.head_dim);
-  for (Index t = 0; t < d.n; ++t) std::fill_n(scratch.row(t), d.width, 0.0F);
+  ops::clear(scratch);
   for (Index head = 0; head * config.head_dim < d.width; ++head) {
     const Index first = head * config.head_dim;
     const ops::ConstRows x = raw.columns(first, config.head_dim);
@@ -53,7 +52,7 @@ void head_norm_backward(const Pass& pass, std::span<const float> weight, ops::Co
           config.norm_eps, dy, dx);
     }
   }
-  for (Index t = 0; t < d.n; ++t) std::copy_n(scratch.row(t), d.width, d.row(t));
+  ops::copy(scratch, d);
 }
 
 /// dh of the MLP, given the derivative of its output. @return [wanted, hidden]
@@ -70,8 +69,7 @@ ops::Rows mlp_backward(const Pass& pass, const Layer& layer, ops::ConstRows dy,
                   gate, dy, backward, d);
   {
     const Timed time(pass, Phase::elementwise);
-    const ops::ConstRows before = layer.record->gate.shape(dy.n, intermediate);
-    for (Index i = 0; i < gate.n; ++i) std::copy_n(before.row(i), before.width, gate.row(i));
+    ops::copy(layer.record->gate.shape(dy.n, intermediate), gate);
     ops::gate_backward_in_place(pass.threads, pass.config.activation, d, gate,
                                 gate_up.columns(intermediate, intermediate));
   }

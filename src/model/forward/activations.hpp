@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include "d2c/ops/aligned.hpp"
@@ -18,7 +17,7 @@ class Buffer {
   }
   ops::Rows copy(ops::ConstRows rows) {
     const ops::Rows kept = shape(rows.n, rows.width);
-    for (Index i = 0; i < rows.n; ++i) std::copy_n(rows.row(i), rows.width, kept.row(i));
+    ops::copy(rows, kept);
     return kept;
   }
   [[nodiscard]] std::size_t held_bytes() const { return ops::held_bytes(memory_); }

@@ -9,10 +9,6 @@
 namespace d2c::ops {
 namespace {
 
-void clear(Rows rows) {
-  for (Index t = 0; t < rows.n; ++t) std::fill_n(rows.row(t), rows.width, 0.0F);
-}
-
 float dot(const float* a, const float* b, Index n) {
   return sum_in_lanes(n, [&](Index i) { return a[i] * b[i]; });
 }

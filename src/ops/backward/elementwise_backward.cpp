@@ -4,15 +4,13 @@
 #include "d2c/ops/backward.hpp"
 #include "d2c/ops/exp.hpp"
 
-#include "panel/lanes.hpp"
+#include "row_statistics.hpp"
 #include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {
 
 constexpr Index work_per_element = 16;
-
-float mean(Index n, float sum) { return sum / static_cast<float>(n); }
 
 /// An activation and its derivative at x.
 struct Slope {
@@ -69,8 +67,7 @@ void add_rms_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const flo
     const float* from = x.row(t);
     const float* d = dy.row(t);
     float* to = dx.row(t);
-    const float squares = sum_in_lanes(x.width, [&](Index i) { return from[i] * from[i]; });
-    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+    const float factor = inverse_rms(from, x.width, eps);
     const float along =
         mean(x.width, sum_in_lanes(x.width, [&](Index i) { return w[i] * d[i] * from[i]; }));
     const float shrink = factor * factor * factor * along;
@@ -89,12 +86,7 @@ void add_layer_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const f
     const float* from = x.row(t);
     const float* d = dy.row(t);
     float* to = dx.row(t);
-    const float centre = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return from[i]; }));
-    const float squares = sum_in_lanes(x.width, [&](Index i) {
-      const float difference = from[i] - centre;
-      return difference * difference;
-    });
-    const float factor = 1.0F / std::sqrt(mean(x.width, squares) + eps);
+    const auto [centre, factor] = spread_of(from, x.width, eps);
     const float level = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return w[i] * d[i]; }));
     const float along = mean(x.width, sum_in_lanes(x.width, [&](Index i) {
                                return w[i] * d[i] * ((from[i] - centre) * factor);

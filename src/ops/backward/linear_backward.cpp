@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "d2c/ops/backward.hpp"
-#include "d2c/tensor/dtype.hpp"
 
 #include "panel/panel_kernel.hpp"
+#include "panel/panel_order.hpp"
 #include "threads/parallel.hpp"
 
 namespace d2c::ops {
@@ -11,23 +11,12 @@ namespace {
 
 constexpr Index column_block = 512;  // columns of W at a time: 1.3 MB with block_depth rows
 
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-float as_float(float stored) { return stored; }
-float as_float(BFloat16 stored) { return float_from_bf16(static_cast<std::uint16_t>(stored)); }
-
-/// Where a panel of W holds column k of its row `lane`; see PackedMatrix.
-template <class Value>
-Index place(Index k, Index lane) {
-  if constexpr (sizeof(Value) == sizeof(float)) return k * panel_width + lane;
-  return k / 2 * 2 * panel_width + 2 * lane + k % 2;
-}
-
 /// Rows [row, row + depth) and columns [column, column + count) of W, as panels of 16 columns with
 /// `depth` rows each; columns that fill up the last panel are zero.
 template <class Value>
 void transpose_block(const PackedMatrix& w, Index row, Index depth, Index column, Index count,
                      float* to) {
+  using Order = PanelOrder<Value>;
   for (Index k = 0; k < depth; k += panel_width) {
     const Value* panel = w.panels<Value>() + (row + k) / panel_width * w.panel_stride();
     const Index lanes = std::min(panel_width, depth - k);
@@ -37,7 +26,7 @@ void transpose_block(const PackedMatrix& w, Index row, Index depth, Index column
       for (Index lane = 0; lane < lanes; ++lane) {
         float* values = block + lane * panel_width;
         for (Index i = 0; i < width; ++i) {
-          values[i] = as_float(panel[place<Value>(column + j + i, lane)]);
+          values[i] = Order::value(panel[Order::place(column + j + i, lane)]);
         }
         std::fill(values + width, values + panel_width, 0.0F);
       }
@@ -52,8 +41,8 @@ void LinearBackward::multiply(ThreadTeam& threads, ConstRows dy, const PackedMat
   D2C_EXPECTS(dy.width == w.d_out() && dx.width == w.d_in() && dy.n == dx.n);
   if (dy.n == 0) return;
   blocks_.resize(static_cast<std::size_t>(threads.size()));
-  const Index depth = std::min(block_depth, ceil_div(w.d_out(), panel_width) * panel_width);
-  const Index most_columns = std::min(column_block, ceil_div(w.d_in(), panel_width) * panel_width);
+  const Index depth = std::min(block_depth, n_panels(w.d_out()) * panel_width);
+  const Index most_columns = std::min(column_block, n_panels(w.d_in()) * panel_width);
   for (AlignedFloats& block : blocks_) {
     grow_to(block, static_cast<std::size_t>(depth * most_columns));
   }

@@ -6,36 +6,14 @@
 
 #include "panel/panel_kernel.hpp"
 #include "threads/parallel.hpp"
+#include "vocabulary.hpp"
 
 namespace d2c::ops {
 namespace {
 
-constexpr Index row_block = 264;
-constexpr Index vocabulary_block = 1024;  // a multiple of 16
 constexpr Index work_per_element = 16;
 
-void clear(Rows rows) {
-  for (Index t = 0; t < rows.n; ++t) std::fill_n(rows.row(t), rows.width, 0.0F);
-}
-
 }  // namespace
-
-/// Calls visit(z, row, first) with blocks of logits, the vocabulary outside.
-template <class Visit>
-void SoftCrossEntropy::walk(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
-                            const LowRankUpdate& update, Visit visit) {
-  const ConstRows u{projected_.data(), h.n, update.rank(), update.rank()};
-  for (Index first = 0; first < w.d_out(); first += vocabulary_block) {
-    const Index count = std::min(vocabulary_block, w.d_out() - first);
-    for (Index row = 0; row < h.n; row += row_block) {
-      const Index n = std::min(row_block, h.n - row);
-      const Rows z{logits_.data(), n, count, count};
-      linear(threads, h.rows(row, n), w.rows(first, count), z);
-      if (!update.empty()) update.expand_columns(threads, u.rows(row, n), first, z);
-      visit(z, row, first);
-    }
-  }
-}
 
 void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
                                   const LowRankUpdate& update, const SoftTargets& targets,
@@ -44,31 +22,17 @@ void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const Packed
   D2C_EXPECTS(targets.size() == h.n && std::ssize(weight) == h.n && std::ssize(loss) == h.n);
   D2C_EXPECTS(h.width == w.d_in() && dh.n == h.n && dh.width == h.width);
   const Index rank = update.rank();
-  grow_to(logits_, static_cast<std::size_t>(std::min(row_block, h.n) *
-                                            std::min(vocabulary_block, w.d_out())));
   grow_to(projected_, static_cast<std::size_t>(2 * h.n * rank));
   const Rows u{projected_.data(), h.n, rank, rank};
   const Rows du{projected_.data() + h.n * rank, h.n, rank, rank};
   if (!update.empty()) update.project(threads, h, u);
 
-  sums_.clear();
-  for (Index i = 0; i < h.n; ++i) {
-    sums_.push_back({-std::numeric_limits<float>::infinity(), 0.0, 0.0, 0.0, 0.0,
-                     targets.begin[static_cast<std::size_t>(i)]});
-  }
-  walk(threads, h, w, update, [&](Rows z, Index row, Index first) {
+  sums_.assign(loss.size(), {});
+  for (std::size_t i = 0; i < loss.size(); ++i) sums_[i].next = targets.begin[i];
+  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       Sums& sums = sums_[static_cast<std::size_t>(row + i)];
-      const VectorLoops& loops = vector_kernels().loops;
-      const float highest = std::max(sums.maximum, loops.largest(z.row(i), z.width));
-      const double rescale =
-          sums.sum > 0.0
-              ? std::exp(static_cast<double>(sums.maximum) - static_cast<double>(highest))
-              : 0.0;
-      sums.sum = sums.sum * rescale +
-                 static_cast<double>(loops.sum_of_exponentials(z.row(i), z.width, highest));
-      sums.sum_listed *= rescale;
-      sums.maximum = highest;
+      sums.sum_listed *= sums.add(z.row(i), z.width);
       const std::int64_t end = targets.begin[static_cast<std::size_t>(row + i) + 1];
       for (; sums.next < end; ++sums.next) {
         const Index column = targets.tokens[static_cast<std::size_t>(sums.next)] - first;
@@ -76,7 +40,7 @@ void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const Packed
         const auto logit = static_cast<double>(z.row(i)[column]);
         const auto p =
             static_cast<double>(targets.probabilities[static_cast<std::size_t>(sums.next)]);
-        sums.sum_listed += std::exp(logit - static_cast<double>(highest));
+        sums.sum_listed += std::exp(logit - static_cast<double>(sums.maximum));
         sums.expected += p * logit;
         sums.listed += p;
       }
@@ -86,7 +50,7 @@ void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const Packed
 
   clear(dh);
   clear(du);
-  walk(threads, h, w, update, [&](Rows z, Index row, Index first) {
+  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       differentiate(row + i, z.row(i), first, z.width, targets,
                     weight[static_cast<std::size_t>(row + i)]);

@@ -3,14 +3,11 @@
 #include <algorithm>
 
 #include "panel/panel_kernel.hpp"
+#include "panel/panel_order.hpp"
 #include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {
-
-Index n_panels(Index d_out) { return (d_out + panel_width - 1) / panel_width; }
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 /// Length of the chains of multiply-adds that a sum over d_in is made of: as equal as they can be.
 Index chain_length(Index d_in) {
@@ -157,8 +154,8 @@ LowRankUpdate::LowRankUpdate(ThreadTeam& threads, std::span<const Part> parts) {
   std::size_t offset = a_floats;
   for (const Part& part : parts) {
     const Index r = part.a.n;
-    parts_.push_back(
-        {first_rank, part.column, PackedMatrix(part.b.n, r, storage_.data() + offset), part.scaling});
+    parts_.push_back({first_rank, part.column, PackedMatrix(part.b.n, r, storage_.data() + offset),
+                      part.scaling});
     first_rank += r;
     offset += packed_floats(part.b.n, r);
   }

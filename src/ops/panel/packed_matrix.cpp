@@ -2,34 +2,12 @@
 
 #include <algorithm>
 
-#include "d2c/tensor/dtype.hpp"
-
 #include "panel/panel_kernel.hpp"
+#include "panel/panel_order.hpp"
 #include "threads/parallel.hpp"
 
 namespace d2c::ops {
 namespace {
-
-Index n_panels(Index d_out) { return (d_out + panel_width - 1) / panel_width; }
-
-/// Where a panel holds column k of its row `lane`, and how wide a panel is.
-template <class Value>
-struct PanelOrder {
-  static Index place(Index k, Index lane) { return k * panel_width + lane; }
-  static Index size(Index d_in) { return d_in * panel_width; }
-  static float value(float stored) { return stored; }
-  static float stored(float value) { return value; }
-};
-
-template <>
-struct PanelOrder<BFloat16> {
-  static Index place(Index k, Index lane) { return k / 2 * 2 * panel_width + 2 * lane + k % 2; }
-  static Index size(Index d_in) { return (d_in + 1) / 2 * 2 * panel_width; }
-  static float value(BFloat16 stored) {
-    return float_from_bf16(static_cast<std::uint16_t>(stored));
-  }
-  static BFloat16 stored(float value) { return BFloat16{bf16_from_float(value)}; }
-};
 
 template <class Value>
 void pack(ConstRows rows, Index first, Index d_out, std::span<Value> panels) {

@@ -31,9 +31,15 @@ class ShardedReaderTest : public ::testing::Test {
   std::vector<float> values_{1.0F, 2.0F, 3.0F, 4.0F};
 };
 
+std::vector<std::filesystem::path> names_of(const ShardedReader& reader) {
+  std::vector<std::filesystem::path> names;
+  for (const Reader& file : reader.files()) names.push_back(file.file());
+  return names;
+}
+
 TEST_F(ShardedReaderTest, FindsTensorsInTheirShards) {
   const ShardedReader reader(folder_.path());
-  EXPECT_THAT(reader.files(), ElementsAre(first_, second_));
+  EXPECT_THAT(names_of(reader), ElementsAre(first_, second_));
   EXPECT_EQ(reader.file_of("a"), first_);
   EXPECT_EQ(reader.file_of("b"), second_);
   EXPECT_EQ(reader.tensors().size(), 2U);
@@ -58,7 +64,7 @@ TEST_F(ShardedReaderTest, ASingleFileComesBeforeAnIndex) {
   const auto single = folder_ / "model.safetensors";
   write(single, std::vector<TensorToWrite>{{"c", DType::f32, {4}, values_}});
   const ShardedReader reader(folder_.path());
-  EXPECT_THAT(reader.files(), ElementsAre(single));
+  EXPECT_THAT(names_of(reader), ElementsAre(single));
   EXPECT_TRUE(reader.contains("c"));
   D2C_EXPECT_ERROR((void)reader.vector("a"), InputError, "model.safetensors", "not in the model");
 }
