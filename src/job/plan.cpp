@@ -8,8 +8,8 @@
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
 
-#include "engine/distributed_merge.hpp"
 #include "input/job.hpp"
+#include "merging/distributed_merge.hpp"
 #include "session/setup.hpp"
 
 namespace d2c::job {

@@ -52,9 +52,7 @@ int add_command(const Invocation& invocation) {
   options.overwrite = call.overwrite;
   options.threads = call.threads;
   options.ranks_per_node = call.ranks_per_node;
-  voice.state = (options.output / "checkpoint.h5").string();
-  voice.made_what = "Results";
-  voice.made_where = (options.output / "results.h5").string();
+  name_result(voice, options.output);
   return run_stoppable(
       invocation, options.threads, voice,
       [&](comm::Communicator& comm, const job::RunContext& context) {

@@ -30,9 +30,7 @@ int run_command(const Invocation& invocation) {
   line.add("Output", quiet_option(), voice);
   if (!parse(line, invocation)) return 0;
   job::validate(options);
-  voice.state = (options.output / "checkpoint.h5").string();
-  voice.made_what = "Results";
-  voice.made_where = (options.output / "results.h5").string();
+  name_result(voice, options.output);
   return run_stoppable(
       invocation, options.threads, voice,
       [&](comm::Communicator& comm, const job::RunContext& context) {

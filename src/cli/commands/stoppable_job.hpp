@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,13 @@ struct JobVoice {
 
 [[nodiscard]] inline std::vector<Option<JobVoice>> quiet_option() {
   return {{"quiet", option::flag(&JobVoice::quiet), "no progress lines, no end report"}};
+}
+
+/// What is said of a job that leaves a result in a folder.
+inline void name_result(JobVoice& voice, const std::filesystem::path& output) {
+  voice.state = (output / "checkpoint.h5").string();
+  voice.made_what = "Results";
+  voice.made_where = (output / "results.h5").string();
 }
 
 /// Runs a job on all ranks until it is done or a signal stops it.

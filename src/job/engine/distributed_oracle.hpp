@@ -14,12 +14,12 @@
 #include "d2c/eval/loss_engine.hpp"
 
 #include "engine/medoids.hpp"
-#include "engine/merger.hpp"
 #include "engine/races.hpp"
 #include "engine/scheduler.hpp"
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
 #include "losses/known_losses.hpp"
+#include "merging/merger.hpp"
 
 namespace d2c::job {
 

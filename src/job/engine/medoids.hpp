@@ -9,8 +9,8 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 
-#include "engine/merger.hpp"
 #include "input/task_store.hpp"
+#include "merging/merger.hpp"
 
 namespace d2c::job {
 

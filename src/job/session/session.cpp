@@ -7,11 +7,11 @@
 
 #include "d2c/eval/cpu_engine.hpp"
 
-#include "engine/similarity.hpp"
 #include "input/identity.hpp"
 #include "output/phase_report.hpp"
 #include "output/record.hpp"
 #include "session/setup.hpp"
+#include "similarity/similarity.hpp"
 
 namespace d2c::job {
 

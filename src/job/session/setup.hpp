@@ -4,9 +4,9 @@
 #include "d2c/cluster/search.hpp"
 #include "d2c/job/run_options.hpp"
 
-#include "engine/distributed_merge.hpp"
 #include "input/adapter_store.hpp"
 #include "input/job.hpp"
+#include "merging/distributed_merge.hpp"
 
 namespace d2c::job {
 

@@ -1,4 +1,4 @@
-#include "engine/distributed_merge.hpp"
+#include "merging/distributed_merge.hpp"
 
 #include <algorithm>
 #include <exception>

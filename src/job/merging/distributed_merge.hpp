@@ -8,8 +8,8 @@
 #include "d2c/core/timer.hpp"
 #include "d2c/merge/merge.hpp"
 
-#include "engine/merged_arena.hpp"
 #include "input/adapter_store.hpp"
+#include "merging/merged_arena.hpp"
 
 namespace d2c::job {
 

@@ -9,9 +9,9 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
 
-#include "engine/distributed_merge.hpp"
-#include "engine/merged_arena.hpp"
 #include "input/adapter_store.hpp"
+#include "merging/distributed_merge.hpp"
+#include "merging/merged_arena.hpp"
 
 namespace d2c::job {
 

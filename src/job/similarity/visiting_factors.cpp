@@ -1,4 +1,4 @@
-#include "engine/visiting_factors.hpp"
+#include "similarity/visiting_factors.hpp"
 
 #include <algorithm>
 #include <cstring>

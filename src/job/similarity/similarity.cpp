@@ -1,4 +1,4 @@
-#include "engine/similarity.hpp"
+#include "similarity/similarity.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include "d2c/lora/module_products.hpp"
 #include "d2c/lora/similarity.hpp"
 
-#include "engine/visiting_factors.hpp"
+#include "similarity/visiting_factors.hpp"
 
 namespace d2c::job {
 namespace {

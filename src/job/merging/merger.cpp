@@ -1,4 +1,4 @@
-#include "engine/merger.hpp"
+#include "merging/merger.hpp"
 
 #include <map>
 #include <utility>

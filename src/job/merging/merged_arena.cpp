@@ -1,4 +1,4 @@
-#include "engine/merged_arena.hpp"
+#include "merging/merged_arena.hpp"
 
 #include <algorithm>
 #include <cstring>
