@@ -5,13 +5,13 @@
 #include <fstream>
 #include <set>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
-#include "d2c/core/pending.hpp"
 
 #include "files/seal.hpp"
 #include "schema/schema_reader.hpp"
@@ -90,10 +90,23 @@ void copy_range(const InputFile& from, const WritableFile& to, std::uint64_t beg
   }
 }
 
+/// Gone at the end of the scope. Its name is not a PendingFile's, so that what a killed process left
+/// is written over by the next one, which holds the lock of the library.
+struct FrameFile {
+  fs::path path;
+  explicit FrameFile(fs::path place) : path(std::move(place)) {}
+  FrameFile(const FrameFile&) = delete;
+  FrameFile& operator=(const FrameFile&) = delete;
+  ~FrameFile() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+};
+
 /// HDF5's description of a library, in a file of its own that has a hole in place of the records.
-void write_frame(const PendingFile& frame, const fs::path& shown_as, const LibraryIndex& index,
+void write_frame(const fs::path& frame, const fs::path& shown_as, const LibraryIndex& index,
                  Hole hole) {
-  h5::OutputFile open(shown_as, frame.path(), {page, false});
+  h5::OutputFile open(shown_as, frame, {page, false});
   const std::uint64_t begin = create_data(open.get(), index.data_bytes, {shown_as});
   if (begin != hole.begin) {
     throw ContractError(fmt::format("results: HDF5 puts the data of a library at {}, not at {}",
@@ -143,12 +156,11 @@ void finish_library(const WritableFile& file, const LibraryIndex& index) {
   D2C_EXPECTS(index.data_bytes > 0 && index.data_bytes % page == 0);
   const h5::QuietErrors quiet;
   const Hole hole{library_data_begin(), library_data_begin() + index.data_bytes};
-  // Never published: it is gone at the end of the scope.
-  const PendingFile frame(file.path().string() + ".frame");
-  write_frame(frame, file.shown_as(), index, hole);
+  const FrameFile frame{file.path().string() + ".frame"};
+  write_frame(frame.path, file.shown_as(), index, hole);
 
   file.resize(hole.end);
-  const InputFile from(frame.path());
+  const InputFile from(frame.path);
   copy_range(from, file, 0, hole.begin);
   copy_range(from, file, hole.end, from.size());
   const std::string seal = seal_line(file.path(), hole);
