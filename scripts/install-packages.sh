@@ -11,7 +11,8 @@ packages=(
   libpcre2-dev libicu-dev zlib1g-dev
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev hdf5-tools python3 python3-numpy python3-h5py
-  python3-jinja2 # chat templates, also at run time
+  python3-jinja2 # chat templates and reports, also at run time
+  python3-matplotlib # reports
 )
 # A real SLURM on this host, for the tests of the job scripts: only where root may start it.
 [ "$(id -u)" -eq 0 ] && packages+=(slurmctld slurmd slurm-client)

@@ -30,6 +30,7 @@ int evaluate_command(const Invocation& invocation);
 int merge_command(const Invocation& invocation);
 int pack_command(const Invocation& invocation);
 int inspect_command(const Invocation& invocation);
+int report_command(const Invocation& invocation);
 int tokenize_command(const Invocation& invocation);
 int bench_command(const Invocation& invocation);
 
