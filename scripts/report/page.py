@@ -80,10 +80,9 @@ def scores(run):
     table = run.tables["score"]
     if not {"metric", "adapter", "mean", "s_score"} <= table.keys():
         return None
-    return {"metrics": table["metric"],
-            "rows": [(name, [(table["mean"][a, m], table["s_score"][a, m])
-                             for m in range(len(table["metric"]))])
-                     for a, name in enumerate(table["adapter"])]}
+    return {"adapters": table["adapter"],
+            "rows": [(metric, list(zip(table["mean"][:, m], table["s_score"][:, m])))
+                     for m, metric in enumerate(table["metric"]) if np.isfinite(table["mean"][:, m]).any()]}
 
 
 def render(run):

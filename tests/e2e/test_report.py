@@ -1,13 +1,15 @@
 """The page that `d2c report` makes: true to the results, whole, safe, and silent on the network."""
 import html.parser
 import importlib.util
+import json
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 import unittest
 
-from harness import Case, d2c, demo_manifest, h5py, numpy, write_manifest
+from harness import Case, SOURCE, d2c, demo_manifest, h5py, numpy, write_manifest
 
 PYTHON = "/usr/bin/python3"
 HAS_ALL = all(importlib.util.find_spec(name) for name in ("h5py", "jinja2", "matplotlib"))
@@ -119,6 +121,21 @@ class Report(Case):
         page, _ = self.report(self.folder / "out" / "results.h5")
         self.assertIn("so the figure is optimistic", page.text)
         self.assertIn("No merged adapters lie beside the results file", page.text)
+
+    def test_scores_that_were_put_into_the_file_are_shown_and_d2c_still_reads_it(self):
+        shutil.copytree(self.results, self.folder / "out")
+        predictions = self.folder / "predictions.jsonl"
+        predictions.write_text("".join(
+            json.dumps({"task": task["name"], "adapter": adapter, "prompt": "", "prediction": text,
+                        "reference": "the answer"}) + "\n"
+            for task in demo_manifest(12)["tasks"]
+            for adapter, text in (("base", "no"), ("own", "answer"), ("cluster_00", "answer"),
+                                  ("cluster_01", "answer"))))
+        subprocess.run([PYTHON, SOURCE / "scripts" / "score.py", predictions, "--into", self.folder / "out"],
+                       check=True, capture_output=True)
+        self.succeed("inspect", self.folder / "out" / "results.h5")
+        page, _ = self.report(self.folder / "out")
+        self.assertIn("exact_match0.00 (0.000)100.00 (1.000)100.00 (1.000)", page.text)
 
     def test_hostile_names_are_shown_as_text(self):
         names = ["<script>alert(1)<\\script>", "\"><img src=x onerror=alert(1)>", "$\\frac{1}{2}$ {{ 7*7 }}",
