@@ -125,7 +125,7 @@ class Add(Case):
         self.succeed("add", result, "--tasks", self.new, "--output", output, "--overwrite", "--quiet")
         self.assertEqual(len(json.loads((output / "manifest.json").read_text())["tasks"]),
                          len(self.old_tasks) + len(self.new_tasks))
-        self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged", "manifest.json"})
+        self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged", "manifest.json", "routing.json", "assignment.csv"})
 
     def test_constraints_are_found_from_another_folder(self):
         rules = self.folder / "rules.json"

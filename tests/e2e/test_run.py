@@ -1,4 +1,6 @@
 """The job on the bundled data: what it writes, and that the number of ranks does not matter."""
+import csv
+import hashlib
 import itertools
 import json
 import math
@@ -14,6 +16,8 @@ import unittest
 
 from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
                      read_safetensors, write_manifest)
+
+WHOLE = {"results.h5", "merged", "routing.json", "assignment.csv"}  # what a job leaves in its folder
 
 
 class Run(Case):
@@ -42,11 +46,49 @@ class Run(Case):
         for path in sorted((first / "merged").rglob("*.safetensors")):
             self.assertEqual(path.read_bytes(),
                              (second / path.relative_to(first)).read_bytes(), path)
+        for name in ("routing.json", "assignment.csv"):
+            self.assertEqual((first / name).read_bytes(), (second / name).read_bytes(), name)
 
     def test_results_do_not_depend_on_the_number_of_ranks(self):
         alone = self.run_demo("alone")
         for ranks in (1, 2, 3, 8):
             self.assert_same_bits(alone, self.run_demo(f"ranks{ranks}", ranks=ranks))
+
+    def test_routing_says_what_serves_a_task_and_how_to_check_it(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(7))
+        output = self.run_demo("out", "--verify-examples", 2, manifest=manifest, k=3, ranks=2)
+        routing = json.loads((output / "routing.json").read_text())
+        self.assertEqual(routing["model"], demo_manifest()["model"])
+        with h5py.File(output / "results.h5") as file:
+            names = list(file["task/name"].asstr())
+            clusters, gain = file["result/assignment"][:].tolist(), file["result/gain"][:].tolist()
+            heldout = file["heldout/gain"][:].tolist()
+        self.assertEqual(routing["tasks"], {n: {"cluster": c, "gain": g, "heldout_gain": h}
+                                            for n, c, g, h in zip(names, clusters, gain, heldout)})
+        with open(output / "assignment.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([(r["task"], int(r["cluster"]), float(r["gain"]), float(r["heldout_gain"])) for r in rows],
+                         list(zip(names, clusters, gain, heldout)))
+        folder = {}
+        for adapter in routing["clusters"]:
+            folder[adapter["cluster"]] = output / adapter["folder"]
+            self.assertEqual(set(adapter["sha256"]), {"adapter_config.json", "adapter_model.safetensors"})
+            for name, expected in adapter["sha256"].items():
+                content = (output / adapter["folder"] / name).read_bytes()
+                self.assertEqual(hashlib.sha256(content).hexdigest(), expected)
+            config = json.loads((output / adapter["folder"] / "adapter_config.json").read_text())
+            self.assertEqual(adapter["rank"], config["r"])
+        self.assertEqual({output / row["folder"] for row in rows}, set(folder.values()))
+        self.assertEqual(sorted(check["cluster"] for check in routing["checks"]), sorted(set(clusters)))
+        for check in routing["checks"]:
+            self.assertEqual(clusters[names.index(check["task"])], check["cluster"])
+            self.assertEqual(len(check["examples"]), 8)
+            examples = self.folder / "check.jsonl"
+            examples.write_text("".join(json.dumps(example) + "\n" for example in check["examples"]))
+            for key, adapter in (("loss", ["--adapter", folder[check["cluster"]]]), ("base_loss", [])):
+                done = self.succeed("evaluate", "--model", routing["model"], *adapter, "--examples", examples,
+                                    "--json", "-")
+                self.assertAlmostEqual(json.loads(done.stdout)["mean"], check[key], delta=1e-6)
 
     def test_results_do_not_depend_on_memory_caps(self):
         free = self.run_demo("free", ranks=2)
@@ -560,9 +602,9 @@ class Run(Case):
             for part in range(2 if after == 3 else 1):  # the results of two jobs differ in their times
                 self.assertEqual(self.contents(folder)[part], self.contents(old if after == 3 else new)[part])
             left = {path.name for path in folder.iterdir()}
-            self.assertLessEqual({name for name in left if not re.search(r"\.(partial|tmp\d+)$", name)}, {"results.h5", "merged"})
+            self.assertLessEqual({name for name in left if not re.search(r"\.(partial|tmp\d+)$", name)}, WHOLE)
             if after == 2:
-                self.assertEqual(left, {"results.h5", "merged"})
+                self.assertEqual(left, WHOLE)
             self.succeed(*command, folder, "-K", 3)
         self.assertEqual(seen, {(3, 3), (3, 2), (2, 2)})
 
@@ -584,7 +626,7 @@ class Run(Case):
             self.assertEqual(len(messages(full)), 1, full.stderr)
             self.assertIn("File too large", full.stderr)
             self.assertEqual(self.contents(output), before)
-            self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged"})
+            self.assertEqual({path.name for path in output.iterdir()}, WHOLE)
 
     def test_a_note_that_no_job_has_written_removes_nothing(self):
         output = self.folder / "job" / "out"
@@ -596,15 +638,16 @@ class Run(Case):
             (mine / "mine").write_text("mine")
         (output / "results.h5.1.partial").write_text("partial")
         good = {"results": "results.h5.1.partial", "merged": "merged.0a.partial", "old_merged": "merged.old",
-                "manifest": None}
+                "texts": ["manifest.json.2c.partial"]}
         names = ["..", ".", "", "examples", 1, True, []]
         more = ["/", "../x", "merged", "results.h5", "merged.old.", "merged.old.x",
                  "merged.old.1/../examples", "merged..partial", "merged.old\0", "results.h5.a/b.partial",
                  "results.h5..partial", "merged.../.partial", "manifest.json", 1.5, {}, ["merged.old"]]
-        notes = [json.dumps({**good, key: name}) for key in good for name in names]
+        notes = [json.dumps({**good, key: name}) for key in good for name in names if (key, name) != ("texts", [])]
+        notes += [json.dumps({**good, "texts": [name]}) for name in [*names, "notes.txt.2c.partial", "routing.json"]]
         notes += [json.dumps({**good, key: name}) for key, name in zip(itertools.cycle(good), more)]
         notes += [json.dumps({**good, "old_merged": name}) for name in ("merged.old.", "merged.old.x", "merged.old\0")]
-        notes += [json.dumps({**good, key: None}) for key in ("results", "old_merged")]
+        notes += [json.dumps({**good, key: None}) for key in ("results", "old_merged", "texts")]
         notes += [json.dumps({other: good[other] for other in good if other != key}) for key in good]
         notes += ["[]", "1", "null", '"merged.old"', "", "{"]
 
@@ -667,7 +710,7 @@ class Run(Case):
                 self.assertEqual(job.returncode, 0, errors)
                 self.assertEqual(self.contents(output)[0], self.contents(alone)[0])
                 self.assertEqual(self.n_clusters(output), 3)
-                self.assertEqual({path.name for path in output.iterdir()}, {"results.h5", "merged"})
+                self.assertEqual({path.name for path in output.iterdir()}, WHOLE)
 
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_merged_adapters_that_are_gone_do_not_replace_a_result(self):
@@ -686,12 +729,13 @@ class Run(Case):
         self.assertEqual(len(lines), 1, errors)
         self.assertRegex(lines[0], "cluster_00/adapter_config.json.*is gone")
         self.assertEqual(self.contents(output), before)
-        self.assertEqual({path.name for path in output.iterdir()} - {"checkpoint.h5"}, {"results.h5", "merged"})
+        self.assertEqual({path.name for path in output.iterdir()} - {"checkpoint.h5"}, WHOLE)
 
     def test_merged_folders_of_a_replaced_result_do_not_stay_beside_a_result_without(self):
         output = self.run_demo("out")
         self.run_demo("out", "--overwrite", "--merged", "hdf5")
-        self.assertEqual([path.name for path in output.iterdir()], ["results.h5"])
+        self.assertEqual({path.name for path in output.iterdir()}, WHOLE - {"merged"})
+        self.assertIn('"folder":null', (output / "routing.json").read_text())
 
     def test_the_baseline_one_is_left_out_where_its_merge_would_not_fit(self):
         manifest = demo_manifest(4)

@@ -1,10 +1,12 @@
 #include "output/merged_writer.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/sha256.hpp"
 #include "d2c/core/version.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/lora/model_card.hpp"
@@ -53,6 +55,23 @@ std::string model_card(const Job& job, const results::RunResults& results, int c
   return card;
 }
 
+constexpr std::array kPeftFiles = {"adapter_config.json", "adapter_model.safetensors"};
+
+/// @param sums  of the files, one after the other; empty = no files were written
+WrittenAdapter describe(int cluster, const lora::FactorMap& merged, const std::string& sums) {
+  WrittenAdapter adapter{.cluster = cluster, .folder = {}, .rank = 0, .sha256 = {}};
+  for (const auto& [module, factors] : merged) {
+    adapter.rank = std::max(adapter.rank, factors.a.rows());
+  }
+  if (sums.empty()) return adapter;
+  adapter.folder = "merged/" + cluster_folder(cluster);
+  const std::size_t digits = sums.size() / kPeftFiles.size();
+  for (std::size_t i = 0; i < kPeftFiles.size(); ++i) {
+    adapter.sha256[kPeftFiles[i]] = sums.substr(i * digits, digits);
+  }
+  return adapter;
+}
+
 results::MatrixView view(const Matrix& matrix) {
   return {matrix.rows(), matrix.cols(), matrix.values()};
 }
@@ -61,33 +80,40 @@ results::MatrixView view(const Matrix& matrix) {
 
 std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
 
-void write_merged(Session& session, DistributedOracle& oracle,
-                  const std::vector<cluster::Recipe>& recipes, const results::RunResults& results,
-                  ResultFiles& files) {
+std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& oracle,
+                                         const std::vector<cluster::Recipe>& recipes,
+                                         const results::RunResults& results, ResultFiles& files) {
   const MergedOutput wanted = session.options().merged_output;
   const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
+  std::vector<WrittenAdapter> written;
   for (std::size_t r = 0; r < recipes.size(); ++r) {
     session.check();
     const auto a_member = static_cast<std::size_t>(recipes[r].members.front());
     const int cluster = results.result.assignment[a_member];
     const lora::FactorMap merged = oracle.merged(requests[r]);
+    const int writer = cluster % session.comm().size();
+    std::string sums;
     comm::agree(session.comm(), [&] {
-      if (wanted != MergedOutput::hdf5 &&
-          cluster % session.comm().size() == session.comm().rank()) {
+      if (wanted != MergedOutput::hdf5 && writer == session.comm().rank()) {
         const Job& job = session.input();
         lora::WriteOptions write;
         write.dtype = oracle.stored_dtype();
         write.base_model = job.adapters->base_model();
         write.card = model_card(job, results, cluster, requests[r]);
         write.base = job.adapters->modules();
-        lora::write_adapter(files.merged() / cluster_folder(cluster), merged, write);
+        const fs::path folder = files.merged() / cluster_folder(cluster);
+        lora::write_adapter(folder, merged, write);
+        for (const char* file : kPeftFiles) sums += sha256_of(folder / file);
       }
       if (wanted == MergedOutput::peft || files.writer() == nullptr) return;
       for (const auto& [module, factors] : merged) {
         files.writer()->add_merged(cluster, module, view(factors.a), view(factors.b));
       }
     });
+    written.push_back(
+        describe(cluster, merged, comm::broadcast_text(session.comm(), sums, writer)));
   }
+  return written;
 }
 
 }  // namespace d2c::job

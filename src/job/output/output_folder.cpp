@@ -1,9 +1,11 @@
 #include "output/output_folder.hpp"
 
+#include <deque>
 #include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -39,11 +41,16 @@ bool is_results_name(std::string_view name) {
 bool is_merged_name(std::string_view name) {
   return is_named(name, "merged.", kHexDigits, ".partial");
 }
-bool is_manifest_name(std::string_view name) {
-  return is_named(name, "manifest.json.", kHexDigits, ".partial");
-}
 bool is_old_name(std::string_view name) {
   return name == "merged.old" || is_named(name, "merged.old.", kDigits, "");
+}
+
+/// The place of a text file by the name of its partial file; nothing where d2c gives no such name.
+std::optional<std::string_view> place_of_text(std::string_view partial) {
+  for (const std::string_view name : {"assignment.csv", "manifest.json", "routing.json"}) {
+    if (is_named(partial, std::string(name) + ".", kHexDigits, ".partial")) return name;
+  }
+  return std::nullopt;
 }
 
 /// What is to be put in place. Renaming and removing follow it, so that a note with names that
@@ -52,29 +59,35 @@ struct Note {
   fs::path results;
   std::optional<fs::path> merged;
   fs::path old_merged;
-  std::optional<fs::path> manifest;
+  std::vector<fs::path> texts;
 };
 
 Note read_note(const fs::path& folder) {
   const fs::path file = note_in(folder);
   const json::Json note = json::read_file(file);
-  const auto place = [&](const char* key, bool (*is_right)(std::string_view),
-                         bool may_be_null) -> std::optional<fs::path> {
-    const auto value = note.find(key);
-    if (may_be_null && value != note.end() && value->is_null()) return std::nullopt;
-    if (value == note.end() || !value->is_string() ||
-        !is_right(value->get_ref<const std::string&>())) {
-      throw InputError({file, key},
-                       {"is no name that d2c gives",
-                        "the note tells what a job that was killed left to rename and to remove",
-                        "remove the note if the files beside it are as they should be"});
-    }
-    return folder / value->get_ref<const std::string&>();
+  const auto refuse_key = [&](const char* key) {
+    throw InputError({file, key},
+                     {"is no name that d2c gives",
+                      "the note tells what a job that was killed left to rename and to remove",
+                      "remove the note if the files beside it are as they should be"});
   };
-  return {.results = *place("results", is_results_name, false),
-          .merged = place("merged", is_merged_name, true),
-          .old_merged = *place("old_merged", is_old_name, false),
-          .manifest = place("manifest", is_manifest_name, true)};
+  const auto place = [&](const char* key, const json::Json& value, auto is_right) {
+    if (!value.is_string() || !is_right(value.get_ref<const std::string&>())) refuse_key(key);
+    return folder / value.get_ref<const std::string&>();
+  };
+  for (const char* key : {"results", "merged", "old_merged", "texts"}) {
+    if (!note.is_object() || !note.contains(key)) refuse_key(key);
+  }
+  if (!note["texts"].is_array()) refuse_key("texts");
+  Note read{.results = place("results", note["results"], is_results_name),
+            .merged = std::nullopt,
+            .old_merged = place("old_merged", note["old_merged"], is_old_name),
+            .texts = {}};
+  if (!note["merged"].is_null()) read.merged = place("merged", note["merged"], is_merged_name);
+  for (const json::Json& text : note["texts"]) {
+    read.texts.push_back(place("texts", text, place_of_text));
+  }
+  return read;
 }
 
 [[noreturn]] void refuse(const fs::path& place, const std::string& reason) {
@@ -129,7 +142,9 @@ void finish_publishing(const fs::path& folder) {
     move(folder / "merged", old);
   }
   if (note.merged) move(*note.merged, folder / "merged");
-  if (note.manifest) move(*note.manifest, folder / "manifest.json");
+  for (const fs::path& text : note.texts) {
+    move(text, folder / *place_of_text(text.filename().string()));
+  }
   move(note.results, folder / "results.h5");
   discard(old);
   discard(note_file);
@@ -153,7 +168,7 @@ void OutputFolder::prepare() {
 }
 
 void OutputFolder::publish(results::ResultsWriter& writer, std::span<const std::string> merged,
-                           const std::string& manifest) {
+                           std::span<const TextFile> texts) {
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {
     merged_->keep();
     const fs::path results = writer.release();
@@ -169,24 +184,23 @@ void OutputFolder::publish(results::ResultsWriter& writer, std::span<const std::
     throw InputError({file, {}}, {"is gone", "without it the merged adapters are not whole",
                                   "run the job again, with nothing else that changes its folder"});
   }
-  std::optional<PendingFile> new_manifest;
-  if (!manifest.empty()) {
-    new_manifest.emplace(folder_ / "manifest.json");
-    new_manifest->append(manifest + "\n");
-    new_manifest->sync();
+  std::deque<PendingFile> new_texts;
+  json::OrderedJson text_names = json::OrderedJson::array();
+  for (const TextFile& text : texts) {
+    PendingFile& file = new_texts.emplace_back(folder_ / text.name);
+    file.append(text.text);
+    file.sync();
+    text_names.push_back(file.path().filename().string());
   }
-  const auto name_or_null = [](bool is_there, const fs::path& path) {
-    return is_there ? json::OrderedJson(path.filename().string()) : json::OrderedJson();
-  };
-  const json::OrderedJson note{
-      {"results", writer.partial().filename().string()},
-      {"merged", name_or_null(!merged.empty(), merged_->path())},
-      {"old_merged", free_name(folder_)},
-      {"manifest",
-       name_or_null(new_manifest.has_value(), new_manifest ? new_manifest->path() : fs::path())}};
+  json::OrderedJson merged_name;  // null where there are none
+  if (!merged.empty()) merged_name = merged_->path().filename().string();
+  const json::OrderedJson note{{"results", writer.partial().filename().string()},
+                               {"merged", merged_name},
+                               {"old_merged", free_name(folder_)},
+                               {"texts", text_names}};
   write_text(note_in(folder_), note.dump(2) + "\n");
   if (!merged.empty()) merged_->keep();
-  if (new_manifest) new_manifest->keep();
+  for (PendingFile& text : new_texts) text.keep();
   writer.release();
   finish_publishing(folder_);
 }

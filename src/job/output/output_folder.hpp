@@ -10,11 +10,16 @@
 
 namespace d2c::job {
 
-/// The result of a job on its way into its folder: `results.h5`, `merged/` and, where the job has
-/// made one, `manifest.json`. Everything is made beside what is there under names with `.partial`
-/// that no other job has, and takes the place of the old result only when all of it is complete and
-/// on the disk; what was not published is removed. Another job's partial files are left alone: it
-/// may be running.
+/// A text file beside the results file: `assignment.csv`, `manifest.json` or `routing.json`.
+struct TextFile {
+  std::string name;
+  std::string text;
+};
+
+/// The result of a job on its way into its folder: `results.h5`, `merged/` and text files.
+/// Everything is made beside what is there under names with `.partial` that no other job has, and
+/// takes the place of the old result only when all of it is complete and on the disk; what was not
+/// published is removed. Another job's partial files are left alone: it may be running.
 ///
 /// From the first to the last rename a note, `d2c-publishing.json`, names what is to go where. A
 /// job that ends meanwhile leaves it, and the next one in this folder does what is left to do:
@@ -33,10 +38,10 @@ class OutputFolder {
   /// Puts the new result in the place of the old one, of which nothing stays.
   /// @param writer    whose file is complete; it leaves it to this object
   /// @param merged    names of the merged adapters' folders; empty = there are none
-  /// @param manifest  text of manifest.json; empty = none, and one that is there stays
+  /// @param texts     one that is there and not among them stays
   /// @throws InputError, also if a merged adapter is not there
   void publish(results::ResultsWriter& writer, std::span<const std::string> merged,
-               const std::string& manifest);
+               std::span<const TextFile> texts);
 
  private:
   std::filesystem::path folder_;

@@ -15,9 +15,9 @@ ResultFiles::ResultFiles(comm::Communicator& comm, const RunOptions& options)
 }
 
 void ResultFiles::publish(const results::RunResults& results, std::span<const std::string> merged,
-                          const std::string& manifest) {
+                          std::span<const TextFile> texts) {
   writer_->complete(results);
-  folder_.publish(*writer_, merged, manifest);
+  folder_.publish(*writer_, merged, texts);
 }
 
 }  // namespace d2c::job

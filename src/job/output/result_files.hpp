@@ -28,10 +28,10 @@ class ResultFiles {
   [[nodiscard]] const std::filesystem::path& merged() const { return merged_; }
 
   /// Completes the results and puts everything in the place of an earlier result. On rank 0.
-  /// @param merged    names of the folders of merged adapters
-  /// @param manifest  see OutputFolder::publish
+  /// @param merged  names of the folders of merged adapters
+  /// @param texts   see OutputFolder::publish
   void publish(const results::RunResults& results, std::span<const std::string> merged,
-               const std::string& manifest);
+               std::span<const TextFile> texts);
 
  private:
   OutputFolder folder_;

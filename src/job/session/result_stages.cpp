@@ -11,8 +11,8 @@
 
 #include "losses/gains.hpp"
 #include "output/figures.hpp"
-#include "output/merged_writer.hpp"
 #include "output/record.hpp"
+#include "output/routing.hpp"
 #include "session/cross_fitting.hpp"
 #include "session/refine_clusters.hpp"
 #include "session/setup.hpp"
@@ -156,7 +156,7 @@ void ResultStages::compare_full() {
 results::RunResults ResultStages::write(ResultFiles& files, const std::string& manifest) {
   {
     const auto timer = session_.timers().scope("write");
-    write_merged(session_, losses_.oracle(), recipes_, out_, files);
+    written_ = write_merged(session_, losses_.oracle(), recipes_, out_, files);
   }
   const WorkCounts& work = losses_.oracle().work();
   out_.evaluations.evaluated = work.units;
@@ -173,12 +173,12 @@ results::RunResults ResultStages::write(ResultFiles& files, const std::string& m
 
 void ResultStages::publish(ResultFiles& files, const std::string& manifest) {
   std::vector<std::string> merged;
-  if (session_.options().merged_output != MergedOutput::hdf5) {
-    for (const cluster::Recipe& recipe : recipes_) {
-      merged.push_back(cluster_folder(partition_[recipe.members.front()]));
-    }
+  for (const WrittenAdapter& adapter : written_) {
+    if (!adapter.folder.empty()) merged.push_back(cluster_folder(adapter.cluster));
   }
-  files.publish(out_, merged, manifest);
+  std::vector<TextFile> texts = routing_files(session_.input(), session_.options(), out_, written_);
+  if (!manifest.empty()) texts.push_back({"manifest.json", manifest + "\n"});
+  files.publish(out_, merged, texts);
   session_.finish();
 }
 

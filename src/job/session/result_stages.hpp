@@ -11,6 +11,7 @@
 
 #include "losses/method_losses.hpp"
 #include "losses/recorded_losses.hpp"
+#include "output/merged_writer.hpp"
 #include "output/progress_log.hpp"
 #include "output/result_files.hpp"
 #include "session/session.hpp"
@@ -54,6 +55,7 @@ class ResultStages {
   cluster::SearchResult found_;
   cluster::Partition partition_;          ///< of the result
   std::vector<cluster::Recipe> recipes_;  ///< of its clusters that are not empty
+  std::vector<WrittenAdapter> written_;
   results::RunResults out_;
 };
 
