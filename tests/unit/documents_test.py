@@ -12,7 +12,8 @@ ROOT, D2C = pathlib.Path(sys.argv[1]), sys.argv[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("data/*.md")),
              *sorted(ROOT.glob("docs/**/*.md"))]
 # Options of cmake, ctest, mpirun, srun and Google Benchmark.
-FOREIGN = {"--build", "--preset", "--target", "--map-by", "--mpi", "--benchmark"}
+FOREIGN = {"--build", "--preset", "--target", "--map-by", "--mpi", "--benchmark",
+           "--install", "--prefix"}
 
 
 def anchor(heading):
