@@ -27,7 +27,7 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
     "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.titlesize": 9, "legend.frameon": False,
     "text.parse_math": False, "axes.unicode_minus": True, "figure.constrained_layout.use": True,
-    "savefig.transparent": True, "lines.linewidth": 1.8, "lines.markersize": 5.5, "pdf.fonttype": 42,
+    "figure.facecolor": "none", "lines.linewidth": 1.8, "lines.markersize": 5.5, "pdf.fonttype": 42,
 }
 
 
@@ -134,7 +134,7 @@ def heat_map(run, c):
     if n <= 200:
         axes.plot(best[better], better, "o", color="white", markeredgecolor="black", markersize=4, zorder=4)
     thinned(axes.yaxis, np.arange(n), [label(run.task[t]) for t in order], int(height / 0.15))
-    thinned(axes.xaxis, np.arange(k), [str(i) for i in range(k)], 40)
+    thinned(axes.xaxis, np.arange(k), [str(i) for i in range(k)], 32)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(f"cluster ({split.words})")
@@ -358,5 +358,4 @@ def save(run, folder):
         for kind in ("svg", "pdf"):
             drawn = draw(run, name, PRINT)
             if drawn:
-                _write(drawn[0], folder / f"{name}.{kind}", kind, bbox_inches="tight", transparent=False,
-                       facecolor="white")
+                _write(drawn[0], folder / f"{name}.{kind}", kind, bbox_inches="tight", facecolor="white")

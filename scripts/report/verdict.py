@@ -42,6 +42,9 @@ def verdict(run):
     filled = len(set(run.assignment.tolist()))
     headline = (f"{plural(filled, 'adapter')} {'keeps' if filled == 1 else 'keep'} {percent(kept)} of what "
                 f"{plural(n_adapters, 'adapter')} {'gains' if n_adapters == 1 else 'gain'} {split.words}")
+    if not np.isfinite(kept):
+        headline = (f"{plural(filled, 'adapter')} for {plural(len(run.task), 'task')}: no own adapter helps, so "
+                    "there is no gain to keep")
     tiles = [(percent(kept), f"kept by {plural(filled, 'merged adapter')}")]
     rivals = {name: run.mean(split.gain_of(split.baseline[name]))
               for name in ("one", "random") if name in split.baseline}
@@ -71,6 +74,9 @@ def _unseen(run):
     few = percent(run.mean(run.few.gain))
     split = run.unseen
     fitted = run.tables["crossfit"].get("gain")
+    covered = int(np.isfinite(split.gain).sum()) if split else 0
+    if split and covered < np.isfinite(run.few.gain).sum():
+        yield f"Figures {split.words} are of the {plural(covered, 'task')} that have some."
     if split is not None:
         drop = run.mean(run.few.gain) - run.mean(split.gain)
         if abs(drop) <= NOTABLE:

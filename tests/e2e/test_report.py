@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import Case, SOURCE, d2c, demo_manifest, h5py, numpy, write_manifest
+from harness import BINARY, Case, SOURCE, d2c, demo_manifest, h5py, numpy, write_manifest
 
 PYTHON = "/usr/bin/python3"
 HAS_ALL = all(importlib.util.find_spec(name) for name in ("h5py", "jinja2", "matplotlib"))
@@ -151,6 +151,16 @@ class Report(Case):
         for name in names:
             self.assertIn(name, page.text)
         self.assertNotIn("49", "".join(re.findall(r"\{\{.*?\}\}", page.text)))
+
+    def test_it_draws_where_d2c_is_installed(self):
+        if shutil.which("cmake") is None:
+            self.skipTest("cmake is not installed")
+        build = pathlib.Path(BINARY).parent.parent
+        subprocess.run(["cmake", "--install", build, "--prefix", self.folder / "there"], check=True,
+                       capture_output=True)
+        subprocess.run([self.folder / "there" / "bin" / "d2c", "report", self.results, "-o", self.folder / "r.html"],
+                       check=True, capture_output=True, cwd="/")
+        self.assertEqual((self.folder / "r.html").read_text(), self.report(self.results)[1])
 
     def test_bad_input_ends_with_one_line(self):
         page = self.folder / "report.html"
