@@ -44,8 +44,8 @@ using cluster::TaskSet;
 constexpr int n_examples = 10;
 
 struct Rule {
-  double p = 0;            ///< 0 = no racing
-  std::vector<int> looks;  ///< examples seen when a race decides
+  double p = 0;             ///< 0 = no racing
+  std::vector<int> probes;  ///< examples seen when a race decides
 };
 
 enum class Prefixes { kept, again };
@@ -59,34 +59,32 @@ class Tokens {
           eval::read_examples(task.examples, job.model.encoding(), job.model.limits()).examples;
       if (std::ssize(read) != n_examples)
         throw std::invalid_argument(task.name + " does not have ten examples");
-      orders_.push_back(cluster::race_order(n_examples, static_cast<int>(orders_.size()), 7));
+      orders_.push_back(cluster::race_order(n_examples, TaskId(orders_.size()), 7));
       examples_.emplace_back();
       for (const int i : orders_.back())
         examples_.back().push_back(read[static_cast<std::size_t>(i)]);
     }
   }
-  [[nodiscard]] const std::vector<int>& order(int task) const {
-    return orders_[static_cast<std::size_t>(task)];
-  }
-  [[nodiscard]] double of(int task, int begin, int end) {
+  [[nodiscard]] const std::vector<int>& order(TaskId task) const { return orders_[task]; }
+  [[nodiscard]] double of(TaskId task, int begin, int end) {
     double& known = known_[{task, begin, end}];
     if (known > 0 || begin == end) return known;
     const auto part =
-        std::span(examples_[static_cast<std::size_t>(task)])
+        std::span(examples_[task])
             .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
     return known = static_cast<double>(
                eval::count_tokens(part, eval::pack(part, eval::LossOn::response, 2048)).computed);
   }
   /// Those of examples [begin, end) where [0, begin) were computed just before.
-  [[nodiscard]] double next(int task, int begin, int end, Prefixes prefixes) {
+  [[nodiscard]] double next(TaskId task, int begin, int end, Prefixes prefixes) {
     return prefixes == Prefixes::kept ? of(task, 0, end) - of(task, 0, begin)
                                       : of(task, begin, end);
   }
 
  private:
-  std::vector<std::vector<int>> orders_;
-  std::vector<std::vector<eval::Example>> examples_;
-  std::map<std::tuple<int, int, int>, double> known_;
+  IdVector<TaskId, std::vector<int>> orders_;
+  IdVector<TaskId, std::vector<eval::Example>> examples_;
+  std::map<std::tuple<TaskId, int, int>, double> known_;
 };
 
 class Alternations {
@@ -99,7 +97,7 @@ class Alternations {
     for (int restart = 0; restart < restarts; ++restart)
       mean += alternate(static_cast<std::uint64_t>(restart)) / restarts;
     fmt::print("{:>3} {:>6} {:>10} {:>8.3f} {:>8.3f} {:>10} {:>8} {:>9.5f} {:>10.5f}\n", k_,
-               rule_.p, fmt::format("{}", fmt::join(rule_.looks, ",")), kept_ / whole_,
+               rule_.p, fmt::format("{}", fmt::join(rule_.probes, ",")), kept_ / whole_,
                again_ / whole_, decisions_, different_, decisions_ > 0 ? regret_ / decisions_ : 0.0,
                mean);
     std::fflush(stdout);
@@ -108,10 +106,9 @@ class Alternations {
  private:
   double alternate(std::uint64_t restart) {
     CounterRng rng(7, restart);
-    cluster::Partition partition(cluster::Assignment(static_cast<std::size_t>(oracle_.n_tasks())),
-                                 k_);
-    for (int task = 0; task < oracle_.n_tasks(); ++task)
-      partition.move(task, static_cast<int>(rng.below(static_cast<std::uint64_t>(k_))));
+    cluster::Partition partition(cluster::Assignment(oracle_.n_tasks()), k_);
+    for (const TaskId task : partition.tasks())
+      partition.move(task, ClusterId(rng.below(static_cast<std::uint64_t>(k_))));
     double best = std::numeric_limits<double>::infinity();
     for (int iteration = 0; iteration < 50; ++iteration) {
       cluster::Partition next = partition;
@@ -124,32 +121,30 @@ class Alternations {
 
   double step(const cluster::Partition& partition, cluster::Partition& next) {
     std::vector<TaskSet> sets;
-    std::vector<int> cluster_of;
-    for (int c = 0; c < k_; ++c) {
+    std::vector<ClusterId> cluster_of;
+    for (const ClusterId c : partition.cluster_ids()) {
       TaskSet members = partition.members(c);
       if (members.empty()) continue;
       sets.push_back(std::move(members));
       cluster_of.push_back(c);
     }
     std::vector<Query> queries;
-    for (int task = 0; task < partition.n_tasks(); ++task)
-      for (std::size_t set = 0; set < sets.size(); ++set)
-        queries.push_back({static_cast<int>(set), task});
+    for (const TaskId task : partition.tasks())
+      for (std::size_t set = 0; set < sets.size(); ++set) queries.push_back({set, task});
     const std::vector<double> in_file = oracle_.losses(sets, queries);
     double objective = 0;
-    for (int task = 0; task < partition.n_tasks(); ++task) {
+    for (const TaskId task : partition.tasks()) {
       cluster::RaceSetup setup{.weights = std::vector<double>(n_examples, 1.0),
                                .required = std::vector<char>(sets.size(), rule_.p > 0 ? 0 : 1),
-                               .looks = rule_.looks,
+                               .probes = rule_.probes,
                                .error = rule_.p > 0 ? rule_.p : 0.5};
       std::vector<double> losses;
       std::size_t own = 0;
       for (std::size_t set = 0; set < sets.size(); ++set) {
         if (cluster_of[set] == partition[task]) own = set;
         for (const int i : tokens_.order(task))
-          losses.push_back(
-              in_file[(static_cast<std::size_t>(task) * sets.size() + set) * n_examples +
-                      static_cast<std::size_t>(i)]);
+          losses.push_back(in_file[(task.index() * sets.size() + set) * n_examples +
+                                   static_cast<std::size_t>(i)]);
       }
       setup.required[own] = 1;
       const cluster::RaceOutcome outcome = cluster::race(
@@ -173,7 +168,7 @@ class Alternations {
   }
 
   /// What an earlier race has measured is not measured again; what it began has to begin anew.
-  void count(const TaskSet& set, int task, int begin, int end) {
+  void count(const TaskSet& set, TaskId task, int begin, int end) {
     const auto [place, is_new] = known_.try_emplace({set, task}, Known{0, 0});
     Known& known = place->second;
     if (is_new) whole_ += tokens_.of(task, 0, n_examples);
@@ -193,7 +188,7 @@ class Alternations {
   Tokens& tokens_;
   int k_;
   Rule rule_;
-  std::map<std::pair<TaskSet, int>, Known> known_;
+  std::map<std::pair<TaskSet, TaskId>, Known> known_;
   double whole_ = 0;
   double kept_ = 0;
   double again_ = 0;
@@ -212,7 +207,7 @@ void print_share(StoredOracle& oracle, const Job& job, int k) {
   (void)cluster::search_method("auto").run(problem, {.k = k});
   double outside = 0;
   for (const cluster::CachedOracle::Entry& entry : cache.save())
-    for (const int task : entry.tasks)
+    for (const TaskId task : entry.tasks)
       outside += std::binary_search(entry.set.begin(), entry.set.end(), task) ? 0 : 1;
   fmt::print("{:>3} auto: {:.2f} of the evaluations could race\n", k,
              outside / static_cast<double>(cache.counts().evaluations));
@@ -284,7 +279,7 @@ void run(const std::vector<std::string>& args) {
   Job job(args[0]);
   StoredOracle oracle(job, false, n_examples, cache);
   Tokens tokens(job);
-  fmt::print("{:>3} {:>6} {:>10} {:>8} {:>8} {:>10} {:>8} {:>9} {:>10}\n", "K", "P", "looks",
+  fmt::print("{:>3} {:>6} {:>10} {:>8} {:>8} {:>10} {:>8} {:>9} {:>10}\n", "K", "P", "probes",
              "kept", "again", "decisions", "differ", "regret", "objective");
   for (const int k : ks) {
     print_share(oracle, job, k);

@@ -34,7 +34,7 @@
 #include "d2c/cluster/cross_fit.hpp"
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/registry.hpp"
-#include "d2c/lora/similarity.hpp"
+#include "d2c/lora/gram.hpp"
 
 #include "arguments.hpp"
 #include "stored_losses.hpp"
@@ -60,21 +60,21 @@ struct Settings {
   TaskSet every_set_of;
 };
 
-std::vector<double> under(StoredOracle& oracle, const cluster::Partition& partition) {
+IdVector<TaskId, double> under(StoredOracle& oracle, const cluster::Partition& partition) {
   const auto clusters = partition.clusters();
   std::vector<TaskSet> sets;
   std::vector<Query> queries;
   for (const TaskSet& set : clusters) {
-    for (const int task : set) queries.push_back({static_cast<int>(sets.size()), task});
+    for (const TaskId task : set) queries.push_back({sets.size(), task});
     if (!set.empty()) sets.push_back(set);
   }
   const auto values = oracle.losses(sets, queries);
-  std::vector<double> losses(static_cast<std::size_t>(oracle.n_tasks()));
+  IdVector<TaskId, double> losses(oracle.n_tasks());
   const auto folds = static_cast<std::size_t>(oracle.n_folds());
   for (std::size_t i = 0; i < queries.size(); ++i) {
     double sum = 0;
     for (std::size_t fold = 0; fold < folds; ++fold) sum += values[i * folds + fold];
-    losses[static_cast<std::size_t>(queries[i].task)] = sum / static_cast<double>(folds);
+    losses[queries[i].task] = sum / static_cast<double>(folds);
   }
   return losses;
 }
@@ -125,7 +125,7 @@ class Bench {
         test_base_(held_out_.base()),
         similarity_(cosines(job_)) {
     cluster::Assignment each;
-    for (int task = 0; task < few_shot_.n_tasks(); ++task) each.push_back(task);
+    for (int task = 0; task < few_shot_.n_tasks(); ++task) each.push_back(ClusterId(task));
     const cluster::Partition own(each, few_shot_.n_tasks());
     own_ = under(few_shot_, own);
     test_own_ = under(held_out_, own);
@@ -159,8 +159,8 @@ class Bench {
   cluster::SearchResult search_once(const std::string& search, int k, int seed) {
     cluster::FoldSplit split;
     if (settings_.folds > 1)
-      for (int fold = 0; fold < 10; ++fold)
-        if (fold % settings_.folds != settings_.folds - 1) split.choose.push_back(fold);
+      for (const FoldId fold : ids<FoldId>(10))
+        if (fold.value() % settings_.folds != settings_.folds - 1) split.choose.push_back(fold);
     cluster::CachedOracle oracle(few_shot_, split);
     const cluster::Objective objective(settings_.objective, few_shot_.n_tasks(), {}, {base_, own_});
     cluster::Problem problem{.oracle = oracle, .objective = objective};
@@ -184,7 +184,7 @@ class Bench {
 
   Row report(const std::string& search, int k, int seed, const cluster::SearchResult& result,
              double target, double cost) {
-    const std::vector<double> test = under(held_out_, result.partition);
+    const IdVector<TaskId, double> test = under(held_out_, result.partition);
     const cluster::Objective gains(ObjectiveKind::gain, held_out_.n_tasks(), {},
                                    {test_base_, test_own_});
     if (settings_.cross_fit > 0) print_cross_fit(search, k, seed);
@@ -192,8 +192,8 @@ class Bench {
     row.objective = result.objective;
     row.evaluations = static_cast<double>(result.counts.evaluations);
     double n = 0;
-    for (int task = 0; task < held_out_.n_tasks(); ++task) {
-      const double loss = test[static_cast<std::size_t>(task)];
+    for (const TaskId task : test.ids()) {
+      const double loss = test[task];
       row.test_loss += loss / held_out_.n_tasks();
       const double gain = gains.gain(task, loss);
       if (std::isnan(gain)) continue;
@@ -222,7 +222,7 @@ class Bench {
   void print_cross_fit(const std::string& search, int k, int seed) {
     Grouped oracle(few_shot_, settings_.cross_fit);
     const cluster::ExampleFolds folds{.choose = settings_.cross_fit};
-    const std::vector<std::int64_t> ten(static_cast<std::size_t>(oracle.n_tasks()), 10);
+    const IdVector<TaskId, std::int64_t> ten(oracle.n_tasks(), 10);
     cluster::CrossFitProblem problem{.oracle = oracle, .folds = folds.split(ten)};
     problem.similarity = [this] { return similarity_; };
     std::vector<cluster::CachedOracle::Entry> known;
@@ -242,8 +242,8 @@ class Bench {
     double loss = 0;
     double gain = 0;
     double n = 0;
-    for (int task = 0; task < few_shot_.n_tasks(); ++task) {
-      const double of_task = fit.losses[0][static_cast<std::size_t>(task)];
+    for (const TaskId task : fit.losses[0].ids()) {
+      const double of_task = fit.losses[0][task];
       loss += of_task / few_shot_.n_tasks();
       if (std::isnan(gains.gain(task, of_task))) continue;
       gain += gains.gain(task, of_task);
@@ -272,10 +272,10 @@ class Bench {
   Job job_;
   StoredOracle few_shot_;
   StoredOracle held_out_;
-  std::vector<double> base_;
-  std::vector<double> test_base_;
-  std::vector<double> own_;
-  std::vector<double> test_own_;
+  IdVector<TaskId, double> base_;
+  IdVector<TaskId, double> test_base_;
+  IdVector<TaskId, double> own_;
+  IdVector<TaskId, double> test_own_;
   std::vector<double> similarity_;
 };
 
@@ -289,13 +289,13 @@ void print_every_set(const Settings& settings) {
     TaskSet set;
     for (std::size_t i = 0; i < tasks.size(); ++i)
       if (((mask >> i) & 1) != 0) set.push_back(tasks[i]);
-    for (const int task : tasks) queries.push_back({static_cast<int>(sets.size()), task});
+    for (const TaskId task : tasks) queries.push_back({sets.size(), task});
     sets.push_back(std::move(set));
   }
-  const std::vector<double> base = oracle.base();
+  const IdVector<TaskId, double> base = oracle.base();
   fmt::print("{}\n", fmt::join(tasks, " "));
   std::vector<double> line;
-  for (const int task : tasks) line.push_back(base[static_cast<std::size_t>(task)]);
+  for (const TaskId task : tasks) line.push_back(base[task]);
   fmt::print("{:.5f}\n", fmt::join(line, " "));
   const std::vector<double> losses = oracle.losses(sets, queries);
   for (std::size_t set = 0; set < sets.size(); ++set)
@@ -333,7 +333,7 @@ Settings settings_of(const std::vector<std::string>& args) {
         for (const std::string& k : parts(value)) settings.ks.push_back(std::stoi(k));
       } else if (arg == "--every-set-of") {
         for (const std::string& task : parts(value))
-          settings.every_set_of.push_back(std::stoi(task));
+          settings.every_set_of.push_back(TaskId(std::stoi(task)));
       } else
         throw std::invalid_argument("unknown option " + arg);
     }

@@ -48,14 +48,14 @@ class Points final : public cluster::LossOracle {
     std::vector<double> centres(static_cast<std::size_t>(k) * d_);
     for (double& value : centres) value = rng.normal();
     for (int task = 0; task < n; ++task) {
-      planted_.push_back(task % k);
+      planted_.push_back(ClusterId(task % k));
       for (std::size_t i = 0; i < d_; ++i)
         x_.push_back(centres[static_cast<std::size_t>(task % k) * d_ + i] +
                      settings.spread * rng.normal());
     }
   }
 
-  [[nodiscard]] int n_tasks() const override { return static_cast<int>(planted_.size()); }
+  [[nodiscard]] int n_tasks() const override { return planted_.n(); }
 
   [[nodiscard]] std::vector<double> losses(std::span<const TaskSet> sets,
                                            std::span<const Query> queries) override {
@@ -63,14 +63,14 @@ class Points final : public cluster::LossOracle {
     ++rounds;
     std::vector<double> means(sets.size() * d_);
     for (std::size_t set = 0; set < sets.size(); ++set)
-      for (const int task : sets[set])
+      for (const TaskId task : sets[set])
         for (std::size_t i = 0; i < d_; ++i)
           means[set * d_ + i] += of(task)[i] / static_cast<double>(sets[set].size());
     std::vector<double> values;
     for (const Query& query : queries) {
       double squares = 0;
       for (std::size_t i = 0; i < d_; ++i) {
-        const double off = of(query.task)[i] - means[static_cast<std::size_t>(query.set) * d_ + i];
+        const double off = of(query.task)[i] - means[query.set * d_ + i];
         squares += off * off;
       }
       values.push_back(1 + squares / static_cast<double>(d_));
@@ -81,8 +81,8 @@ class Points final : public cluster::LossOracle {
 
   [[nodiscard]] std::vector<double> cosines() const {
     std::vector<double> matrix;
-    for (int a = 0; a < n_tasks(); ++a)
-      for (int b = 0; b < n_tasks(); ++b)
+    for (const TaskId a : planted_.ids())
+      for (const TaskId b : planted_.ids())
         matrix.push_back(dot(a, b) / std::sqrt(dot(a, a) * dot(b, b)));
     return matrix;
   }
@@ -93,10 +93,8 @@ class Points final : public cluster::LossOracle {
   double seconds = 0;
 
  private:
-  [[nodiscard]] const double* of(int task) const {
-    return &x_[static_cast<std::size_t>(task) * d_];
-  }
-  [[nodiscard]] double dot(int a, int b) const {
+  [[nodiscard]] const double* of(TaskId task) const { return &x_[task.index() * d_]; }
+  [[nodiscard]] double dot(TaskId a, TaskId b) const {
     double sum = 0;
     for (std::size_t i = 0; i < d_; ++i) sum += of(a)[i] * of(b)[i];
     return sum;
@@ -112,7 +110,7 @@ double planted_objective(Points& points, int k) {
   double sum = 0;
   for (const TaskSet& set : sets) {
     std::vector<Query> queries;
-    for (const int task : set) queries.push_back({0, task});
+    for (const TaskId task : set) queries.push_back({0, task});
     for (const double loss : points.losses(std::span(&set, 1), queries)) sum += loss;
   }
   return sum / points.n_tasks();

@@ -3,8 +3,6 @@
 //
 //   bench_similarity [--seconds S]
 
-#include "d2c/lora/similarity.hpp"
-
 #include <algorithm>
 #include <cstdlib>
 #include <random>
@@ -15,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/cpu_time.hpp"
+#include "d2c/lora/gram.hpp"
 #include "d2c/ops/peak.hpp"
 
 namespace d2c::lora {

@@ -13,7 +13,7 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/lora/similarity.hpp"
+#include "d2c/lora/gram.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/results/checkpoint.hpp"
 
@@ -54,7 +54,7 @@ class StoredOracle final : public cluster::LossOracle {
     for (const auto& [key, row] : loaded->checkpoint.measured) {
       if (key.on != examples()) continue;
       for (std::size_t i = 0; i < row.tasks.size(); ++i)
-        known_[key.adapters][row.tasks[i]].assign(
+        known_[ids_of<TaskId>(key.adapters)][row.tasks[i]].assign(
             row.losses.begin() + static_cast<std::ptrdiff_t>(i) * n_folds,
             row.losses.begin() + static_cast<std::ptrdiff_t>(i + 1) * n_folds);
     }
@@ -66,7 +66,7 @@ class StoredOracle final : public cluster::LossOracle {
     for (const auto& [set, tasks] : known_) {
       // The tasks of the set stand for their adapters, all of one weight.
       results::LossRow& row =
-          measured[{"average", examples(), set, std::vector<double>(set.size(), 1.0)}];
+          measured[{"average", examples(), numbers_of(set), std::vector<double>(set.size(), 1.0)}];
       for (const auto& [task, losses] : tasks) {
         row.tasks.push_back(task);
         row.losses.insert(row.losses.end(), losses.begin(), losses.end());
@@ -85,9 +85,9 @@ class StoredOracle final : public cluster::LossOracle {
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return queries[a].set < queries[b].set; });
     std::vector<double> values(queries.size() * static_cast<std::size_t>(n_folds_));
-    int used = -1;
+    std::size_t used = sets.size();
     for (const std::size_t i : order) {
-      const cluster::TaskSet& set = sets[static_cast<std::size_t>(queries[i].set)];
+      const cluster::TaskSet& set = sets[queries[i].set];
       std::vector<double>& losses = known_[set][queries[i].task];
       if (losses.empty()) {
         if (used != queries[i].set) use(set);
@@ -102,10 +102,10 @@ class StoredOracle final : public cluster::LossOracle {
   }
 
   /// Without any adapter, mean over all examples.
-  std::vector<double> base() {
+  IdVector<TaskId, double> base() {
     adapter_ = nullptr;
-    std::vector<double> losses;
-    for (int task = 0; task < n_tasks(); ++task) losses.push_back(mean(measure(task)));
+    IdVector<TaskId, double> losses;
+    for (const TaskId task : ids<TaskId>(n_tasks())) losses.push_back(mean(measure(task)));
     return losses;
   }
 
@@ -119,29 +119,29 @@ class StoredOracle final : public cluster::LossOracle {
   [[nodiscard]] std::string examples() const { return std::to_string(n_folds_) + " folds"; }
 
   void use(const cluster::TaskSet& set) {
-    std::map<fs::path, std::pair<int, double>> tasks_of;
-    for (const int task : set) {
-      const auto& folder = job_.adapters[static_cast<std::size_t>(task)].folder;
+    std::map<fs::path, std::pair<TaskId, double>> tasks_of;
+    for (const TaskId task : set) {
+      const auto& folder = job_.adapters[task.index()].folder;
       tasks_of.try_emplace(folder, task, 0.0).first->second.second += 1.0;
     }
-    std::vector<std::pair<int, double>> members;
+    std::vector<std::pair<TaskId, double>> members;
     for (const auto& [folder, member] : tasks_of) members.push_back(member);
     std::sort(members.begin(), members.end());
     std::vector<const lora::FactorMap*> factors;
     std::vector<double> weights;
     std::vector<std::string> names;
     for (const auto& [task, n] : members) {
-      factors.push_back(&job_.adapters[static_cast<std::size_t>(task)].modules);
+      factors.push_back(&job_.adapters[task.index()].modules);
       weights.push_back(n / static_cast<double>(set.size()));
-      names.push_back(job_.manifest.tasks[static_cast<std::size_t>(task)].name);
+      names.push_back(job_.manifest.tasks[task.index()].name);
     }
     adapter_ = job_.engine->prepare(
         merge::merge_adapters(merge::find_method("average"), factors, weights, names, {}));
   }
 
-  std::vector<double> measure(int task) {
+  std::vector<double> measure(TaskId task) {
     ++measured_;
-    const auto t = static_cast<std::size_t>(task);
+    const std::size_t t = task.index();
     const auto result =
         losses_of(*job_.engine, eval::Unit{.adapter = adapter_, .batches = batches_[t]});
     const auto losses = eval::example_losses(batches_[t], result.nll, n_examples_[t]);
@@ -160,7 +160,7 @@ class StoredOracle final : public cluster::LossOracle {
   fs::path file_;
   std::vector<std::vector<eval::Batch>> batches_;
   std::vector<Index> n_examples_;
-  std::map<cluster::TaskSet, std::map<int, std::vector<double>>> known_;
+  std::map<cluster::TaskSet, std::map<TaskId, std::vector<double>>> known_;
   eval::AdapterHandle adapter_;
   std::int64_t measured_ = 0;
 };

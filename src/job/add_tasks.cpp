@@ -91,21 +91,19 @@ eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs:
 /// The losses under the result's merged adapters, where they are those of plain merges.
 std::vector<Entry> known_losses(const results::RunResults& result, const RunOptions& options) {
   if (!result.refine.step.empty()) return {};
-  const auto n_tasks = result.tasks.name.size();
+  const auto n_tasks = static_cast<int>(result.tasks.name.size());
   const auto k = static_cast<std::size_t>(result.n_clusters);
   std::vector<Entry> entries;
-  for (std::size_t cluster = 0; cluster < k; ++cluster) {
+  for (const ClusterId cluster : ids<ClusterId>(result.n_clusters)) {
     Entry entry;
-    for (std::size_t task = 0; task < n_tasks; ++task) {
-      if (result.result.assignment[task] == static_cast<int>(cluster)) {
-        entry.set.push_back(static_cast<int>(task));
-      }
-      const double loss = result.result.loss[task * k + cluster];
-      const double kept = options.verify_examples > 0 && result.verify
-                              ? result.verify->loss[task * k + cluster]
-                              : 0;
+    for (const TaskId task : ids<TaskId>(n_tasks)) {
+      if (result.result.assignment[task.index()] == cluster.value()) entry.set.push_back(task);
+      const std::size_t place = task.index() * k + cluster.index();
+      const double loss = result.result.loss[place];
+      const double kept =
+          options.verify_examples > 0 && result.verify ? result.verify->loss[place] : 0;
       if (!std::isfinite(loss) || !std::isfinite(kept)) continue;
-      entry.tasks.push_back(static_cast<int>(task));
+      entry.tasks.push_back(task);
       entry.losses.push_back(loss);
       if (options.verify_examples > 0) entry.losses.push_back(kept);
     }
@@ -135,7 +133,7 @@ Start prepare(const AddOptions& options) {
   const eval::Manifest all = joined(old_manifest(options, options_then.manifest, result.tasks),
                                     eval::read_manifest(options.tasks), options.tasks);
   start.k = result.n_clusters;
-  start.clusters = result.result.assignment;
+  start.clusters = ids_of<ClusterId>(result.result.assignment);
   start.clusters.resize(all.tasks.size(), cluster::unplaced);
   start.recorded.base = result.baselines.at("base");
   start.recorded.own = result.baselines.at("own");
@@ -190,8 +188,8 @@ RunOptions job_options(const AddOptions& options, const Start& start) {
   job.cross_fit = 0;
   job.threads = options.threads;
   job.ranks_per_node = options.ranks_per_node;
-  job.placed = static_cast<int>(
-      std::ranges::count_if(start.clusters, [](int c) { return c != cluster::unplaced; }));
+  job.placed =
+      start.clusters.n() - static_cast<int>(std::ranges::count(start.clusters, cluster::unplaced));
   return job;
 }
 

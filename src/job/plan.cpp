@@ -71,7 +71,7 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
 void add_evaluations(const Job& job, Plan& plan) {
   plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
   std::vector<double> costs;
-  for (int task = 0; task < plan.n_tasks; ++task) {
+  for (const TaskId task : job.tasks->ids()) {
     const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
     plan.few_shot_tokens += facts.n_tokens;
     plan.few_shot_computed += facts.n_computed;
@@ -106,7 +106,8 @@ Passes passes_of(const comm::Communicator& comm, const RunOptions& options, cons
     passes.activation_bytes =
         std::max(passes.activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
   };
-  for (int task = comm.rank(); task < job.tasks->n_tasks(); task += comm.size()) {
+  for (int number = comm.rank(); number < job.tasks->n_tasks(); number += comm.size()) {
+    const TaskId task(number);
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
       const auto packed = job.tasks->packed(task, split);

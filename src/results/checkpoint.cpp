@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/id_vector.hpp"
 
 #include "schema/schema_file.hpp"
 #include "schema/schema_reader.hpp"
@@ -53,7 +54,7 @@ Flat flatten(const Identity& identity, const LossTable& measured) {
     flat.n_losses.push_back(std::ssize(row.losses));
     append(flat.adapter, key.adapters);
     append(flat.weight, key.weights);
-    append(flat.task, row.tasks);
+    append_numbers(row.tasks, flat.task);
     append(flat.loss, row.losses);
   }
   return flat;
@@ -87,7 +88,7 @@ Checkpoint unflatten(const SchemaReader& archive, const Flat& flat) {
     auto losses = take(values, flat.n_losses[r]);
     check(adapters && weight && tasks && losses);
     checkpoint.measured[{flat.under[r], flat.on[r], std::move(*adapters), std::move(*weight),
-                         flat.scale[r]}] = {std::move(*tasks), std::move(*losses)};
+                         flat.scale[r]}] = {ids_of<TaskId>(*tasks), std::move(*losses)};
   }
   check(members.empty() && entries.empty() && values.empty());
   return checkpoint;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,14 +12,14 @@ namespace d2c::cluster {
 
 /// Which folds of the examples a search may look at; the others stay unseen, to verify its choice.
 struct FoldSplit {
-  std::vector<int> choose;      ///< folds that the search optimises; empty = all
-  std::vector<double> weights;  ///< [n_tasks, n_folds] examples per fold; empty = equal
+  std::vector<FoldId> choose;        ///< folds that the search optimises; empty = all
+  IdMatrix<TaskId, FoldId> weights;  ///< examples per fold; empty = equal
 };
 
 /// A set that competes with others for a task.
 struct Entrant {
-  int set = 0;
-  int task = 0;
+  std::size_t set = 0;
+  TaskId task;
   bool required = false;  ///< its loss has to be exact whatever it is
 };
 
@@ -45,6 +45,8 @@ struct RaceCounts {
   double worst_regret = 0;  ///< largest of them
 };
 
+struct LossCache;
+
 /// A LossOracle that never asks for the same entry twice. The key is the content of the set.
 ///
 /// All entries that a call misses are asked for in one call of the inner oracle, that is in one
@@ -61,7 +63,7 @@ class CachedOracle {
   /// The known losses of one merged set.
   struct Entry {
     TaskSet set;
-    std::vector<int> tasks;      ///< ascending
+    std::vector<TaskId> tasks;   ///< ascending
     std::vector<double> losses;  ///< [tasks.size(), n_folds] nats per token; NaN = not looked at
   };
 
@@ -70,8 +72,10 @@ class CachedOracle {
   /// @throws UsageError if a fold does not exist, no fold is chosen for some task
   explicit CachedOracle(LossOracle& inner, FoldSplit folds = {}, RaceRule rule = {});
 
-  [[nodiscard]] int n_tasks() const { return inner_->n_tasks(); }
-  [[nodiscard]] int n_folds() const { return n_folds_; }
+  ~CachedOracle();
+
+  [[nodiscard]] int n_tasks() const;
+  [[nodiscard]] int n_folds() const;
 
   /// Mean loss over the chosen folds.
   /// @param sets     none empty; repeats are allowed
@@ -90,23 +94,22 @@ class CachedOracle {
   /// The same over the folds that were not chosen; NaN where there is none.
   [[nodiscard]] std::vector<double> verify_losses(std::span<const TaskSet> sets,
                                                   std::span<const Query> queries);
-  /// Loss of every task under its own adapter alone, over the chosen folds. [n_tasks]
-  [[nodiscard]] std::vector<double> own_losses();
+  /// Loss of every task under its own adapter alone, over the chosen folds.
+  [[nodiscard]] IdVector<TaskId, double> own_losses();
   /// Reduces losses measured elsewhere (e.g. of the base model) over the chosen folds.
   /// @param losses  [n_tasks, n_folds]
-  /// @return        [n_tasks]
-  [[nodiscard]] std::vector<double> mean_of_chosen(std::span<const double> losses) const;
+  [[nodiscard]] IdVector<TaskId, double> mean_of_chosen(std::span<const double> losses) const;
   /// The same over the folds that were not chosen.
-  [[nodiscard]] std::vector<double> mean_of_others(std::span<const double> losses) const;
+  [[nodiscard]] IdVector<TaskId, double> mean_of_others(std::span<const double> losses) const;
 
   /// The exact loss if it was asked for before. Asks nobody and counts nothing.
-  [[nodiscard]] std::optional<double> known(const TaskSet& set, int task) const;
+  [[nodiscard]] std::optional<double> known(const TaskSet& set, TaskId task) const;
 
-  [[nodiscard]] const Counts& counts() const { return counts_; }
-  [[nodiscard]] const RaceRule& racing() const { return rule_; }
-  [[nodiscard]] const RaceCounts& race_counts() const { return race_counts_; }
+  [[nodiscard]] const Counts& counts() const;
+  [[nodiscard]] const RaceRule& racing() const;
+  [[nodiscard]] const RaceCounts& race_counts() const;
   /// Entries measured wholly after a race had dropped them, by task: their work was begun anew.
-  [[nodiscard]] const std::vector<std::int64_t>& completed() const { return completed_; }
+  [[nodiscard]] const IdVector<TaskId, std::int64_t>& completed() const;
 
   /// Everything known, in ascending order of sets.
   [[nodiscard]] std::vector<Entry> save() const;
@@ -116,56 +119,7 @@ class CachedOracle {
   void restore(std::span<const Entry> entries);
 
  private:
-  enum class Folds { chosen, others };
-  struct Row {
-    std::vector<int> tasks;  // ascending
-    std::vector<double> losses;
-    std::vector<int> asked;  // parts of the examples that the caller asked for; n_folds = all
-  };
-  struct Missing {
-    int set;
-    int task;
-    int asked;
-  };
-
-  struct Heat;
-  [[nodiscard]] Heat heat(std::span<const TaskSet> sets, std::span<const Entrant> entrants,
-                          std::vector<std::size_t> members) const;
-  /// Races on what is known. @return false if that does not suffice
-  bool run(Heat& heat) const;
-  [[nodiscard]] bool looks_at_more(std::span<const TaskSet> sets, const Heat& heat) const;
-  void measure(std::span<const TaskSet> sets, std::span<Heat* const> heats);
-  void remember(std::span<const TaskSet> sets, std::span<const Heat> heats);
-  void count(std::span<const TaskSet> sets, const Heat& heat);
-  void check(const Heat& heat);
-
-  /// Adds entries, or what they know more of.
-  void keep(std::span<const Entry> entries);
-  [[nodiscard]] bool knows_all(const double* fold_losses) const;
-  static void refuse_unless_finite(double loss, const TaskSet& set, int task);
-  struct Place {
-    const double* losses;  // [n_folds]; null = nothing is known
-    int asked;
-  };
-  [[nodiscard]] Place find(const TaskSet& set, int task) const;
-
-  void fetch(std::span<const TaskSet> sets, std::span<const Query> queries);
-  void measure(std::span<const TaskSet> sets, std::span<const Missing> missing);
-  [[nodiscard]] std::vector<double> read(std::span<const TaskSet> sets,
-                                         std::span<const Query> queries, Folds folds);
-  [[nodiscard]] std::vector<double> means(std::span<const double> losses, Folds folds) const;
-  [[nodiscard]] double reduce(int task, const double* fold_losses, Folds folds) const;
-
-  LossOracle* inner_;
-  int n_folds_;
-  std::vector<char> chosen_;     // [n_folds]
-  std::vector<double> weights_;  // [n_tasks, n_folds]
-  RaceRule rule_;
-  std::vector<std::vector<int>> race_folds_;  // [n_tasks] the chosen ones with examples, shuffled
-  std::map<TaskSet, Row> rows_;
-  Counts counts_;
-  RaceCounts race_counts_;
-  std::vector<std::int64_t> completed_;  // [n_tasks]
+  std::unique_ptr<LossCache> cache_;
 };
 
 }  // namespace d2c::cluster

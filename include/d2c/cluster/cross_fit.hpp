@@ -17,7 +17,7 @@ struct CrossFitProblem {
   /// At least two folds to choose by; every task has examples in two of them.
   FoldSplit folds;
   ObjectiveKind objective = ObjectiveKind::loss;
-  std::vector<double> weights = {};  ///< of the tasks; empty = 1 for each
+  IdVector<TaskId, double> weights = {};  ///< empty = 1 for each
   /// Losses without an adapter and under the task's own, [n_tasks, n_folds]; needed by gain, worst.
   std::vector<double> base = {};
   std::vector<double> own = {};
@@ -31,8 +31,8 @@ struct CrossFitProblem {
 /// What searches are worth on examples that they did not see.
 struct CrossFit {
   /// Loss of every task on all folds, each under the partition that was found without it.
-  /// [result][n_tasks] nats per token
-  std::vector<std::vector<double>> losses;
+  /// [result] nats per token
+  std::vector<IdVector<TaskId, double>> losses;
   std::vector<std::vector<Partition>> partitions;  ///< [result][fold]
   std::vector<std::vector<double>> objectives;     ///< [result][fold] on the examples it saw
   std::int64_t evaluations = 0;                    ///< of all searches, each by itself

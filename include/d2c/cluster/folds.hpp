@@ -16,10 +16,10 @@ struct ExampleFolds {
 
   [[nodiscard]] int n_folds() const { return choose + (verify > 0 ? 1 : 0); }
   /// Fold of each example of a task that has `n_examples`.
-  [[nodiscard]] std::vector<int> of(std::int64_t n_examples) const;
+  [[nodiscard]] std::vector<FoldId> of(std::int64_t n_examples) const;
   /// What a search over tasks with so many examples looks at; a fold weighs as many examples as it
   /// has.
-  [[nodiscard]] FoldSplit split(std::span<const std::int64_t> n_examples) const;
+  [[nodiscard]] FoldSplit split(const IdVector<TaskId, std::int64_t>& n_examples) const;
 };
 
 }  // namespace d2c::cluster

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <limits>
-#include <span>
 #include <string_view>
 #include <tuple>
 #include <vector>
+
+#include "d2c/core/id_vector.hpp"
 
 namespace d2c::cluster {
 
@@ -27,10 +28,10 @@ struct Score {
   }
 };
 
-/// The losses that a gain is measured against, nats per token, [n_tasks] each.
+/// The losses that a gain is measured against, nats per token.
 struct References {
-  std::vector<double> base;  ///< base model, no adapter
-  std::vector<double> own;   ///< the task's own adapter
+  IdVector<TaskId, double> base;  ///< base model, no adapter
+  IdVector<TaskId, double> own;   ///< the task's own adapter
 };
 
 /// Turns the loss of every task under its cluster into one number; lower is better.
@@ -44,34 +45,37 @@ class Objective {
  public:
   static constexpr double min_headroom = 0.01;  ///< nats per token
 
-  /// @param weights  [n_tasks], finite, >= 0, not all 0; empty = 1 for each task
+  /// @param weights  finite, >= 0, not all 0; empty = 1 for each task
   /// @param references  needed for gain and worst
   /// @throws UsageError if the weights are not as above
-  Objective(ObjectiveKind kind, int n_tasks, std::vector<double> weights = {},
+  Objective(ObjectiveKind kind, int n_tasks, IdVector<TaskId, double> weights = {},
             References references = {});
 
   [[nodiscard]] ObjectiveKind kind() const { return kind_; }
-  [[nodiscard]] int n_tasks() const { return static_cast<int>(weights_.size()); }
-  [[nodiscard]] double weight(int task) const { return weights_[static_cast<std::size_t>(task)]; }
+  [[nodiscard]] int n_tasks() const { return weights_.n(); }
+  [[nodiscard]] double weight(TaskId task) const { return weights_[task]; }
   /// Cost of one task: increases with its loss.
-  [[nodiscard]] double cost(int task, double loss) const {
-    const auto t = static_cast<std::size_t>(task);
-    return (loss - offset_[t]) / scale_[t];
+  [[nodiscard]] double cost(TaskId task, double loss) const {
+    return (loss - offset_[task]) / scale_[task];
+  }
+  /// Weighted cost of a task above that of another of its losses.
+  [[nodiscard]] double excess(TaskId task, double loss, double reference) const {
+    return weight(task) * (cost(task, loss) - cost(task, reference));
   }
   /// 1 = as good as the own adapter, 0 = base model; NaN where it is not defined.
-  [[nodiscard]] double gain(int task, double loss) const;
-  /// @param losses  of every task under its cluster, [n_tasks]
-  [[nodiscard]] Score score(std::span<const double> losses) const;
+  [[nodiscard]] double gain(TaskId task, double loss) const;
+  /// @param losses  of every task under its cluster
+  [[nodiscard]] Score score(const IdVector<TaskId, double>& losses) const;
   /// Tasks without a gain, ascending. Empty for `loss`.
-  [[nodiscard]] const std::vector<int>& helpless() const { return helpless_; }
+  [[nodiscard]] const std::vector<TaskId>& helpless() const { return helpless_; }
 
  private:
   ObjectiveKind kind_;
-  std::vector<double> weights_;
+  IdVector<TaskId, double> weights_;
   double total_weight_ = 0;
-  std::vector<double> offset_;  // [n_tasks]
-  std::vector<double> scale_;   // [n_tasks]
-  std::vector<int> helpless_;
+  IdVector<TaskId, double> offset_;
+  IdVector<TaskId, double> scale_;
+  std::vector<TaskId> helpless_;
 };
 
 }  // namespace d2c::cluster

@@ -5,25 +5,29 @@
 #include <vector>
 
 #include "d2c/cluster/race.hpp"
+#include "d2c/core/id_vector.hpp"
 
 namespace d2c::cluster {
 
 /// A set of tasks whose adapters are merged; ascending, without repeats. Its content is its
 /// identity.
-using TaskSet = std::vector<int>;
+using TaskSet = std::vector<TaskId>;
 
 /// One entry of the loss matrix that is asked for: task `task` under merge(sets[set]).
 struct Query {
-  int set = 0;
-  int task = 0;
+  std::size_t set = 0;
+  TaskId task;
 };
 
 /// Sets that compete for a task; see race().
 struct Race {
-  int task = 0;
-  std::vector<int> sets;      ///< [contestants] indices
-  std::vector<int> folds;     ///< [parts] the folds that decide, in the order of looking
-  std::vector<double> known;  ///< [contestants, n_folds] NaN = not known
+  /// Stands in `sets` for one whose losses are known wholly.
+  static constexpr std::size_t not_needed = static_cast<std::size_t>(-1);
+
+  TaskId task;
+  std::vector<std::size_t> sets;  ///< [contestants] indices
+  std::vector<FoldId> folds;      ///< [parts] the folds that decide, in the order of looking
+  std::vector<double> known;      ///< [contestants, n_folds] NaN = not known
   RaceSetup setup;
   bool measure_all = false;  ///< dropped contestants are measured when all is decided
 };

@@ -7,36 +7,38 @@
 
 namespace d2c::cluster {
 
-/// Cluster of every task, [n_tasks], values in [0, k).
-using Assignment = std::vector<int>;
+/// Cluster of every task, below k.
+using Assignment = IdVector<TaskId, ClusterId>;
+
+/// New numbers of clusters, a permutation.
+using ClusterLabels = IdVector<ClusterId, ClusterId>;
 
 /// Tasks in at most k clusters. Clusters may be empty.
 class Partition {
  public:
   Partition() = default;
-  /// @pre every value of `assignment` is in [0, k)
+  /// @pre all clusters of `assignment` are below k
   Partition(Assignment assignment, int k);
 
-  [[nodiscard]] int n_tasks() const { return static_cast<int>(assignment_.size()); }
+  [[nodiscard]] int n_tasks() const { return assignment_.n(); }
   [[nodiscard]] int k() const { return k_; }
+  [[nodiscard]] IdRange<TaskId> tasks() const { return ids<TaskId>(n_tasks()); }
+  [[nodiscard]] IdRange<ClusterId> cluster_ids() const { return ids<ClusterId>(k_); }
   [[nodiscard]] const Assignment& assignment() const { return assignment_; }
-  [[nodiscard]] int operator[](int task) const {
-    return assignment_[static_cast<std::size_t>(task)];
-  }
+  [[nodiscard]] ClusterId operator[](TaskId task) const { return assignment_[task]; }
   /// Members in ascending order.
-  [[nodiscard]] TaskSet members(int cluster) const;
-  /// Members of every cluster, [k].
-  [[nodiscard]] std::vector<TaskSet> clusters() const;
-  [[nodiscard]] std::vector<int> sizes() const;
+  [[nodiscard]] TaskSet members(ClusterId cluster) const;
+  /// Members of every cluster.
+  [[nodiscard]] IdVector<ClusterId, TaskSet> clusters() const;
+  [[nodiscard]] IdVector<ClusterId, int> sizes() const;
   [[nodiscard]] int n_nonempty() const;
 
   /// New label of every cluster when clusters are numbered by their lowest task, empty ones last.
-  [[nodiscard]] std::vector<int> canonical_labels() const;
-  /// @param labels  a permutation of 0 .. k-1
-  [[nodiscard]] Partition relabelled(const std::vector<int>& labels) const;
+  [[nodiscard]] ClusterLabels canonical_labels() const;
+  [[nodiscard]] Partition relabelled(const ClusterLabels& labels) const;
   [[nodiscard]] Partition canonical() const { return relabelled(canonical_labels()); }
 
-  void move(int task, int cluster) { assignment_[static_cast<std::size_t>(task)] = cluster; }
+  void move(TaskId task, ClusterId cluster) { assignment_[task] = cluster; }
 
   friend bool operator==(const Partition&, const Partition&) = default;
 
@@ -45,29 +47,14 @@ class Partition {
   int k_ = 0;
 };
 
-/// Loss of every task under every cluster's merged adapter; NaN = not evaluated.
-struct LossMatrix {
-  int n_tasks = 0;
-  int k = 0;
-  std::vector<double> values;  ///< [n_tasks, k] nats per token
-
+/// Loss of every task under every cluster's merged adapter, nats per token; NaN = not evaluated.
+struct LossMatrix : IdMatrix<TaskId, ClusterId> {
   LossMatrix() = default;
-  LossMatrix(int tasks, int clusters)
-      : n_tasks(tasks),
-        k(clusters),
-        values(static_cast<std::size_t>(tasks) * static_cast<std::size_t>(clusters),
-               std::numeric_limits<double>::quiet_NaN()) {}
+  LossMatrix(int n_tasks, int k) : IdMatrix(n_tasks, k, std::numeric_limits<double>::quiet_NaN()) {}
 
-  [[nodiscard]] double& operator()(int task, int cluster) {
-    return values[static_cast<std::size_t>(task) * static_cast<std::size_t>(k) +
-                  static_cast<std::size_t>(cluster)];
-  }
-  [[nodiscard]] double operator()(int task, int cluster) const {
-    return const_cast<LossMatrix&>(*this)(task, cluster);
-  }
-  /// Loss of every task under its own cluster, [n_tasks].
-  [[nodiscard]] std::vector<double> of(const Partition& partition) const;
-  [[nodiscard]] LossMatrix relabelled(const std::vector<int>& labels) const;
+  /// Loss of every task under its own cluster.
+  [[nodiscard]] IdVector<TaskId, double> of(const Partition& partition) const;
+  [[nodiscard]] LossMatrix relabelled(const ClusterLabels& labels) const;
 };
 
 }  // namespace d2c::cluster

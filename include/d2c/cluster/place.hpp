@@ -5,7 +5,7 @@
 namespace d2c::cluster {
 
 /// Marks a task that has no cluster yet.
-inline constexpr int unplaced = -1;
+inline constexpr ClusterId unplaced = ClusterId::none();
 
 /// Adds tasks to clusters that exist: every new task joins the cluster that serves it best, then
 /// new tasks move while the measured objective of all tasks falls. The other tasks stay, unless the

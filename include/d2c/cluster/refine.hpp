@@ -13,25 +13,25 @@
 
 namespace d2c::cluster {
 
-/// How the adapter of a cluster is made from those of its members.
-struct Recipe {
+/// How the adapter of a cluster is merged from those of its members: a merge configuration.
+struct MergeConfig {
   TaskSet members;
   std::vector<double> weights = {};  ///< of the members, sum 1; empty = equal
   int method = 0;                    ///< index of a merge method on offer
   double scale = 1.0;                ///< factor on the merged update
 
   // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
-  [[nodiscard]] auto operator<=>(const Recipe&) const = default;
+  [[nodiscard]] auto operator<=>(const MergeConfig&) const = default;
 };
 
-/// Measures losses under recipes. Collective in a parallel run, as LossOracle is.
-class RecipeOracle {
+/// Measures losses under merge configurations. Collective in a parallel run, as LossOracle is.
+class MergeConfigOracle {
  public:
-  virtual ~RecipeOracle() = default;
+  virtual ~MergeConfigOracle() = default;
   [[nodiscard]] virtual int n_folds() const = 0;
-  /// @param queries  `set` is an index into `recipes`
+  /// @param queries  `set` is an index into `configs`
   /// @return         nats per token, [queries.size(), n_folds()], finite
-  [[nodiscard]] virtual std::vector<double> losses(std::span<const Recipe> recipes,
+  [[nodiscard]] virtual std::vector<double> losses(std::span<const MergeConfig> configs,
                                                    std::span<const Query> queries) = 0;
 };
 
@@ -52,18 +52,18 @@ struct RefineOptions {
 enum class RefineStep { start, method, scale, weights, assign };
 [[nodiscard]] std::string_view name(RefineStep step);
 
-/// The recipes after one step; cluster by cluster the same ones in every stage.
+/// The merge configurations after one step; the same clusters in every stage.
 struct RefineStage {
   RefineStep step = RefineStep::start;
-  std::vector<Recipe> recipes;  ///< per cluster
-  int changed = 0;  ///< clusters whose recipe the step changed; RefineStep::assign: tasks
-  std::int64_t evaluations = 0;  ///< (task, recipe) entries that the step measured
+  IdVector<ClusterId, MergeConfig> configs;
+  int changed = 0;  ///< clusters whose configuration the step changed; RefineStep::assign: tasks
+  std::int64_t evaluations = 0;  ///< (task, configuration) entries that the step measured
 };
 
-/// Improves the recipe of each cluster for its own members, one step after the other. All clusters
-/// go in step, so that each round is one call of the oracle. Then, in up to `options.rounds`
-/// rounds, tasks move between the clusters: a move is valued by the objective after both clusters
-/// are made anew by their recipes (a new member gets the mean weight); none is left empty.
+/// Improves the merge configuration of each cluster for its own members, one step after the other.
+/// All clusters go in step, so that each round is one call of the oracle. Then, in up to
+/// `options.rounds` rounds, tasks move between the clusters: a move is valued by the objective
+/// after both clusters are merged anew (a new member gets the mean weight); none is left empty.
 ///
 /// A step chooses by the folds of `folds.choose`. So that few examples are not fitted too closely,
 /// a cluster keeps its choice only if it is confirmed by others: by the folds that are not in
@@ -71,12 +71,12 @@ struct RefineStage {
 /// `choose` (the same step without one fold, judged on that fold, is better than no change; a move
 /// of tasks is no worse on any fold). With a single fold in all nothing is confirmed.
 ///
-/// @param folds  weights [n_tasks, n_folds]; `choose` not empty
-/// @param start  recipe of each cluster; members not empty
+/// @param folds  with weights; `choose` not empty
+/// @param start  members not empty
 /// @return       the start and every step that was asked for; the last is the result
-[[nodiscard]] std::vector<RefineStage> refine(RecipeOracle& oracle, const FoldSplit& folds,
+[[nodiscard]] std::vector<RefineStage> refine(MergeConfigOracle& oracle, const FoldSplit& folds,
                                               const Objective& objective,
-                                              const std::vector<Recipe>& start,
+                                              const IdVector<ClusterId, MergeConfig>& start,
                                               const RefineOptions& options);
 
 }  // namespace d2c::cluster

@@ -12,6 +12,8 @@ struct SearchMethod {
   std::string_view name;
   std::string_view summary;    ///< one line
   std::string_view reference;  ///< where it comes from; empty = here
+  /// Options that it reads, besides the number of clusters, the constraints and those that end it.
+  std::string_view parameters;
   SearchResult (*run)(const Problem& problem, const SearchOptions& options);
   /// The similarity it cannot do without.
   enum class Needs { nothing, similarity, trimmed_similarity } needs = Needs::nothing;

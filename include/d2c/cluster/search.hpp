@@ -55,7 +55,7 @@ struct Progress {
   std::string_view search;
   int restart = 0;
   int iteration = 0;  ///< within the restart
-  int moved = 0;      ///< tasks that changed their cluster
+  int moved = 0;      ///< tasks whose cluster differs from the iteration before
   double objective = 0;
   double best = 0;               ///< over all restarts so far
   std::int64_t evaluations = 0;  ///< since the search began
@@ -93,7 +93,7 @@ struct Iteration {
   Assignment assignment;
   LossMatrix loss;  ///< NaN where not evaluated or dropped by a race
   double objective = 0;
-  int moved = 0;  ///< tasks whose cluster the next iteration changes; 0 = fixed point
+  int moved = 0;                 ///< tasks whose cluster differs from the iteration before
   std::int64_t evaluations = 0;  ///< since the search began
 };
 

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "d2c/core/id_vector.hpp"
+
 namespace d2c::cluster {
 
 /// Similarities of tasks, a symmetric matrix [n, n] that is never stored: each task has an item
@@ -17,15 +19,15 @@ class SimilarityMatrix {
   SimilarityMatrix(std::vector<double> values);
 
   /// @param values        row i begins at i * stride
-  /// @param item_of_task  [n], below the number of rows
+  /// @param item_of_task  below the number of rows
   /// @param memory        is kept as long as anybody looks at the values
   SimilarityMatrix(std::span<const double> values, std::size_t stride,
-                   std::vector<int> item_of_task, std::shared_ptr<const void> memory);
+                   IdVector<TaskId, std::size_t> item_of_task, std::shared_ptr<const void> memory);
 
-  [[nodiscard]] int n() const { return static_cast<int>(items_->size()); }
-  [[nodiscard]] double operator()(int a, int b) const {
-    const int* item = items_->data();
-    return values_[static_cast<std::size_t>(item[a]) * stride_ + static_cast<std::size_t>(item[b])];
+  [[nodiscard]] int n() const { return items_->n(); }
+  [[nodiscard]] IdRange<TaskId> tasks() const { return items_->ids(); }
+  [[nodiscard]] double operator()(TaskId a, TaskId b) const {
+    return values_[(*items_)[a] * stride_ + (*items_)[b]];
   }
   /// The similarity of some pair that is not a finite number; 0 if all are.
   [[nodiscard]] double any_not_finite() const;
@@ -33,7 +35,7 @@ class SimilarityMatrix {
  private:
   const double* values_ = nullptr;
   std::size_t stride_ = 0;
-  std::shared_ptr<const std::vector<int>> items_;
+  std::shared_ptr<const IdVector<TaskId, std::size_t>> items_;
   std::shared_ptr<const void> memory_;
 };
 

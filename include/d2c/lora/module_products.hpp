@@ -34,7 +34,7 @@ struct Components {
 };
 
 /// Writes factors as rows of components. @param rows  [rank, d_in + d_out]
-void write_components(const lora::Factors& factors, std::span<float> rows);
+void write_components(const Factors& factors, std::span<float> rows);
 
 /// Inner products of one module of some adapters, made ready once (the hosts), with others that
 /// come by (the visitors).
@@ -61,7 +61,8 @@ class ModuleProducts {
 /// @param hosts    factors of the module, in the order in which Take and Wanted count them; null =
 ///                 the adapter lacks the module
 /// @pre all factors have this shape; that of visitors is the same
-[[nodiscard]] std::unique_ptr<ModuleProducts> make_products(
-    ops::ThreadTeam& threads, Kind kind, Shape shape, std::span<const lora::Factors* const> hosts);
+[[nodiscard]] std::unique_ptr<ModuleProducts> make_products(ops::ThreadTeam& threads, Kind kind,
+                                                            Shape shape,
+                                                            std::span<const Factors* const> hosts);
 
 }  // namespace d2c::lora

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/id.hpp"
+
 namespace d2c::results {
 
 /// What losses were measured under and on.
@@ -23,7 +25,7 @@ struct LossKey {
 
 /// Losses of some tasks under one key.
 struct LossRow {
-  std::vector<int> tasks;      ///< ascending, without repeats
+  std::vector<TaskId> tasks;   ///< ascending, without repeats
   std::vector<double> losses;  ///< nats per token, [tasks.size(), folds]; NaN = not measured
 
   [[nodiscard]] bool operator==(const LossRow&) const = default;

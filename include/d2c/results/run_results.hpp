@@ -45,7 +45,7 @@ struct IterationTable {
   std::vector<double> loss;         ///< [iteration, task, cluster]
   std::vector<double> objective;    ///< [iteration], required where there are iterations
   std::vector<double> seconds;      ///< [iteration] wall time of the step
-  std::vector<std::int64_t> moved;  ///< [iteration] tasks that changed their cluster
+  std::vector<std::int64_t> moved;  ///< [iteration] tasks whose cluster differs from the one before
 };
 
 /// One row per start of the search, [restart].

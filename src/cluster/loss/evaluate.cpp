@@ -8,22 +8,36 @@
 namespace d2c::cluster {
 namespace {
 
-/// The clusters that are not empty, with the cluster each comes from.
+/// The clusters that are not empty.
 struct NonEmpty {
   std::vector<TaskSet> sets;
-  std::vector<int> cluster;
-  std::vector<int> set_of;  // [k]; -1 = empty
+  std::vector<ClusterId> cluster;  // of every set
+  IdVector<ClusterId, std::size_t> set_of;
 
-  explicit NonEmpty(const Partition& partition)
-      : set_of(static_cast<std::size_t>(partition.k()), -1) {
-    std::vector<TaskSet> all = partition.clusters();
-    for (int k = 0; k < partition.k(); ++k) {
-      TaskSet& set = all[static_cast<std::size_t>(k)];
-      if (set.empty()) continue;
-      set_of[static_cast<std::size_t>(k)] = static_cast<int>(sets.size());
-      sets.push_back(std::move(set));
+  explicit NonEmpty(const Partition& partition) : set_of(partition.k()) {
+    IdVector<ClusterId, TaskSet> all = partition.clusters();
+    for (const ClusterId k : all.ids()) {
+      if (all[k].empty()) continue;
+      set_of[k] = sets.size();
+      sets.push_back(std::move(all[k]));
       cluster.push_back(k);
     }
+  }
+
+  /// Every task under every one of them.
+  [[nodiscard]] std::vector<Query> queries(const Partition& partition) const {
+    std::vector<Query> all;
+    for (const TaskId task : partition.tasks())
+      for (std::size_t set = 0; set < sets.size(); ++set) all.push_back({set, task});
+    return all;
+  }
+
+  [[nodiscard]] LossMatrix matrix(const Partition& partition, std::span<const Query> queries,
+                                  std::span<const double> values) const {
+    LossMatrix result(partition.n_tasks(), partition.k());
+    for (std::size_t i = 0; i < queries.size(); ++i)
+      result(queries[i].task, cluster[queries[i].set]) = values[i];
+    return result;
   }
 };
 
@@ -31,64 +45,64 @@ struct NonEmpty {
 
 LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
-  std::vector<Query> queries;
-  for (int task = 0; task < partition.n_tasks(); ++task)
-    for (std::size_t set = 0; set < clusters.sets.size(); ++set)
-      queries.push_back({static_cast<int>(set), task});
-  const std::vector<double> values = oracle.losses(clusters.sets, queries);
-  LossMatrix matrix(partition.n_tasks(), partition.k());
-  for (std::size_t i = 0; i < queries.size(); ++i)
-    matrix(queries[i].task, clusters.cluster[static_cast<std::size_t>(queries[i].set)]) = values[i];
-  return matrix;
+  const std::vector<Query> queries = clusters.queries(partition);
+  return clusters.matrix(partition, queries, oracle.losses(clusters.sets, queries));
 }
 
 RacedMatrix raced_matrix(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   std::vector<Entrant> entrants;
-  for (int task = 0; task < partition.n_tasks(); ++task)
-    for (std::size_t set = 0; set < clusters.sets.size(); ++set)
-      entrants.push_back({static_cast<int>(set), task, clusters.cluster[set] == partition[task]});
+  for (const auto& [set, task] : clusters.queries(partition))
+    entrants.push_back({set, task, clusters.cluster[set] == partition[task]});
   const std::vector<Contested> values = oracle.contest(clusters.sets, entrants);
   RacedMatrix matrix{LossMatrix(partition.n_tasks(), partition.k()),
                      LossMatrix(partition.n_tasks(), partition.k())};
   for (std::size_t i = 0; i < entrants.size(); ++i) {
-    const int cluster = clusters.cluster[static_cast<std::size_t>(entrants[i].set)];
+    const ClusterId cluster = clusters.cluster[entrants[i].set];
     matrix.estimate(entrants[i].task, cluster) = values[i].loss;
     if (values[i].exact) matrix.loss(entrants[i].task, cluster) = values[i].loss;
   }
   return matrix;
 }
 
-std::vector<double> member_losses(CachedOracle& oracle, const Partition& partition) {
+IdVector<TaskId, double> member_losses(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   std::vector<Query> queries;
-  queries.reserve(partition.assignment().size());
-  for (int task = 0; task < partition.n_tasks(); ++task)
-    queries.push_back({clusters.set_of[static_cast<std::size_t>(partition[task])], task});
+  for (const TaskId task : partition.tasks())
+    queries.push_back({clusters.set_of[partition[task]], task});
   return oracle.losses(clusters.sets, queries);
+}
+
+std::vector<std::vector<double>> losses_under(CachedOracle& oracle, std::span<const TaskSet> sets,
+                                              std::span<const TaskSet> tasks) {
+  std::vector<Query> queries;
+  for (std::size_t i = 0; i < sets.size(); ++i)
+    for (const TaskId task : tasks[i]) queries.push_back({i, task});
+  const std::vector<double> values = oracle.losses(sets, queries);
+  std::vector<std::vector<double>> result;
+  auto from = values.begin();
+  for (const TaskSet& of : tasks) {
+    result.emplace_back(from, from + std::ssize(of));
+    from += std::ssize(of);
+  }
+  return result;
 }
 
 LossMatrix verify(CachedOracle& oracle, const SearchResult& result) {
   const NonEmpty clusters(result.partition);
-  std::vector<Query> queries;
-  for (int task = 0; task < result.partition.n_tasks(); ++task)
-    for (std::size_t set = 0; set < clusters.sets.size(); ++set)
-      if (!std::isnan(result.loss(task, clusters.cluster[set])))
-        queries.push_back({static_cast<int>(set), task});
-  const std::vector<double> values = oracle.verify_losses(clusters.sets, queries);
-  LossMatrix matrix(result.partition.n_tasks(), result.partition.k());
-  for (std::size_t i = 0; i < queries.size(); ++i)
-    matrix(queries[i].task, clusters.cluster[static_cast<std::size_t>(queries[i].set)]) = values[i];
-  return matrix;
+  std::vector<Query> queries = clusters.queries(result.partition);
+  std::erase_if(queries, [&](const Query& query) {
+    return std::isnan(result.loss(query.task, clusters.cluster[query.set]));
+  });
+  return clusters.matrix(result.partition, queries, oracle.verify_losses(clusters.sets, queries));
 }
 
 LossMatrix known_matrix(const CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   LossMatrix matrix(partition.n_tasks(), partition.k());
-  for (std::size_t set = 0; set < clusters.sets.size(); ++set)
-    for (int task = 0; task < partition.n_tasks(); ++task)
-      matrix(task, clusters.cluster[set]) =
-          oracle.known(clusters.sets[set], task).value_or(std::numeric_limits<double>::quiet_NaN());
+  for (const auto& [set, task] : clusters.queries(partition))
+    matrix(task, clusters.cluster[set]) =
+        oracle.known(clusters.sets[set], task).value_or(std::numeric_limits<double>::quiet_NaN());
   return matrix;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "d2c/cluster/cached_oracle.hpp"
@@ -18,8 +19,16 @@ struct RacedMatrix {
 };
 [[nodiscard]] RacedMatrix raced_matrix(CachedOracle& oracle, const Partition& partition);
 
-/// Loss of every task under its own cluster. [n_tasks]
-[[nodiscard]] std::vector<double> member_losses(CachedOracle& oracle, const Partition& partition);
+/// Loss of every task under its own cluster.
+[[nodiscard]] IdVector<TaskId, double> member_losses(CachedOracle& oracle,
+                                                     const Partition& partition);
+
+/// Loss of some tasks under the merge of each set, in one call.
+/// @param tasks  [sets.size()]
+/// @return       [set][task]
+[[nodiscard]] std::vector<std::vector<double>> losses_under(CachedOracle& oracle,
+                                                            std::span<const TaskSet> sets,
+                                                            std::span<const TaskSet> tasks);
 
 /// What is known already of the loss matrix; NaN elsewhere.
 [[nodiscard]] LossMatrix known_matrix(const CachedOracle& oracle, const Partition& partition);

@@ -2,24 +2,21 @@
 
 namespace d2c::cluster {
 
-std::vector<int> ExampleFolds::of(std::int64_t n_examples) const {
-  std::vector<int> folds;
+std::vector<FoldId> ExampleFolds::of(std::int64_t n_examples) const {
+  std::vector<FoldId> folds;
   int chosen = 0;
   for (std::int64_t i = 0; i < n_examples; ++i) {
     const bool kept = (i + 1) * verify / n_examples > i * verify / n_examples;
-    folds.push_back(kept ? choose : chosen++ % choose);
+    folds.push_back(FoldId(kept ? choose : chosen++ % choose));
   }
   return folds;
 }
 
-FoldSplit ExampleFolds::split(std::span<const std::int64_t> n_examples) const {
-  FoldSplit split;
-  for (int fold = 0; fold < choose; ++fold) split.choose.push_back(fold);
-  const auto n = static_cast<std::size_t>(n_folds());
-  split.weights.assign(n_examples.size() * n, 0.0);
-  for (std::size_t task = 0; task < n_examples.size(); ++task)
-    for (const int fold : of(n_examples[task]))
-      split.weights[task * n + static_cast<std::size_t>(fold)] += 1;
+FoldSplit ExampleFolds::split(const IdVector<TaskId, std::int64_t>& n_examples) const {
+  FoldSplit split{.choose = {}, .weights = {n_examples.n(), n_folds()}};
+  for (const FoldId fold : ids<FoldId>(choose)) split.choose.push_back(fold);
+  for (const TaskId task : n_examples.ids())
+    for (const FoldId fold : of(n_examples[task])) split.weights(task, fold) += 1;
   return split;
 }
 

@@ -62,18 +62,18 @@ class Standings {
 
 }  // namespace
 
-std::vector<int> race_looks(int n) {
+std::vector<int> race_probes(int n) {
   D2C_EXPECTS(n > 0);
-  std::vector<int> looks{n};
-  while (looks.back() / 2 >= fewest) looks.push_back(looks.back() / 2);
-  std::ranges::reverse(looks);
-  return looks;
+  std::vector<int> probes{n};
+  while (probes.back() / 2 >= fewest) probes.push_back(probes.back() / 2);
+  std::ranges::reverse(probes);
+  return probes;
 }
 
-std::vector<int> race_order(int n, int task, std::uint64_t seed) {
+std::vector<int> race_order(int n, TaskId task, std::uint64_t seed) {
   std::vector<int> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  CounterRng rng(seed, hash_name("cluster.race") + static_cast<std::uint64_t>(task));
+  CounterRng rng(seed, hash_name("cluster.race") + task.index());
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
   return order;
 }
@@ -83,11 +83,11 @@ RaceOutcome race(const RaceSetup& setup, std::span<const double> losses,
   const std::size_t n_contestants = setup.required.size();
   D2C_EXPECTS(n_contestants > 0 && setup.error > 0 && setup.error < 1);
   D2C_EXPECTS(losses.size() == n_contestants * setup.weights.size());
-  D2C_EXPECTS(!setup.looks.empty() && setup.looks.back() == std::ssize(setup.weights));
+  D2C_EXPECTS(!setup.probes.empty() && setup.probes.back() == std::ssize(setup.weights));
   const Standings standings(setup, losses);
-  const std::vector<int>& looks = setup.looks;
+  const std::vector<int>& probes = setup.probes;
   const double comparisons =
-      static_cast<double>(n_contestants - 1) * static_cast<double>(looks.size() - 1);
+      static_cast<double>(n_contestants - 1) * static_cast<double>(probes.size() - 1);
 
   std::vector<std::size_t> running(n_contestants);
   std::iota(running.begin(), running.end(), std::size_t{0});
@@ -97,23 +97,23 @@ RaceOutcome race(const RaceSetup& setup, std::span<const double> losses,
     return *std::ranges::min_element(
         running, {}, [&](std::size_t c) { return standings.mean(c, static_cast<std::size_t>(m)); });
   };
-  for (const int look : looks) {
+  for (const int probe : probes) {
     for (const std::size_t c : running) {
-      measure(c, outcome.seen[c], look);
-      outcome.seen[c] = look;
+      measure(c, outcome.seen[c], probe);
+      outcome.seen[c] = probe;
     }
-    if (look == looks.back() || n_contestants == 1) continue;
-    const std::size_t leader = leader_at(look);
-    const boost::math::students_t student(look - 1);
+    if (probe == probes.back() || n_contestants == 1) continue;
+    const std::size_t leader = leader_at(probe);
+    const boost::math::students_t student(probe - 1);
     const double t =
         boost::math::quantile(boost::math::complement(student, setup.error / comparisons));
     std::erase_if(running, [&](std::size_t c) {
       if (c == leader || setup.required[c] != 0) return false;
-      const auto behind = standings.difference(c, leader, static_cast<std::size_t>(look));
+      const auto behind = standings.difference(c, leader, static_cast<std::size_t>(probe));
       return behind.mean > 0 && behind.mean > t * behind.error;
     });
   }
-  outcome.winner = leader_at(looks.back());
+  outcome.winner = leader_at(probes.back());
   for (std::size_t c = 0; c < n_contestants; ++c) {
     const auto m = static_cast<std::size_t>(outcome.seen[c]);
     outcome.mean[c] = standings.mean(c, m);

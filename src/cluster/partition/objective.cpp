@@ -34,16 +34,12 @@ ObjectiveKind objective_kind(std::string_view text) {
 
 std::string_view name(ObjectiveKind kind) { return names[static_cast<std::size_t>(kind)].second; }
 
-Objective::Objective(ObjectiveKind kind, int n_tasks, std::vector<double> weights,
+Objective::Objective(ObjectiveKind kind, int n_tasks, IdVector<TaskId, double> weights,
                      References references)
-    : kind_(kind),
-      weights_(std::move(weights)),
-      offset_(static_cast<std::size_t>(n_tasks)),
-      scale_(static_cast<std::size_t>(n_tasks), 1.0) {
-  const auto n = static_cast<std::size_t>(n_tasks);
-  if (weights_.empty()) weights_.assign(n, 1.0);
-  D2C_EXPECTS(weights_.size() == n);
-  for (std::size_t task = 0; task < n; ++task) {
+    : kind_(kind), weights_(std::move(weights)), offset_(n_tasks), scale_(n_tasks, 1.0) {
+  if (weights_.empty()) weights_ = IdVector<TaskId, double>(n_tasks, 1.0);
+  D2C_EXPECTS(weights_.n() == n_tasks);
+  for (const TaskId task : weights_.ids()) {
     if (!std::isfinite(weights_[task]) || weights_[task] < 0)
       throw UsageError({fmt::format("the weight of task {} is {}", task, weights_[task]),
                         "the objective is a weighted mean", "use finite weights, 0 or more"});
@@ -54,35 +50,35 @@ Objective::Objective(ObjectiveKind kind, int n_tasks, std::vector<double> weight
                       "give at least one task a weight above 0"});
   if (kind == ObjectiveKind::loss) return;
 
-  D2C_EXPECTS(references.base.size() == n && references.own.size() == n);
+  D2C_EXPECTS(references.base.n() == n_tasks && references.own.n() == n_tasks);
   std::vector<double> headrooms;
-  for (std::size_t task = 0; task < n; ++task) {
+  for (const TaskId task : weights_.ids()) {
     const double headroom = references.base[task] - references.own[task];
     if (headroom >= min_headroom) {
       scale_[task] = headroom;
       headrooms.push_back(headroom);
     } else {
-      helpless_.push_back(static_cast<int>(task));
+      helpless_.push_back(task);
     }
   }
   const double common = headrooms.empty() ? 1.0 : median(headrooms);
-  for (const int task : helpless_) scale_[static_cast<std::size_t>(task)] = common;
+  for (const TaskId task : helpless_) scale_[task] = common;
   offset_ = std::move(references.own);
 }
 
-double Objective::gain(int task, double loss) const {
+double Objective::gain(TaskId task, double loss) const {
   if (kind_ == ObjectiveKind::loss || std::binary_search(helpless_.begin(), helpless_.end(), task))
     return std::numeric_limits<double>::quiet_NaN();
   return 1.0 - cost(task, loss);
 }
 
-Score Objective::score(std::span<const double> losses) const {
+Score Objective::score(const IdVector<TaskId, double>& losses) const {
   D2C_EXPECTS(losses.size() == weights_.size());
   double sum = 0;
   double largest = -std::numeric_limits<double>::infinity();
-  for (int task = 0; task < n_tasks(); ++task) {
+  for (const TaskId task : weights_.ids()) {
     if (weight(task) == 0) continue;
-    const double value = cost(task, losses[static_cast<std::size_t>(task)]);
+    const double value = cost(task, losses[task]);
     sum += weight(task) * value;
     largest = std::max(largest, value);
   }

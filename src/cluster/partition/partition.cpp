@@ -8,64 +8,60 @@ namespace d2c::cluster {
 
 Partition::Partition(Assignment assignment, int k) : assignment_(std::move(assignment)), k_(k) {
   D2C_EXPECTS(std::all_of(assignment_.begin(), assignment_.end(),
-                          [k](int cluster) { return cluster >= 0 && cluster < k; }));
+                          [k](ClusterId cluster) { return cluster >= 0 && cluster.value() < k; }));
 }
 
-TaskSet Partition::members(int cluster) const {
+TaskSet Partition::members(ClusterId cluster) const {
   TaskSet set;
-  for (int task = 0; task < n_tasks(); ++task)
+  for (const TaskId task : tasks())
     if ((*this)[task] == cluster) set.push_back(task);
   return set;
 }
 
-std::vector<TaskSet> Partition::clusters() const {
-  std::vector<TaskSet> sets(static_cast<std::size_t>(k_));
-  for (int task = 0; task < n_tasks(); ++task)
-    sets[static_cast<std::size_t>((*this)[task])].push_back(task);
+IdVector<ClusterId, TaskSet> Partition::clusters() const {
+  IdVector<ClusterId, TaskSet> sets(k_);
+  for (const TaskId task : tasks()) sets[(*this)[task]].push_back(task);
   return sets;
 }
 
-std::vector<int> Partition::sizes() const {
-  std::vector<int> sizes(static_cast<std::size_t>(k_));
-  for (const int cluster : assignment_) ++sizes[static_cast<std::size_t>(cluster)];
+IdVector<ClusterId, int> Partition::sizes() const {
+  IdVector<ClusterId, int> sizes(k_);
+  for (const ClusterId cluster : assignment_) ++sizes[cluster];
   return sizes;
 }
 
 int Partition::n_nonempty() const {
-  const std::vector<int> size = sizes();
+  const IdVector<ClusterId, int> size = sizes();
   return k_ - static_cast<int>(std::count(size.begin(), size.end(), 0));
 }
 
-std::vector<int> Partition::canonical_labels() const {
-  std::vector<int> labels(static_cast<std::size_t>(k_), -1);
-  int next = 0;
-  for (const int cluster : assignment_) {
-    int& label = labels[static_cast<std::size_t>(cluster)];
-    if (label < 0) label = next++;
-  }
-  for (int& label : labels)
-    if (label < 0) label = next++;
+ClusterLabels Partition::canonical_labels() const {
+  ClusterLabels labels(k_, ClusterId::none());
+  ClusterId next;
+  for (const ClusterId cluster : assignment_)
+    if (labels[cluster] == ClusterId::none()) labels[cluster] = next++;
+  for (ClusterId& label : labels)
+    if (label == ClusterId::none()) label = next++;
   return labels;
 }
 
-Partition Partition::relabelled(const std::vector<int>& labels) const {
+Partition Partition::relabelled(const ClusterLabels& labels) const {
   Partition result = *this;
-  for (int& cluster : result.assignment_) cluster = labels[static_cast<std::size_t>(cluster)];
+  for (ClusterId& cluster : result.assignment_) cluster = labels[cluster];
   return result;
 }
 
-std::vector<double> LossMatrix::of(const Partition& partition) const {
-  std::vector<double> losses(static_cast<std::size_t>(n_tasks));
-  for (int task = 0; task < n_tasks; ++task)
-    losses[static_cast<std::size_t>(task)] = (*this)(task, partition[task]);
+IdVector<TaskId, double> LossMatrix::of(const Partition& partition) const {
+  IdVector<TaskId, double> losses(n_rows);
+  for (const TaskId task : rows()) losses[task] = (*this)(task, partition[task]);
   return losses;
 }
 
-LossMatrix LossMatrix::relabelled(const std::vector<int>& labels) const {
-  LossMatrix result(n_tasks, k);
-  for (int task = 0; task < n_tasks; ++task)
-    for (int cluster = 0; cluster < k; ++cluster)
-      result(task, labels[static_cast<std::size_t>(cluster)]) = (*this)(task, cluster);
+LossMatrix LossMatrix::relabelled(const ClusterLabels& labels) const {
+  LossMatrix result(n_rows, n_columns);
+  for (const TaskId task : rows())
+    for (const ClusterId cluster : columns())
+      result(task, labels[cluster]) = (*this)(task, cluster);
   return result;
 }
 

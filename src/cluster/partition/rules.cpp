@@ -1,36 +1,38 @@
 #include "partition/rules.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
 
+#include "partition/sets.hpp"
+
 namespace d2c::cluster {
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
+using Pairs = std::vector<std::pair<TaskId, TaskId>>;
 
-void check_tasks(const std::vector<std::pair<int, int>>& pairs, int n_tasks) {
+void check_tasks(const Pairs& pairs, int n_tasks) {
   for (const auto& [a, b] : pairs)
-    if (a < 0 || b < 0 || a >= n_tasks || b >= n_tasks || a == b)
+    if (a < 0 || b < 0 || a.value() >= n_tasks || b.value() >= n_tasks || a == b)
       throw UsageError({fmt::format("a constraint names tasks {} and {}", a, b),
                         fmt::format("it needs two different tasks below {}", n_tasks), ""});
 }
 
 /// Lowest task of the group of every task.
-std::vector<int> groups(const std::vector<std::pair<int, int>>& together, int n_tasks) {
-  std::vector<int> lowest(at(n_tasks));
-  std::iota(lowest.begin(), lowest.end(), 0);
+IdVector<TaskId, TaskId> groups(const Pairs& together, int n_tasks) {
+  IdVector<TaskId, TaskId> lowest;
+  for (const TaskId task : ids<TaskId>(n_tasks)) lowest.push_back(task);
   for (const auto& [a, b] : together) {
-    const auto [to, from] = std::minmax(lowest[at(a)], lowest[at(b)]);
-    const int keep = to;
-    const int drop = from;
+    const TaskId keep = std::min(lowest[a], lowest[b]);
+    const TaskId drop = std::max(lowest[a], lowest[b]);
     std::replace(lowest.begin(), lowest.end(), drop, keep);
   }
   return lowest;
 }
+
+int size(const TaskSet& set) { return static_cast<int>(set.size()); }
 
 }  // namespace
 
@@ -40,6 +42,7 @@ Rules::Rules(const Constraints& constraints, int n_tasks, int k)
       min_size_(std::max(constraints.min_size, 1)),
       max_size_(constraints.max_size > 0 ? constraints.max_size : n_tasks),
       unconstrained_(constraints.none()),
+      block_of_(n_tasks),
       apart_tasks_(constraints.apart) {
   check_tasks(constraints.together, n_tasks);
   check_tasks(constraints.apart, n_tasks);
@@ -51,48 +54,44 @@ Rules::Rules(const Constraints& constraints, int n_tasks, int k)
     throw UsageError({fmt::format("{} clusters of at most {} tasks are asked for", k, max_size_),
                       fmt::format("they cannot hold {} tasks", n_tasks),
                       "ask for more or larger clusters"});
-  const std::vector<int> lowest = groups(constraints.together, n_tasks);
-  std::vector<int> block_of(at(n_tasks));
-  for (int task = 0; task < n_tasks; ++task) {
-    if (lowest[at(task)] == task) blocks_.emplace_back();
-    block_of[at(task)] = lowest[at(task)] == task ? n_blocks() - 1 : block_of[at(lowest[at(task)])];
-    blocks_[at(block_of[at(task)])].push_back(task);
+  const IdVector<TaskId, TaskId> lowest = groups(constraints.together, n_tasks);
+  for (const TaskId task : lowest.ids()) {
+    block_of_[task] = lowest[task] == task ? BlockId(n_blocks()) : block_of_[lowest[task]];
+    if (lowest[task] == task) blocks_.emplace_back();
+    blocks_[block_of_[task]].push_back(task);
   }
   for (const TaskSet& block : blocks_)
-    if (static_cast<int>(block.size()) > max_size_)
+    if (size(block) > max_size_)
       throw UsageError({fmt::format("{} tasks must stay together", block.size()),
                         fmt::format("a cluster may hold {} tasks", max_size_),
                         "allow larger clusters or drop some of these constraints"});
   apart_.resize(blocks_.size());
   for (const auto& [a, b] : constraints.apart) {
-    const int block_a = block_of[at(a)];
-    const int block_b = block_of[at(b)];
-    if (block_a == block_b)
+    if (block_of_[a] == block_of_[b])
       throw UsageError({fmt::format("tasks {} and {} must be together and apart", a, b),
                         "the constraints contradict each other", "drop one of them"});
-    apart_[at(block_a)].push_back(block_b);
-    apart_[at(block_b)].push_back(block_a);
+    apart_[block_of_[a]].push_back(block_of_[b]);
+    apart_[block_of_[b]].push_back(block_of_[a]);
   }
 }
 
 bool Rules::allows_part(const TaskSet& set) const {
-  if (static_cast<int>(set.size()) > max_size_) return false;
+  if (size(set) > max_size_) return false;
   return std::none_of(apart_tasks_.begin(), apart_tasks_.end(), [&set](const auto& pair) {
-    return std::binary_search(set.begin(), set.end(), pair.first) &&
-           std::binary_search(set.begin(), set.end(), pair.second);
+    return contains(set, pair.first) && contains(set, pair.second);
   });
 }
 
 bool Rules::allows(const TaskSet& set) const {
-  return set.empty() || (static_cast<int>(set.size()) >= min_size_ && allows_part(set));
+  return set.empty() || (size(set) >= min_size_ && allows_part(set));
 }
 
 bool Rules::allows(const Partition& partition) const {
   if (unconstrained_) return true;
   for (const TaskSet& block : blocks_)
-    for (const int task : block)
+    for (const TaskId task : block)
       if (partition[task] != partition[block.front()]) return false;
-  const std::vector<TaskSet> clusters = partition.clusters();
+  const IdVector<ClusterId, TaskSet> clusters = partition.clusters();
   return std::all_of(clusters.begin(), clusters.end(),
                      [this](const TaskSet& set) { return allows(set); });
 }
@@ -100,35 +99,33 @@ bool Rules::allows(const Partition& partition) const {
 /// One assignment of blocks to clusters under construction.
 class Rules::Fitting {
  public:
-  Fitting(const Rules& rules, const LossMatrix& cost, EmptyClusters empty)
+  Fitting(const Rules& rules, const CostMatrix& cost, EmptyClusters empty)
       : rules_(rules),
         fill_all_(empty == EmptyClusters::refill),
         cost_(rules.n_blocks(), rules.k_),
-        cluster_(at(rules.n_blocks()), -1),
-        size_(at(rules.k_)),
+        cluster_(rules.n_blocks(), ClusterId::none()),
+        size_(rules.k_),
         unplaced_(rules.n_tasks_) {
-    for (int b = 0; b < rules.n_blocks(); ++b)
-      for (int k = 0; k < rules.k_; ++k) {
-        cost_(b, k) = 0;
-        for (const int task : rules.block(b)) cost_(b, k) += cost(task, k);
-      }
+    for (const BlockId b : rules.blocks())
+      for (const ClusterId k : size_.ids())
+        for (const TaskId task : rules.block(b)) cost_(b, k) += cost(task, k);
   }
 
   /// Places the blocks in the given order, each in the cheapest cluster that works out.
-  bool place(const std::vector<int>& order, int max_steps) {
-    std::vector<std::vector<int>> choices(order.size());
+  bool place(const std::vector<BlockId>& order, int max_steps) {
+    std::vector<std::vector<ClusterId>> choices(order.size());
     std::vector<std::size_t> next(order.size());
     std::size_t depth = 0;
     int steps = 0;
     while (depth < order.size()) {
-      const int b = order[depth];
+      const BlockId b = order[depth];
       if (choices[depth].empty()) choices[depth] = by_cost(b);
-      if (cluster_[at(b)] >= 0) remove(b);
+      if (cluster_[b] >= 0) remove(b);
       bool placed = false;
       while (next[depth] < choices[depth].size() && !placed) {
-        const int k = choices[depth][next[depth]++];
+        const ClusterId k = choices[depth][next[depth]++];
         // Clusters that are empty differ only in cost: where one fails, all do.
-        if (size_[at(k)] == 0 && tried_empty(choices[depth], next[depth] - 1)) continue;
+        if (size_[k] == 0 && tried_empty(choices[depth], next[depth] - 1)) continue;
         placed = fits(b, k);
         if (!placed) continue;
         add(b, k);
@@ -149,8 +146,8 @@ class Rules::Fitting {
   }
 
   void reset() {
-    for (int b = 0; b < rules_.n_blocks(); ++b)
-      if (cluster_[at(b)] >= 0) remove(b);
+    for (const BlockId b : rules_.blocks())
+      if (cluster_[b] >= 0) remove(b);
   }
 
   /// Relocations and swaps that lower the total cost, until there is none.
@@ -159,72 +156,69 @@ class Rules::Fitting {
     bool changed = true;
     for (int pass = 0; pass < max_passes && changed; ++pass) {
       changed = false;
-      for (int b = 0; b < rules_.n_blocks(); ++b) changed = relocate(b) || changed;
-      for (int b = 0; b < rules_.n_blocks(); ++b)
-        for (int other = b + 1; other < rules_.n_blocks(); ++other)
-          changed = swap(b, other) || changed;
+      for (const BlockId b : rules_.blocks()) changed = relocate(b) || changed;
+      for (const BlockId b : rules_.blocks())
+        for (const BlockId other : rules_.blocks())
+          if (b < other) changed = swap(b, other) || changed;
     }
   }
 
   [[nodiscard]] Partition partition() const {
-    Assignment assignment(at(rules_.n_tasks_));
-    for (int b = 0; b < rules_.n_blocks(); ++b)
-      for (const int task : rules_.block(b)) assignment[at(task)] = cluster_[at(b)];
+    Assignment assignment(rules_.n_tasks_);
+    for (const BlockId b : rules_.blocks())
+      for (const TaskId task : rules_.block(b)) assignment[task] = cluster_[b];
     return {std::move(assignment), rules_.k_};
   }
 
   /// Blocks whose second best cluster is much worse than the best come first.
-  [[nodiscard]] std::vector<int> by_regret() const {
-    std::vector<double> regret;
-    for (int b = 0; b < rules_.n_blocks(); ++b) {
-      const std::vector<int> order = by_cost(b);
+  [[nodiscard]] std::vector<BlockId> by_regret() const {
+    IdVector<BlockId, double> regret;
+    for (const BlockId b : rules_.blocks()) {
+      const std::vector<ClusterId> order = by_cost(b);
       regret.push_back(order.size() < 2 ? 0 : cost_(b, order[1]) - cost_(b, order[0]));
     }
-    std::vector<int> order = all_blocks();
+    std::vector<BlockId> order = all_blocks();
     std::stable_sort(order.begin(), order.end(),
-                     [&](int a, int b) { return regret[at(a)] > regret[at(b)]; });
+                     [&](BlockId a, BlockId b) { return regret[a] > regret[b]; });
     return order;
   }
 
   /// Blocks that are hard to place come first: many conflicts, then many tasks.
-  [[nodiscard]] std::vector<int> by_difficulty() const {
-    std::vector<int> order = all_blocks();
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      return std::pair(rules_.apart_[at(a)].size(), rules_.block(a).size()) >
-             std::pair(rules_.apart_[at(b)].size(), rules_.block(b).size());
+  [[nodiscard]] std::vector<BlockId> by_difficulty() const {
+    std::vector<BlockId> order = all_blocks();
+    std::stable_sort(order.begin(), order.end(), [&](BlockId a, BlockId b) {
+      return std::pair(rules_.apart_[a].size(), rules_.block(a).size()) >
+             std::pair(rules_.apart_[b].size(), rules_.block(b).size());
     });
     return order;
   }
 
  private:
-  [[nodiscard]] int weight(int b) const { return static_cast<int>(rules_.block(b).size()); }
+  [[nodiscard]] int weight(BlockId b) const { return cluster::size(rules_.block(b)); }
 
-  [[nodiscard]] std::vector<int> all_blocks() const {
-    std::vector<int> order(at(rules_.n_blocks()));
-    std::iota(order.begin(), order.end(), 0);
-    return order;
+  [[nodiscard]] std::vector<BlockId> all_blocks() const {
+    return {rules_.blocks().begin(), rules_.blocks().end()};
   }
 
-  [[nodiscard]] std::vector<int> by_cost(int b) const {
-    std::vector<int> order(at(rules_.k_));
-    std::iota(order.begin(), order.end(), 0);
+  [[nodiscard]] std::vector<ClusterId> by_cost(BlockId b) const {
+    std::vector<ClusterId> order(size_.ids().begin(), size_.ids().end());
     std::stable_sort(order.begin(), order.end(),
-                     [&](int x, int y) { return cost_(b, x) < cost_(b, y); });
+                     [&](ClusterId x, ClusterId y) { return cost_(b, x) < cost_(b, y); });
     return order;
   }
 
-  [[nodiscard]] bool tried_empty(const std::vector<int>& choices, std::size_t end) const {
+  [[nodiscard]] bool tried_empty(const std::vector<ClusterId>& choices, std::size_t end) const {
     return std::any_of(choices.begin(), choices.begin() + static_cast<std::ptrdiff_t>(end),
-                       [this](int k) { return size_[at(k)] == 0; });
+                       [this](ClusterId k) { return size_[k] == 0; });
   }
 
-  [[nodiscard]] bool conflicts(int b, int k, int except = -1) const {
-    return std::any_of(rules_.apart_[at(b)].begin(), rules_.apart_[at(b)].end(),
-                       [&](int other) { return other != except && cluster_[at(other)] == k; });
+  [[nodiscard]] bool conflicts(BlockId b, ClusterId k, BlockId except = BlockId::none()) const {
+    return std::any_of(rules_.apart_[b].begin(), rules_.apart_[b].end(),
+                       [&](BlockId other) { return other != except && cluster_[other] == k; });
   }
 
-  [[nodiscard]] bool fits(int b, int k) const {
-    return size_[at(k)] + weight(b) <= rules_.max_size_ && !conflicts(b, k);
+  [[nodiscard]] bool fits(BlockId b, ClusterId k) const {
+    return size_[k] + weight(b) <= rules_.max_size_ && !conflicts(b, k);
   }
 
   /// Tasks that are still needed to bring all clusters to their least size.
@@ -240,24 +234,24 @@ class Rules::Fitting {
     return size >= rules_.min_size_ && size <= rules_.max_size_;
   }
 
-  void add(int b, int k) {
-    cluster_[at(b)] = k;
-    size_[at(k)] += weight(b);
+  void add(BlockId b, ClusterId k) {
+    cluster_[b] = k;
+    size_[k] += weight(b);
     unplaced_ -= weight(b);
   }
 
-  void remove(int b) {
-    size_[at(cluster_[at(b)])] -= weight(b);
+  void remove(BlockId b) {
+    size_[cluster_[b]] -= weight(b);
     unplaced_ += weight(b);
-    cluster_[at(b)] = -1;
+    cluster_[b] = ClusterId::none();
   }
 
-  bool relocate(int b) {
-    const int from = cluster_[at(b)];
-    int best = from;
-    for (int k = 0; k < rules_.k_; ++k)
-      if (cost_(b, k) < cost_(b, best) && size_is_fine(size_[at(from)] - weight(b)) &&
-          size_is_fine(size_[at(k)] + weight(b)) && !conflicts(b, k))
+  bool relocate(BlockId b) {
+    const ClusterId from = cluster_[b];
+    ClusterId best = from;
+    for (const ClusterId k : size_.ids())
+      if (cost_(b, k) < cost_(b, best) && size_is_fine(size_[from] - weight(b)) &&
+          size_is_fine(size_[k] + weight(b)) && !conflicts(b, k))
         best = k;
     if (best == from) return false;
     remove(b);
@@ -265,12 +259,12 @@ class Rules::Fitting {
     return true;
   }
 
-  bool swap(int a, int b) {
-    const int from = cluster_[at(a)];
-    const int to = cluster_[at(b)];
+  bool swap(BlockId a, BlockId b) {
+    const ClusterId from = cluster_[a];
+    const ClusterId to = cluster_[b];
     const int shift = weight(b) - weight(a);
     if (from == to || cost_(a, to) + cost_(b, from) >= cost_(a, from) + cost_(b, to) ||
-        !size_is_fine(size_[at(from)] + shift) || !size_is_fine(size_[at(to)] - shift) ||
+        !size_is_fine(size_[from] + shift) || !size_is_fine(size_[to] - shift) ||
         conflicts(a, to, b) || conflicts(b, from, a))
       return false;
     remove(a);
@@ -282,13 +276,13 @@ class Rules::Fitting {
 
   const Rules& rules_;
   bool fill_all_;
-  LossMatrix cost_;           // [n_blocks, k]
-  std::vector<int> cluster_;  // [n_blocks]; -1 = not placed
-  std::vector<int> size_;     // [k] tasks
-  int unplaced_;              // tasks
+  IdMatrix<BlockId, ClusterId> cost_;
+  IdVector<BlockId, ClusterId> cluster_;  // none() = not placed
+  IdVector<ClusterId, int> size_;         // tasks
+  int unplaced_;                          // tasks
 };
 
-Partition Rules::fit(const LossMatrix& cost, EmptyClusters empty) const {
+Partition Rules::fit(const CostMatrix& cost, EmptyClusters empty) const {
   constexpr int max_steps = 200000;
   Fitting fitting(*this, cost, empty);
   if (!fitting.place(fitting.by_regret(), 0)) {
@@ -308,17 +302,15 @@ Partition Rules::fit(const LossMatrix& cost, EmptyClusters empty) const {
 Partition Rules::repaired(const Partition& partition, EmptyClusters empty) const {
   const bool full = empty == EmptyClusters::allow || partition.n_nonempty() == k_;
   if (full && allows(partition)) return partition;
-  LossMatrix cost(n_tasks_, k_);
-  for (int task = 0; task < n_tasks_; ++task)
-    for (int k = 0; k < k_; ++k) cost(task, k) = partition[task] == k ? 0 : 1;
+  CostMatrix cost(n_tasks_, k_);
+  for (const TaskId task : cost.rows())
+    for (const ClusterId k : cost.columns()) cost(task, k) = partition[task] == k ? 0 : 1;
   return fit(cost, empty);
 }
 
 void check_constraints(const Constraints& constraints, int n_tasks, int k) {
   const Rules rules(constraints, n_tasks, k);
-  LossMatrix cost(n_tasks, k);
-  std::fill(cost.values.begin(), cost.values.end(), 0.0);
-  static_cast<void>(rules.fit(cost, EmptyClusters::allow));
+  static_cast<void>(rules.fit(CostMatrix(n_tasks, k), EmptyClusters::allow));
 }
 
 }  // namespace d2c::cluster

@@ -6,16 +6,24 @@
 
 namespace d2c::cluster {
 
-/// Constraints in the form that searches use. Tasks that must stay together form a block: searches
-/// move blocks, never single tasks of one.
+/// Tasks that must stay together.
+using BlockId = Id<struct BlockTag>;
+
+/// Of a task in a cluster.
+using CostMatrix = IdMatrix<TaskId, ClusterId>;
+
+/// Constraints in the form that searches use. Searches move blocks, never
+/// single tasks of one.
 class Rules {
  public:
   /// @throws UsageError if the constraints contradict each other or cannot be met by k clusters
   Rules(const Constraints& constraints, int n_tasks, int k);
 
-  [[nodiscard]] int n_blocks() const { return static_cast<int>(blocks_.size()); }
+  [[nodiscard]] int n_blocks() const { return blocks_.n(); }
+  [[nodiscard]] IdRange<BlockId> blocks() const { return blocks_.ids(); }
   /// Tasks of a block, ascending. Blocks are in the order of their lowest tasks.
-  [[nodiscard]] const TaskSet& block(int b) const { return blocks_[static_cast<std::size_t>(b)]; }
+  [[nodiscard]] const TaskSet& block(BlockId b) const { return blocks_[b]; }
+  [[nodiscard]] BlockId block_of(TaskId task) const { return block_of_[task]; }
   [[nodiscard]] bool unconstrained() const { return unconstrained_; }
 
   /// True if a cluster may have this content: sizes and tasks kept apart. Empty is allowed.
@@ -26,9 +34,9 @@ class Rules {
 
   /// Assigns blocks to clusters at low total cost: greedily, by backtracking where that fails, then
   /// by relocations and swaps. Without constraints every block gets its cheapest cluster.
-  /// @param cost  of a task in a cluster, finite, [n_tasks, k]
+  /// @param cost  finite
   /// @throws UsageError if no partition was found
-  [[nodiscard]] Partition fit(const LossMatrix& cost, EmptyClusters empty) const;
+  [[nodiscard]] Partition fit(const CostMatrix& cost, EmptyClusters empty) const;
   /// The partition itself where it is allowed, else one that changes few tasks.
   [[nodiscard]] Partition repaired(const Partition& partition, EmptyClusters empty) const;
 
@@ -40,9 +48,10 @@ class Rules {
   int min_size_;
   int max_size_;
   bool unconstrained_;
-  std::vector<TaskSet> blocks_;
-  std::vector<std::vector<int>> apart_;  // blocks, per block
-  std::vector<std::pair<int, int>> apart_tasks_;
+  IdVector<BlockId, TaskSet> blocks_;
+  IdVector<TaskId, BlockId> block_of_;
+  IdVector<BlockId, std::vector<BlockId>> apart_;
+  std::vector<std::pair<TaskId, TaskId>> apart_tasks_;
 };
 
 }  // namespace d2c::cluster

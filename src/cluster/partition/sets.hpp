@@ -21,4 +21,8 @@ namespace d2c::cluster {
   return result;
 }
 
+[[nodiscard]] inline bool contains(const TaskSet& set, TaskId task) {
+  return std::binary_search(set.begin(), set.end(), task);
+}
+
 }  // namespace d2c::cluster

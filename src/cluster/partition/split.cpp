@@ -1,66 +1,45 @@
 #include "partition/split.hpp"
 
 #include <algorithm>
+#include <limits>
+
+#include "loss/evaluate.hpp"
 
 namespace d2c::cluster {
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-/// Loss of the members of `tasks[i]` under the merge of `sets[i]`, in one call.
-std::vector<std::vector<double>> measure_each(CachedOracle& oracle,
-                                              const std::vector<TaskSet>& sets,
-                                              const std::vector<TaskSet>& tasks) {
-  std::vector<Query> queries;
-  for (std::size_t i = 0; i < sets.size(); ++i)
-    for (const int task : tasks[i]) queries.push_back({static_cast<int>(i), task});
-  const std::vector<double> values = oracle.losses(sets, queries);
-  std::vector<std::vector<double>> result;
-  auto from = values.begin();
-  for (const TaskSet& of : tasks) {
-    result.emplace_back(from, from + static_cast<std::ptrdiff_t>(of.size()));
-    from += static_cast<std::ptrdiff_t>(of.size());
-  }
-  return result;
-}
-
-int argmax(const std::vector<double>& values) {
-  return static_cast<int>(std::max_element(values.begin(), values.end()) - values.begin());
+std::size_t argmax(const std::vector<double>& values) {
+  return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
 }  // namespace
 
 struct Splitter::Cut {
   TaskSet set;
-  std::vector<int> blocks;
-  int first = 0;  // position in `blocks`
-  int second = 0;
+  std::vector<BlockId> blocks;
+  std::size_t first = 0;  // position in `blocks`
+  std::size_t second = 0;
 };
 
-Splitter::Splitter(const Problem& problem, const Rules& rules, std::span<const double> own)
-    : problem_(problem), rules_(rules), own_(own.begin(), own.end()), block_of_(own.size()) {
-  for (int b = 0; b < rules.n_blocks(); ++b)
-    for (const int task : rules.block(b)) block_of_[at(task)] = b;
-}
+Splitter::Splitter(const Problem& problem, const Rules& rules, IdVector<TaskId, double> own)
+    : problem_(problem), rules_(rules), own_(std::move(own)) {}
 
-std::vector<int> Splitter::blocks_in(const TaskSet& set) const {
-  std::vector<int> blocks;
-  for (const int task : set)
-    if (rules_.block(block_of_[at(task)]).front() == task) blocks.push_back(block_of_[at(task)]);
+std::vector<BlockId> Splitter::blocks_in(const TaskSet& set) const {
+  std::vector<BlockId> blocks;
+  for (const TaskId task : set)
+    if (rules_.block(rules_.block_of(task)).front() == task)
+      blocks.push_back(rules_.block_of(task));
   return blocks;
 }
 
 std::vector<double> Splitter::block_excess(const Cut& cut, std::span<const double> losses) const {
-  const Objective& objective = problem_.objective;
-  std::vector<double> excess(at(rules_.n_blocks()));
+  IdVector<BlockId, double> excess(rules_.n_blocks());
   for (std::size_t i = 0; i < cut.set.size(); ++i) {
-    const int task = cut.set[i];
-    excess[at(block_of_[at(task)])] +=
-        objective.weight(task) *
-        (objective.cost(task, losses[i]) - objective.cost(task, own_[at(task)]));
+    const TaskId task = cut.set[i];
+    excess[rules_.block_of(task)] += problem_.objective.excess(task, losses[i], own_[task]);
   }
   std::vector<double> of_blocks;
-  for (const int b : cut.blocks) of_blocks.push_back(excess[at(b)]);
+  for (const BlockId b : cut.blocks) of_blocks.push_back(excess[b]);
   return of_blocks;
 }
 
@@ -68,7 +47,7 @@ std::vector<Split> Splitter::split(std::span<const TaskSet> sets) {
   std::vector<Cut> cuts;
   for (const TaskSet& set : sets) {
     if (!known_.try_emplace(set).second) continue;
-    std::vector<int> blocks = blocks_in(set);
+    std::vector<BlockId> blocks = blocks_in(set);
     if (blocks.size() >= 2) cuts.push_back({set, std::move(blocks)});
   }
   if (!cuts.empty()) measure(cuts);
@@ -84,19 +63,19 @@ void Splitter::measure(std::vector<Cut>& cuts) {
   for (const Cut& cut : cuts) merged.push_back(cut.set);
   const std::vector<TaskSet> members = merged;
 
-  const auto whole = measure_each(oracle, merged, members);
+  const auto whole = losses_under(oracle, merged, members);
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     cuts[i].first = argmax(block_excess(cuts[i], whole[i]));
-    merged[i] = rules_.block(cuts[i].blocks[at(cuts[i].first)]);
+    merged[i] = rules_.block(cuts[i].blocks[cuts[i].first]);
   }
-  const auto under_first = measure_each(oracle, merged, members);
+  const auto under_first = losses_under(oracle, merged, members);
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     std::vector<double> excess = block_excess(cuts[i], under_first[i]);
-    excess[at(cuts[i].first)] = -std::numeric_limits<double>::infinity();
+    excess[cuts[i].first] = -std::numeric_limits<double>::infinity();
     cuts[i].second = argmax(excess);
-    merged[i] = rules_.block(cuts[i].blocks[at(cuts[i].second)]);
+    merged[i] = rules_.block(cuts[i].blocks[cuts[i].second]);
   }
-  const auto under_second = measure_each(oracle, merged, members);
+  const auto under_second = losses_under(oracle, merged, members);
 
   std::vector<TaskSet> halves;
   for (std::size_t i = 0; i < cuts.size(); ++i) {
@@ -106,18 +85,17 @@ void Splitter::measure(std::vector<Cut>& cuts) {
     TaskSet first;
     TaskSet second;
     for (std::size_t b = 0; b < cut.blocks.size(); ++b) {
-      const bool joins_first =
-          b == at(cut.first) || (b != at(cut.second) && to_first[b] <= to_second[b]);
+      const bool joins_first = b == cut.first || (b != cut.second && to_first[b] <= to_second[b]);
       TaskSet& half = joins_first ? first : second;
-      half.insert(half.end(), rules_.block(cut.blocks[b]).begin(),
-                  rules_.block(cut.blocks[b]).end());
+      const TaskSet& block = rules_.block(cut.blocks[b]);
+      half.insert(half.end(), block.begin(), block.end());
     }
     std::sort(first.begin(), first.end());
     std::sort(second.begin(), second.end());
     halves.push_back(std::move(first));
     halves.push_back(std::move(second));
   }
-  const auto losses = measure_each(oracle, halves, halves);
+  const auto losses = losses_under(oracle, halves, halves);
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     Split& split = known_.at(cuts[i].set);
     split.losses = losses[2 * i];

@@ -21,22 +21,21 @@ struct Split {
 /// every other block joins the one whose adapter serves it better.
 class Splitter {
  public:
-  Splitter(const Problem& problem, const Rules& rules, std::span<const double> own);
+  Splitter(const Problem& problem, const Rules& rules, IdVector<TaskId, double> own);
 
   /// One split per set. Sets that were split before cost nothing.
   [[nodiscard]] std::vector<Split> split(std::span<const TaskSet> sets);
 
  private:
   struct Cut;
-  [[nodiscard]] std::vector<int> blocks_in(const TaskSet& set) const;
+  [[nodiscard]] std::vector<BlockId> blocks_in(const TaskSet& set) const;
   [[nodiscard]] std::vector<double> block_excess(const Cut& cut,
                                                  std::span<const double> losses) const;
   void measure(std::vector<Cut>& cuts);
 
   const Problem& problem_;
   const Rules& rules_;
-  std::vector<double> own_;
-  std::vector<int> block_of_;  // [n_tasks]
+  IdVector<TaskId, double> own_;
   std::map<TaskSet, Split> known_;
 };
 

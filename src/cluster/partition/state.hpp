@@ -11,7 +11,7 @@ namespace d2c::cluster {
 
 /// New content of some clusters.
 struct Change {
-  std::vector<int> clusters;
+  std::vector<ClusterId> clusters;
   std::vector<TaskSet> sets;
   /// The clusters have little in common with what they were: their old losses say nothing.
   bool replaces = false;
@@ -22,36 +22,34 @@ struct Change {
 class State {
  public:
   State(const Problem& problem, const Rules& rules, const Partition& partition,
-        std::span<const double> own);
+        IdVector<TaskId, double> own);
 
   [[nodiscard]] const Partition& partition() const { return partition_; }
-  [[nodiscard]] const TaskSet& members(int cluster) const {
-    return members_[static_cast<std::size_t>(cluster)];
+  [[nodiscard]] const TaskSet& members(ClusterId cluster) const { return members_[cluster]; }
+  [[nodiscard]] int size(ClusterId cluster) const {
+    return static_cast<int>(members(cluster).size());
   }
-  [[nodiscard]] int size(int cluster) const { return static_cast<int>(members(cluster).size()); }
   [[nodiscard]] const Score& score() const { return score_; }
-  [[nodiscard]] int cluster_of_block(int b) const { return partition_[rules_->block(b).front()]; }
-  /// A number that changes with the content of the cluster and never comes back.
-  [[nodiscard]] int version(int cluster) const {
-    return version_[static_cast<std::size_t>(cluster)];
+  [[nodiscard]] ClusterId cluster_of_block(BlockId b) const {
+    return partition_[rules_->block(b).front()];
   }
+  /// A number that changes with the content of the cluster and never comes back.
+  [[nodiscard]] int version(ClusterId cluster) const { return version_[cluster]; }
 
   /// Weighted cost of a task in a cluster above its own adapter alone, by the newest loss known;
   /// NaN = unknown, 0 in an empty cluster.
-  [[nodiscard]] double excess(int task, int cluster) const;
+  [[nodiscard]] double excess(TaskId task, ClusterId cluster) const;
   /// The same for the tasks of a block together.
-  [[nodiscard]] double block_excess(int b, int cluster) const;
-  /// Total over the members of a cluster.
-  [[nodiscard]] double cluster_excess(int cluster) const;
+  [[nodiscard]] double block_excess(BlockId b, ClusterId cluster) const;
 
   /// Measures the loss of blocks in clusters where it is not known or stale, in one call. With
   /// racing, those of clusters that cannot be the best may be estimates: they order candidates.
-  void refresh(std::span<const std::pair<int, int>> block_and_cluster);
+  void refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_cluster);
   /// Measures the whole loss matrix where it is not known or stale.
   void refresh_all();
 
-  [[nodiscard]] Change move(int b, int to) const;
-  [[nodiscard]] Change swap(int a, int b) const;
+  [[nodiscard]] Change move(BlockId b, ClusterId to) const;
+  [[nodiscard]] Change swap(BlockId a, BlockId b) const;
   /// True if the rules allow all new clusters.
   [[nodiscard]] bool allows(const Change& change) const;
 
@@ -68,21 +66,21 @@ class State {
   [[nodiscard]] LossMatrix known() const;
 
  private:
-  [[nodiscard]] bool fresh(int task, int cluster) const;
-  void learn(int task, int cluster, double loss, bool exact = true);
+  [[nodiscard]] bool fresh(TaskId task, ClusterId cluster) const;
+  void learn(TaskId task, ClusterId cluster, double loss, bool exact = true);
 
   const Problem* problem_;
   const Rules* rules_;
-  std::vector<double> own_;  // [n_tasks]
+  IdVector<TaskId, double> own_;
   Partition partition_;
-  std::vector<TaskSet> members_;  // [k]
-  std::vector<int> version_;      // [k]
+  IdVector<ClusterId, TaskSet> members_;
+  IdVector<ClusterId, int> version_;
   int next_version_ = 0;
-  std::vector<double> member_loss_;  // [n_tasks]
+  IdVector<TaskId, double> member_loss_;
   Score score_;
-  LossMatrix loss_;           // newest known, may be stale
-  std::vector<int> seen_at_;  // [n_tasks, k] version of the cluster when the entry was measured
-  std::vector<char> exact_;   // [n_tasks, k] 0 = an estimate
+  LossMatrix loss_;                           // newest known, may be stale
+  IdMatrix<TaskId, ClusterId, int> seen_at_;  // version of the cluster when it was measured
+  IdMatrix<TaskId, ClusterId, char> exact_;   // 0 = an estimate
 };
 
 }  // namespace d2c::cluster

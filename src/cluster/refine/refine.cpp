@@ -3,22 +3,22 @@
 #include <array>
 #include <utility>
 
-#include "partition/reassign.hpp"
 #include "partition/rules.hpp"
-#include "refine/recipe_losses.hpp"
-#include "refine/recipe_search.hpp"
+#include "refine/config_losses.hpp"
+#include "refine/config_search.hpp"
+#include "refine/reassign.hpp"
 
 namespace d2c::cluster {
 namespace {
 
 class Refiner {
  public:
-  Refiner(RecipeOracle& oracle, const FoldSplit& folds, const Objective& objective,
-          const RefineOptions& options, const std::vector<Recipe>& start)
+  Refiner(MergeConfigOracle& oracle, const FoldSplit& folds, const Objective& objective,
+          const RefineOptions& options, const IdVector<ClusterId, MergeConfig>& start)
       : losses_(oracle, folds, objective),
         options_(options),
-        rules_(options.constraints, objective.n_tasks(), static_cast<int>(start.size())),
-        is_new_(start.size(), 1) {
+        rules_(options.constraints, objective.n_tasks(), start.n()),
+        is_new_(start.n(), 1) {
     losses_.measure_members(start);
     stages_.push_back({RefineStep::start, start, 0, losses_.take_measured()});
   }
@@ -35,10 +35,10 @@ class Refiner {
   /// One search of one cluster, judged by some folds.
   struct Trial {
     FoldSet folds;
-    std::unique_ptr<RecipeSearch> search;
+    std::unique_ptr<ConfigSearch> search;
   };
 
-  [[nodiscard]] std::unique_ptr<RecipeSearch> search(RefineStep step, const Recipe& start,
+  [[nodiscard]] std::unique_ptr<ConfigSearch> search(RefineStep step, const MergeConfig& start,
                                                      const FoldSet& folds) const {
     const double now = value(start, folds);
     if (step == RefineStep::method)
@@ -55,26 +55,26 @@ class Refiner {
 
   /// For the clusters whose members are new to it.
   void take(RefineStep step) {
-    RefineStage stage{step, stages_.back().recipes, 0, 0};
+    RefineStage stage{step, stages_.back().configs, 0, 0};
     // Per cluster: the search by all folds, then those that lack one fold each.
-    std::vector<std::vector<Trial>> trials(stage.recipes.size());
-    for (std::size_t k = 0; k < trials.size(); ++k) {
+    IdVector<ClusterId, std::vector<Trial>> trials(stage.configs.n());
+    for (const ClusterId k : trials.ids()) {
       if (!is_new_[k]) continue;
-      const Recipe& start = stage.recipes[k];
+      const MergeConfig& start = stage.configs[k];
       trials[k].push_back({losses_.choose(), search(step, start, losses_.choose())});
       if (!losses_.cross_validates()) continue;
-      for (const int left_out : losses_.choose()) {
+      for (const FoldId left_out : losses_.choose()) {
         FoldSet rest = losses_.choose();
         std::erase(rest, left_out);
         trials[k].push_back({rest, search(step, start, rest)});
       }
     }
     run_together(trials);
-    for (std::size_t k = 0; k < trials.size(); ++k) {
+    for (const ClusterId k : trials.ids()) {
       if (!is_new_[k]) continue;
-      const Recipe& found = trials[k].front().search->best();
-      if (found == stage.recipes[k] || !is_confirmed(trials[k], stage.recipes[k])) continue;
-      stage.recipes[k] = found;
+      const MergeConfig& found = trials[k].front().search->best();
+      if (found == stage.configs[k] || !is_confirmed(trials[k], stage.configs[k])) continue;
+      stage.configs[k] = found;
       ++stage.changed;
     }
     stage.evaluations = losses_.take_measured();
@@ -83,37 +83,38 @@ class Refiner {
 
   /// @return  whether a task moved
   bool take_assign() {
-    RefineStage stage{RefineStep::assign, stages_.back().recipes, 0, 0};
-    stage.changed = reassign(losses_, rules_, stage.recipes);
+    RefineStage stage{RefineStep::assign, stages_.back().configs, 0, 0};
+    stage.changed = reassign(losses_, rules_, stage.configs);
     stage.evaluations = losses_.take_measured();
-    for (std::size_t k = 0; k < is_new_.size(); ++k)
-      is_new_[k] = stage.recipes[k].members != stages_.back().recipes[k].members ? 1 : 0;
+    for (const ClusterId k : is_new_.ids())
+      is_new_[k] = stage.configs[k].members != stages_.back().configs[k].members ? 1 : 0;
     stages_.push_back(std::move(stage));
     return stages_.back().changed > 0;
   }
 
-  void run_together(std::vector<std::vector<Trial>>& trials) {
+  void run_together(IdVector<ClusterId, std::vector<Trial>>& trials) {
     for (;;) {
-      std::vector<std::pair<Trial*, std::vector<Recipe>>> proposals;
-      std::vector<Recipe> all;
+      std::vector<std::pair<Trial*, std::vector<MergeConfig>>> proposals;
+      std::vector<MergeConfig> all;
       for (auto& of_cluster : trials)
         for (Trial& trial : of_cluster) {
-          std::vector<Recipe> recipes = trial.search->propose();
-          if (recipes.empty()) continue;
-          all.insert(all.end(), recipes.begin(), recipes.end());
-          proposals.emplace_back(&trial, std::move(recipes));
+          std::vector<MergeConfig> configs = trial.search->propose();
+          if (configs.empty()) continue;
+          all.insert(all.end(), configs.begin(), configs.end());
+          proposals.emplace_back(&trial, std::move(configs));
         }
       if (proposals.empty()) return;
       losses_.measure_members(all);
-      for (auto& [trial, recipes] : proposals) {
+      for (auto& [trial, configs] : proposals) {
         std::vector<double> values;
-        for (const Recipe& recipe : recipes) values.push_back(value(recipe, trial->folds));
-        trial->search->judge(recipes, values);
+        for (const MergeConfig& config : configs) values.push_back(value(config, trial->folds));
+        trial->search->judge(configs, values);
       }
     }
   }
 
-  [[nodiscard]] bool is_confirmed(const std::vector<Trial>& trials, const Recipe& start) const {
+  [[nodiscard]] bool is_confirmed(const std::vector<Trial>& trials,
+                                  const MergeConfig& start) const {
     if (!losses_.others().empty())
       return value(trials.front().search->best(), losses_.others()) <=
              value(start, losses_.others());
@@ -128,14 +129,14 @@ class Refiner {
     return with < without;
   }
 
-  [[nodiscard]] double value(const Recipe& recipe, const FoldSet& folds) const {
-    return losses_.score(std::span(&recipe, 1), folds).value;
+  [[nodiscard]] double value(const MergeConfig& config, const FoldSet& folds) const {
+    return losses_.score(std::span(&config, 1), folds).value;
   }
 
-  RecipeLosses losses_;
+  ConfigLosses losses_;
   const RefineOptions& options_;
   Rules rules_;
-  std::vector<char> is_new_;  ///< clusters whose members changed since they were refined
+  IdVector<ClusterId, char> is_new_;  ///< clusters whose members changed since they were refined
   std::vector<RefineStage> stages_;
 };
 
@@ -147,8 +148,9 @@ std::string_view name(RefineStep step) {
   return names[static_cast<std::size_t>(step)];
 }
 
-std::vector<RefineStage> refine(RecipeOracle& oracle, const FoldSplit& folds,
-                                const Objective& objective, const std::vector<Recipe>& start,
+std::vector<RefineStage> refine(MergeConfigOracle& oracle, const FoldSplit& folds,
+                                const Objective& objective,
+                                const IdVector<ClusterId, MergeConfig>& start,
                                 const RefineOptions& options) {
   return Refiner(oracle, folds, objective, options, start).run();
 }

@@ -1,9 +1,10 @@
-#include <numeric>
+#include <algorithm>
 
 #include "loss/evaluate.hpp"
-#include "loss/once.hpp"
 #include "search/methods.hpp"
 #include "weights/agglomeration.hpp"
+#include "weights/average_linkage.hpp"
+#include "weights/once.hpp"
 
 namespace d2c::cluster {
 namespace {
@@ -11,23 +12,20 @@ namespace {
 /// Similarity of tasks by the losses under each other's adapters, where there is no other.
 SimilarityMatrix transfer(const Problem& problem) {
   const int n = problem.oracle.n_tasks();
-  Assignment each(static_cast<std::size_t>(n));
-  std::iota(each.begin(), each.end(), 0);
+  Assignment each;
+  for (int i = 0; i < n; ++i) each.push_back(ClusterId(i));
   const LossMatrix loss = loss_matrix(problem.oracle, Partition(std::move(each), n));
-  const auto excess = [&](int task, int under) {
-    const Objective& objective = problem.objective;
-    return objective.weight(task) *
-           (objective.cost(task, loss(task, under)) - objective.cost(task, loss(task, task)));
+  const auto own = [](TaskId task) { return ClusterId(task.value()); };
+  const auto excess = [&](TaskId task, TaskId under) {
+    return problem.objective.excess(task, loss(task, own(under)), loss(task, own(task)));
   };
-  std::vector<double> similarity(loss.values.size());
+  std::vector<double> similarity;
   double most = 0;
-  for (int a = 0; a < n; ++a)
-    for (int b = 0; b < n; ++b) most = std::max(most, excess(a, b) + excess(b, a));
-  for (int a = 0; a < n; ++a)
-    for (int b = 0; b < n; ++b)
-      similarity[static_cast<std::size_t>(a) * static_cast<std::size_t>(n) +
-                 static_cast<std::size_t>(b)] =
-          most > 0 ? 1 - (excess(a, b) + excess(b, a)) / most : 1;
+  for (const TaskId a : loss.rows())
+    for (const TaskId b : loss.rows()) most = std::max(most, excess(a, b) + excess(b, a));
+  for (const TaskId a : loss.rows())
+    for (const TaskId b : loss.rows())
+      similarity.push_back(most > 0 ? 1 - (excess(a, b) + excess(b, a)) / most : 1);
   return similarity;
 }
 
@@ -37,15 +35,15 @@ SearchResult agglomerative_loss_search(const Problem& problem, const SearchOptio
   Recorder recorder(problem, options, "agglomerative_loss");
   const Rules rules(options.constraints, problem.oracle.n_tasks(), options.k);
   recorder.begin_restart();
-  const std::vector<double> own = problem.oracle.own_losses();
+  const IdVector<TaskId, double> own = problem.oracle.own_losses();
   const SimilarityMatrix similarity = problem.similarity
                                           ? provided(problem.similarity, problem.oracle.n_tasks())
                                           : transfer(problem);
   const auto value = [&](const Partition& partition) {
     const Partition allowed = rules.repaired(partition, EmptyClusters::allow);
-    const std::vector<double> losses = member_losses(problem.oracle, allowed);
+    const IdVector<TaskId, double> losses = member_losses(problem.oracle, allowed);
     recorder.iteration(allowed, known_matrix(problem.oracle, allowed),
-                       problem.objective.score(losses), 0);
+                       problem.objective.score(losses));
   };
   // A first result, in case the search has to stop early.
   value(found_once(problem, options.k, [&] { return average_linkage(similarity, options.k); }));

@@ -1,16 +1,16 @@
 #include <algorithm>
 
 #include "loss/evaluate.hpp"
-#include "loss/once.hpp"
 #include "search/local_search.hpp"
 #include "search/methods.hpp"
 #include "search/starts.hpp"
 #include "weights/agglomeration.hpp"
+#include "weights/average_linkage.hpp"
+#include "weights/kernel_kmeans.hpp"
+#include "weights/once.hpp"
 
 namespace d2c::cluster {
 namespace {
-
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 class Auto {
  public:
@@ -28,7 +28,7 @@ class Auto {
     State state = best_start();
     if (similarity_) agglomerate(state);
     local_.improve(state);
-    note(state, 0);
+    note(state);
     perturb(state);
     recorder_.end_restart(recorder_.must_stop().value_or(StopReason::complete));
     return recorder_.finish();
@@ -54,7 +54,7 @@ class Auto {
     for (const Partition& start : starts) {
       State state(problem_, rules_, rules_.repaired(start, EmptyClusters::allow), own_);
       recorder_.offer(state.partition(), state.score());
-      note(state, 0);
+      note(state);
       if (!best || state.score() < best->score()) best = std::move(state);
       if (recorder_.must_stop()) break;
     }
@@ -68,7 +68,7 @@ class Auto {
       if (recorder_.must_stop()) return;
       State state(problem_, rules_, agglomeration.run(options_.k, caution), own_);
       recorder_.offer(state.partition(), state.score());
-      note(state, 0);
+      note(state);
       if (state.score() < best.score()) best = std::move(state);
     }
   }
@@ -77,22 +77,24 @@ class Auto {
   /// probability proportional to the cost above the own adapter under those before.
   Partition seeded() {
     const int n = rules_.n_blocks();
-    std::vector<double> nearest(at(n), std::numeric_limits<double>::infinity());
-    Partition partition(Assignment(at(problem_.oracle.n_tasks())), options_.k);
-    int seed = static_cast<int>(rng_.below(static_cast<std::uint64_t>(n)));
-    for (int k = 0; k < std::min(options_.k, n); ++k) {
-      const std::vector<double> excess = excess_under(rules_.block(seed));
-      for (int b = 0; b < n; ++b) {
-        if (b != seed && !(excess[at(b)] < nearest[at(b)])) continue;
-        nearest[at(b)] = b == seed ? 0 : std::max(excess[at(b)], 0.0);
-        for (const int task : rules_.block(b)) partition.move(task, k);
+    IdVector<BlockId, double> nearest(n, std::numeric_limits<double>::infinity());
+    Partition partition(Assignment(problem_.oracle.n_tasks()), options_.k);
+    BlockId seed = any_block();
+    const IdRange<BlockId> blocks = rules_.blocks();
+    for (const ClusterId k : ids<ClusterId>(std::min(options_.k, n))) {
+      const IdVector<BlockId, double> excess = excess_under(rules_.block(seed));
+      for (const BlockId b : rules_.blocks()) {
+        if (b != seed && !(excess[b] < nearest[b])) continue;
+        nearest[b] = b == seed ? 0 : std::max(excess[b], 0.0);
+        for (const TaskId task : rules_.block(b)) partition.move(task, k);
       }
       double total = 0;
       for (const double value : nearest) total += value;
       double left = rng_.uniform() * total;
-      seed = static_cast<int>(std::max_element(nearest.begin(), nearest.end()) - nearest.begin());
-      for (int b = 0; b < n && total > 0; ++b) {
-        left -= nearest[at(b)];
+      seed = *std::ranges::max_element(blocks, {}, [&](BlockId b) { return nearest[b]; });
+      if (!(total > 0)) continue;
+      for (const BlockId b : rules_.blocks()) {
+        left -= nearest[b];
         if (left >= 0) continue;
         seed = b;
         break;
@@ -102,18 +104,14 @@ class Auto {
   }
 
   /// Weighted cost above the own adapter of every block under the merge of a set.
-  std::vector<double> excess_under(const TaskSet& set) {
-    std::vector<Query> queries(own_.size());
-    for (std::size_t i = 0; i < queries.size(); ++i) queries[i].task = static_cast<int>(i);
-    const std::vector<double> losses = problem_.oracle.losses(std::span(&set, 1), queries);
-    std::vector<double> excess;
-    for (int b = 0; b < rules_.n_blocks(); ++b) {
-      excess.push_back(0);
-      for (const int task : rules_.block(b))
-        excess.back() +=
-            problem_.objective.weight(task) * (problem_.objective.cost(task, losses[at(task)]) -
-                                               problem_.objective.cost(task, own_[at(task)]));
-    }
+  IdVector<BlockId, double> excess_under(const TaskSet& set) {
+    std::vector<Query> queries;
+    for (const TaskId task : own_.ids()) queries.push_back({0, task});
+    const IdVector<TaskId, double> losses = problem_.oracle.losses(std::span(&set, 1), queries);
+    IdVector<BlockId, double> excess(rules_.n_blocks());
+    for (const BlockId b : rules_.blocks())
+      for (const TaskId task : rules_.block(b))
+        excess[b] += problem_.objective.excess(task, losses[task], own_[task]);
     return excess;
   }
 
@@ -131,7 +129,7 @@ class Auto {
         local_.settle(next);
         if (next.score() < state.score()) local_.improve(next);
         improved = next.score() < state.score();
-        note(next, 0);
+        note(next);
         if (improved)
           state = std::move(next);
         else
@@ -140,6 +138,8 @@ class Auto {
       if (improved) failures = 0;
     }
   }
+
+  BlockId any_block() { return BlockId(rng_.below(static_cast<std::uint64_t>(rules_.n_blocks()))); }
 
   static State changed(const State& state, const Valued& valued) {
     State next = state;
@@ -152,15 +152,15 @@ class Auto {
     Partition next = state.partition();
     const int n = std::max(2, rules_.n_blocks() / (rng_.below(4) == 0 ? 1 : 4));
     for (int i = 0; i < n; ++i) {
-      const int b = static_cast<int>(rng_.below(static_cast<std::uint64_t>(rules_.n_blocks())));
-      const int to = static_cast<int>(rng_.below(static_cast<std::uint64_t>(options_.k)));
-      for (const int task : rules_.block(b)) next.move(task, to);
+      const BlockId b = any_block();
+      const ClusterId to(rng_.below(static_cast<std::uint64_t>(options_.k)));
+      for (const TaskId task : rules_.block(b)) next.move(task, to);
     }
     return {problem_, rules_, rules_.repaired(next, EmptyClusters::allow), own_};
   }
 
-  void note(const State& state, int moved) {
-    recorder_.iteration(state.partition(), state.known(), state.score(), moved);
+  void note(const State& state) {
+    recorder_.iteration(state.partition(), state.known(), state.score());
   }
 
   const Problem& problem_;
@@ -168,7 +168,7 @@ class Auto {
   Recorder recorder_;
   Rules rules_;
   CounterRng rng_;
-  std::vector<double> own_;
+  IdVector<TaskId, double> own_;
   LocalSearch local_;
   std::optional<SimilarityMatrix> similarity_;
 };

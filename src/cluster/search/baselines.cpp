@@ -5,11 +5,14 @@
 #include "d2c/core/error.hpp"
 
 #include "loss/evaluate.hpp"
-#include "loss/once.hpp"
 #include "partition/rules.hpp"
 #include "search/methods.hpp"
 #include "search/recorder.hpp"
 #include "search/starts.hpp"
+#include "weights/average_linkage.hpp"
+#include "weights/kernel_kmeans.hpp"
+#include "weights/once.hpp"
+#include "weights/spectral.hpp"
 
 namespace d2c::cluster {
 namespace {
@@ -25,9 +28,9 @@ SearchResult value_of(const Problem& problem, const SearchOptions& options, std:
   CounterRng rng(options.seed, stream);
   Partition partition = find(rng);
   if (!rules.unconstrained()) partition = rules.repaired(partition, empty);
-  const std::vector<double> losses = member_losses(problem.oracle, partition);
+  const IdVector<TaskId, double> losses = member_losses(problem.oracle, partition);
   recorder.iteration(partition, known_matrix(problem.oracle, partition),
-                     problem.objective.score(losses), 0);
+                     problem.objective.score(losses));
   recorder.end_restart(StopReason::complete);
   return recorder.finish();
 }
@@ -69,9 +72,8 @@ SearchResult one_search(const Problem& problem, const SearchOptions& options) {
   SearchOptions one = options;
   one.k = 1;
   one.starts.clear();
-  return value_of(problem, one, "one", EmptyClusters::allow, [&](CounterRng&) {
-    return Partition(Assignment(static_cast<std::size_t>(problem.oracle.n_tasks())), 1);
-  });
+  return value_of(problem, one, "one", EmptyClusters::allow,
+                  [&](CounterRng&) { return Partition(Assignment(problem.oracle.n_tasks()), 1); });
 }
 
 SearchResult own_search(const Problem& problem, const SearchOptions& options) {
@@ -85,7 +87,7 @@ SearchResult own_search(const Problem& problem, const SearchOptions& options) {
                       "the constraints ask for larger clusters", "drop them or choose a search"});
   return value_of(problem, own, "own", EmptyClusters::allow, [&](CounterRng&) {
     Assignment assignment;
-    for (int task = 0; task < n_tasks; ++task) assignment.push_back(task);
+    for (int task = 0; task < n_tasks; ++task) assignment.push_back(ClusterId(task));
     return Partition(std::move(assignment), n_tasks);
   });
 }
@@ -100,8 +102,7 @@ SearchResult kmeans_trimmed_search(const Problem& problem, const SearchOptions& 
   return by_similarity(problem, options, "kmeans_trimmed", problem.trimmed_similarity,
                        [](const SimilarityMatrix& gram, int k, CounterRng& rng) {
                          constexpr int dimensions = 64;
-                         SymmetricMatrix cosine = reduced_cosine(gram, dimensions, rng);
-                         return kernel_kmeans(std::move(cosine.values), k, rng);
+                         return kernel_kmeans(reduced_cosine(gram, dimensions, rng), k, rng);
                        });
 }
 

@@ -7,26 +7,22 @@
 namespace d2c::cluster {
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
 /// The folds without one of those to choose by; nothing else is left to verify with.
-FoldSplit without_fold(const FoldSplit& folds, int left_out, std::size_t n_folds) {
+FoldSplit without_fold(const FoldSplit& folds, FoldId left_out) {
   FoldSplit rest = folds;
   std::erase(rest.choose, left_out);
-  for (std::size_t i = 0; i < rest.weights.size(); ++i) {
-    const int fold = static_cast<int>(i % n_folds);
+  for (const FoldId fold : rest.weights.columns())
     if (std::find(folds.choose.begin(), folds.choose.end(), fold) == folds.choose.end())
-      rest.weights[i] = 0;
-  }
+      for (const TaskId task : rest.weights.rows()) rest.weights(task, fold) = 0;
   return rest;
 }
 
-std::vector<double> member_verify_losses(CachedOracle& oracle, const Partition& partition) {
+IdVector<TaskId, double> member_verify_losses(CachedOracle& oracle, const Partition& partition) {
   std::vector<TaskSet> sets;
-  std::vector<Query> queries(at(partition.n_tasks()));
+  IdVector<TaskId, Query> queries(partition.n_tasks());
   for (TaskSet& set : partition.clusters()) {
     if (set.empty()) continue;
-    for (const int task : set) queries[at(task)] = {static_cast<int>(sets.size()), task};
+    for (const TaskId task : set) queries[task] = {sets.size(), task};
     sets.push_back(std::move(set));
   }
   return oracle.verify_losses(sets, queries);
@@ -39,14 +35,12 @@ std::optional<CrossFit> cross_fit(
     const std::function<std::vector<SearchResult>(const Problem&)>& search,
     std::vector<CachedOracle::Entry>& known) {
   const int n_tasks = problem.oracle.n_tasks();
-  const std::size_t n_folds = at(problem.oracle.n_folds());
-  D2C_EXPECTS(problem.folds.choose.size() >= 2 &&
-              problem.folds.weights.size() == at(n_tasks) * n_folds);
+  const IdMatrix<TaskId, FoldId>& weights = problem.folds.weights;
+  D2C_EXPECTS(problem.folds.choose.size() >= 2 && weights.n_rows == n_tasks);
   CrossFit result;
-  std::vector<double> examples(at(n_tasks), 0.0);
-  for (std::size_t f = 0; f < problem.folds.choose.size(); ++f) {
-    const int left_out = problem.folds.choose[f];
-    CachedOracle cache(problem.oracle, without_fold(problem.folds, left_out, n_folds));
+  IdVector<TaskId, double> examples(n_tasks);
+  for (const FoldId left_out : problem.folds.choose) {
+    CachedOracle cache(problem.oracle, without_fold(problem.folds, left_out));
     cache.restore(known);
     References references;
     if (!problem.base.empty()) references.base = cache.mean_of_chosen(problem.base);
@@ -59,20 +53,18 @@ std::optional<CrossFit> cross_fit(
     if (problem.stop) rest.stop = [&] { return problem.stop(cache); };
     const std::vector<SearchResult> found = search(rest);
     if (rest.stop && rest.stop()) return std::nullopt;
-    if (f == 0) {
-      result.losses.assign(found.size(), std::vector<double>(at(n_tasks), 0.0));
+    if (result.losses.empty()) {
+      result.losses.assign(found.size(), IdVector<TaskId, double>(n_tasks));
       result.partitions.resize(found.size());
       result.objectives.resize(found.size());
     }
     D2C_EXPECTS(found.size() == result.losses.size());
-    const auto n_examples = [&](int task) {
-      return problem.folds.weights[at(task) * n_folds + at(left_out)];
-    };
-    for (int task = 0; task < n_tasks; ++task) examples[at(task)] += n_examples(task);
+    for (const TaskId task : weights.rows()) examples[task] += weights(task, left_out);
     for (std::size_t r = 0; r < found.size(); ++r) {
-      const std::vector<double> losses = member_verify_losses(cache, found[r].partition);
-      for (int task = 0; task < n_tasks; ++task)
-        if (n_examples(task) > 0) result.losses[r][at(task)] += n_examples(task) * losses[at(task)];
+      const IdVector<TaskId, double> losses = member_verify_losses(cache, found[r].partition);
+      for (const TaskId task : losses.ids())
+        if (weights(task, left_out) > 0)
+          result.losses[r][task] += weights(task, left_out) * losses[task];
       result.partitions[r].push_back(found[r].partition);
       result.objectives[r].push_back(found[r].objective);
     }
@@ -80,20 +72,20 @@ std::optional<CrossFit> cross_fit(
     result.measured += cache.counts().measured();
     known = cache.save();
   }
-  for (std::vector<double>& losses : result.losses)
-    for (std::size_t task = 0; task < losses.size(); ++task) losses[task] /= examples[task];
+  for (IdVector<TaskId, double>& losses : result.losses)
+    for (const TaskId task : losses.ids()) losses[task] /= examples[task];
   return result;
 }
 
 double adjusted_rand_index(const Partition& a, const Partition& b) {
   D2C_EXPECTS(a.n_tasks() == b.n_tasks());
   const auto pairs = [](double n) { return n * (n - 1) / 2; };
-  std::vector<int> together(at(a.k()) * at(b.k()));
-  for (int task = 0; task < a.n_tasks(); ++task) ++together[at(a[task]) * at(b.k()) + at(b[task])];
+  IdMatrix<ClusterId, ClusterId, int> together(a.k(), b.k());
+  for (const TaskId task : a.tasks()) ++together(a[task], b[task]);
   double both = 0;
   double in_a = 0;
   double in_b = 0;
-  for (const int n : together) both += pairs(n);
+  for (const int n : together.values) both += pairs(n);
   for (const int n : a.sizes()) in_a += pairs(n);
   for (const int n : b.sizes()) in_b += pairs(n);
   const double all = pairs(a.n_tasks());

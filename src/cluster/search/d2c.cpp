@@ -52,29 +52,22 @@ class Alternation {
       LossMatrix loss = rules_.unconstrained() ? raced_matrix(problem_.oracle, partition).loss
                                                : loss_matrix(problem_.oracle, partition);
       Partition next = reassigned(partition, loss);
-      const int moved = n_moved(partition, next);
       const Score score = problem_.objective.score(loss.of(partition));
-      recorder_.iteration(partition, std::move(loss), score, moved);
-      if (moved == 0) return StopReason::fixed_point;
+      recorder_.iteration(partition, std::move(loss), score);
+      if (next == partition) return StopReason::fixed_point;
       if (seen.contains(next.canonical().assignment())) return StopReason::repeated;
       if (iteration == options_.max_iterations) return StopReason::max_iterations;
       partition = std::move(next);
     }
   }
 
-  static int n_moved(const Partition& from, const Partition& to) {
-    int moved = 0;
-    for (int task = 0; task < from.n_tasks(); ++task) moved += from[task] != to[task] ? 1 : 0;
-    return moved;
-  }
-
   Partition reassigned(const Partition& partition, const LossMatrix& loss) {
     if (!rules_.unconstrained()) return rules_.fit(costs(loss), options_.empty);
     Partition next = partition;
-    for (int task = 0; task < partition.n_tasks(); ++task) {
-      int best = partition[task];
-      for (int k = partition.k() - 1; k >= 0; --k)
-        if (loss(task, k) <= loss(task, best))
+    for (const TaskId task : partition.tasks()) {
+      ClusterId best = partition[task];
+      for (const ClusterId k : partition.cluster_ids())
+        if (loss(task, k) < loss(task, best) || (k < best && loss(task, k) == loss(task, best)))
           best = k;  // NaN, of an empty or dropped cluster, never is
       next.move(task, best);
     }
@@ -83,13 +76,13 @@ class Alternation {
   }
 
   /// Weighted cost of every task in every cluster. An empty cluster costs as much as the worst one.
-  [[nodiscard]] LossMatrix costs(const LossMatrix& loss) const {
-    LossMatrix cost(loss.n_tasks, loss.k);
-    for (int task = 0; task < loss.n_tasks; ++task) {
+  [[nodiscard]] CostMatrix costs(const LossMatrix& loss) const {
+    CostMatrix cost(loss.n_rows, loss.n_columns);
+    for (const TaskId task : loss.rows()) {
       double worst = -std::numeric_limits<double>::infinity();
-      for (int k = 0; k < loss.k; ++k)
-        if (!std::isnan(loss(task, k))) worst = std::max(worst, loss(task, k));
-      for (int k = 0; k < loss.k; ++k) {
+      for (const double value : loss.row(task))
+        if (!std::isnan(value)) worst = std::max(worst, value);
+      for (const ClusterId k : loss.columns()) {
         const double value = std::isnan(loss(task, k)) ? worst : loss(task, k);
         cost(task, k) = problem_.objective.weight(task) * problem_.objective.cost(task, value);
       }
@@ -99,31 +92,26 @@ class Alternation {
 
   /// Every empty cluster gets the task that gains most from its own adapter.
   void refill(Partition& partition, const LossMatrix& loss) {
-    std::vector<int> size = partition.sizes();
+    IdVector<ClusterId, int> size = partition.sizes();
     if (std::find(size.begin(), size.end(), 0) == size.end()) return;
-    const std::vector<double> own = problem_.oracle.own_losses();
-    for (int k = 0; k < partition.k(); ++k) {
-      if (size[static_cast<std::size_t>(k)] > 0) continue;
-      int chosen = -1;
+    const IdVector<TaskId, double> own = problem_.oracle.own_losses();
+    for (const ClusterId k : size.ids()) {
+      if (size[k] > 0) continue;
+      TaskId chosen = TaskId::none();
       double largest = 0;
-      for (int task = 0; task < partition.n_tasks(); ++task) {
-        if (size[static_cast<std::size_t>(partition[task])] < 2) continue;
-        const double regret = regret_of(task, loss(task, partition[task]), own);
-        if (chosen < 0 || regret > largest) {
+      for (const TaskId task : partition.tasks()) {
+        if (size[partition[task]] < 2) continue;
+        const double regret =
+            problem_.objective.excess(task, loss(task, partition[task]), own[task]);
+        if (chosen == TaskId::none() || regret > largest) {
           chosen = task;
           largest = regret;
         }
       }
-      --size[static_cast<std::size_t>(partition[chosen])];
-      ++size[static_cast<std::size_t>(k)];
+      --size[partition[chosen]];
+      ++size[k];
       partition.move(chosen, k);
     }
-  }
-
-  [[nodiscard]] double regret_of(int task, double loss, const std::vector<double>& own) const {
-    const Objective& objective = problem_.objective;
-    return objective.weight(task) *
-           (objective.cost(task, loss) - objective.cost(task, own[static_cast<std::size_t>(task)]));
   }
 
   const Problem& problem_;

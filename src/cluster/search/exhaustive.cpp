@@ -44,11 +44,11 @@ class Exhaustive {
     offer_starts();
     if (measure()) {
       const Partition best = optimum();
-      const std::vector<double> losses = member_losses(problem_.oracle, best);
+      const IdVector<TaskId, double> losses = member_losses(problem_.oracle, best);
       recorder_.offer(best, problem_.objective.score(losses));
     }
     const Partition best = recorder_.best();
-    recorder_.iteration(best, known_matrix(problem_.oracle, best), recorder_.best_score(), 0);
+    recorder_.iteration(best, known_matrix(problem_.oracle, best), recorder_.best_score());
     recorder_.end_restart(recorder_.must_stop().value_or(StopReason::complete));
     return recorder_.finish();
   }
@@ -57,7 +57,7 @@ class Exhaustive {
   /// A result in case the search has to stop early.
   void offer_starts() {
     std::vector<Assignment> starts = options_.starts;
-    if (starts.empty()) starts.emplace_back(static_cast<std::size_t>(problem_.oracle.n_tasks()), 0);
+    if (starts.empty()) starts.emplace_back(problem_.oracle.n_tasks());
     for (Assignment& start : starts) {
       const Partition partition =
           rules_.repaired(Partition(std::move(start), options_.k), EmptyClusters::allow);
@@ -70,8 +70,8 @@ class Exhaustive {
 
   [[nodiscard]] TaskSet tasks_of(Mask blocks) const {
     TaskSet tasks;
-    for (int b = 0; b < rules_.n_blocks(); ++b)
-      if (((blocks >> b) & 1) != 0)
+    for (const BlockId b : rules_.blocks())
+      if (((blocks >> b.value()) & 1) != 0)
         tasks.insert(tasks.end(), rules_.block(b).begin(), rules_.block(b).end());
     std::sort(tasks.begin(), tasks.end());
     return tasks;
@@ -87,26 +87,23 @@ class Exhaustive {
       if (recorder_.must_stop()) return false;
       std::vector<Mask> masks;
       std::vector<TaskSet> sets;
-      std::vector<Query> queries;
       for (; next <= all() && sets.size() < batch; ++next) {
         TaskSet set = tasks_of(next);
         if (!rules_.allows(set)) continue;
-        for (const int task : set) queries.push_back({static_cast<int>(sets.size()), task});
         masks.push_back(next);
         sets.push_back(std::move(set));
       }
-      const std::vector<double> losses = problem_.oracle.losses(sets, queries);
-      for (const Mask mask : masks) {
-        sum_[mask] = 0;
-        worst_[mask] = -infinite;
-      }
-      for (std::size_t i = 0; i < queries.size(); ++i) {
+      const auto losses = losses_under(problem_.oracle, sets, sets);
+      for (std::size_t s = 0; s < sets.size(); ++s) {
         const Objective& objective = problem_.objective;
-        const auto [set, task] = queries[i];
-        const Mask mask = masks[static_cast<std::size_t>(set)];
-        const double cost = objective.cost(task, losses[i]);
-        sum_[mask] += objective.weight(task) * cost;
-        if (objective.weight(task) > 0) worst_[mask] = std::max(worst_[mask], cost);
+        double& sum = sum_[masks[s]] = 0;
+        double& worst = worst_[masks[s]] = -infinite;
+        for (std::size_t i = 0; i < sets[s].size(); ++i) {
+          const double weight = objective.weight(sets[s][i]);
+          const double cost = objective.cost(sets[s][i], losses[s][i]);
+          sum += weight * cost;
+          if (weight > 0) worst = std::max(worst, cost);
+        }
       }
     }
     return true;
@@ -136,12 +133,12 @@ class Exhaustive {
         }
       }
     }
-    Assignment assignment(static_cast<std::size_t>(problem_.oracle.n_tasks()));
+    Assignment assignment(problem_.oracle.n_tasks());
     Mask left = all();
-    for (int k = 0; left != 0; ++k) {
+    for (ClusterId k; left != 0; ++k) {
       // Fewer clusters may be as good: then `first` of more clusters is that of fewer.
-      const Mask cluster = first[first.size() - 1 - static_cast<std::size_t>(k)][left];
-      for (const int task : tasks_of(cluster)) assignment[static_cast<std::size_t>(task)] = k;
+      const Mask cluster = first[first.size() - 1 - k.index()][left];
+      for (const TaskId task : tasks_of(cluster)) assignment[task] = k;
       left ^= cluster;
     }
     return {Partition(std::move(assignment), options_.k), best.back()[all()]};

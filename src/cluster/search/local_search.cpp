@@ -6,16 +6,11 @@
 #include "partition/sets.hpp"
 
 namespace d2c::cluster {
-namespace {
-
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-}  // namespace
 
 LocalSearch::LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
-                         std::span<const double> own)
+                         const IdVector<TaskId, double>& own)
     : problem_(problem), rules_(rules), recorder_(recorder), splitter_(problem, rules, own) {
-  for (int b = 0; b < rules.n_blocks(); ++b) movable_.push_back(b);
+  for (const BlockId b : rules.blocks()) movable_.push_back(b);
 }
 
 void LocalSearch::improve(State& state) {
@@ -35,11 +30,11 @@ void LocalSearch::settle(State& state) {
   } while (!recorder_.must_stop() && move_singly(state, 8));
 }
 
-void LocalSearch::improve(State& state, std::span<const int> blocks) {
-  movable_.assign(blocks.begin(), blocks.end());
-  std::vector<std::pair<int, int>> entries;
-  for (const int b : movable_)
-    for (int k = 0; k < state.partition().k(); ++k) entries.emplace_back(b, k);
+void LocalSearch::improve(State& state, std::vector<BlockId> blocks) {
+  movable_ = std::move(blocks);
+  std::vector<std::pair<BlockId, ClusterId>> entries;
+  for (const BlockId b : movable_)
+    for (const ClusterId k : state.partition().cluster_ids()) entries.emplace_back(b, k);
   do {
     state.refresh(entries);
   } while (!recorder_.must_stop() && (move_together(state) || move_singly(state, patience())));
@@ -52,11 +47,17 @@ bool LocalSearch::accept(State& state, const Valued& valued) {
   return true;
 }
 
+/// Measures a change, and keeps it if it improves.
+bool LocalSearch::improves(State& state, const Change& change) {
+  const std::vector<double> losses = state.measure(std::span(&change, 1))[0];
+  return accept(state, {change, losses, state.score_after(change, losses)});
+}
+
 // Change of the total cost if block b of m tasks moves, for a loss that is quadratic in the
 // distance from the mean of a cluster (Hartigan, "Clustering algorithms", 1975, chapter 4):
 //     n_to / (n_to + m) E[b, to] - n_from / (n_from - m) E[b, from],  E = cost above own adapter
-double LocalSearch::predicted_move(const State& state, int b, int to) const {
-  const int from = state.cluster_of_block(b);
+double LocalSearch::predicted_move(const State& state, BlockId b, ClusterId to) const {
+  const ClusterId from = state.cluster_of_block(b);
   const double m = static_cast<double>(rules_.block(b).size());
   const double n_from = state.size(from);
   const double n_to = state.size(to);
@@ -68,11 +69,11 @@ double LocalSearch::predicted_move(const State& state, int b, int to) const {
 std::vector<LocalSearch::Candidate> LocalSearch::moves(const State& state,
                                                        const Tried& tried) const {
   std::vector<Candidate> result;
-  for (const int b : movable_) {
-    const int from = state.cluster_of_block(b);
-    Candidate best{std::numeric_limits<double>::infinity(), b, -1};
+  for (const BlockId b : movable_) {
+    const ClusterId from = state.cluster_of_block(b);
+    Candidate best{std::numeric_limits<double>::infinity(), b, ClusterId::none()};
     bool saw_empty = false;
-    for (int to = 0; to < state.partition().k(); ++to) {
+    for (const ClusterId to : state.partition().cluster_ids()) {
       if (to == from) continue;
       if (state.size(to) == 0) {
         // Empty clusters are alike; a block that fills its cluster gains nothing from another.
@@ -85,7 +86,7 @@ std::vector<LocalSearch::Candidate> LocalSearch::moves(const State& state,
         continue;
       best = {predicted, b, to};
     }
-    if (best.to >= 0) result.push_back(best);
+    if (best.to != ClusterId::none()) result.push_back(best);
   }
   std::stable_sort(result.begin(), result.end(), [](const Candidate& a, const Candidate& b) {
     return a.predicted < b.predicted;
@@ -99,21 +100,20 @@ bool LocalSearch::move_together(State& state) {
   std::erase_if(candidates, [](const Candidate& c) { return c.predicted >= 0; });
   for (std::size_t n = candidates.size(); n >= 2; n /= 2) {
     Partition next = state.partition();
-    std::vector<char> changed(at(next.k()));
+    IdVector<ClusterId, char> changed(next.k());
     for (std::size_t i = 0; i < n; ++i) {
-      changed[at(state.cluster_of_block(candidates[i].block))] = 1;
-      changed[at(candidates[i].to)] = 1;
-      for (const int task : rules_.block(candidates[i].block)) next.move(task, candidates[i].to);
+      changed[state.cluster_of_block(candidates[i].block)] = 1;
+      changed[candidates[i].to] = 1;
+      for (const TaskId task : rules_.block(candidates[i].block)) next.move(task, candidates[i].to);
     }
     Change change;
-    for (int k = 0; k < next.k(); ++k) {
-      if (!changed[at(k)]) continue;
+    for (const ClusterId k : next.cluster_ids()) {
+      if (!changed[k]) continue;
       change.clusters.push_back(k);
       change.sets.push_back(next.members(k));
     }
     if (!state.allows(change)) continue;
-    const std::vector<double> losses = state.measure(std::span(&change, 1))[0];
-    if (accept(state, {change, losses, state.score_after(change, losses)})) return true;
+    if (improves(state, change)) return true;
     if (recorder_.must_stop()) return false;
   }
   return false;
@@ -124,21 +124,21 @@ bool LocalSearch::move_singly(State& state, int patience) {
   bool improved = false;
   for (int failures = 0; failures < patience && !recorder_.must_stop();) {
     const std::vector<Candidate> candidates = moves(state, tried);
-    std::vector<char> busy(at(state.partition().k()));
+    IdVector<ClusterId, char> busy(state.partition().k());
     std::vector<Candidate> round;
     bool refused = false;
-    std::vector<std::pair<int, int>> entries;
+    std::vector<std::pair<BlockId, ClusterId>> entries;
     for (const Candidate& candidate : candidates) {
       if (candidate.predicted > errors_.limit()) break;
       if (!round.empty() && round.front().predicted < 0 && candidate.predicted >= 0) break;
-      const int from = state.cluster_of_block(candidate.block);
-      if (busy[at(from)] || busy[at(candidate.to)]) continue;
+      const ClusterId from = state.cluster_of_block(candidate.block);
+      if (busy[from] || busy[candidate.to]) continue;
       if (!state.allows(state.move(candidate.block, candidate.to))) {
         tried.insert({candidate.block, state.version(from), state.version(candidate.to)});
         refused = true;
         continue;
       }
-      busy[at(from)] = busy[at(candidate.to)] = 1;
+      busy[from] = busy[candidate.to] = 1;
       round.push_back(candidate);
       entries.emplace_back(candidate.block, candidate.to);
     }
@@ -153,7 +153,7 @@ bool LocalSearch::move_singly(State& state, int patience) {
     for (const Candidate& candidate : round) {
       const double predicted = predicted_move(state, candidate.block, candidate.to);
       if (candidate.predicted < 0 && predicted >= 0) continue;
-      const int from = state.cluster_of_block(candidate.block);
+      const ClusterId from = state.cluster_of_block(candidate.block);
       tried.insert({candidate.block, state.version(from), state.version(candidate.to)});
       changes.push_back(state.move(candidate.block, candidate.to));
       predictions.push_back(predicted);
@@ -176,20 +176,19 @@ bool LocalSearch::move_singly(State& state, int patience) {
 /// The exchanges of two blocks that promise most by the losses known, best first.
 std::vector<LocalSearch::Exchange> LocalSearch::exchanges(const State& state,
                                                           std::size_t most) const {
-  const int n = rules_.n_blocks();
-  LossMatrix excess(n, state.partition().k());
-  for (int b = 0; b < n; ++b)
-    for (int k = 0; k < state.partition().k(); ++k) excess(b, k) = state.block_excess(b, k);
+  IdMatrix<BlockId, ClusterId> excess(rules_.n_blocks(), state.partition().k());
+  for (const BlockId b : excess.rows())
+    for (const ClusterId k : excess.columns()) excess(b, k) = state.block_excess(b, k);
   const auto better = [](const Exchange& x, const Exchange& y) {
     return std::tie(x.predicted, x.a, x.b) < std::tie(y.predicted, y.a, y.b);
   };
   std::vector<Exchange> best;
   double limit = std::numeric_limits<double>::infinity();
-  for (int a = 0; a < n; ++a) {
-    const int from = state.cluster_of_block(a);
-    for (int b = a + 1; b < n; ++b) {
-      const int to = state.cluster_of_block(b);
-      if (to == from || (state.size(from) == 1 && state.size(to) == 1)) continue;
+  for (const BlockId a : excess.rows()) {
+    const ClusterId from = state.cluster_of_block(a);
+    for (const BlockId b : excess.rows()) {
+      const ClusterId to = state.cluster_of_block(b);
+      if (!(a < b) || to == from || (state.size(from) == 1 && state.size(to) == 1)) continue;
       const double predicted = excess(a, to) - excess(a, from) + excess(b, from) - excess(b, to);
       if (!(predicted < limit)) continue;
       best.push_back({predicted, a, b});
@@ -211,52 +210,51 @@ bool LocalSearch::swap(State& state) {
     if (failures >= patience || recorder_.must_stop()) break;
     const Change change = state.swap(exchange.a, exchange.b);
     if (!state.allows(change)) continue;
-    const std::vector<double> losses = state.measure(std::span(&change, 1))[0];
-    if (accept(state, {change, losses, state.score_after(change, losses)})) return true;
+    if (improves(state, change)) return true;
     ++failures;
   }
   return false;
 }
 
-std::vector<Valued> LocalSearch::restructurings(const State& state) {
-  const int k = state.partition().k();
-  // Increase of the total cost when a and b merge, by the same quadratic model.
-  struct Pair {
-    double predicted;
-    int a;
-    int b;
-  };
+/// The pairs of clusters whose merge costs least by the same quadratic model, and may be a cluster.
+std::vector<LocalSearch::Pair> LocalSearch::pairs_to_merge(const State& state) const {
   std::vector<Pair> pairs;
-  std::vector<int> filled;
-  int empty = -1;
-  for (int a = 0; a < k; ++a) {
-    if (state.size(a) == 0) {
-      empty = a;
-      continue;
-    }
-    filled.push_back(a);
-    for (int b = 0; b < a; ++b) {
-      if (state.size(b) == 0) continue;
+  for (const ClusterId b : state.partition().cluster_ids())
+    for (const ClusterId a : state.partition().cluster_ids()) {
+      if (!(a < b) || state.size(a) == 0 || state.size(b) == 0) continue;
       double sum = 0;
-      for (const int task : state.members(a)) sum += state.excess(task, b) - state.excess(task, a);
-      for (const int task : state.members(b)) sum += state.excess(task, a) - state.excess(task, b);
+      for (const TaskId task : state.members(b))
+        sum += state.excess(task, a) - state.excess(task, b);
+      for (const TaskId task : state.members(a))
+        sum += state.excess(task, b) - state.excess(task, a);
       const double n_a = state.size(a);
       const double n_b = state.size(b);
-      const double predicted = sum * n_a * n_b / ((n_a + n_b) * (n_a + n_b));
-      if (!std::isnan(predicted)) pairs.push_back({predicted, b, a});
+      const double predicted = sum * n_b * n_a / ((n_b + n_a) * (n_b + n_a));
+      if (!std::isnan(predicted)) pairs.push_back({predicted, a, b});
     }
-  }
   std::stable_sort(pairs.begin(), pairs.end(),
                    [](const Pair& x, const Pair& y) { return x.predicted < y.predicted; });
-  constexpr std::size_t most_pairs = 4;
   std::erase_if(pairs, [&](const Pair& pair) {
     return !rules_.allows_part(united(state.members(pair.a), state.members(pair.b)));
   });
+  constexpr std::size_t most_pairs = 4;
   if (pairs.size() > most_pairs) pairs.resize(most_pairs);
+  return pairs;
+}
 
+std::vector<Valued> LocalSearch::restructurings(const State& state) {
+  const std::vector<Pair> pairs = pairs_to_merge(state);
+  std::vector<ClusterId> filled;
+  ClusterId empty = ClusterId::none();
+  for (const ClusterId c : state.partition().cluster_ids()) {
+    if (state.size(c) == 0)
+      empty = c;
+    else
+      filled.push_back(c);
+  }
   std::vector<TaskSet> sets;
   sets.reserve(filled.size() + pairs.size());
-  for (const int c : filled) sets.push_back(state.members(c));
+  for (const ClusterId c : filled) sets.push_back(state.members(c));
   for (const Pair& pair : pairs)
     sets.push_back(united(state.members(pair.a), state.members(pair.b)));
   const std::vector<Split> splits = splitter_.split(sets);
@@ -279,7 +277,7 @@ std::vector<Valued> LocalSearch::restructurings(const State& state) {
     const Split& again = splits[filled.size() + i];
     if (!again.first.empty()) add({{a, b}, {again.first, again.second}, true}, again.losses);
     for (std::size_t j = 0; j < filled.size(); ++j) {
-      const int c = filled[j];
+      const ClusterId c = filled[j];
       if (c == a || c == b || splits[j].first.empty()) continue;
       std::vector<double> losses = merge_losses[i];
       losses.insert(losses.end(), splits[j].losses.begin(), splits[j].losses.end());
@@ -287,7 +285,7 @@ std::vector<Valued> LocalSearch::restructurings(const State& state) {
           std::move(losses));
     }
   }
-  if (empty >= 0)
+  if (empty != ClusterId::none())
     for (std::size_t j = 0; j < filled.size(); ++j)
       if (!splits[j].first.empty())
         add({{filled[j], empty}, {splits[j].first, splits[j].second}, true}, splits[j].losses);

@@ -25,14 +25,14 @@ struct Valued {
 class LocalSearch {
  public:
   LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
-              std::span<const double> own);
+              const IdVector<TaskId, double>& own);
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
   /// Moves only, and fewer of them are tried.
   void settle(State& state);
   /// Improves by moves of the given blocks only.
-  void improve(State& state, std::span<const int> blocks);
+  void improve(State& state, std::vector<BlockId> blocks);
   /// The best changes that merge two clusters and split another, best first. Includes merges alone
   /// where they improve, and splits alone where a cluster is empty.
   [[nodiscard]] std::vector<Valued> restructurings(const State& state);
@@ -40,8 +40,8 @@ class LocalSearch {
  private:
   struct Candidate {
     double predicted;
-    int block;
-    int to;
+    BlockId block;
+    ClusterId to;
   };
   /// How far predictions of single moves were off.
   struct Errors {
@@ -57,16 +57,23 @@ class LocalSearch {
       return n < enough ? std::numeric_limits<double>::infinity() : 2 * std::sqrt(squares / n);
     }
   };
+  struct Pair {
+    double predicted;
+    ClusterId a;
+    ClusterId b;
+  };
   struct Exchange {
     double predicted;
-    int a;  // block
-    int b;
+    BlockId a;
+    BlockId b;
   };
-  using Tried = std::set<std::tuple<int, int, int>>;
+  /// Moves of blocks, with the versions of both clusters.
+  using Tried = std::set<std::tuple<BlockId, int, int>>;
 
-  [[nodiscard]] double predicted_move(const State& state, int b, int to) const;
+  [[nodiscard]] double predicted_move(const State& state, BlockId b, ClusterId to) const;
   [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
   [[nodiscard]] std::vector<Exchange> exchanges(const State& state, std::size_t most) const;
+  [[nodiscard]] std::vector<Pair> pairs_to_merge(const State& state) const;
   bool move_together(State& state);
   /// Ends after `patience` moves in a row that do not improve.
   bool move_singly(State& state, int patience);
@@ -74,13 +81,14 @@ class LocalSearch {
   bool swap(State& state);
   bool restructure(State& state);
   bool accept(State& state, const Valued& valued);
+  bool improves(State& state, const Change& change);
 
   const Problem& problem_;
   const Rules& rules_;
   Recorder& recorder_;
   Splitter splitter_;
   Errors errors_;
-  std::vector<int> movable_;  // blocks
+  std::vector<BlockId> movable_;
 };
 
 }  // namespace d2c::cluster

@@ -2,8 +2,6 @@
 
 #include "d2c/cluster/search.hpp"
 
-#include "weights/similarity.hpp"
-
 namespace d2c::cluster {
 
 /// Calls a provider and checks what it returns. @throws UsageError if there is none

@@ -26,9 +26,10 @@ void check_options(const SearchOptions& options, int n_tasks) {
                      options.restarts, options.max_iterations, options.max_evaluations),
          "a search needs at least one iteration, and nothing below 0", ""});
   for (const Assignment& start : options.starts) {
-    const bool fits = start.size() == static_cast<std::size_t>(n_tasks) &&
-                      std::all_of(start.begin(), start.end(),
-                                  [&](int cluster) { return cluster >= 0 && cluster < options.k; });
+    const bool fits =
+        start.n() == n_tasks && std::all_of(start.begin(), start.end(), [&](ClusterId cluster) {
+          return cluster >= 0 && cluster.value() < options.k;
+        });
     if (!fits)
       throw UsageError({"a given start does not fit",
                         fmt::format("it must name a cluster from 0 to {} for each of {} tasks",
@@ -77,9 +78,12 @@ bool Recorder::offer(const Partition& partition, const Score& score) {
   return true;
 }
 
-void Recorder::iteration(const Partition& partition, LossMatrix loss, const Score& score,
-                         int moved) {
+void Recorder::iteration(const Partition& partition, LossMatrix loss, const Score& score) {
   offer(partition, score);
+  int moved = 0;
+  if (!history_.empty())
+    for (const TaskId task : partition.tasks())
+      moved += partition[task] != history_.back().assignment[task] ? 1 : 0;
   history_.push_back({partition.assignment(), std::move(loss), score.value, moved, evaluations()});
   if (problem_->observer == nullptr) return;
   problem_->observer->on_iteration({search_, static_cast<int>(result_.restarts.size()),
@@ -105,7 +109,7 @@ std::optional<StopReason> Recorder::must_stop() {
 
 SearchResult Recorder::finish() {
   D2C_EXPECTS(best_.n_tasks() > 0);
-  const std::vector<int> labels = best_.canonical_labels();
+  const ClusterLabels labels = best_.canonical_labels();
   result_.partition = best_.relabelled(labels);
   if (matrix_ == ResultMatrix::full) {
     RacedMatrix raced = raced_matrix(problem_->oracle, result_.partition);
@@ -117,7 +121,7 @@ SearchResult Recorder::finish() {
   result_.score = best_score_;
   result_.objective = best_score_.value;
   for (Iteration& iteration : result_.history) {
-    for (int& cluster : iteration.assignment) cluster = labels[static_cast<std::size_t>(cluster)];
+    for (ClusterId& cluster : iteration.assignment) cluster = labels[cluster];
     iteration.loss = iteration.loss.relabelled(labels);
   }
   const CachedOracle::Counts& now = problem_->oracle.counts();

@@ -21,11 +21,10 @@ class Recorder {
 
   void begin_restart(std::uint64_t stream = 0);
   /// Considers a partition for the result without an entry in the history.
-  /// @param losses  of every task under its cluster, [n_tasks]
   /// @return  true if it is the best so far
   bool offer(const Partition& partition, const Score& score);
   /// Adds an iteration to the history, considers it for the result and tells the observer.
-  void iteration(const Partition& partition, LossMatrix loss, const Score& score, int moved);
+  void iteration(const Partition& partition, LossMatrix loss, const Score& score);
   void end_restart(StopReason reason);
 
   /// Why the search has to end now, if it has to. Never before there is a result; once it has to,

@@ -11,34 +11,31 @@
 namespace d2c::cluster {
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
 /// The partitions with one cluster less that promise the lowest cost: what members of two clusters
 /// lose by moving to the other one.
 std::vector<Assignment> merged_starts(const Objective& objective, const SearchResult& from) {
   struct Pair {
     double loses;
-    int a;
-    int b;
+    ClusterId a;
+    ClusterId b;
   };
   const int n = from.partition.n_nonempty();
   const int k = from.partition.k();
   if (n < k) return {from.partition.assignment()};
-  LossMatrix loses(n, n);
-  std::fill(loses.values.begin(), loses.values.end(), 0.0);
-  for (int task = 0; task < from.partition.n_tasks(); ++task) {
-    const int own = from.partition[task];
-    for (int other = 0; other < n; ++other)
+  IdMatrix<ClusterId, ClusterId> loses(n, n);
+  for (const TaskId task : from.partition.tasks()) {
+    const ClusterId own = from.partition[task];
+    for (const ClusterId other : loses.columns())
       loses(own, other) +=
-          objective.weight(task) * (objective.cost(task, from.estimate(task, other)) -
-                                    objective.cost(task, from.estimate(task, own)));
+          objective.excess(task, from.estimate(task, other), from.estimate(task, own));
   }
-  const std::vector<int> size = from.partition.sizes();
+  const IdVector<ClusterId, int> size = from.partition.sizes();
   std::vector<Pair> pairs;
-  for (int a = 0; a < n; ++a)
-    for (int b = a + 1; b < n; ++b) {
-      const double n_a = size[at(a)];
-      const double n_b = size[at(b)];
+  for (const ClusterId a : loses.rows())
+    for (const ClusterId b : loses.columns()) {
+      if (!(a < b)) continue;
+      const double n_a = size[a];
+      const double n_b = size[b];
       pairs.push_back(
           {(loses(a, b) + loses(b, a)) * n_a * n_b / ((n_a + n_b) * (n_a + n_b)), a, b});
     }
@@ -48,10 +45,10 @@ std::vector<Assignment> merged_starts(const Objective& objective, const SearchRe
   std::vector<Assignment> starts;
   for (std::size_t i = 0; i < std::min(most, pairs.size()); ++i) {
     Assignment start = from.partition.assignment();
-    for (int& cluster : start) {
+    for (ClusterId& cluster : start) {
       if (cluster == pairs[i].b)
         cluster = pairs[i].a;
-      else if (cluster == k - 1)
+      else if (cluster == ClusterId(k - 1))
         cluster = pairs[i].b;
     }
     starts.push_back(std::move(start));

@@ -7,7 +7,6 @@
 
 #include "partition/rules.hpp"
 #include "search/recorder.hpp"
-#include "weights/similarity.hpp"
 
 namespace d2c::cluster {
 
@@ -25,7 +24,7 @@ class Agglomeration {
   /// @param similarity  of tasks
   /// @param own         loss of every task under its own adapter
   Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                SimilarityMatrix similarity, std::span<const double> own);
+                SimilarityMatrix similarity, IdVector<TaskId, double> own);
 
   /// Merges blocks until at most k clusters are left, and on while that lowers the cost.
   /// @param caution  from 0 to 1: more pairs are measured before one is merged
@@ -38,19 +37,19 @@ class Agglomeration {
   };
   struct Pair {
     double increase;
-    int a;
-    int b;
+    ClusterId a;
+    ClusterId b;
     bool is_measured;
   };
   class Clusters;
 
   /// The same for every k of an object.
   [[nodiscard]] const std::vector<TaskSet>& first_clusters(int k);
-  [[nodiscard]] double excess(int task, double loss) const;
+  [[nodiscard]] double excess(TaskId task, double loss) const;
   /// Total cost of the members of each set above their own adapters.
   [[nodiscard]] std::vector<double> measure(const std::vector<TaskSet>& sets);
   void learn(const TaskSet& set, std::span<const double> losses);
-  [[nodiscard]] double sensitivity(int task) const;
+  [[nodiscard]] double sensitivity(TaskId task) const;
   [[nodiscard]] std::vector<Pair> mutual_best(const Clusters& clusters, double caution) const;
   [[nodiscard]] Partition labelled(std::vector<TaskSet> clusters, int k) const;
 
@@ -58,12 +57,20 @@ class Agglomeration {
   const Rules& rules_;
   Recorder& recorder_;
   SimilarityMatrix similarity_;
-  std::vector<double> own_;
+  IdVector<TaskId, double> own_;
   std::vector<TaskSet> first_;
   std::unordered_map<std::uint64_t, Known> known_;  // by content
-  /// Sums of squared distance x cost, and of squared distance^2; of every task, then of all.
-  std::vector<double> xy_;
-  std::vector<double> xx_;
+  /// Sums of squared distance x cost, and of squared distance^2.
+  struct Moments {
+    double xy = 0;
+    double xx = 0;
+    void add(double x, double y) {
+      xy += x * y;
+      xx += x * x;
+    }
+  };
+  IdVector<TaskId, Moments> moments_;
+  Moments moments_of_all_;
 };
 
 }  // namespace d2c::cluster

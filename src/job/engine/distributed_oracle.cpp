@@ -39,15 +39,14 @@ MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   return {{medoids_.of(set)}, {1.0}, plan().scale};
 }
 
-MergeRequest DistributedOracle::request_for(const cluster::Recipe& recipe) const {
-  MergeRequest request = request_for(recipe.members);
-  request.scale = recipe.scale;
-  request.way = recipe.method;
-  if (recipe.weights.empty()) return request;
+MergeRequest DistributedOracle::request_for(const cluster::MergeConfig& config) const {
+  MergeRequest request = request_for(config.members);
+  request.scale = config.scale;
+  request.way = config.method;
+  if (config.weights.empty()) return request;
   std::map<int, double> weight_of_adapter;
-  for (std::size_t i = 0; i < recipe.members.size(); ++i) {
-    const auto task = static_cast<std::size_t>(recipe.members[i]);
-    weight_of_adapter[parts_.adapter_of_task[task]] += recipe.weights[i];
+  for (std::size_t i = 0; i < config.members.size(); ++i) {
+    weight_of_adapter[parts_.adapter_of_task[config.members[i]]] += config.weights[i];
   }
   for (std::size_t i = 0; i < request.adapters.size(); ++i) {
     request.weights[i] = weight_of_adapter.at(request.adapters[i]);
@@ -56,14 +55,14 @@ MergeRequest DistributedOracle::request_for(const cluster::Recipe& recipe) const
 }
 
 std::vector<MergeRequest> DistributedOracle::requests_for(
-    std::span<const cluster::Recipe> recipes) {
+    std::span<const cluster::MergeConfig> configs) {
   std::vector<TaskSet> sets;
-  sets.reserve(recipes.size());
-  for (const cluster::Recipe& recipe : recipes) sets.push_back(recipe.members);
+  sets.reserve(configs.size());
+  for (const cluster::MergeConfig& config : configs) sets.push_back(config.members);
   choose_representatives(sets);
   std::vector<MergeRequest> requests;
-  requests.reserve(recipes.size());
-  for (const cluster::Recipe& recipe : recipes) requests.push_back(request_for(recipe));
+  requests.reserve(configs.size());
+  for (const cluster::MergeConfig& config : configs) requests.push_back(request_for(config));
   return requests;
 }
 
@@ -136,8 +135,8 @@ std::vector<double> DistributedOracle::losses(std::span<const MergeRequest> requ
 void DistributedOracle::measure(std::span<const MergeRequest> requests,
                                 std::span<const results::LossKey> keys,
                                 std::span<const Query> queries, const FoldedSplit& examples) {
-  std::vector<std::vector<int>> tasks_of(requests.size());
-  for (const auto& [set, task] : queries) tasks_of[static_cast<std::size_t>(set)].push_back(task);
+  std::vector<std::vector<TaskId>> tasks_of(requests.size());
+  for (const auto& [set, task] : queries) tasks_of[set].push_back(task);
   std::vector<MergeRequest> wanted;
   std::vector<std::size_t> place;
   for (std::size_t r = 0; r < requests.size(); ++r) {
@@ -149,10 +148,10 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
   merger_.merge_in_turn(wanted, [&](std::size_t begin, std::size_t end) {
     work_.merges += static_cast<std::int64_t>(end - begin);
     std::vector<Evaluation> evaluations;
-    std::vector<int> task_of;
+    std::vector<TaskId> task_of;
     for (std::size_t i = begin; i < end; ++i) {
-      for (const int task : tasks_of[place[i]]) {
-        evaluations.push_back({static_cast<int>(i - begin), task, task_of.size()});
+      for (const TaskId task : tasks_of[place[i]]) {
+        evaluations.push_back({i - begin, task, task_of.size()});
         task_of.push_back(task);
       }
     }
@@ -161,7 +160,7 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
     const auto values = scheduler_.combine(std::move(measured), examples, task_of);
     for (const Evaluation& done : evaluations) {
       parts_.known.add(
-          keys[place[begin + static_cast<std::size_t>(done.adapter)]], done.task,
+          keys[place[begin + done.adapter]], done.task,
           std::span(values).subspan(done.entry * examples.n_folds(), examples.n_folds()));
       const TaskFacts& facts = parts_.tasks.facts(done.task, examples.split);
       work_.units += 1;
@@ -174,11 +173,11 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
 
 std::vector<double> DistributedOracle::of_all_tasks(
     const results::LossKey& key, const FoldedSplit& examples,
-    const std::function<std::vector<double>(std::span<const int> tasks)>& measure) {
+    const std::function<std::vector<double>(std::span<const TaskId> tasks)>& measure) {
   std::vector<Query> queries;
-  for (int task = 0; task < n_tasks(); ++task) queries.push_back({0, task});
+  for (const TaskId task : parts_.tasks.ids()) queries.push_back({0, task});
   const std::span keys(&key, 1);
-  std::vector<int> tasks;
+  std::vector<TaskId> tasks;
   for (const auto& [set, task] : parts_.known.missing(keys, queries)) {
     if (parts_.tasks.facts(task, examples.split).n_examples > 0) tasks.push_back(task);
   }
@@ -196,7 +195,7 @@ std::vector<double> DistributedOracle::of_all_tasks(
 std::vector<double> DistributedOracle::base_losses(Split split) {
   const FoldedSplit examples = folded(split);
   const results::LossKey key{"base", name_of(examples), {}, {}};
-  return of_all_tasks(key, examples, [&](std::span<const int> tasks) {
+  return of_all_tasks(key, examples, [&](std::span<const TaskId> tasks) {
     std::vector<Evaluation> evaluations;
     for (std::size_t i = 0; i < tasks.size(); ++i) evaluations.push_back({0, tasks[i], i});
     MeasuredLosses measured(tasks.size(), examples.n_folds());
@@ -209,12 +208,12 @@ std::vector<double> DistributedOracle::base_losses(Split split) {
 std::vector<double> DistributedOracle::own_losses(Split split) {
   const FoldedSplit examples = folded(split);
   const results::LossKey key{"own", name_of(examples), {}, {}};
-  return of_all_tasks(key, examples, [&](std::span<const int> tasks) {
+  return of_all_tasks(key, examples, [&](std::span<const TaskId> tasks) {
     std::vector<Evaluation> evaluations;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-      const int adapter = parts_.adapter_of_task[static_cast<std::size_t>(tasks[i])];
+      const int adapter = parts_.adapter_of_task[tasks[i]];
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
-      evaluations.push_back({adapter, tasks[i], i});
+      evaluations.push_back({static_cast<std::size_t>(adapter), tasks[i], i});
     }
     MeasuredLosses measured(tasks.size(), examples.n_folds());
     scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
@@ -247,8 +246,8 @@ std::vector<double> DistributedOracle::race(std::span<const TaskSet> sets,
 void DistributedOracle::recall(std::span<const results::LossKey> keys, cluster::Race& race) const {
   const auto n = static_cast<std::size_t>(n_folds());
   for (std::size_t c = 0; c < race.sets.size(); ++c) {
-    if (race.sets[c] < 0) continue;
-    const auto losses = parts_.known.find(keys[static_cast<std::size_t>(race.sets[c])], race.task);
+    if (race.sets[c] == cluster::Race::not_needed) continue;
+    const auto losses = parts_.known.find(keys[race.sets[c]], race.task);
     for (std::size_t fold = 0; fold < losses.size(); ++fold) {
       double& known = race.known[c * n + fold];
       if (std::isnan(known)) known = losses[fold];
@@ -261,18 +260,18 @@ void DistributedOracle::run_races(std::span<const MergeRequest> requests,
                                   std::span<const std::size_t> open,
                                   std::vector<cluster::Race>& all) {
   // Sets that only decided races have need no merge.
-  std::vector<int> place(requests.size(), -1);
+  constexpr std::size_t none = cluster::Race::not_needed;
+  std::vector<std::size_t> place(requests.size(), none);
   std::vector<MergeRequest> wanted;
   std::vector<cluster::Race> races;
   for (const std::size_t r : open) {
-    for (int& set : races.emplace_back(all[r]).sets) {
-      if (set < 0) continue;
-      int& at = place[static_cast<std::size_t>(set)];
-      if (at < 0) {
-        at = static_cast<int>(wanted.size());
-        wanted.push_back(requests[static_cast<std::size_t>(set)]);
+    for (std::size_t& set : races.emplace_back(all[r]).sets) {
+      if (set == none) continue;
+      if (place[set] == none) {
+        place[set] = wanted.size();
+        wanted.push_back(requests[set]);
       }
-      set = at;
+      set = place[set];
     }
   }
   merger_.merge(wanted);
@@ -287,8 +286,7 @@ void DistributedOracle::run_races(std::span<const MergeRequest> requests,
       take_over(races[i], c, results.begin[i] + c, results);
       const auto losses = std::span(results.losses).subspan((results.begin[i] + c) * n, n);
       std::ranges::copy(losses, race.known.begin() + static_cast<std::ptrdiff_t>(c * n));
-      if (race.sets[c] < 0) continue;
-      parts_.known.add(keys[static_cast<std::size_t>(race.sets[c])], race.task, losses);
+      if (race.sets[c] != none) parts_.known.add(keys[race.sets[c]], race.task, losses);
     }
   }
 }
@@ -304,7 +302,7 @@ void DistributedOracle::take_over(const cluster::Race& race, std::size_t contest
   const auto parts = static_cast<int>(work.parts);
   std::vector<char> is_measured(n, parts == n_parts ? 1 : 0);
   for (int part = 0; part < parts; ++part) {
-    is_measured[static_cast<std::size_t>(race.folds[static_cast<std::size_t>(part)])] = 1;
+    is_measured[race.folds[static_cast<std::size_t>(part)].index()] = 1;
   }
   for (std::size_t fold = 0; fold < n; ++fold) {
     if (is_measured[fold] == 0) losses[fold] = known[fold];

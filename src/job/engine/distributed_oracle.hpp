@@ -56,7 +56,7 @@ class DistributedOracle final : public cluster::LossOracle {
     comm::Communicator& comm;
     const AdapterStore& adapters;
     const TaskStore& tasks;
-    std::span<const int> adapter_of_task;
+    const IdVector<TaskId, int>& adapter_of_task;
     eval::LossEngine& engine;
     PhaseTimers& timers;
     KnownLosses& known;                  ///< is never measured again; gets what is measured
@@ -104,11 +104,13 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then, or
   /// choose_representatives()
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
-  /// The same with the weights, the way and the scale of a recipe, in place of the plan's.
-  [[nodiscard]] MergeRequest request_for(const cluster::Recipe& recipe) const;
+  /// The same with the weights, the way and the scale of a merge configuration, in place of the
+  /// plan's.
+  [[nodiscard]] MergeRequest request_for(const cluster::MergeConfig& config) const;
 
-  /// One for each recipe, whatever was asked for before. Collective.
-  [[nodiscard]] std::vector<MergeRequest> requests_for(std::span<const cluster::Recipe> recipes);
+  /// One for each configuration, whatever was asked for before. Collective.
+  [[nodiscard]] std::vector<MergeRequest> requests_for(
+      std::span<const cluster::MergeConfig> configs);
 
   /// Makes requests for these sets possible. Collective.
   void choose_representatives(std::span<const cluster::TaskSet> sets);
@@ -135,7 +137,7 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Losses of all tasks under one key, of which measure() gives those of the tasks not yet known.
   [[nodiscard]] std::vector<double> of_all_tasks(
       const results::LossKey& key, const FoldedSplit& examples,
-      const std::function<std::vector<double>(std::span<const int> tasks)>& measure);
+      const std::function<std::vector<double>(std::span<const TaskId> tasks)>& measure);
   void recall(std::span<const results::LossKey> keys, cluster::Race& race) const;
   /// Measures some of the races, and adds what they looked at to what is known.
   void run_races(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,

@@ -13,7 +13,7 @@ class EvaluationCosts {
   explicit EvaluationCosts(const TaskStore& tasks) : tasks_(tasks) {}
 
   /// @param tokens  of the task's distinct ones; 0 = all
-  void add(int task, Split split, double seconds, double tokens = 0) {
+  void add(TaskId task, Split split, double seconds, double tokens = 0) {
     if (tokens == 0) tokens = tokens_of(task, split);
     for (Sum* sum : {&of_task_[{task, split}], &all_}) {
       sum->seconds += seconds;
@@ -22,7 +22,7 @@ class EvaluationCosts {
   }
 
   /// Seconds, or tokens while nothing was measured.
-  [[nodiscard]] double operator()(int task, Split split) const {
+  [[nodiscard]] double operator()(TaskId task, Split split) const {
     const auto place = of_task_.find({task, split});
     const Sum& known = place == of_task_.end() ? all_ : place->second;
     const double tokens = tokens_of(task, split);
@@ -34,12 +34,12 @@ class EvaluationCosts {
     double seconds = 0.0;
     double tokens = 0.0;
   };
-  [[nodiscard]] double tokens_of(int task, Split split) const {
+  [[nodiscard]] double tokens_of(TaskId task, Split split) const {
     return static_cast<double>(tasks_.facts(task, split).n_computed);
   }
 
   const TaskStore& tasks_;
-  std::map<std::pair<int, Split>, Sum> of_task_;
+  std::map<std::pair<TaskId, Split>, Sum> of_task_;
   Sum all_;
 };
 

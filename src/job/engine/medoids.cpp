@@ -14,7 +14,7 @@ void Medoids::choose(std::span<const TaskSet> sets, const MeasureLosses& measure
     double lowest = std::numeric_limits<double>::infinity();
     for (const int adapter : merger_.members_of(set).adapters) {
       double sum = 0.0;
-      for (const int task : set) sum += single_losses_.at({adapter, task});
+      for (const TaskId task : set) sum += single_losses_.at({adapter, task});
       if (sum < lowest) {
         lowest = sum;
         medoids_[set] = adapter;
@@ -27,14 +27,13 @@ void Medoids::choose(std::span<const TaskSet> sets, const MeasureLosses& measure
 void Medoids::measure_singles(std::span<const TaskSet> sets, const MeasureLosses& measure) {
   std::vector<MergeRequest> singles;
   std::vector<Query> queries;
-  std::map<int, int> single_of_adapter;
+  std::map<int, std::size_t> single_of_adapter;
   for (const TaskSet& set : sets) {
     if (medoids_.contains(set)) continue;
     for (const int adapter : merger_.members_of(set).adapters) {
-      for (const int task : set) {
+      for (const TaskId task : set) {
         if (!single_losses_.emplace(std::pair(adapter, task), 0.0).second) continue;
-        const auto [place, fresh] =
-            single_of_adapter.emplace(adapter, static_cast<int>(singles.size()));
+        const auto [place, fresh] = single_of_adapter.emplace(adapter, singles.size());
         if (fresh) singles.push_back({{adapter}, {1.0}, merger_.plan().scale});
         queries.push_back({place->second, task});
       }
@@ -43,17 +42,18 @@ void Medoids::measure_singles(std::span<const TaskSet> sets, const MeasureLosses
   const std::vector<double> values = measure(singles, queries);
   const auto n = static_cast<std::size_t>(folds_.n_folds());
   for (std::size_t q = 0; q < queries.size(); ++q) {
-    const int adapter = singles[static_cast<std::size_t>(queries[q].set)].adapters.front();
-    const int task = queries[q].task;
+    const int adapter = singles[queries[q].set].adapters.front();
+    const TaskId task = queries[q].task;
     single_losses_[{adapter, task}] = mean_to_choose_by(task, &values[q * n]);
   }
 }
 
 /// Mean over the examples that a search looks at. @param fold_losses  [n_folds]
-double Medoids::mean_to_choose_by(int task, const double* fold_losses) const {
+double Medoids::mean_to_choose_by(TaskId task, const double* fold_losses) const {
   std::vector<double> examples(static_cast<std::size_t>(folds_.choose), 0.0);
-  for (const int fold : folds_.of(tasks_.facts(task, Split::few_shot).n_examples)) {
-    if (fold < folds_.choose) examples[static_cast<std::size_t>(fold)] += 1;
+  const std::int64_t n_examples = tasks_.facts(task, Split::few_shot).n_examples;
+  for (const FoldId fold : folds_.of(n_examples)) {
+    if (fold.value() < folds_.choose) examples[fold.index()] += 1;
   }
   double sum = 0.0;
   double total = 0.0;

@@ -32,12 +32,12 @@ class Medoids {
 
  private:
   void measure_singles(std::span<const cluster::TaskSet> sets, const MeasureLosses& measure);
-  [[nodiscard]] double mean_to_choose_by(int task, const double* fold_losses) const;
+  [[nodiscard]] double mean_to_choose_by(TaskId task, const double* fold_losses) const;
 
   const Merger& merger_;
   const TaskStore& tasks_;
   cluster::ExampleFolds folds_;
-  std::map<std::pair<int, int>, double> single_losses_;  ///< (adapter, task)
+  std::map<std::pair<int, TaskId>, double> single_losses_;  ///< (adapter, task)
   std::map<cluster::TaskSet, int> medoids_;
 };
 

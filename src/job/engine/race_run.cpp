@@ -14,6 +14,11 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
+std::size_t n_measured(const cluster::Race& race) {
+  return race.sets.size() -
+         static_cast<std::size_t>(std::ranges::count(race.sets, cluster::Race::not_needed));
+}
+
 RaceRun::RaceRun(const RaceInputs& inputs, const cluster::Race& race, std::span<double> losses,
                  std::span<RaceWork> work)
     : inputs_(inputs),
@@ -26,18 +31,18 @@ RaceRun::RaceRun(const RaceInputs& inputs, const cluster::Race& race, std::span<
   pack();
 }
 
-/// Packs the examples, one section between two looks after the other. What is kept from the search
+/// Packs the examples, one section between two probes after the other. What is kept from the search
 /// comes with the last one.
 void RaceRun::pack() {
   examples_ = inputs_.tasks.examples(race_.task, Split::few_shot);
   fold_of_ = inputs_.folds.of(std::ssize(examples_));
-  const auto last = static_cast<int>(race_.setup.looks.size()) - 1;
+  const auto last = static_cast<int>(race_.setup.probes.size()) - 1;
   std::vector<int> section_of_fold(n_folds_, last);
   for (std::size_t part = 0; part < race_.folds.size(); ++part) {
-    section_of_fold[at(race_.folds[part])] = section_of(static_cast<int>(part));
+    section_of_fold[race_.folds[part].index()] = section_of(static_cast<int>(part));
   }
   std::vector<int> sections;
-  for (const int fold : fold_of_) sections.push_back(section_of_fold[at(fold)]);
+  for (const FoldId fold : fold_of_) sections.push_back(section_of_fold[fold.index()]);
   const PackOptions& packing = inputs_.tasks.packing();
   const auto packed = [&](eval::SharedTokens shared) {
     return eval::pack_parts(examples_, sections, packing.loss_on, packing.max_tokens, shared);
@@ -45,19 +50,17 @@ void RaceRun::pack() {
   batches_ = packed(eval::SharedTokens::kept);
   Index most = 0;
   for (const eval::Batch& batch : batches_) most = std::max(most, batch.n_to_keep);
-  const auto n_measured = static_cast<std::uint64_t>(
-      std::ranges::count_if(race_.sets, [](int set) { return set >= 0; }));
-  if (n_measured * at(most) * inputs_.token_bytes > inputs_.kept_bytes) {
+  if (n_measured(race_) * at(most) * inputs_.token_bytes > inputs_.kept_bytes) {
     batches_ = packed(eval::SharedTokens::again);
   }
 }
 
 int RaceRun::section_of(int part) const {
-  return static_cast<int>(std::ranges::upper_bound(race_.setup.looks, part) -
-                          race_.setup.looks.begin());
+  return static_cast<int>(std::ranges::upper_bound(race_.setup.probes, part) -
+                          race_.setup.probes.begin());
 }
 
-/// Runs the race on what is known: up to the first look that needs more.
+/// Runs the race on what is known: up to the first probe that needs more.
 std::vector<RaceRun::Stretch> RaceRun::next() {
   std::vector<Stretch> missing;
   const auto need = [&](std::size_t contestant, int begin, int end) {
@@ -81,13 +84,14 @@ bool RaceRun::take_known(const Stretch& stretch) {
   const auto known = std::span(race_.known).subspan(contestant * n_folds_, n_folds_);
   const auto is_nan = [](double loss) { return std::isnan(loss); };
   const auto folds = std::span(race_.folds).subspan(at(begin), at(end - begin));
-  const bool is_known =
-      end == std::ssize(race_.folds)
-          ? std::ranges::none_of(known, is_nan)
-          : std::ranges::none_of(folds, [&](int fold) { return std::isnan(known[at(fold)]); });
+  const bool is_known = end == std::ssize(race_.folds)
+                            ? std::ranges::none_of(known, is_nan)
+                            : std::ranges::none_of(folds, [&](FoldId fold) {
+                                return std::isnan(known[fold.index()]);
+                              });
   if (!is_known) return false;
   double* in_order = &in_order_[contestant * race_.folds.size()];
-  for (int part = begin; part < end; ++part) in_order[part] = known[at(race_.folds[at(part)])];
+  for (int part = begin; part < end; ++part) in_order[part] = known[race_.folds[at(part)].index()];
   contestants_[contestant].seen = end;
   return true;
 }
@@ -132,12 +136,12 @@ void RaceRun::finish(const Stretch& stretch, const eval::Unit& unit, eval::UnitR
 void RaceRun::read_losses(std::size_t contestant, int end) {
   const bool is_whole = end == std::ssize(race_.folds);
   std::vector<char> complete(n_folds_, is_whole ? 1 : 0);
-  for (int part = 0; part < end; ++part) complete[at(race_.folds[at(part)])] = 1;
+  for (int part = 0; part < end; ++part) complete[race_.folds[at(part)].index()] = 1;
   const auto losses = losses_.subspan(contestant * n_folds_, n_folds_);
   std::vector<double> examples(n_folds_, 0.0);
   std::ranges::fill(losses, 0.0);
   for (std::size_t e = 0; e < examples_.size(); ++e) {
-    const std::size_t fold = at(fold_of_[e]);
+    const std::size_t fold = fold_of_[e].index();
     if (complete[fold] == 0) continue;
     losses[fold] += eval::mean_token_loss(contestants_[contestant].token_losses[e]);
     examples[fold] += 1;
@@ -146,7 +150,7 @@ void RaceRun::read_losses(std::size_t contestant, int end) {
     if (examples[fold] > 0) losses[fold] /= examples[fold];
   }
   for (int part = 0; part < end; ++part) {
-    in_order_[contestant * race_.folds.size() + at(part)] = losses[at(race_.folds[at(part)])];
+    in_order_[contestant * race_.folds.size() + at(part)] = losses[race_.folds[at(part)].index()];
   }
 }
 

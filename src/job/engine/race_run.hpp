@@ -31,6 +31,9 @@ struct RaceInputs {
   std::uint64_t kept_bytes = 0;  ///< cap on what a race keeps between its parts
 };
 
+/// Contestants of whose losses some are not known.
+[[nodiscard]] std::size_t n_measured(const cluster::Race& race);
+
 /// A race of merged adapters over the few-shot examples of a task, on one rank. Token prefixes that
 /// parts of the examples share are computed once per contestant, as long as there is room to keep
 /// them; the losses are the same without.
@@ -76,8 +79,8 @@ class RaceRun {
   std::span<RaceWork> work_;
   std::size_t n_folds_;
   std::vector<eval::Example> examples_;
-  std::vector<int> fold_of_;          ///< [examples]
-  std::vector<eval::Batch> batches_;  ///< a section between two looks is a part of these
+  std::vector<FoldId> fold_of_;       ///< [examples]
+  std::vector<eval::Batch> batches_;  ///< a section between two probes is a part of these
   std::vector<Contestant> contestants_;
   std::vector<double> in_order_;  ///< [contestants, parts] NaN = not known
   bool decided_ = false;

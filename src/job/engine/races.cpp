@@ -93,7 +93,7 @@ class RaceUnits final : public eval::UnitSource {
 
   [[nodiscard]] std::optional<eval::Unit> next_waiting() {
     eval::Unit unit;
-    int set = 0;
+    std::size_t set = 0;
     {
       const std::scoped_lock lock(mutex_);
       if (waiting_.empty()) return std::nullopt;
@@ -105,7 +105,7 @@ class RaceUnits final : public eval::UnitSource {
       under_way_[unit.id] = place;
       set = races_[place.race].sets[contestant];
     }
-    unit.adapter = adapters_(set);
+    unit.adapter = adapters_(static_cast<Index>(set));
     return unit;
   }
 
@@ -140,8 +140,8 @@ RaceResults measure_races(comm::Communicator& comm, Scheduler& scheduler, const 
   std::vector<double> costs;
   costs.reserve(races.size());
   for (const cluster::Race& race : races) {
-    const auto measured = std::ranges::count_if(race.sets, [](int set) { return set >= 0; });
-    costs.push_back(scheduler.costs()(race.task, Split::few_shot) * static_cast<double>(measured));
+    costs.push_back(scheduler.costs()(race.task, Split::few_shot) *
+                    static_cast<double>(n_measured(race)));
   }
   RaceResults results(races, static_cast<std::size_t>(inputs.folds.n_folds()));
   scheduler.run(comm::cut(costs, comm.size()), [&](WorkItems& items) {

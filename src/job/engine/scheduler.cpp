@@ -35,12 +35,12 @@ class EvaluationUnits final : public eval::UnitSource {
   void report(const eval::Unit& unit, eval::UnitResult result) override {
     const Evaluation& of = evaluation(unit.id);
     const std::int64_t n_examples = tasks_.facts(of.task, examples_.split).n_examples;
-    const std::vector<int> fold_of = examples_.folds.of(n_examples);
+    const std::vector<FoldId> fold_of = examples_.folds.of(n_examples);
     std::vector<double> count(examples_.n_folds(), 0.0);
     double* values = &measured_.losses[of.entry * count.size()];
     std::size_t example = 0;
     for (const double loss : eval::example_losses(unit.batches, result.nll, n_examples)) {
-      const auto fold = static_cast<std::size_t>(fold_of[example++]);
+      const std::size_t fold = fold_of[example++].index();
       values[fold] += loss;
       count[fold] += 1;
     }
@@ -58,8 +58,10 @@ class EvaluationUnits final : public eval::UnitSource {
     if (!item) return std::nullopt;
     const Evaluation& of = evaluation(*item);
     const auto packed = tasks_.packed(of.task, examples_.split);
-    return eval::Unit{
-        .id = *item, .adapter = adapters_(of.adapter), .batches = packed->batches, .owner = packed};
+    return eval::Unit{.id = *item,
+                      .adapter = adapters_(static_cast<Index>(of.adapter)),
+                      .batches = packed->batches,
+                      .owner = packed};
   }
 
   WorkItems& items_;
@@ -125,7 +127,7 @@ void Scheduler::run(
 }
 
 std::vector<double> Scheduler::combine(MeasuredLosses measured, const FoldedSplit& examples,
-                                       std::span<const int> task_of) {
+                                       std::span<const TaskId> task_of) {
   {
     const auto timer = parts_.timers.scope("reduce");
     parts_.comm.sum(measured.losses);
@@ -133,7 +135,7 @@ std::vector<double> Scheduler::combine(MeasuredLosses measured, const FoldedSpli
   }
   const std::size_t n_folds = examples.n_folds();
   for (std::size_t entry = 0; entry < task_of.size(); ++entry) {
-    const int task = task_of[entry];
+    const TaskId task = task_of[entry];
     const std::span<double> losses = std::span(measured.losses).subspan(entry * n_folds, n_folds);
     if (parts_.tasks.facts(task, examples.split).n_examples == 0) {
       std::ranges::fill(losses, std::numeric_limits<double>::quiet_NaN());

@@ -27,8 +27,8 @@ struct FoldedSplit {
 
 /// A loss to be measured, in each fold: of a task under an adapter.
 struct Evaluation {
-  int adapter = 0;  ///< number that its list knows it by
-  int task = 0;
+  std::size_t adapter = 0;  ///< number that its list knows it by
+  TaskId task;
   std::size_t entry = 0;  ///< index into the results
 };
 
@@ -72,7 +72,7 @@ class Scheduler {
   /// @param task_of  [entries]
   /// @throws InputError, the same on every rank, if one is not finite
   [[nodiscard]] std::vector<double> combine(MeasuredLosses measured, const FoldedSplit& examples,
-                                            std::span<const int> task_of);
+                                            std::span<const TaskId> task_of);
 
   /// Evaluates the units of this rank's pieces of a list, and of what it takes over. Collective.
   /// @param piece_begin  [ranks + 1] where the piece of each rank begins

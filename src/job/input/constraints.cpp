@@ -8,19 +8,20 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/core/json.hpp"
 
 namespace d2c::job {
 namespace {
 
 using json::Json;
-using Pair = std::pair<int, int>;
+using Pair = std::pair<TaskId, TaskId>;
 
 class Parser {
  public:
   Parser(const std::filesystem::path& file, const eval::Manifest& manifest) : file_(file) {
     for (std::size_t i = 0; i < manifest.tasks.size(); ++i) {
-      index_[manifest.tasks[i].name] = static_cast<int>(i);
+      index_[manifest.tasks[i].name] = TaskId(i);
     }
   }
 
@@ -37,15 +38,15 @@ class Parser {
       }
     }
     cluster::Constraints constraints;
-    for (const std::vector<int>& tasks : lists(value, "together")) {
+    for (const std::vector<TaskId>& tasks : lists(value, "together")) {
       for (std::size_t i = 1; i < tasks.size(); ++i) {
         constraints.together.emplace_back(tasks[i - 1], tasks[i]);
       }
     }
-    const std::vector<int> group = groups(constraints.together);
+    const IdVector<TaskId, int> group = groups(constraints.together);
     const auto apart = lists(value, "apart");
     for (std::size_t list = 0; list < apart.size(); ++list) {
-      const std::vector<int>& tasks = apart[list];
+      const std::vector<TaskId>& tasks = apart[list];
       for (std::size_t i = 0; i < tasks.size(); ++i) {
         for (std::size_t j = i + 1; j < tasks.size(); ++j) {
           refuse_contradiction(group, tasks[i], tasks[j], list);
@@ -57,8 +58,8 @@ class Parser {
   }
 
  private:
-  std::vector<std::vector<int>> lists(const Json& value, const std::string& field) const {
-    std::vector<std::vector<int>> all;
+  std::vector<std::vector<TaskId>> lists(const Json& value, const std::string& field) const {
+    std::vector<std::vector<TaskId>> all;
     if (!value.contains(field)) return all;
     if (!value[field].is_array()) {
       throw InputError({file_, field}, {"is not a list", "", R"(write [["a", "b"], ...])"});
@@ -83,7 +84,7 @@ class Parser {
     return all;
   }
 
-  int task(const Json& name, const std::string& item) const {
+  TaskId task(const Json& name, const std::string& item) const {
     const auto place = name.is_string() ? index_.find(name.get<std::string>()) : index_.end();
     if (place == index_.end()) {
       throw InputError({file_, item},
@@ -94,33 +95,34 @@ class Parser {
   }
 
   /// A number per task, equal for tasks that must share a cluster.
-  [[nodiscard]] std::vector<int> groups(const std::vector<Pair>& together) const {
-    std::vector<int> group(index_.size());
+  [[nodiscard]] IdVector<TaskId, int> groups(const std::vector<Pair>& together) const {
+    IdVector<TaskId, int> group(static_cast<int>(index_.size()));
     std::iota(group.begin(), group.end(), 0);
     for (const auto& [a, b] : together) {
-      const int from = group[static_cast<std::size_t>(b)];
-      const int to = group[static_cast<std::size_t>(a)];
+      const int from = group[b];
+      const int to = group[a];
       std::replace(group.begin(), group.end(), from, to);
     }
     return group;
   }
 
-  void refuse_contradiction(const std::vector<int>& group, int a, int b, std::size_t list) const {
-    if (group[static_cast<std::size_t>(a)] != group[static_cast<std::size_t>(b)]) return;
+  void refuse_contradiction(const IdVector<TaskId, int>& group, TaskId a, TaskId b,
+                            std::size_t list) const {
+    if (group[a] != group[b]) return;
     throw InputError(
         {file_, fmt::format("apart[{}]", list)},
         {fmt::format("keeps '{}' and '{}' apart, which must be together", name(a), name(b)),
          "no partition can obey both", "drop one of the two"});
   }
 
-  [[nodiscard]] std::string name(int task) const {
+  [[nodiscard]] std::string name(TaskId task) const {
     return std::find_if(index_.begin(), index_.end(),
                         [task](const auto& entry) { return entry.second == task; })
         ->first;
   }
 
   const std::filesystem::path& file_;
-  std::map<std::string, int> index_;
+  std::map<std::string, TaskId> index_;
 };
 
 }  // namespace

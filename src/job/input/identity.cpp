@@ -31,10 +31,9 @@ void add_options(const RunOptions& options, results::Identity& parts) {
 
 void add_tasks(const Job& job, results::Identity& parts) {
   Digest names;
-  for (std::size_t t = 0; t < job.manifest.tasks.size(); ++t) {
-    const eval::TaskSpec& task = job.manifest.tasks[t];
-    const int index = static_cast<int>(t);
-    const int adapter = job.adapter_of_task[t];
+  for (const TaskId id : job.tasks->ids()) {
+    const eval::TaskSpec& task = job.manifest.tasks[id.index()];
+    const int adapter = job.adapter_of_task[id];
     names.update(task.name).update(task.name.size());
     const auto of_task = [&](const char* what) -> std::string& {
       return parts[fmt::format("{}{}{}'", what, kOfTask, task.name)];
@@ -42,9 +41,9 @@ void add_tasks(const Job& job, results::Identity& parts) {
     // Tasks that share an adapter are not the same as tasks with equal ones.
     of_task("adapter") = fmt::format("{} {}", text_of(job.adapters->fingerprint(adapter)), adapter);
     of_task("weight") = fmt::format("{}", task.weight);
-    of_task("examples") = text_of(job.tasks->facts(index, Split::few_shot).digest);
+    of_task("examples") = text_of(job.tasks->facts(id, Split::few_shot).digest);
     if (task.test.empty()) continue;
-    of_task("test examples") = text_of(job.tasks->facts(index, Split::held_out).digest);
+    of_task("test examples") = text_of(job.tasks->facts(id, Split::held_out).digest);
   }
   parts[kTasks] = names.text();
 }
@@ -55,7 +54,7 @@ void add_constraints(const cluster::Constraints& constraints, results::Identity&
   for (const auto* pairs : {&constraints.together, &constraints.apart}) {
     digest.update(pairs->size());
     for (const auto& [a, b] : *pairs) {
-      digest.update(static_cast<std::uint64_t>(a)).update(static_cast<std::uint64_t>(b));
+      digest.update(a.index()).update(b.index());
     }
   }
   parts["constraints"] = digest.text();

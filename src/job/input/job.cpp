@@ -29,7 +29,7 @@ std::string share_manifest(comm::Communicator& comm, const fs::path& path, std::
 
 /// The distinct adapters in the order of the first task that names each.
 std::vector<fs::path> distinct_adapters(const eval::Manifest& manifest,
-                                        std::vector<int>& adapter_of_task) {
+                                        IdVector<TaskId, int>& adapter_of_task) {
   std::map<fs::path, int> index;
   std::vector<fs::path> adapters;
   for (const eval::TaskSpec& task : manifest.tasks) {
@@ -76,11 +76,11 @@ void share_constraints(comm::Communicator& comm, const RunOptions& options, Job&
 
 /// A search needs at least one example of every task.
 void check_kept_examples(const Job& job, int kept) {
-  for (int task = 0; kept > 0 && task < job.tasks->n_tasks(); ++task) {
+  for (const TaskId task : job.tasks->ids()) {
     const std::int64_t n = job.tasks->facts(task, Split::few_shot).n_examples;
-    if (n > kept) continue;
+    if (kept == 0 || n > kept) continue;
     throw InputError(
-        {job.manifest.tasks[static_cast<std::size_t>(task)].examples, {}},
+        {job.manifest.tasks[task.index()].examples, {}},
         {fmt::format("has {} example{}, and --verify-examples is {}", n, n == 1 ? "" : "s", kept),
          "the search would see nothing of the task", "keep fewer examples or give the task more"});
   }
@@ -88,11 +88,11 @@ void check_kept_examples(const Job& job, int kept) {
 
 /// Each of the parts needs an example of every task.
 void check_parts(const Job& job, const RunOptions& options) {
-  for (int task = 0; options.cross_fit > 0 && task < job.tasks->n_tasks(); ++task) {
+  for (const TaskId task : job.tasks->ids()) {
     const std::int64_t n =
         job.tasks->facts(task, Split::few_shot).n_examples - options.verify_examples;
     if (n >= options.cross_fit) continue;
-    throw InputError({job.manifest.tasks[static_cast<std::size_t>(task)].examples, {}},
+    throw InputError({job.manifest.tasks[task.index()].examples, {}},
                      {fmt::format("has {} example{} for the search, and --cross-fit is {}", n,
                                   n == 1 ? "" : "s", options.cross_fit),
                       "each part needs an example of every task",

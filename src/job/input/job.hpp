@@ -6,6 +6,7 @@
 
 #include "d2c/cluster/constraints.hpp"
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/core/timer.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
@@ -23,7 +24,7 @@ struct Job {
   cluster::Constraints constraints;
   std::unique_ptr<eval::ModelFolder> model;
   results::Identity model_content;  ///< digests of its files; on rank 0
-  std::vector<int> adapter_of_task;
+  IdVector<TaskId, int> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;
   std::string adapters_note;  ///< where they are kept, for people

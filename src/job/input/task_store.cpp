@@ -63,8 +63,9 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
   std::map<std::size_t, std::uint64_t> digests;
   std::string warnings;
   comm::agree(comm, [&] {
-    for (int task = comm.rank(); task < n_tasks; task += comm.size()) {
-      const eval::TaskSpec& spec = manifest.tasks[static_cast<std::size_t>(task)];
+    for (int number = comm.rank(); number < n_tasks; number += comm.size()) {
+      const TaskId task(number);
+      const eval::TaskSpec& spec = manifest.tasks[task.index()];
       for (const Split split : {Split::few_shot, Split::held_out}) {
         const auto& file = split == Split::few_shot ? spec.examples : spec.test;
         if (file.empty()) continue;
@@ -130,7 +131,7 @@ std::uint64_t TaskStore::node_bytes() const {
   return bytes;
 }
 
-std::vector<eval::Example> TaskStore::examples(int task, Split split) const {
+std::vector<eval::Example> TaskStore::examples(TaskId task, Split split) const {
   const TaskFacts& fact = facts(task, split);
   D2C_EXPECTS(fact.n_examples > 0);
   std::span<const std::byte> bytes =
@@ -146,7 +147,7 @@ std::vector<eval::Example> TaskStore::examples(int task, Split split) const {
   return examples;
 }
 
-std::shared_ptr<const PackedTask> TaskStore::packed(int task, Split split) const {
+std::shared_ptr<const PackedTask> TaskStore::packed(TaskId task, Split split) const {
   const std::size_t wanted = slot(task, split);
   if (auto kept = cache_.find(wanted)) return kept;
   const Examples content = examples(task, split);
@@ -158,10 +159,8 @@ std::shared_ptr<const PackedTask> TaskStore::packed(int task, Split split) const
 }
 
 bool TaskStore::any_held_out() const {
-  for (int task = 0; task < n_tasks(); ++task) {
-    if (facts(task, Split::held_out).n_examples > 0) return true;
-  }
-  return false;
+  return std::ranges::any_of(
+      ids(), [&](TaskId task) { return facts(task, Split::held_out).n_examples > 0; });
 }
 
 }  // namespace d2c::job

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/id.hpp"
 #include "d2c/core/recent_cache.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/eval/examples.hpp"
@@ -52,15 +53,16 @@ class TaskStore {
             const PackOptions& options, int ranks_per_node);
 
   [[nodiscard]] int n_tasks() const { return static_cast<int>(facts_.size() / 2); }
+  [[nodiscard]] IdRange<TaskId> ids() const { return d2c::ids<TaskId>(n_tasks()); }
   /// Facts of a task that has no such split are all zero.
-  [[nodiscard]] const TaskFacts& facts(int task, Split split) const {
+  [[nodiscard]] const TaskFacts& facts(TaskId task, Split split) const {
     return facts_[slot(task, split)];
   }
   [[nodiscard]] bool any_held_out() const;
   /// Examples in the order of their file. @pre the task has the split
-  [[nodiscard]] std::vector<eval::Example> examples(int task, Split split) const;
+  [[nodiscard]] std::vector<eval::Example> examples(TaskId task, Split split) const;
   /// The same, packed. Any thread. @pre the task has the split
-  [[nodiscard]] std::shared_ptr<const PackedTask> packed(int task, Split split) const;
+  [[nodiscard]] std::shared_ptr<const PackedTask> packed(TaskId task, Split split) const;
   [[nodiscard]] const PackOptions& packing() const { return options_; }
   /// Bytes of all token ids, once per node.
   [[nodiscard]] std::uint64_t node_bytes() const;
@@ -68,8 +70,8 @@ class TaskStore {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  static std::size_t slot(int task, Split split) {
-    return 2 * static_cast<std::size_t>(task) + (split == Split::few_shot ? 0 : 1);
+  static std::size_t slot(TaskId task, Split split) {
+    return 2 * task.index() + (split == Split::few_shot ? 0 : 1);
   }
   /// Places every task's examples; those that the ranks of one node read stand together.
   /// @return  [nodes + 1] where each node's part begins

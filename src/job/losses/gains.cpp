@@ -7,14 +7,13 @@
 namespace d2c::job {
 
 Comparison compare(const results::Baselines& baselines, const std::vector<double>& loss) {
-  const int n_tasks = static_cast<int>(loss.size());
+  const auto n_tasks = static_cast<int>(loss.size());
   const cluster::Objective gains(cluster::ObjectiveKind::gain, n_tasks, {},
                                  {baselines.at("base"), baselines.at("own")});
   Comparison result;
-  for (int task = 0; task < n_tasks; ++task) {
-    const auto t = static_cast<std::size_t>(task);
-    result.gain.push_back(gains.gain(task, loss[t]));
-    result.regret.push_back(loss[t] - baselines.at("own")[t]);
+  for (const TaskId task : ids<TaskId>(n_tasks)) {
+    result.gain.push_back(gains.gain(task, loss[task.index()]));
+    result.regret.push_back(loss[task.index()] - baselines.at("own")[task.index()]);
   }
   return result;
 }

@@ -15,7 +15,7 @@ bool is_nan(double loss) { return std::isnan(loss); }
 
 }  // namespace
 
-std::span<const double> KnownLosses::find(const results::LossKey& key, int task) const {
+std::span<const double> KnownLosses::find(const results::LossKey& key, TaskId task) const {
   const auto place = table_.find(key);
   if (place == table_.end()) return {};
   const auto& [tasks, losses] = place->second;
@@ -25,26 +25,24 @@ std::span<const double> KnownLosses::find(const results::LossKey& key, int task)
   return std::span(losses).subspan(static_cast<std::size_t>(at - tasks.begin()) * n_folds, n_folds);
 }
 
-bool KnownLosses::knows(const results::LossKey& key, int task) const {
+bool KnownLosses::knows(const results::LossKey& key, TaskId task) const {
   const auto losses = find(key, task);
   return !losses.empty() && std::ranges::none_of(losses, is_nan);
 }
 
 std::vector<cluster::Query> KnownLosses::missing(std::span<const results::LossKey> keys,
                                                  std::span<const cluster::Query> queries) const {
-  std::map<results::LossKey, int> first;
-  std::vector<int> representative;
+  std::map<results::LossKey, std::size_t> first;
+  std::vector<std::size_t> representative;
   for (const results::LossKey& key : keys) {
-    representative.push_back(
-        first.try_emplace(key, static_cast<int>(representative.size())).first->second);
+    representative.push_back(first.try_emplace(key, representative.size()).first->second);
   }
-  std::set<std::pair<int, int>> seen;
+  std::set<std::pair<std::size_t, TaskId>> seen;
   std::vector<cluster::Query> missing;
   for (const cluster::Query& query : queries) {
-    const auto set = static_cast<std::size_t>(query.set);
-    if (knows(keys[set], query.task)) continue;
-    if (!seen.emplace(representative[set], query.task).second) continue;
-    missing.push_back({representative[set], query.task});
+    if (knows(keys[query.set], query.task)) continue;
+    const std::size_t set = representative[query.set];
+    if (seen.emplace(set, query.task).second) missing.push_back({set, query.task});
   }
   return missing;
 }
@@ -54,13 +52,13 @@ std::vector<double> KnownLosses::read(std::span<const results::LossKey> keys,
                                       std::size_t n_folds) const {
   std::vector<double> values(queries.size() * n_folds, std::numeric_limits<double>::quiet_NaN());
   for (std::size_t q = 0; q < queries.size(); ++q) {
-    const auto losses = find(keys[static_cast<std::size_t>(queries[q].set)], queries[q].task);
+    const auto losses = find(keys[queries[q].set], queries[q].task);
     std::ranges::copy(losses, values.begin() + static_cast<std::ptrdiff_t>(q * n_folds));
   }
   return values;
 }
 
-void KnownLosses::add(const results::LossKey& key, int task, std::span<const double> losses) {
+void KnownLosses::add(const results::LossKey& key, TaskId task, std::span<const double> losses) {
   if (std::ranges::all_of(losses, is_nan)) return;
   auto& [tasks, all] = table_[key];
   D2C_EXPECTS(tasks.empty() || all.size() == tasks.size() * losses.size());
@@ -84,7 +82,7 @@ bool is_decided(const cluster::Race& race) {
   if (race.measure_all) return std::ranges::none_of(race.known, is_nan);
   std::vector<double> in_order;
   for (std::size_t c = 0; c < race.sets.size(); ++c) {
-    for (const int fold : race.folds) in_order.push_back(known(c)[static_cast<std::size_t>(fold)]);
+    for (const FoldId fold : race.folds) in_order.push_back(known(c)[fold.index()]);
   }
   bool suffices = true;
   const auto look = [&](std::size_t contestant, int begin, int end) {

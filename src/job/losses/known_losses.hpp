@@ -20,9 +20,9 @@ class KnownLosses {
 
   /// Losses of a task, one per fold, NaN where a fold is not known; empty = nothing is known. Valid
   /// until losses are added.
-  [[nodiscard]] std::span<const double> find(const results::LossKey& key, int task) const;
+  [[nodiscard]] std::span<const double> find(const results::LossKey& key, TaskId task) const;
   /// Whether all folds are known.
-  [[nodiscard]] bool knows(const results::LossKey& key, int task) const;
+  [[nodiscard]] bool knows(const results::LossKey& key, TaskId task) const;
   /// Those of the queries that are not known, each once: `set` is the first of equal keys.
   /// @param queries  `set` is an index into `keys`
   [[nodiscard]] std::vector<cluster::Query> missing(std::span<const results::LossKey> keys,
@@ -32,7 +32,7 @@ class KnownLosses {
                                          std::span<const cluster::Query> queries,
                                          std::size_t n_folds) const;
   /// Adds what is not NaN.
-  void add(const results::LossKey& key, int task, std::span<const double> losses);
+  void add(const results::LossKey& key, TaskId task, std::span<const double> losses);
 
   [[nodiscard]] const results::LossTable& table() const { return table_; }
 

@@ -13,15 +13,15 @@ namespace {
 /// A partition that knows nothing: every task in a cluster drawn at random.
 cluster::Partition random_partition(int n_tasks, int k, std::uint64_t seed) {
   CounterRng rng(seed, hash_name("baseline/random"));
-  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
-  for (int& cluster : assignment)
-    cluster = static_cast<int>(rng.below(static_cast<std::uint64_t>(k)));
+  cluster::Assignment assignment(n_tasks);
+  for (ClusterId& cluster : assignment) {
+    cluster = ClusterId(rng.below(static_cast<std::uint64_t>(k)));
+  }
   return {assignment, k};
 }
 
-std::vector<double> task_weights(const eval::Manifest& manifest) {
-  std::vector<double> weights;
-  weights.reserve(manifest.tasks.size());
+IdVector<TaskId, double> task_weights(const eval::Manifest& manifest) {
+  IdVector<TaskId, double> weights;
   for (const eval::TaskSpec& task : manifest.tasks) weights.push_back(task.weight);
   return weights;
 }
@@ -46,22 +46,21 @@ MethodLosses::MethodLosses(Session& session, const RunOptions& options)
                  {cache_.mean_of_chosen(few_shot_.at("base")),
                   cache_.mean_of_chosen(few_shot_.at("own"))}) {}
 
-std::vector<std::int64_t> MethodLosses::examples_per_task() const {
-  std::vector<std::int64_t> counts;
-  for (int task = 0; task < oracle_.n_tasks(); ++task) {
+IdVector<TaskId, std::int64_t> MethodLosses::examples_per_task() const {
+  IdVector<TaskId, std::int64_t> counts;
+  for (const TaskId task : input().tasks->ids()) {
     counts.push_back(input().tasks->facts(task, Split::few_shot).n_examples);
   }
   return counts;
 }
 
 MeasuredBaselines MethodLosses::baselines(Split split) {
-  const auto n = static_cast<std::size_t>(oracle_.n_tasks());
-  const cluster::Partition one(cluster::Assignment(n, 0), 1);
+  const cluster::Partition one(cluster::Assignment(oracle_.n_tasks()), 1);
   MeasuredBaselines measured;
   measured["base"] = oracle_.base_losses(split);
   measured["own"] = oracle_.own_losses(split);
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  measured["one"] = oracle_.can_merge(one.clusters().front())
+  measured["one"] = oracle_.can_merge(one.members(0))
                         ? of(one, split)
                         : std::vector<double>(measured["base"].size(), nan);
   return measured;
@@ -79,13 +78,13 @@ void MethodLosses::measure_random(int k) {
 
 results::Baselines MethodLosses::chosen() const {
   results::Baselines part;
-  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_chosen(losses);
+  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_chosen(losses).values();
   return part;
 }
 
 results::Baselines MethodLosses::kept() const {
   results::Baselines part;
-  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_others(losses);
+  for (const auto& [name, losses] : few_shot_) part[name] = cache_.mean_of_others(losses).values();
   return part;
 }
 
@@ -94,59 +93,57 @@ cluster::ExampleFolds MethodLosses::folds_of(Split split) const {
 }
 
 std::vector<double> MethodLosses::of(const cluster::Partition& partition, Split split) {
-  return of(recipes_of(partition, oracle_.plan()), split);
+  return of(configs_of(partition, oracle_.plan()), split);
 }
 
-std::vector<double> MethodLosses::of(const std::vector<cluster::Recipe>& recipes, Split split) {
-  const std::vector<MergeRequest> requests = oracle_.requests_for(recipes);
+std::vector<double> MethodLosses::of(const std::vector<cluster::MergeConfig>& configs,
+                                     Split split) {
+  const std::vector<MergeRequest> requests = oracle_.requests_for(configs);
   std::vector<cluster::Query> queries;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    for (const int task : recipes[r].members) queries.push_back({static_cast<int>(r), task});
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    for (const TaskId task : configs[r].members) queries.push_back({r, task});
   }
   const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
   const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
   std::vector<double> by_task(losses.size());
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    by_task[static_cast<std::size_t>(queries[i / n].task) * n + i % n] = losses[i];
+    by_task[queries[i / n].task.index() * n + i % n] = losses[i];
   }
   return by_task;
 }
 
-std::vector<std::vector<double>> MethodLosses::columns(const std::vector<cluster::Recipe>& recipes,
-                                                       Split split) {
-  const std::vector<MergeRequest> requests = oracle_.requests_for(recipes);
+std::vector<std::vector<double>> MethodLosses::columns(
+    const std::vector<cluster::MergeConfig>& configs, Split split) {
+  const std::vector<MergeRequest> requests = oracle_.requests_for(configs);
   std::vector<cluster::Query> queries;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    for (int task = 0; task < oracle_.n_tasks(); ++task) {
-      queries.push_back({static_cast<int>(r), task});
-    }
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    for (const TaskId task : input().tasks->ids()) queries.push_back({r, task});
   }
   const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
   std::vector<std::vector<double>> columns;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    const auto n = static_cast<std::ptrdiff_t>(losses.size() / recipes.size());
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    const auto n = static_cast<std::ptrdiff_t>(losses.size() / configs.size());
     const auto begin = losses.begin() + static_cast<std::ptrdiff_t>(r) * n;
     columns.emplace_back(begin, begin + n);
   }
   return columns;
 }
 
-std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
-                                        const MergePlan& plan) {
-  std::vector<cluster::Recipe> recipes;
+std::vector<cluster::MergeConfig> configs_of(const cluster::Partition& partition,
+                                             const MergePlan& plan) {
+  std::vector<cluster::MergeConfig> configs;
   for (cluster::TaskSet& members : partition.clusters()) {
     if (members.empty()) continue;
-    recipes.push_back({.members = std::move(members), .scale = plan.scale});
+    configs.push_back({.members = std::move(members), .scale = plan.scale});
   }
-  return recipes;
+  return configs;
 }
 
-cluster::Partition partition_of(const std::vector<cluster::Recipe>& recipes, int n_tasks, int k) {
-  cluster::Assignment assignment(static_cast<std::size_t>(n_tasks));
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    for (const int task : recipes[r].members) {
-      assignment[static_cast<std::size_t>(task)] = static_cast<int>(r);
-    }
+cluster::Partition partition_of(const std::vector<cluster::MergeConfig>& configs, int n_tasks,
+                                int k) {
+  cluster::Assignment assignment(n_tasks);
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    for (const TaskId task : configs[r].members) assignment[task] = ClusterId(r);
   }
   return cluster::Partition(std::move(assignment), k).canonical();
 }

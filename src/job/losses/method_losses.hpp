@@ -34,11 +34,11 @@ class MethodLosses {
   [[nodiscard]] DistributedOracle& oracle() { return oracle_; }
   [[nodiscard]] const cluster::FoldSplit& folds() const { return split_; }
   /// Few-shot examples of every task.
-  [[nodiscard]] std::vector<std::int64_t> examples_per_task() const;
+  [[nodiscard]] IdVector<TaskId, std::int64_t> examples_per_task() const;
   /// What the search of a job sees.
   [[nodiscard]] cluster::CachedOracle& cache() { return cache_; }
   /// Of the tasks in the objective.
-  [[nodiscard]] const std::vector<double>& weights() const { return weights_; }
+  [[nodiscard]] const IdVector<TaskId, double>& weights() const { return weights_; }
   /// Over the baselines of the search.
   [[nodiscard]] const cluster::Objective& objective() const { return objective_; }
 
@@ -59,11 +59,12 @@ class MethodLosses {
 
   /// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
   [[nodiscard]] std::vector<double> of(const cluster::Partition& partition, Split split);
-  /// The same under the recipe that it is a member of; every task is a member of one.
-  [[nodiscard]] std::vector<double> of(const std::vector<cluster::Recipe>& recipes, Split split);
-  /// Loss of every task under every recipe. [recipe][task, folds of the split]
+  /// The same under the merge configuration that it is a member of; every task is one of one.
+  [[nodiscard]] std::vector<double> of(const std::vector<cluster::MergeConfig>& configs,
+                                       Split split);
+  /// Loss of every task under every configuration. [configuration][task, folds of the split]
   [[nodiscard]] std::vector<std::vector<double>> columns(
-      const std::vector<cluster::Recipe>& recipes, Split split);
+      const std::vector<cluster::MergeConfig>& configs, Split split);
 
  private:
   [[nodiscard]] MeasuredBaselines baselines(Split split);
@@ -74,18 +75,18 @@ class MethodLosses {
   DistributedOracle oracle_;
   cluster::FoldSplit split_;
   cluster::CachedOracle cache_;
-  std::vector<double> weights_;
+  IdVector<TaskId, double> weights_;
   MeasuredBaselines few_shot_;
   MeasuredBaselines held_out_;
   cluster::Objective objective_;
 };
 
 /// How each cluster that is not empty is served by the plan, in ascending order of clusters.
-[[nodiscard]] std::vector<cluster::Recipe> recipes_of(const cluster::Partition& partition,
-                                                      const MergePlan& plan);
+[[nodiscard]] std::vector<cluster::MergeConfig> configs_of(const cluster::Partition& partition,
+                                                           const MergePlan& plan);
 
-/// The clusters that recipes make, numbered by their lowest task.
-[[nodiscard]] cluster::Partition partition_of(const std::vector<cluster::Recipe>& recipes,
+/// The clusters that merge configurations make, numbered by their lowest task.
+[[nodiscard]] cluster::Partition partition_of(const std::vector<cluster::MergeConfig>& configs,
                                               int n_tasks, int k);
 
 }  // namespace d2c::job

@@ -40,7 +40,7 @@ struct Sample {
     for (std::size_t i = 0; i < n; ++i) {
       const cluster::CachedOracle::Entry& entry = known[i * known.size() / n];
       const std::size_t task = (i + 1) * 7 % entry.tasks.size();
-      queries.push_back({static_cast<int>(sets.size()), entry.tasks[task]});
+      queries.push_back({sets.size(), entry.tasks[task]});
       sets.push_back(entry.set);
       const auto begin = entry.losses.begin() + static_cast<std::ptrdiff_t>(task * n_folds);
       losses.insert(losses.end(), begin, begin + static_cast<std::ptrdiff_t>(n_folds));
@@ -71,7 +71,7 @@ void check_recorded(comm::Communicator& comm, const RecordedLosses& recorded, co
   comm::agree(comm, [&] {
     for (std::size_t i = 0; i < now.size(); ++i) {
       if (!differ(sample.losses[i], now[i])) continue;
-      const auto task = static_cast<std::size_t>(sample.queries[i / n_folds].task);
+      const std::size_t task = sample.queries[i / n_folds].task.index();
       refuse(job.manifest.tasks[task].adapter, job.manifest.tasks[task].name,
              "under a merged adapter of the result", sample.losses[i], now[i],
              "make the result anew with this version of d2c");

@@ -13,9 +13,7 @@ Merger::Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int
 
 MergeRequest Merger::members_of(const cluster::TaskSet& set) const {
   std::map<int, double> tasks_of_adapter;
-  for (const int task : set) {
-    tasks_of_adapter[parts_.adapter_of_task[static_cast<std::size_t>(task)]] += 1.0;
-  }
+  for (const TaskId task : set) tasks_of_adapter[parts_.adapter_of_task[task]] += 1.0;
   MergeRequest request;
   request.scale = plan_.scale;
   for (const auto& [adapter, n] : tasks_of_adapter) {

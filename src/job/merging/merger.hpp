@@ -21,7 +21,7 @@ class Merger {
   struct Parts {
     comm::Communicator& comm;
     const AdapterStore& adapters;
-    std::span<const int> adapter_of_task;
+    const IdVector<TaskId, int>& adapter_of_task;
     PhaseTimers& timers;
   };
 

@@ -10,20 +10,19 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-void set_column(cluster::LossMatrix& matrix, int cluster, const std::vector<double>& losses) {
-  for (int task = 0; task < matrix.n_tasks; ++task) {
-    matrix(task, cluster) = losses[static_cast<std::size_t>(task)];
-  }
+void set_column(cluster::LossMatrix& matrix, ClusterId cluster,
+                const IdVector<TaskId, double>& losses) {
+  for (const TaskId task : matrix.rows()) matrix(task, cluster) = losses[task];
 }
 
 /// Without tasks where no task has a test split.
 cluster::LossMatrix held_out_matrix(MethodLosses& losses, const cluster::Partition& partition,
-                                    const std::vector<cluster::Recipe>& recipes) {
+                                    const std::vector<cluster::MergeConfig>& configs) {
   if (losses.held_out().empty()) return {};
   cluster::LossMatrix matrix(partition.n_tasks(), partition.k());
-  const auto columns = losses.columns(recipes, Split::held_out);
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    set_column(matrix, partition[recipes[r].members.front()], columns[r]);
+  const auto columns = losses.columns(configs, Split::held_out);
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    set_column(matrix, partition[configs[r].members.front()], columns[r]);
   }
   return matrix;
 }
@@ -33,19 +32,19 @@ cluster::LossMatrix held_out_matrix(MethodLosses& losses, const cluster::Partiti
 Measured measure_clusters(MethodLosses& losses, const cluster::SearchResult& search) {
   Measured measured{search.partition, search.loss, {}, {}};
   if (losses.keeps_examples()) measured.kept = cluster::verify(losses.cache(), search);
-  const auto recipes = recipes_of(search.partition, losses.oracle().plan());
-  measured.held_out = held_out_matrix(losses, search.partition, recipes);
+  const auto configs = configs_of(search.partition, losses.oracle().plan());
+  measured.held_out = held_out_matrix(losses, search.partition, configs);
   return measured;
 }
 
 Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
-                          const std::vector<cluster::Recipe>& recipes) {
+                          const std::vector<cluster::MergeConfig>& configs) {
   const cluster::LossMatrix empty(partition.n_tasks(), partition.k());
-  Measured measured{partition, empty, {}, held_out_matrix(losses, partition, recipes)};
+  Measured measured{partition, empty, {}, held_out_matrix(losses, partition, configs)};
   if (losses.keeps_examples()) measured.kept = empty;
-  const auto columns = losses.columns(recipes, Split::few_shot);
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
-    const int cluster = partition[recipes[r].members.front()];
+  const auto columns = losses.columns(configs, Split::few_shot);
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    const ClusterId cluster = partition[configs[r].members.front()];
     set_column(measured.chosen, cluster, losses.cache().mean_of_chosen(columns[r]));
     if (!losses.keeps_examples()) continue;
     set_column(measured.kept, cluster, losses.cache().mean_of_others(columns[r]));
@@ -56,7 +55,7 @@ Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partit
 void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out) {
   const cluster::Partition& partition = measured.partition;
   const std::vector<double> loss = measured.chosen.of(partition);
-  out.result.assignment = partition.assignment();
+  out.result.assignment = numbers_of(partition.assignment());
   out.result.loss = measured.chosen.values;
   out.result.objective =
       objective_of(losses.options().objective, losses.weights(), out.baselines, loss);
@@ -72,7 +71,7 @@ void describe_result(MethodLosses& losses, const Measured& measured, results::Ru
   if (losses.held_out().empty()) return;
   out.heldout = unseen(losses.options().objective, losses.weights(), partition, measured.held_out,
                        losses.held_out());
-  for (int task = 0; task < losses.input().tasks->n_tasks(); ++task) {
+  for (const TaskId task : losses.input().tasks->ids()) {
     const TaskFacts& facts = losses.input().tasks->facts(task, Split::held_out);
     out.heldout->n_examples.push_back(facts.n_examples);
     out.heldout->n_tokens.push_back(facts.n_targets);
@@ -90,8 +89,7 @@ results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& s
   table.knee = sweep.k[sweep.knee];
   for (const cluster::SearchResult& result : sweep.results) {
     const cluster::Partition& partition = result.partition;
-    table.assignment.insert(table.assignment.end(), partition.assignment().begin(),
-                            partition.assignment().end());
+    append_numbers(partition.assignment(), table.assignment);
     table.gain.push_back(mean_gain(losses.weights(), chosen, result.loss.of(partition)));
     if (losses.keeps_examples()) {
       table.verify_objective.push_back(
@@ -126,8 +124,8 @@ results::Racing describe_racing(MethodLosses& losses) {
                          .mean_regret = nan,
                          .worst_regret = nan,
                          .estimate = {}};
-  for (int task = 0; task < losses.oracle().n_tasks(); ++task) {
-    racing.tokens += losses.cache().completed()[static_cast<std::size_t>(task)] *
+  for (const TaskId task : losses.input().tasks->ids()) {
+    racing.tokens += losses.cache().completed()[task] *
                      losses.input().tasks->facts(task, Split::few_shot).n_computed;
   }
   if (counts.checked > 0) {
@@ -147,7 +145,7 @@ results::RefineTable describe_refinement(MethodLosses& losses,
     table.step.emplace_back(cluster::name(stage.step));
     table.changed.push_back(stage.changed);
     table.evaluations.push_back(stage.evaluations);
-    const auto few_shot = losses.of(stage.recipes, Split::few_shot);
+    const auto few_shot = losses.of(stage.configs, Split::few_shot);
     const auto loss = losses.cache().mean_of_chosen(few_shot);
     table.objective.push_back(objective_of(options.objective, losses.weights(), chosen, loss));
     table.gain.push_back(mean_gain(losses.weights(), chosen, loss));
@@ -156,7 +154,7 @@ results::RefineTable describe_refinement(MethodLosses& losses,
                                                     losses.cache().mean_of_others(few_shot)));
     }
     if (losses.held_out().empty()) continue;
-    const auto held_out = losses.of(stage.recipes, Split::held_out);
+    const auto held_out = losses.of(stage.configs, Split::held_out);
     table.heldout_objective.push_back(
         objective_of(options.objective, losses.weights(), losses.held_out(), held_out));
     table.heldout_gain.push_back(mean_gain(losses.weights(), losses.held_out(), held_out));
@@ -164,20 +162,20 @@ results::RefineTable describe_refinement(MethodLosses& losses,
   return table;
 }
 
-results::RecipeTable describe_recipes(const MergePlan& plan, const cluster::Partition& partition,
-                                      const std::vector<cluster::Recipe>& recipes) {
+results::RecipeTable describe_configs(const MergePlan& plan, const cluster::Partition& partition,
+                                      const std::vector<cluster::MergeConfig>& configs) {
   results::RecipeTable table;
   table.method.resize(static_cast<std::size_t>(partition.k()));
   table.scale.assign(static_cast<std::size_t>(partition.k()), nan);
   table.weight.resize(static_cast<std::size_t>(partition.n_tasks()));
-  for (const cluster::Recipe& recipe : recipes) {
-    const auto cluster = static_cast<std::size_t>(partition[recipe.members.front()]);
-    table.method[cluster] = plan.way_name(recipe.method);
-    table.scale[cluster] = recipe.scale;
-    for (std::size_t i = 0; i < recipe.members.size(); ++i) {
-      table.weight[static_cast<std::size_t>(recipe.members[i])] =
-          recipe.weights.empty() ? 1.0 / static_cast<double>(recipe.members.size())
-                                 : recipe.weights[i];
+  for (const cluster::MergeConfig& config : configs) {
+    const std::size_t cluster = partition[config.members.front()].index();
+    table.method[cluster] = plan.way_name(config.method);
+    table.scale[cluster] = config.scale;
+    for (std::size_t i = 0; i < config.members.size(); ++i) {
+      table.weight[config.members[i].index()] =
+          config.weights.empty() ? 1.0 / static_cast<double>(config.members.size())
+                                 : config.weights[i];
     }
   }
   return table;

@@ -9,8 +9,8 @@
 
 #include "losses/method_losses.hpp"
 
-/// The figures of a result: losses of partitions and recipes on all parts of the examples, in the
-/// form in which they are written.
+/// The figures of a result: losses of partitions and merge configurations on all parts of the
+/// examples, in the form in which they are written.
 namespace d2c::job {
 
 /// Loss of every task under the merged adapter of every cluster, on each part of the examples.
@@ -23,9 +23,9 @@ struct Measured {
 
 /// What a search found; few-shot losses are known. Collective.
 [[nodiscard]] Measured measure_clusters(MethodLosses& losses, const cluster::SearchResult& search);
-/// The same under other recipes, one per cluster that is not empty. Collective.
+/// The same under other merge configurations, one per cluster that is not empty. Collective.
 [[nodiscard]] Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
-                                        const std::vector<cluster::Recipe>& recipes);
+                                        const std::vector<cluster::MergeConfig>& configs);
 
 /// Fills result, verify and heldout.
 void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out);
@@ -36,8 +36,8 @@ void describe_result(MethodLosses& losses, const Measured& measured, results::Ru
 /// The clusters after every step of their refinement, on all parts of the examples. Collective.
 [[nodiscard]] results::RefineTable describe_refinement(
     MethodLosses& losses, const std::vector<cluster::RefineStage>& stages);
-[[nodiscard]] results::RecipeTable describe_recipes(const MergePlan& plan,
-                                                    const cluster::Partition& partition,
-                                                    const std::vector<cluster::Recipe>& recipes);
+[[nodiscard]] results::RecipeTable describe_configs(
+    const MergePlan& plan, const cluster::Partition& partition,
+    const std::vector<cluster::MergeConfig>& configs);
 
 }  // namespace d2c::job

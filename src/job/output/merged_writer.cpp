@@ -16,25 +16,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string model_card(const Job& job, const results::RunResults& results, int cluster,
+std::string model_card(const Job& job, const results::RunResults& results, ClusterId cluster,
                        const MergeRequest& request) {
-  const auto at = static_cast<std::size_t>(cluster);
   const std::string scale =
       request.scale == 1.0 ? "" : fmt::format(", times {:.4g}", request.scale);
   const std::string& base_model = job.adapters->base_model();
   std::string card = lora::card_front_matter(base_model);
   card += fmt::format(
       "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.",
-      cluster, version(), results.recipe.method[at], scale, request.adapters.size(),
+      cluster, version(), results.recipe.method[cluster.index()], scale, request.adapters.size(),
       request.adapters.size() == 1 ? "" : "s");
   if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
   card +=
       "\n\n| task | adapter | weight | modules | loss here | own adapter | base model "
       "|\n|---|---|---|---|---|---|---|\n";
   const auto n_clusters = static_cast<std::size_t>(results.n_clusters);
-  for (std::size_t task = 0; task < results.tasks.name.size(); ++task) {
-    if (results.result.assignment[task] != cluster) continue;
-    const int adapter = job.adapter_of_task[task];
+  for (const TaskId id : job.tasks->ids()) {
+    const std::size_t task = id.index();
+    if (results.result.assignment[task] != cluster.value()) continue;
+    const int adapter = job.adapter_of_task[id];
     // A medoid stands for tasks whose own adapters have no part in it.
     const auto place = std::ranges::find(request.adapters, adapter);
     const double weight =
@@ -45,7 +45,7 @@ std::string model_card(const Job& job, const results::RunResults& results, int c
                         results.tasks.name[task],
                         fs::path(results.tasks.adapter[task]).filename().string(), weight,
                         job.adapters->n_applied(adapter), job.adapters->modules().size(),
-                        results.result.loss[task * n_clusters + static_cast<std::size_t>(cluster)],
+                        results.result.loss[task * n_clusters + cluster.index()],
                         results.baselines.at("own")[task], results.baselines.at("base")[task]);
   }
   card +=
@@ -58,7 +58,7 @@ std::string model_card(const Job& job, const results::RunResults& results, int c
 constexpr std::array kPeftFiles = {"adapter_config.json", "adapter_model.safetensors"};
 
 /// @param sums  of the files, one after the other; empty = no files were written
-WrittenAdapter describe(int cluster, const lora::FactorMap& merged, const std::string& sums) {
+WrittenAdapter describe(ClusterId cluster, const lora::FactorMap& merged, const std::string& sums) {
   WrittenAdapter adapter{.cluster = cluster, .folder = {}, .rank = 0, .sha256 = {}};
   for (const auto& [module, factors] : merged) {
     adapter.rank = std::max(adapter.rank, factors.a.rows());
@@ -78,20 +78,19 @@ results::MatrixView view(const Matrix& matrix) {
 
 }  // namespace
 
-std::string cluster_folder(int cluster) { return fmt::format("cluster_{:02}", cluster); }
+std::string cluster_folder(ClusterId cluster) { return fmt::format("cluster_{:02}", cluster); }
 
 std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& oracle,
-                                         const std::vector<cluster::Recipe>& recipes,
+                                         const std::vector<cluster::MergeConfig>& configs,
                                          const results::RunResults& results, ResultFiles& files) {
   const MergedOutput wanted = session.options().merged_output;
-  const std::vector<MergeRequest> requests = oracle.requests_for(recipes);
+  const std::vector<MergeRequest> requests = oracle.requests_for(configs);
   std::vector<WrittenAdapter> written;
-  for (std::size_t r = 0; r < recipes.size(); ++r) {
+  for (std::size_t r = 0; r < configs.size(); ++r) {
     session.check();
-    const auto a_member = static_cast<std::size_t>(recipes[r].members.front());
-    const int cluster = results.result.assignment[a_member];
+    const ClusterId cluster(results.result.assignment[configs[r].members.front().index()]);
     const lora::FactorMap merged = oracle.merged(requests[r]);
-    const int writer = cluster % session.comm().size();
+    const int writer = cluster.value() % session.comm().size();
     std::string sums;
     comm::agree(session.comm(), [&] {
       if (wanted != MergedOutput::hdf5 && writer == session.comm().rank()) {
@@ -107,7 +106,7 @@ std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& or
       }
       if (wanted == MergedOutput::peft || files.writer() == nullptr) return;
       for (const auto& [module, factors] : merged) {
-        files.writer()->add_merged(cluster, module, view(factors.a), view(factors.b));
+        files.writer()->add_merged(cluster.value(), module, view(factors.a), view(factors.b));
       }
     });
     written.push_back(

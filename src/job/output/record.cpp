@@ -21,8 +21,8 @@ results::Provenance provenance(const comm::Communicator& comm, const RunOptions&
 
 results::TaskTable task_table(const Job& job) {
   results::TaskTable table;
-  for (int task = 0; task < job.tasks->n_tasks(); ++task) {
-    const eval::TaskSpec& spec = job.manifest.tasks[static_cast<std::size_t>(task)];
+  for (const TaskId task : job.tasks->ids()) {
+    const eval::TaskSpec& spec = job.manifest.tasks[task.index()];
     const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
     table.name.push_back(spec.name);
     table.adapter.push_back(spec.adapter.lexically_normal().string());
@@ -39,8 +39,7 @@ void describe_search(const cluster::SearchResult& search, const ProgressLog& pro
     out.iterations.seconds.push_back(
         progress.seconds(search.best_restart, static_cast<int>(out.iterations.seconds.size())));
     out.iterations.restart.push_back(search.best_restart);
-    out.iterations.assignment.insert(out.iterations.assignment.end(), iteration.assignment.begin(),
-                                     iteration.assignment.end());
+    append_numbers(iteration.assignment, out.iterations.assignment);
     out.iterations.loss.insert(out.iterations.loss.end(), iteration.loss.values.begin(),
                                iteration.loss.values.end());
     out.iterations.objective.push_back(iteration.objective);

@@ -54,7 +54,7 @@ OrderedJson clusters(const std::vector<WrittenAdapter>& written) {
   for (const WrittenAdapter& adapter : written) {
     OrderedJson sums = OrderedJson::object();
     for (const auto& [file, sum] : adapter.sha256) sums[file] = sum;
-    all.push_back({{"cluster", adapter.cluster},
+    all.push_back({{"cluster", adapter.cluster.value()},
                    {"folder", adapter.folder.empty() ? OrderedJson() : OrderedJson(adapter.folder)},
                    {"rank", adapter.rank},
                    {"sha256", sums}});
@@ -73,11 +73,12 @@ OrderedJson tasks(const results::RunResults& results) {
 }
 
 /// The task of a cluster whose examples have the fewest token ids.
-std::optional<int> shortest_task(const Job& job, const results::RunResults& results, int cluster) {
-  std::optional<int> shortest;
-  const auto ids = [&](int task) { return job.tasks->facts(task, Split::few_shot).n_tokens; };
-  for (int task = 0; task < job.tasks->n_tasks(); ++task) {
-    if (results.result.assignment[static_cast<std::size_t>(task)] != cluster) continue;
+std::optional<TaskId> shortest_task(const Job& job, const results::RunResults& results,
+                                    ClusterId cluster) {
+  std::optional<TaskId> shortest;
+  const auto ids = [&](TaskId task) { return job.tasks->facts(task, Split::few_shot).n_tokens; };
+  for (const TaskId task : job.tasks->ids()) {
+    if (results.result.assignment[task.index()] != cluster.value()) continue;
     if (!shortest || ids(task) < ids(*shortest)) shortest = task;
   }
   if (shortest && ids(*shortest) > kCheckIds) return std::nullopt;
@@ -85,13 +86,13 @@ std::optional<int> shortest_task(const Job& job, const results::RunResults& resu
 }
 
 /// The examples whose mean losses the results give.
-OrderedJson examples(const Job& job, const RunOptions& options, int task) {
+OrderedJson examples(const Job& job, const RunOptions& options, TaskId task) {
   const auto all = job.tasks->examples(task, Split::few_shot);
   const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
-  const std::vector<int> fold = folds.of(static_cast<std::int64_t>(all.size()));
+  const std::vector<FoldId> fold = folds.of(static_cast<std::int64_t>(all.size()));
   OrderedJson chosen = OrderedJson::array();
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (fold[i] >= folds.choose) continue;
+    if (fold[i].value() >= folds.choose) continue;
     chosen.push_back({{"input_ids", all[i].ids}, {"prompt_len", all[i].prompt_len}});
   }
   return chosen;
@@ -103,9 +104,9 @@ OrderedJson checks(const Job& job, const RunOptions& options, const results::Run
   for (const WrittenAdapter& adapter : written) {
     const auto task = shortest_task(job, results, adapter.cluster);
     if (!task) continue;
-    const auto t = static_cast<std::size_t>(*task);
+    const std::size_t t = task->index();
     all.push_back({{"task", results.tasks.name[t]},
-                   {"cluster", adapter.cluster},
+                   {"cluster", adapter.cluster.value()},
                    {"loss", value({loss_of(results, t)}, 0)},
                    {"base_loss", value(results.baselines.at("base"), t)},
                    {"examples", examples(job, options, *task)}});
@@ -129,7 +130,7 @@ std::string assignment_csv(const results::RunResults& results,
                            const std::vector<WrittenAdapter>& written) {
   std::string text = "task,cluster,folder,gain,heldout_gain\n";
   for (std::size_t t = 0; t < results.tasks.name.size(); ++t) {
-    const int cluster = results.result.assignment[t];
+    const ClusterId cluster(results.result.assignment[t]);
     const auto adapter = std::ranges::find(written, cluster, &WrittenAdapter::cluster);
     text += fmt::format("{},{},{},{},{}\n", csv_cell(results.tasks.name[t]), cluster,
                         adapter == written.end() ? "" : adapter->folder,

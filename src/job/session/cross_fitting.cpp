@@ -36,8 +36,7 @@ results::CrossFitTable describe_cross_fit(const MethodLosses& losses, const clus
   for (const cluster::Partition& partition : fit.partitions[result]) {
     table.fold.push_back(static_cast<int>(table.fold.size()));
     table.agreement.push_back(cluster::adjusted_rand_index(partition, found));
-    table.assignment.insert(table.assignment.end(), partition.assignment().begin(),
-                            partition.assignment().end());
+    append_numbers(partition.assignment(), table.assignment);
   }
   return table;
 }

@@ -98,13 +98,13 @@ MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& pa
     cluster::RefineOptions how = refine_options(losses_);
     how.rounds = most_refinement_rounds;
     const auto stages =
-        refine_clusters(losses_, recipes_of(partition, losses_.oracle().plan()), how);
+        refine_clusters(losses_, configs_of(partition, losses_.oracle().plan()), how);
     for (const cluster::RefineStage& stage : stages) refined.evaluations += stage.evaluations;
-    const std::vector<cluster::Recipe>& recipes = stages.back().recipes;
-    const std::vector<double> few_shot = losses_.of(recipes, Split::few_shot);
+    const std::vector<cluster::MergeConfig>& configs = stages.back().configs;
+    const std::vector<double> few_shot = losses_.of(configs, Split::few_shot);
     refined.chosen = losses_.cache().mean_of_chosen(few_shot);
     if (losses_.keeps_examples()) refined.kept = losses_.cache().mean_of_others(few_shot);
-    if (!losses_.held_out().empty()) refined.held_out = losses_.of(recipes, Split::held_out);
+    if (!losses_.held_out().empty()) refined.held_out = losses_.of(configs, Split::held_out);
   }
   Outcome outcome = refined;
   outcome.evaluations += found_as.evaluations;

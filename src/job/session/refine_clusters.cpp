@@ -3,16 +3,16 @@
 namespace d2c::job {
 namespace {
 
-/// Losses of recipes by the merges of a job.
-class DistributedRecipes final : public cluster::RecipeOracle {
+/// Losses of merge configurations by the merges of a job.
+class DistributedConfigs final : public cluster::MergeConfigOracle {
  public:
-  DistributedRecipes(DistributedOracle& oracle, cluster::ExampleFolds folds)
+  DistributedConfigs(DistributedOracle& oracle, cluster::ExampleFolds folds)
       : oracle_(oracle), folds_(folds) {}
 
   [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
-  [[nodiscard]] std::vector<double> losses(std::span<const cluster::Recipe> recipes,
+  [[nodiscard]] std::vector<double> losses(std::span<const cluster::MergeConfig> configs,
                                            std::span<const cluster::Query> queries) override {
-    return oracle_.losses(oracle_.requests_for(recipes), queries, Split::few_shot, folds_);
+    return oracle_.losses(oracle_.requests_for(configs), queries, Split::few_shot, folds_);
   }
 
  private:
@@ -34,11 +34,11 @@ bool refines(const cluster::RefineOptions& options) {
 }
 
 std::vector<cluster::RefineStage> refine_clusters(MethodLosses& losses,
-                                                  const std::vector<cluster::Recipe>& start,
+                                                  const std::vector<cluster::MergeConfig>& start,
                                                   const cluster::RefineOptions& options) {
   const cluster::ExampleFolds folds{.choose = 2, .verify = losses.options().verify_examples};
-  DistributedRecipes recipes(losses.oracle(), folds);
-  return cluster::refine(recipes, folds.split(losses.examples_per_task()), losses.objective(),
+  DistributedConfigs configs(losses.oracle(), folds);
+  return cluster::refine(configs, folds.split(losses.examples_per_task()), losses.objective(),
                          start, options);
 }
 

@@ -15,11 +15,11 @@ inline constexpr int most_refinement_rounds = 3;
 [[nodiscard]] cluster::RefineOptions refine_options(MethodLosses& losses);
 [[nodiscard]] bool refines(const cluster::RefineOptions& options);
 
-/// Refines the recipes of all clusters. The few-shot examples that the search looks at are two
-/// folds, for cross-validation; those kept from it have a veto. Collective.
+/// Refines the merge configurations of all clusters. The few-shot examples that the search looks at
+/// are two folds, for cross-validation; those kept from it have a veto. Collective.
 /// @return  the stages, the start first
 [[nodiscard]] std::vector<cluster::RefineStage> refine_clusters(
-    MethodLosses& losses, const std::vector<cluster::Recipe>& start,
+    MethodLosses& losses, const std::vector<cluster::MergeConfig>& start,
     const cluster::RefineOptions& options);
 
 }  // namespace d2c::job

@@ -84,7 +84,7 @@ void ResultStages::measure() {
   describe_search(found_, progress_, out_);
   if (sweep_) out_.sweep = describe_sweep(losses_, *sweep_);
   partition_ = found_.partition;
-  recipes_ = recipes_of(partition_, losses_.oracle().plan());
+  configs_ = configs_of(partition_, losses_.oracle().plan());
 }
 
 void ResultStages::cross_fit() {
@@ -117,13 +117,13 @@ void ResultStages::refine(int rounds) {
   if (refines(how)) {
     session_.say("refining the merged adapter of each cluster");
     how.stop = [this] { return session_.check(); };
-    const auto stages = refine_clusters(losses_, recipes_, how);
+    const auto stages = refine_clusters(losses_, configs_, how);
     if (session_.check())
       session_.say("warning: the time limit has passed, refinement ended early");
     out_.refine = describe_refinement(losses_, stages);
-    recipes_ = stages.back().recipes;
-    partition_ = partition_of(recipes_, partition_.n_tasks(), out_.n_clusters);
-    describe_result(losses_, measure_clusters(losses_, partition_, recipes_), out_);
+    configs_ = stages.back().configs;
+    partition_ = partition_of(configs_, partition_.n_tasks(), out_.n_clusters);
+    describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
   } else {
     describe_result(losses_, measure_clusters(losses_, found_), out_);
   }
@@ -131,7 +131,7 @@ void ResultStages::refine(int rounds) {
     out_.racing = describe_racing(losses_);
     if (out_.refine.step.empty()) out_.racing->estimate = found_.estimate.values;
   }
-  out_.recipe = describe_recipes(losses_.oracle().plan(), partition_, recipes_);
+  out_.recipe = describe_configs(losses_.oracle().plan(), partition_, configs_);
 }
 
 void ResultStages::compare_full() {
@@ -156,7 +156,7 @@ void ResultStages::compare_full() {
 results::RunResults ResultStages::write(ResultFiles& files, const std::string& manifest) {
   {
     const auto timer = session_.timers().scope("write");
-    written_ = write_merged(session_, losses_.oracle(), recipes_, out_, files);
+    written_ = write_merged(session_, losses_.oracle(), configs_, out_, files);
   }
   const WorkCounts& work = losses_.oracle().work();
   out_.evaluations.evaluated = work.units;

@@ -53,8 +53,8 @@ class ResultStages {
   ProgressLog progress_;
   std::optional<cluster::Sweep> sweep_;
   cluster::SearchResult found_;
-  cluster::Partition partition_;          ///< of the result
-  std::vector<cluster::Recipe> recipes_;  ///< of its clusters that are not empty
+  cluster::Partition partition_;               ///< of the result
+  std::vector<cluster::MergeConfig> configs_;  ///< of its clusters that are not empty
   std::vector<WrittenAdapter> written_;
   results::RunResults out_;
 };

@@ -62,7 +62,7 @@ cluster::ExampleFolds example_folds(const RunOptions& options, const TaskStore& 
                               .verify = options.verify_examples};
   if (options.racing == 0) return folds;
   std::int64_t most = 1;
-  for (int task = 0; task < tasks.n_tasks(); ++task) {
+  for (const TaskId task : tasks.ids()) {
     most = std::max(most, tasks.facts(task, Split::few_shot).n_examples - folds.verify);
   }
   folds.choose = static_cast<int>(std::min(most, most_parts));

@@ -7,8 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "d2c/lora/gram.hpp"
 #include "d2c/lora/module_products.hpp"
-#include "d2c/lora/similarity.hpp"
 
 #include "similarity/visiting_factors.hpp"
 
@@ -81,13 +81,10 @@ class NodeProducts {
     memory_->publish();
   }
 
-  [[nodiscard]] static cluster::SimilarityMatrix of_tasks(std::shared_ptr<NodeProducts> products,
-                                                          std::span<const int> adapter_of_task) {
-    std::vector<int> place_of_task;
-    place_of_task.reserve(adapter_of_task.size());
-    for (const int adapter : adapter_of_task) {
-      place_of_task.push_back(static_cast<int>(products->place(adapter)));
-    }
+  [[nodiscard]] static cluster::SimilarityMatrix of_tasks(
+      std::shared_ptr<NodeProducts> products, const IdVector<TaskId, int>& adapter_of_task) {
+    IdVector<TaskId, std::size_t> place_of_task;
+    for (const int adapter : adapter_of_task) place_of_task.push_back(products->place(adapter));
     const std::span<const double> values = products->values();
     const std::size_t stride = products->stride_;
     return {values, stride, std::move(place_of_task), std::move(products)};
@@ -239,7 +236,7 @@ class AllPairs {
 }  // namespace
 
 cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const AdapterStore& adapters,
-                                          std::span<const int> adapter_of_task,
+                                          const IdVector<TaskId, int>& adapter_of_task,
                                           std::uint64_t batch_bytes, int ranks_per_node,
                                           int n_threads) {
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
@@ -251,7 +248,7 @@ cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const Adapte
 }
 
 cluster::SimilarityMatrix trimmed_task_gram(comm::Communicator& comm, const AdapterStore& adapters,
-                                            std::span<const int> adapter_of_task,
+                                            const IdVector<TaskId, int>& adapter_of_task,
                                             std::uint64_t batch_bytes, int ranks_per_node,
                                             int n_threads) {
   constexpr double density = 0.2;

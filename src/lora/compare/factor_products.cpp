@@ -26,10 +26,9 @@ double inner_product(const float* x, const float* y, std::size_t n) {
 
 }  // namespace
 
-FactorProducts::FactorProducts(Shape shape, std::span<const lora::Factors* const> hosts)
-    : shape_(shape) {
+FactorProducts::FactorProducts(Shape shape, std::span<const Factors* const> hosts) : shape_(shape) {
   hosts_.reserve(hosts.size());
-  for (const lora::Factors* factors : hosts) {
+  for (const Factors* factors : hosts) {
     Host& host = hosts_.emplace_back();
     if (factors == nullptr) continue;
     host.rank = factors->rank();

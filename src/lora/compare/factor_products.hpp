@@ -10,7 +10,7 @@ namespace d2c::lora {
 /// Inner products of the factors, entry by entry, summed in double.
 class FactorProducts final : public ModuleProducts {
  public:
-  FactorProducts(Shape shape, std::span<const lora::Factors* const> hosts);
+  FactorProducts(Shape shape, std::span<const Factors* const> hosts);
   void multiply(std::span<const Components> visitors, const Wanted& wanted,
                 const Take& take) override;
 

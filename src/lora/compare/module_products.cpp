@@ -9,7 +9,7 @@
 
 namespace d2c::lora {
 
-void write_components(const lora::Factors& factors, std::span<float> rows) {
+void write_components(const Factors& factors, std::span<float> rows) {
   const Index d_in = factors.d_in();
   const Index d_out = factors.d_out();
   const Index rank = factors.rank();
@@ -31,7 +31,7 @@ void write_components(const lora::Factors& factors, std::span<float> rows) {
 }
 
 std::unique_ptr<ModuleProducts> make_products(ops::ThreadTeam& threads, Kind kind, Shape shape,
-                                              std::span<const lora::Factors* const> hosts) {
+                                              std::span<const Factors* const> hosts) {
   if (kind == Kind::factors) return std::make_unique<FactorProducts>(shape, hosts);
   return std::make_unique<UpdateProducts>(threads, shape, hosts);
 }

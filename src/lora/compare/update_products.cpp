@@ -54,7 +54,7 @@ struct UpdateProducts::VisitorTile {
 };
 
 UpdateProducts::UpdateProducts(ops::ThreadTeam& threads, Shape shape,
-                               std::span<const lora::Factors* const> hosts)
+                               std::span<const Factors* const> hosts)
     : threads_(threads), shape_(shape) {
   for (const bool of_b : {false, true}) {
     const Index first = of_b ? shape.d_in : 0;
@@ -82,7 +82,7 @@ UpdateProducts::UpdateProducts(ops::ThreadTeam& threads, Shape shape,
   }
 }
 
-void UpdateProducts::pack(HostTile& tile, std::span<const lora::Factors* const> hosts) {
+void UpdateProducts::pack(HostTile& tile, std::span<const Factors* const> hosts) {
   std::size_t n = 0;
   for (const Block& block : blocks_) n += ops::packed_floats(tile.columns, block.size);
   tile.storage.resize(n);
@@ -95,7 +95,7 @@ void UpdateProducts::pack(HostTile& tile, std::span<const lora::Factors* const> 
   }
   std::vector<float> rows;
   for (std::size_t t = 0; t < tile.hosts.size(); ++t) {
-    const lora::Factors& factors = *hosts[tile.hosts[t]];
+    const Factors& factors = *hosts[tile.hosts[t]];
     D2C_EXPECTS((Shape{factors.d_in(), factors.d_out()} == shape_));
     rows.resize(static_cast<std::size_t>(factors.rank() * shape_.width()));
     write_components(factors, rows);

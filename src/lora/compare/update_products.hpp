@@ -20,8 +20,7 @@ namespace d2c::lora {
 /// and everything else, in double.
 class UpdateProducts final : public ModuleProducts {
  public:
-  UpdateProducts(ops::ThreadTeam& threads, Shape shape,
-                 std::span<const lora::Factors* const> hosts);
+  UpdateProducts(ops::ThreadTeam& threads, Shape shape, std::span<const Factors* const> hosts);
   void multiply(std::span<const Components> visitors, const Wanted& wanted,
                 const Take& take) override;
 
@@ -43,7 +42,7 @@ class UpdateProducts final : public ModuleProducts {
   };
   struct VisitorTile;
 
-  void pack(HostTile& tile, std::span<const lora::Factors* const> hosts);
+  void pack(HostTile& tile, std::span<const Factors* const> hosts);
   void multiply(const VisitorTile& visitors, const HostTile& hosts, const Wanted& wanted,
                 const Take& take);
   /// The values of a block of columns of all rows of a tile.

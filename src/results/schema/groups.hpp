@@ -162,7 +162,8 @@ void visit_iterations(Archive& archive, Results& results, const std::string& obj
     archive.array("iteration/seconds", {"iteration"}, iterations.seconds,
                   {"wall time of the iteration", "s", ""}, Presence::optional);
     archive.array("iteration/moved", {"iteration"}, iterations.moved,
-                  {"number of tasks that changed their cluster", "1", ""}, Presence::optional);
+                  {"number of tasks whose cluster differs from the iteration before", "1", ""},
+                  Presence::optional);
   }
 }
 

@@ -16,7 +16,7 @@ constexpr int twins = 40;
 Points tasks_with_twins() {
   Points points = random_points(most, most, 8, 0.5, 61);
   CounterRng rng(62, 1);
-  for (std::size_t twin = 0; twin < twins; ++twin) {
+  for (const TaskId twin : ids<TaskId>(twins)) {
     std::vector<double> x = points.x[twin];
     for (double& value : x) value += 1e-6 * rng.normal();
     points.x.push_back(std::move(x));
@@ -40,14 +40,15 @@ std::set<TaskSet> measured_sets(const Points& points, int k) {
   EXPECT_LE(result.partition.n_nonempty(), k);
   std::set<TaskSet> sets;
   for (const CachedOracle::Entry& entry : oracle.save()) sets.insert(entry.set);
-  for (int task = 0; task < points.n_tasks(); ++task) sets.erase({task});
+  for (const TaskId task : ids<TaskId>(points.n_tasks())) sets.erase({task});
   return sets;
 }
 
 bool splits_twins(const TaskSet& set) {
-  return std::any_of(set.begin(), set.end(), [&](int task) {
-    const int twin = task >= most ? task - most : task + most;
-    return (task < twins || task >= most) && !std::binary_search(set.begin(), set.end(), twin);
+  return std::any_of(set.begin(), set.end(), [&](TaskId task) {
+    const int t = task.value();
+    const TaskId twin(t >= most ? t - most : t + most);
+    return (t < twins || t >= most) && !std::binary_search(set.begin(), set.end(), twin);
   });
 }
 
@@ -55,7 +56,7 @@ TEST(AgglomerativeLoss, OfMoreThan1024TasksTheMostSimilarShareAClusterFromTheSta
   const Points points = tasks_with_twins();
   const std::set<TaskSet> sets = measured_sets(points, 200);
   for (int twin = 0; twin < twins; ++twin)
-    EXPECT_TRUE(sets.contains({twin, most + twin})) << "task " << twin;
+    EXPECT_TRUE(sets.contains({TaskId(twin), TaskId(most + twin)})) << "task " << twin;
   EXPECT_EQ(std::count_if(sets.begin(), sets.end(), splits_twins), 0);
   EXPECT_GT(sets.size(), 300U);
 }
@@ -63,9 +64,11 @@ TEST(AgglomerativeLoss, OfMoreThan1024TasksTheMostSimilarShareAClusterFromTheSta
 TEST(AgglomerativeLoss, EveryTaskBeginsAloneWhereFourTimesKClustersAreMore) {
   Points points = tasks_with_twins();
   // A twin that is elsewhere in truth, though its adapter looks the same: measured, not assumed.
-  FunctionOracle inner(points.n_tasks(), [&](const TaskSet& set, int task, int) {
+  FunctionOracle inner(points.n_tasks(), [&](const TaskSet& set, TaskId task, int) {
     return points.loss(set, task) +
-           (task < twins && std::binary_search(set.begin(), set.end(), task + most) ? 9 : 0);
+           (task < twins && std::binary_search(set.begin(), set.end(), TaskId(task.value() + most))
+                ? 9
+                : 0);
   });
   CachedOracle oracle(inner);
   const Objective objective(ObjectiveKind::loss, points.n_tasks());
@@ -76,7 +79,7 @@ TEST(AgglomerativeLoss, EveryTaskBeginsAloneWhereFourTimesKClustersAreMore) {
       search_method("agglomerative_loss").run(problem, {.k = k, .matrix = ResultMatrix::members});
   int together = 0;
   for (int twin = 0; twin < twins; ++twin)
-    together += result.partition[twin] == result.partition[twin + most] ? 1 : 0;
+    together += result.partition[TaskId(twin)] == result.partition[TaskId(twin + most)] ? 1 : 0;
   EXPECT_LT(together, twins / 10);
 }
 

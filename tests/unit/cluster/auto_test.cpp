@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
@@ -110,30 +109,27 @@ TEST(Auto, TheObjectiveIsThatOfTheReturnedPartition) {
   const Points points = random_points(30, 5, 4, 0.6, 5);
   const SearchResult result = run("auto", points, {.k = 5, .seed = 1});
   double sum = 0;
-  for (int task = 0; task < 30; ++task)
+  for (const TaskId task : ids<TaskId>(30))
     sum += points.loss(result.partition.members(result.partition[task]), task);
   EXPECT_NEAR(result.objective, sum / 30, 1e-12);
-  for (int task = 0; task < 30; ++task)
-    for (int k = 0; k < result.partition.n_nonempty(); ++k)
+  for (const TaskId task : ids<TaskId>(30))
+    for (const ClusterId k : ids<ClusterId>(result.partition.n_nonempty()))
       EXPECT_EQ(result.loss(task, k), points.loss(result.partition.members(k), task));
 }
 
 TEST(Auto, IsAsGoodWhenTasksAreRenamed) {
   const Points points = random_points(20, 4, 4, 0.1, 9);
-  std::vector<int> order(20);
-  std::iota(order.begin(), order.end(), 0);
-  std::rotate(order.begin(), order.begin() + 7, order.end());
+  const auto renamed_from = [](TaskId task) { return TaskId((task.value() + 7) % 20); };
   Points renamed = points;
-  for (std::size_t i = 0; i < 20; ++i) {
-    renamed.x[i] = points.x[static_cast<std::size_t>(order[i])];
-    renamed.floor[i] = points.floor[static_cast<std::size_t>(order[i])];
+  for (const TaskId task : points.tasks()) {
+    renamed.x[task] = points.x[renamed_from(task)];
+    renamed.floor[task] = points.floor[renamed_from(task)];
   }
   const SearchResult a = run("auto", points, {.k = 4});
   const SearchResult b = run("auto", renamed, {.k = 4});
   EXPECT_NEAR(a.objective, b.objective, 1e-12);
   Assignment back(20);
-  for (std::size_t i = 0; i < 20; ++i)
-    back[static_cast<std::size_t>(order[i])] = b.partition.assignment()[i];
+  for (const TaskId task : back.ids()) back[renamed_from(task)] = b.partition[task];
   EXPECT_EQ(Partition(back, 4).canonical(), a.partition);
 }
 
@@ -151,16 +147,16 @@ TEST(Auto, IdenticalTasksAndDuplicateAdaptersEnd) {
   const Points same{std::vector<std::vector<double>>(10, {1.0, 2.0}), std::vector<double>(10, 1.0)};
   EXPECT_DOUBLE_EQ(run("auto", same, {.k = 3}).objective, 1.0);
   Points pairs = random_points(10, 10, 3, 0.5, 4);
-  for (std::size_t i = 0; i < 5; ++i) pairs.x[i + 5] = pairs.x[i];
+  for (int i = 0; i < 5; ++i) pairs.x[TaskId(i + 5)] = pairs.x[TaskId(i)];
   const SearchResult result = run("auto", pairs, {.k = 5});
-  for (int task = 0; task < 5; ++task)
-    EXPECT_EQ(result.partition[task], result.partition[task + 5]);
+  for (const TaskId task : ids<TaskId>(5))
+    EXPECT_EQ(result.partition[task], result.partition[TaskId(task.value() + 5)]);
 }
 
 TEST(Auto, LeavesClustersEmptyWhereMergingHelpsEveryTask) {
   // The more adapters are merged, the lower every loss.
   FunctionOracle inner(
-      10, [](const TaskSet& set, int, int) { return 1.0 / static_cast<double>(set.size()); });
+      10, [](const TaskSet& set, TaskId, int) { return 1.0 / static_cast<double>(set.size()); });
   CachedOracle oracle(inner);
   const Objective objective(ObjectiveKind::loss, 10);
   const SearchResult result = search_method("auto").run({oracle, objective}, {.k = 4});
@@ -170,16 +166,16 @@ TEST(Auto, LeavesClustersEmptyWhereMergingHelpsEveryTask) {
 
 TEST(Auto, TasksWhoseOwnAdapterIsWorseThanTheBaseModelAreServed) {
   Points points = random_points(16, 4, 3, 0.3, 8);
-  FunctionOracle inner(16, [&](const TaskSet& set, int task, int) {
-    return points.loss(set, task) + (set == TaskSet{task} && task < 4 ? 50.0 : 0.0);
+  FunctionOracle inner(16, [&](const TaskSet& set, TaskId task, int) {
+    return points.loss(set, task) + (set == TaskSet{task} && task.value() < 4 ? 50.0 : 0.0);
   });
   CachedOracle oracle(inner);
   const Objective objective(ObjectiveKind::gain, 16, {}, {points.base(), oracle.own_losses()});
   EXPECT_GE(objective.helpless().size(), 4U);
   const SearchResult result = search_method("auto").run({oracle, objective}, {.k = 5});
   EXPECT_TRUE(std::isfinite(result.objective));
-  for (int task = 0; task < 4; ++task)
-    EXPECT_GT(result.partition.sizes()[static_cast<std::size_t>(result.partition[task])], 1);
+  for (const TaskId task : ids<TaskId>(4))
+    EXPECT_GT(result.partition.sizes()[result.partition[task]], 1);
 }
 
 TEST(Auto, MinimaxIsNoWorseForTheWorstTaskThanTheMean) {
@@ -235,9 +231,10 @@ TEST(Auto, OptimisesTheChosenFoldsOnly) {
   // Fold 1 contradicts fold 0: what fold 0 puts together, fold 1 wants apart.
   FunctionOracle inner(
       12,
-      [](const TaskSet& set, int task, int fold) {
+      [](const TaskSet& set, TaskId task, int fold) {
         double other = 0;
-        for (const int member : set) other += (member / 6 == task / 6) == (fold == 0) ? 0 : 1;
+        for (const TaskId member : set)
+          other += (member.value() / 6 == task.value() / 6) == (fold == 0) ? 0 : 1;
         return other / static_cast<double>(set.size());
       },
       2);
@@ -248,9 +245,9 @@ TEST(Auto, OptimisesTheChosenFoldsOnly) {
   EXPECT_EQ(result.partition.assignment(), (Assignment{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}));
   const std::int64_t before = inner.measured();
   const LossMatrix unseen = verify(oracle, result);
-  for (int task = 0; task < 12; ++task) {
+  for (const TaskId task : ids<TaskId>(12)) {
     EXPECT_EQ(unseen(task, result.partition[task]), 1);
-    EXPECT_EQ(unseen(task, 1 - result.partition[task]), 0);
+    EXPECT_EQ(unseen(task, ClusterId(1 - result.partition[task].value())), 0);
   }
   EXPECT_EQ(inner.measured(), before);
 }

@@ -67,8 +67,8 @@ TEST(Baselines, OneMergesAllAndOwnMergesNone) {
   const SearchResult own = run("own", points, {.k = 3});
   EXPECT_EQ(own.partition.assignment(), (Assignment{0, 1, 2, 3, 4}));
   EXPECT_EQ(own.counts.evaluations, 5);
-  for (int task = 0; task < 5; ++task)
-    EXPECT_EQ(own.loss(task, task), points.floor[static_cast<std::size_t>(task)]);
+  for (const TaskId task : ids<TaskId>(5))
+    EXPECT_EQ(own.loss(task, ClusterId(task.value())), points.floor[task]);
 }
 
 TEST(Baselines, MembersOnlyMeasuresOneEntryPerTask) {
@@ -82,7 +82,7 @@ TEST(Baselines, MembersOnlyMeasuresOneEntryPerTask) {
 }
 
 TEST(Baselines, ASearchBySimilarityWithoutOneIsRefused) {
-  FunctionOracle inner(3, [](const TaskSet&, int, int) { return 1.0; });
+  FunctionOracle inner(3, [](const TaskSet&, TaskId, int) { return 1.0; });
   CachedOracle oracle(inner);
   const Objective objective(ObjectiveKind::loss, 3);
   for (const SearchMethod& method : search_methods()) {
@@ -97,8 +97,8 @@ TEST(Baselines, ASearchBySimilarityWithoutOneIsRefused) {
 
 TEST(Exhaustive, MeasuresEverySetThatMayBeACluster) {
   for (const auto& [k, subsets] : {std::pair{4, 15}, {3, 15}, {2, 15}, {1, 1}}) {
-    FunctionOracle inner(4, [](const TaskSet& set, int task, int) {
-      return set == TaskSet{1, 2} ? 0.5 : 1.0 + 0.01 * task;
+    FunctionOracle inner(4, [](const TaskSet& set, TaskId task, int) {
+      return set == TaskSet{1, 2} ? 0.5 : 1.0 + 0.01 * task.value();
     });
     CachedOracle oracle(inner);
     const Objective objective(ObjectiveKind::loss, 4);
@@ -122,10 +122,10 @@ TEST(Exhaustive, RefusesTooManyTasks) {
 /// Calls `visit` with every assignment of n tasks to k clusters.
 template <typename Visit>
 void each_assignment(int n, int k, Visit visit) {
-  Assignment assignment(static_cast<std::size_t>(n));
-  for (std::size_t digit = 0; digit < assignment.size();) {
+  Assignment assignment(n);
+  for (TaskId digit; digit.value() < n;) {
     visit(assignment);
-    for (digit = 0; digit < assignment.size() && ++assignment[digit] == k; ++digit)
+    for (digit = 0; digit.value() < n && ++assignment[digit] == ClusterId(k); ++digit)
       assignment[digit] = 0;
   }
 }
@@ -138,7 +138,7 @@ TEST(Exhaustive, AndAutoAreExactForEveryObjectiveUnderWeightsAndConstraints) {
         const Points points = random_points(n, 4, 2, 0.6, 300 + static_cast<std::uint64_t>(n));
         FunctionOracle inner = points.oracle();
         CachedOracle oracle(inner);
-        std::vector<double> weights(static_cast<std::size_t>(n), 1.0);
+        IdVector<TaskId, double> weights(n, 1.0);
         weights[1] = 2.5;
         const Objective objective(kind, n, weights, {points.base(), oracle.own_losses()});
         SearchOptions options{.k = k};
@@ -154,11 +154,11 @@ TEST(Exhaustive, AndAutoAreExactForEveryObjectiveUnderWeightsAndConstraints) {
             if (partition[a] != partition[b]) return;
           for (const auto& [a, b] : options.constraints.apart)
             if (partition[a] == partition[b]) return;
-          const std::vector<int> sizes = partition.sizes();
+          const IdVector<ClusterId, int> sizes = partition.sizes();
           const int largest = *std::max_element(sizes.begin(), sizes.end());
           if (options.constraints.max_size > 0 && largest > options.constraints.max_size) return;
-          std::vector<double> losses;
-          for (int task = 0; task < n; ++task)
+          IdVector<TaskId, double> losses;
+          for (const TaskId task : ids<TaskId>(n))
             losses.push_back(points.loss(partition.members(partition[task]), task));
           best = std::min(best, objective.score(losses));
         });

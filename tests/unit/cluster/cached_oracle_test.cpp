@@ -10,10 +10,10 @@
 namespace d2c::cluster {
 namespace {
 
-double code(const TaskSet& set, int task, int fold) {
+double code(const TaskSet& set, TaskId task, int fold) {
   double value = 0;
-  for (const int member : set) value = 10 * value + member + 1;
-  return 1000 * value + 10 * task + fold;
+  for (const TaskId member : set) value = 10 * value + member.value() + 1;
+  return 1000 * value + 10 * task.value() + fold;
 }
 
 const std::vector<TaskSet> sets{{0, 2}, {1}, {0, 2}};
@@ -83,7 +83,7 @@ TEST(CachedOracle, RestoreRefusesWhatDoesNotFit) {
 }
 
 TEST(CachedOracle, RefusesLossesThatAreNotFinite) {
-  FunctionOracle inner(3, [](const TaskSet&, int task, int) {
+  FunctionOracle inner(3, [](const TaskSet&, TaskId task, int) {
     return task == 1 ? std::numeric_limits<double>::quiet_NaN() : 1.0;
   });
   CachedOracle oracle(inner);
@@ -95,20 +95,23 @@ TEST(CachedOracle, ChosenFoldsAreAveragedByTheirExamplesAndTheOthersVerify) {
   FunctionOracle inner(3, code, 3);
   FoldSplit split;
   split.choose = {0, 2};
-  split.weights = {3, 1, 1, 1, 1, 1, 1, 1, 1};
+  split.weights = {3, 3, 1.0};
+  split.weights(0, 0) = 3;
   CachedOracle oracle(inner, split);
   const std::vector<Query> queries{{1, 0}, {1, 1}};
   EXPECT_EQ(oracle.losses(sets, queries), (std::vector<double>{2000.5, 2011}));
   EXPECT_EQ(oracle.verify_losses(sets, queries), (std::vector<double>{2001, 2011}));
   EXPECT_EQ(inner.measured(), 2);
   EXPECT_EQ(oracle.mean_of_chosen(std::vector<double>{4, 9, 8, 1, 2, 3, 4, 5, 6}),
-            (std::vector<double>{5, 2, 5}));
+            (IdVector<TaskId, double>{5, 2, 5}));
 }
 
 TEST(CachedOracle, RefusesFoldsThatDoNotExistOrAreEmpty) {
   FunctionOracle inner(2, code, 2);
+  FoldSplit split{{1}, {2, 2, 1.0}};
+  split.weights(1, 1) = 0;
   D2C_EXPECT_ERROR(CachedOracle(inner, {{2}, {}}), UsageError, "fold 2", "2 folds");
-  D2C_EXPECT_ERROR(CachedOracle(inner, {{1}, {1, 1, 1, 0}}), UsageError, "task 1");
+  D2C_EXPECT_ERROR(CachedOracle(inner, split), UsageError, "task 1");
 }
 
 }  // namespace

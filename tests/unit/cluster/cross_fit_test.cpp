@@ -16,9 +16,10 @@ constexpr int n = 12;
 constexpr int k = 3;
 
 /// A number in [-1, 1] that depends on everything.
-double noise(const TaskSet& set, int task, int fold) {
-  double sum = 1.7 * task + 5.3 * fold;
-  for (const int member : set) sum += std::sin(3.1 * member + 0.9 * task * (fold + 1));
+double noise(const TaskSet& set, TaskId task, int fold) {
+  double sum = 1.7 * task.value() + 5.3 * fold;
+  for (const TaskId member : set)
+    sum += std::sin(3.1 * member.value() + 0.9 * task.value() * (fold + 1));
   return std::sin(97.0 * sum);
 }
 
@@ -34,7 +35,7 @@ std::function<std::vector<SearchResult>(const Problem&)> searching(const char* n
 class CrossFitTest : public testing::Test {
  protected:
   Points points = random_points(n, k, 3, 0.7, 5);
-  [[nodiscard]] double loss(const TaskSet& set, int task, int fold) const {
+  [[nodiscard]] double loss(const TaskSet& set, TaskId task, int fold) const {
     return points.loss(set, task) + 0.3 * noise(set, task, fold);
   }
 };
@@ -47,17 +48,15 @@ TEST_F(CrossFitTest, EqualsSearchesThatNeverHeardOfTheFold) {
   const FoldSplit split = folds.split(examples);
   std::vector<double> base;
   std::vector<double> own;
-  for (int task = 0; task < n; ++task)
+  for (const TaskId task : ids<TaskId>(n))
     for (int fold = 0; fold < 4; ++fold) {
-      base.push_back(points.base()[static_cast<std::size_t>(task)] + 0.1 * fold);
+      base.push_back(points.base()[task] + 0.1 * fold);
       own.push_back(loss({task}, task, fold));
     }
-  const auto weight = [&](int task, int fold) {
-    return split.weights[static_cast<std::size_t>(4 * task + fold)];
-  };
+  const auto weight = [&](TaskId task, int fold) { return split.weights(task, FoldId(fold)); };
   for (const auto kind : {ObjectiveKind::loss, ObjectiveKind::gain}) {
     FunctionOracle oracle(
-        n, [&](const TaskSet& s, int t, int f) { return loss(s, t, f); }, 4);
+        n, [&](const TaskSet& s, TaskId t, int f) { return loss(s, t, f); }, 4);
     CrossFitProblem problem{.oracle = oracle, .folds = split, .objective = kind};
     problem.base = base;
     problem.own = own;
@@ -65,10 +64,10 @@ TEST_F(CrossFitTest, EqualsSearchesThatNeverHeardOfTheFold) {
     const auto fit = cross_fit(problem, searching("d2c"), known);
     ASSERT_TRUE(fit.has_value());
 
-    std::vector<double> expected(n, 0.0);
-    std::vector<double> total(n, 0.0);
+    IdVector<TaskId, double> expected(n, 0.0);
+    IdVector<TaskId, double> total(n, 0.0);
     for (int left_out = 0; left_out < 3; ++left_out) {
-      const auto rest = [&](int task, const std::function<double(int)>& value) {
+      const auto rest = [&](TaskId task, const std::function<double(int)>& value) {
         double sum = 0;
         double count = 0;
         for (int fold = 0; fold < 3; ++fold) {
@@ -78,14 +77,15 @@ TEST_F(CrossFitTest, EqualsSearchesThatNeverHeardOfTheFold) {
         }
         return sum / count;
       };
-      FunctionOracle alone(n, [&](const TaskSet& set, int task, int) {
+      FunctionOracle alone(n, [&](const TaskSet& set, TaskId task, int) {
         return rest(task, [&](int fold) { return loss(set, task, fold); });
       });
       References references;
-      for (int task = 0; task < n; ++task) {
+      for (const TaskId task : ids<TaskId>(n)) {
         const auto of = [&](const std::vector<double>& values) {
-          return rest(task,
-                      [&](int fold) { return values[static_cast<std::size_t>(4 * task + fold)]; });
+          return rest(task, [&](int fold) {
+            return values[4 * task.index() + static_cast<std::size_t>(fold)];
+          });
         };
         references.base.push_back(of(base));
         references.own.push_back(of(own));
@@ -96,21 +96,20 @@ TEST_F(CrossFitTest, EqualsSearchesThatNeverHeardOfTheFold) {
       const auto f = static_cast<std::size_t>(left_out);
       EXPECT_EQ(fit->partitions[0][f].assignment(), found.partition.assignment());
       EXPECT_NEAR(fit->objectives[0][f], found.objective, 1e-12);
-      for (int task = 0; task < n; ++task) {
-        const auto t = static_cast<std::size_t>(task);
-        expected[t] += weight(task, left_out) *
-                       loss(found.partition.members(found.partition[task]), task, left_out);
-        total[t] += weight(task, left_out);
+      for (const TaskId task : ids<TaskId>(n)) {
+        expected[task] += weight(task, left_out) *
+                          loss(found.partition.members(found.partition[task]), task, left_out);
+        total[task] += weight(task, left_out);
       }
     }
-    for (std::size_t t = 0; t < n; ++t)
-      EXPECT_NEAR(fit->losses[0][t], expected[t] / total[t], 1e-12) << t;
+    for (const TaskId task : expected.ids())
+      EXPECT_NEAR(fit->losses[0][task], expected[task] / total[task], 1e-12) << task.value();
   }
 }
 
 TEST_F(CrossFitTest, WhereAllExamplesAreAlikeNothingNewIsMeasured) {
   FunctionOracle oracle(
-      n, [&](const TaskSet& s, int t, int) { return points.loss(s, t); }, 5);
+      n, [&](const TaskSet& s, TaskId t, int) { return points.loss(s, t); }, 5);
   const FoldSplit split =
       ExampleFolds{.choose = 5}.split(std::vector<std::int64_t>(n, std::int64_t{10}));
   const Objective objective(ObjectiveKind::loss, n);
@@ -121,8 +120,8 @@ TEST_F(CrossFitTest, WhereAllExamplesAreAlikeNothingNewIsMeasured) {
   ASSERT_TRUE(fit.has_value());
   EXPECT_EQ(fit->measured, 0);
   EXPECT_EQ(fit->evaluations, 5 * all.counts.evaluations);
-  const std::vector<double> expected = all.loss.of(all.partition);
-  for (std::size_t t = 0; t < n; ++t) EXPECT_NEAR(fit->losses[0][t], expected[t], 1e-12);
+  const IdVector<TaskId, double> expected = all.loss.of(all.partition);
+  for (const TaskId t : expected.ids()) EXPECT_NEAR(fit->losses[0][t], expected[t], 1e-12);
 }
 
 TEST_F(CrossFitTest, IsHonestWhereTheSearchIsNot) {
@@ -132,7 +131,7 @@ TEST_F(CrossFitTest, IsHonestWhereTheSearchIsNot) {
   constexpr int trials = 40;
   for (int trial = 0; trial < trials; ++trial) {
     FunctionOracle oracle(
-        n, [&](const TaskSet& s, int t, int f) { return 2.0 + noise(s, t, f + 10 * trial); }, 5);
+        n, [&](const TaskSet& s, TaskId t, int f) { return 2.0 + noise(s, t, f + 10 * trial); }, 5);
     const FoldSplit split =
         ExampleFolds{.choose = 5}.split(std::vector<std::int64_t>(n, std::int64_t{10}));
     std::vector<CachedOracle::Entry> known;
@@ -149,11 +148,13 @@ TEST_F(CrossFitTest, IsHonestWhereTheSearchIsNot) {
 TEST_F(CrossFitTest, FoldsThatAreKeptFromTheSearchChangeNothing) {
   const FoldSplit split =
       ExampleFolds{.choose = 3, .verify = 2}.split(std::vector<std::int64_t>(n, std::int64_t{8}));
-  std::vector<std::vector<double>> losses;
+  std::vector<IdVector<TaskId, double>> losses;
   for (const double other : {0.0, 50.0}) {
     FunctionOracle oracle(
         n,
-        [&](const TaskSet& s, int t, int f) { return f == 3 ? other + s.size() : loss(s, t, f); },
+        [&](const TaskSet& s, TaskId t, int f) {
+          return f == 3 ? other + s.size() : loss(s, t, f);
+        },
         4);
     std::vector<CachedOracle::Entry> known;
     losses.push_back(
@@ -164,7 +165,7 @@ TEST_F(CrossFitTest, FoldsThatAreKeptFromTheSearchChangeNothing) {
 
 TEST_F(CrossFitTest, NothingComesOfASearchThatWasStopped) {
   FunctionOracle oracle(
-      n, [&](const TaskSet& s, int t, int f) { return loss(s, t, f); }, 2);
+      n, [&](const TaskSet& s, TaskId t, int f) { return loss(s, t, f); }, 2);
   const FoldSplit split =
       ExampleFolds{.choose = 2}.split(std::vector<std::int64_t>(n, std::int64_t{10}));
   int asked = 0;

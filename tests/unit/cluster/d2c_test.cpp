@@ -30,13 +30,13 @@ TEST(D2c, EveryIterationIsTheArgminOfTheOneBefore) {
   for (std::size_t i = 1; i < result.history.size(); ++i) {
     const Iteration& before = result.history[i - 1];
     int moved = 0;
-    for (int task = 0; task < 30; ++task) {
-      const auto t = static_cast<std::size_t>(task);
-      const int now = result.history[i].assignment[t];
-      moved += now != before.assignment[t] ? 1 : 0;
-      for (int k = 0; k < 5; ++k) EXPECT_LE(before.loss(task, now), before.loss(task, k));
+    for (const TaskId task : ids<TaskId>(30)) {
+      const ClusterId now = result.history[i].assignment[task];
+      moved += now != before.assignment[task] ? 1 : 0;
+      for (const ClusterId k : ids<ClusterId>(5))
+        EXPECT_LE(before.loss(task, now), before.loss(task, k));
     }
-    EXPECT_EQ(before.moved, moved);
+    EXPECT_EQ(result.history[i].moved, moved);
   }
 }
 
@@ -119,13 +119,13 @@ TEST(D2c, EmptyClustersAreRefilledOrLeftAsAsked) {
   EXPECT_EQ(search(same, {.k = 3, .seed = 1}).partition.n_nonempty(), 3);
   const SearchResult result = search(
       same, {.k = 3, .seed = 1, .empty = EmptyClusters::allow, .starts = {{1, 1, 1, 1, 1, 1}}});
-  for (int task = 0; task < 6; ++task) EXPECT_TRUE(std::isnan(result.loss(task, 2)));
+  for (const TaskId task : ids<TaskId>(6)) EXPECT_TRUE(std::isnan(result.loss(task, 2)));
 }
 
 TEST(D2c, ARefilledClusterGetsTheTaskOfTheLargestRegret) {
   // Task 3 lies far from all others; cluster 0 of the start is bad for everybody.
   const Points points{{{0.0}, {0.1}, {0.0}, {5.0}}, {1, 1, 1, 1}};
-  FunctionOracle inner(4, [&](const TaskSet& set, int task, int) {
+  FunctionOracle inner(4, [&](const TaskSet& set, TaskId task, int) {
     return set == TaskSet{0} ? 99.0 : points.loss(set, task);
   });
   CachedOracle oracle(inner);
@@ -138,7 +138,7 @@ TEST(D2c, ARefilledClusterGetsTheTaskOfTheLargestRegret) {
 
 TEST(D2c, ACycleEndsTheRestart) {
   // Every task prefers a cluster that it is not in.
-  FunctionOracle inner(4, [](const TaskSet& set, int task, int) {
+  FunctionOracle inner(4, [](const TaskSet& set, TaskId task, int) {
     return std::binary_search(set.begin(), set.end(), task) ? 2.0 : 1.0;
   });
   CachedOracle oracle(inner);

@@ -48,7 +48,7 @@ class PlainOracle final : public LossOracle {
                                            std::span<const Query> queries) override {
     std::vector<double> values;
     for (const Query& query : queries) {
-      values.push_back(1.0 + static_cast<double>(sets[static_cast<std::size_t>(query.set)].size()));
+      values.push_back(1.0 + static_cast<double>(sets[query.set].size()));
     }
     return values;
   }
@@ -85,8 +85,8 @@ std::int64_t most_of(const SearchMethod& method, const SimilarityMatrix& similar
   most_held = before;
   const SearchResult result = method.run(problem, options);
   EXPECT_EQ(result.partition.n_nonempty(), 2);
-  for (int task = 2; task < kTasks; ++task)
-    EXPECT_EQ(result.partition[task], result.partition[task % 2]);
+  for (const TaskId task : result.partition.tasks())
+    EXPECT_EQ(result.partition[task], result.partition[TaskId(task.value() % 2)]);
   return most_held - before;
 }
 

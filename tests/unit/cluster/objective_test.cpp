@@ -33,7 +33,7 @@ TEST(Objective, WorstIsTheLargestCostAndTiesFallToTheMean) {
 
 TEST(Objective, ATaskWhoseAdapterDoesNotHelpIsReportedAndScaledByTheMedianOfTheOthers) {
   const Objective objective(ObjectiveKind::gain, 4, {}, {{2, 5, 3, 1}, {1, 2, 1, 1.5}});
-  EXPECT_EQ(objective.helpless(), std::vector<int>{3});
+  EXPECT_EQ(objective.helpless(), std::vector<TaskId>{3});
   EXPECT_TRUE(std::isnan(objective.gain(3, 1.2)));
   EXPECT_DOUBLE_EQ(objective.cost(3, 2.5), 0.5);
   EXPECT_DOUBLE_EQ(objective.cost(1, 3.5), 0.5);

@@ -28,10 +28,10 @@ struct Table {
     return losses;
   }
   [[nodiscard]] FunctionOracle oracle() const {
-    return {n, [this](const TaskSet& set, int task, int) {
+    return {n, [this](const TaskSet& set, TaskId task, int) {
               std::size_t mask = 0;
-              for (const int member : set) mask |= std::size_t{1} << member;
-              return loss[mask][static_cast<std::size_t>(task)];
+              for (const TaskId member : set) mask |= std::size_t{1} << member.value();
+              return loss[mask][task.index()];
             }};
   }
 };
@@ -79,9 +79,10 @@ Table points_table(int n, double spread, std::uint64_t seed) {
   for (std::uint32_t mask = 0; mask < std::uint32_t{1} << n; ++mask) {
     TaskSet set;
     for (int t = 0; t < n; ++t)
-      if (((mask >> t) & 1) != 0) set.push_back(t);
+      if (((mask >> t) & 1) != 0) set.push_back(TaskId(t));
     table.loss.emplace_back();
-    for (int t = 0; t < n; ++t) table.loss.back().push_back(set.empty() ? 0 : points.loss(set, t));
+    for (int t = 0; t < n; ++t)
+      table.loss.back().push_back(set.empty() ? 0 : points.loss(set, TaskId(t)));
   }
   return table;
 }
@@ -162,7 +163,7 @@ void tally(const Table& table, std::int64_t max_evaluations, Tally& sum) {
                                 std::to_string(k) + ", " + std::to_string(table.n) + " tasks";
       std::vector<std::uint32_t> clusters(static_cast<std::size_t>(k));
       for (int t = 0; t < table.n; ++t)
-        clusters[static_cast<std::size_t>(result.partition[t])] |= std::uint32_t{1} << t;
+        clusters[result.partition[TaskId(t)].index()] |= std::uint32_t{1} << t;
       const double found = value_of(kind, table, weights, clusters);
       EXPECT_NEAR(result.objective, found, 1e-12) << where;
       EXPECT_GE(found, best - 1e-12) << where << ": below the optimum";

@@ -8,7 +8,7 @@ namespace {
 TEST(Partition, CanonicalFormNumbersClustersByTheirLowestTaskAndEmptyOnesLast) {
   const Partition partition({3, 1, 3, 0}, 4);
   EXPECT_EQ(partition.canonical().assignment(), (Assignment{0, 1, 0, 2}));
-  EXPECT_EQ(partition.canonical_labels(), (std::vector<int>{2, 1, 3, 0}));
+  EXPECT_EQ(partition.canonical_labels(), (ClusterLabels{2, 1, 3, 0}));
 }
 
 TEST(Partition, CanonicalFormDoesNotDependOnTheNamesOfClusters) {
@@ -19,8 +19,8 @@ TEST(Partition, CanonicalFormDoesNotDependOnTheNamesOfClusters) {
 TEST(Partition, MembersAreAscendingAndCoverAllTasks) {
   const Partition partition({1, 0, 1, 1}, 3);
   EXPECT_EQ(partition.members(1), (TaskSet{0, 2, 3}));
-  EXPECT_EQ(partition.clusters(), (std::vector<TaskSet>{{1}, {0, 2, 3}, {}}));
-  EXPECT_EQ(partition.sizes(), (std::vector<int>{1, 3, 0}));
+  EXPECT_EQ(partition.clusters(), (IdVector<ClusterId, TaskSet>{{1}, {0, 2, 3}, {}}));
+  EXPECT_EQ(partition.sizes(), (IdVector<ClusterId, int>{1, 3, 0}));
   EXPECT_EQ(partition.n_nonempty(), 2);
 }
 
@@ -31,8 +31,8 @@ TEST(LossMatrix, RelabellingKeepsTheLossOfEveryTask) {
   matrix(1, 0) = 3;
   matrix(1, 1) = 4;
   const Partition partition({1, 0}, 2);
-  const std::vector<int> labels = partition.canonical_labels();
-  EXPECT_EQ(matrix.of(partition), (std::vector<double>{2, 3}));
+  const ClusterLabels labels = partition.canonical_labels();
+  EXPECT_EQ(matrix.of(partition), (IdVector<TaskId, double>{2, 3}));
   EXPECT_EQ(matrix.relabelled(labels).of(partition.relabelled(labels)), matrix.of(partition));
 }
 

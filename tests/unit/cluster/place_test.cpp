@@ -31,8 +31,8 @@ TEST(Place, ATaskThatFitsNowhereOpensAFreeCluster) {
 
 TEST(Place, OldTasksStayEvenWhereTheyFitBadly) {
   const SearchResult result = place({.k = 2}, {0, 0, 0, 1, 1, 0, unplaced, 1, 1});
-  EXPECT_EQ(result.partition[5], 0);
-  EXPECT_EQ(result.partition[6], 0);
+  EXPECT_EQ(result.partition[5], ClusterId(0));
+  EXPECT_EQ(result.partition[6], ClusterId(0));
 }
 
 TEST(Place, ObeysConstraints) {

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 
 #include "d2c/cluster/registry.hpp"
@@ -39,7 +38,7 @@ class EverySearch : public ::testing::TestWithParam<std::string> {
       EXPECT_LE(result.partition.n_nonempty(), k);
     }
     double sum = 0;
-    for (int task = 0; task < n; ++task)
+    for (const TaskId task : ids<TaskId>(n))
       sum += points.loss(result.partition.members(result.partition[task]), task);
     EXPECT_NEAR(result.objective, sum / n, 1e-12 * std::abs(sum));
     ASSERT_FALSE(result.curve.empty());
@@ -52,19 +51,18 @@ class EverySearch : public ::testing::TestWithParam<std::string> {
 };
 
 /// Task i of the result is task order[i] of `points`.
-Points renamed(const Points& points, const std::vector<int>& order) {
+Points renamed(const Points& points, const std::vector<TaskId>& order) {
   Points result;
-  for (const int task : order) {
-    result.x.push_back(points.x[static_cast<std::size_t>(task)]);
-    result.floor.push_back(points.floor[static_cast<std::size_t>(task)]);
+  for (const TaskId task : order) {
+    result.x.push_back(points.x[task]);
+    result.floor.push_back(points.floor[task]);
   }
   return result;
 }
 
-std::vector<std::vector<int>> orders(int n) {
-  std::vector<int> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  std::vector<std::vector<int>> result;
+std::vector<std::vector<TaskId>> orders(int n) {
+  std::vector<TaskId> order(ids<TaskId>(n).begin(), ids<TaskId>(n).end());
+  std::vector<std::vector<TaskId>> result;
   std::reverse(order.begin(), order.end());
   result.push_back(order);
   CounterRng rng(3, 8);
@@ -87,11 +85,10 @@ TEST_P(EverySearch, RenamedTasksGetTheSameClustersWhereNothingIsDrawn) {
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     const Points points = random_points(n, 5, 4, 0.6, 700 + seed);
     const SearchResult result = run(points, {.k = 4});
-    for (const std::vector<int>& order : orders(n)) {
+    for (const std::vector<TaskId>& order : orders(n)) {
       const SearchResult other = run(renamed(points, order), {.k = 4});
-      Assignment back(order.size());
-      for (std::size_t i = 0; i < order.size(); ++i)
-        back[static_cast<std::size_t>(order[i])] = other.partition.assignment()[i];
+      Assignment back(n);
+      for (std::size_t i = 0; i < order.size(); ++i) back[order[i]] = other.partition[TaskId(i)];
       EXPECT_EQ(Partition(back, other.partition.k()).canonical(), result.partition);
       EXPECT_NEAR(other.objective, result.objective, 1e-12);
       EXPECT_EQ(other.counts.evaluations, result.counts.evaluations);
@@ -102,11 +99,42 @@ TEST_P(EverySearch, RenamedTasksGetTheSameClustersWhereNothingIsDrawn) {
 TEST_P(EverySearch, IsConsistentHoweverTasksAreNamed) {
   const int n = n_tasks();
   const Points points = random_points(n, 4, 3, 0.6, 40);
-  for (const std::vector<int>& order : orders(n))
+  for (const std::vector<TaskId>& order : orders(n))
     for (std::uint64_t seed = 0; seed < 3; ++seed) {
       const Points other = renamed(points, order);
       expect_consistent(run(other, {.k = 3, .seed = seed, .restarts = 3}), other, 3);
     }
+}
+
+TEST_P(EverySearch, CountsTheTasksWhoseClusterDiffersFromTheIterationBefore) {
+  const Points points = random_points(n_tasks(), 4, 3, 0.9, 46);
+  const SearchResult result = run(points, {.k = 3, .restarts = 3, .max_evaluations = 100});
+  ASSERT_FALSE(result.history.empty());
+  EXPECT_EQ(result.history.front().moved, 0);
+  for (std::size_t i = 1; i < result.history.size(); ++i) {
+    int moved = 0;
+    for (const TaskId task : points.tasks())
+      moved += result.history[i].assignment[task] != result.history[i - 1].assignment[task] ? 1 : 0;
+    EXPECT_EQ(result.history[i].moved, moved);
+  }
+}
+
+TEST_P(EverySearch, ReadsNoOptionThatItsRowDoesNotName) {
+  const Points points = random_points(n_tasks(), 4, 3, 0.9, 47);
+  const SearchMethod& search = search_method(GetParam());
+  const auto reads = [&](std::string_view option) {
+    return search.parameters.find(option) != std::string_view::npos;
+  };
+  SearchOptions options{.k = 3};
+  const SearchResult result = run(points, options);
+  if (!reads("seed")) options.seed = 9;
+  if (!reads("restarts")) options.restarts = 1;
+  if (!reads("max-iterations")) options.max_iterations = 1;
+  if (!reads("perturbations")) options.perturbations = 0;
+  if (!reads("allow-empty")) options.empty = EmptyClusters::allow;
+  const SearchResult other = run(points, options);
+  EXPECT_EQ(other.partition, result.partition);
+  EXPECT_EQ(other.counts.evaluations, result.counts.evaluations);
 }
 
 TEST_P(EverySearch, ServesEveryNumberOfClusters) {
@@ -133,9 +161,9 @@ TEST_P(EverySearch, ServesTasksThatShareAnAdapter) {
   // Every adapter belongs to two tasks, or all but one task have the same.
   const int n = n_tasks();
   Points pairs = random_points(n, n, 3, 0.5, 42);
-  for (std::size_t i = 0; i + 1 < pairs.x.size(); i += 2) pairs.x[i + 1] = pairs.x[i];
+  for (int i = 0; i + 1 < n; i += 2) pairs.x[TaskId(i + 1)] = pairs.x[TaskId(i)];
   Points most = random_points(n, n, 3, 0.5, 43);
-  for (std::size_t i = 2; i < most.x.size(); ++i) most.x[i] = most.x[1];
+  for (int i = 2; i < n; ++i) most.x[TaskId(i)] = most.x[1];
   for (const Points* points : {&pairs, &most})
     for (const int k : {1, 2, n / 2, n}) {
       const SearchResult result = run(*points, {.k = k, .restarts = 3});
@@ -155,13 +183,14 @@ TEST_P(EverySearch, ServesTasksWhoseOwnAdapterIsWorseThanTheBaseModel) {
   for (const int n_worse : {1, n / 2, n})
     for (const ObjectiveKind kind :
          {ObjectiveKind::loss, ObjectiveKind::gain, ObjectiveKind::worst}) {
-      FunctionOracle inner(n, [&](const TaskSet& set, int task, int) {
-        return points.loss(set, task) + (set == TaskSet{task} && task < n_worse ? 50.0 : 0.0);
+      FunctionOracle inner(n, [&](const TaskSet& set, TaskId task, int) {
+        return points.loss(set, task) +
+               (set == TaskSet{task} && task.value() < n_worse ? 50.0 : 0.0);
       });
       const SearchResult result = run(inner, points, {.k = 4, .restarts = 3}, kind);
       EXPECT_TRUE(std::isfinite(result.objective)) << n_worse << ", " << name(kind);
       EXPECT_EQ(result.partition.n_tasks(), n);
-      for (int task = 0; task < n; ++task)
+      for (const TaskId task : ids<TaskId>(n))
         EXPECT_FALSE(std::isnan(result.loss(task, result.partition[task])));
     }
 }
@@ -185,16 +214,15 @@ TEST(D2c, RenamedTasksGetTheSameClustersFromTheSameStart) {
   };
   CounterRng rng(1, 1);
   Assignment start;
-  for (int task = 0; task < 30; ++task) start.push_back(static_cast<int>(rng.below(5)));
+  for (int task = 0; task < 30; ++task) start.push_back(ClusterId(rng.below(5)));
   const SearchResult result = from(points, start);
   EXPECT_GT(result.history.size(), 2U);
-  for (const std::vector<int>& order : orders(30)) {
+  for (const std::vector<TaskId>& order : orders(30)) {
     Assignment renamed_start;
-    for (const int task : order) renamed_start.push_back(start[static_cast<std::size_t>(task)]);
+    for (const TaskId task : order) renamed_start.push_back(start[task]);
     const SearchResult other = from(renamed(points, order), renamed_start);
     Assignment back(30);
-    for (std::size_t i = 0; i < 30; ++i)
-      back[static_cast<std::size_t>(order[i])] = other.partition.assignment()[i];
+    for (std::size_t i = 0; i < 30; ++i) back[order[i]] = other.partition[TaskId(i)];
     EXPECT_EQ(Partition(back, 5).canonical(), result.partition);
     EXPECT_EQ(other.history.size(), result.history.size());
   }

@@ -21,7 +21,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 RaceSetup setup_of(int contestants, int parts, double error) {
   return {.weights = std::vector<double>(static_cast<std::size_t>(parts), 1.0),
           .required = std::vector<char>(static_cast<std::size_t>(contestants), 0),
-          .looks = race_looks(parts),
+          .probes = race_probes(parts),
           .error = error};
 }
 
@@ -81,7 +81,7 @@ TEST(Race, NeverDropsOneOfEquals) {
   EXPECT_EQ(outcome.winner, 0U);
 }
 
-TEST(Race, DropsAtTheFirstLookWhatIsAlwaysWorse) {
+TEST(Race, DropsAtTheFirstProbeWhatIsAlwaysWorse) {
   const std::vector<double> losses{1, 2, 1, 2, 1, 2, 1, 2,  //
                                    3, 4, 3, 4, 3, 4, 3, 4,  //
                                    2, 3, 2, 3, 2, 3, 2, 9};
@@ -122,11 +122,11 @@ TEST(Race, OfOneContestantMeasuresIt) {
   EXPECT_EQ(outcome.seen, std::vector<int>{12});
 }
 
-TEST(Race, LooksHalveTheParts) {
-  EXPECT_EQ(race_looks(1), std::vector<int>{1});
-  EXPECT_EQ(race_looks(5), std::vector<int>{5});
-  EXPECT_EQ(race_looks(10), (std::vector<int>{5, 10}));
-  EXPECT_EQ(race_looks(32), (std::vector<int>{4, 8, 16, 32}));
+TEST(Race, ProbesHalveTheParts) {
+  EXPECT_EQ(race_probes(1), std::vector<int>{1});
+  EXPECT_EQ(race_probes(5), std::vector<int>{5});
+  EXPECT_EQ(race_probes(10), (std::vector<int>{5, 10}));
+  EXPECT_EQ(race_probes(32), (std::vector<int>{4, 8, 16, 32}));
 }
 
 TEST(Race, OrderIsAPermutationOfItsOwnForEveryTask) {
@@ -155,11 +155,11 @@ class ExampleOracle final : public LossOracle {
 
   [[nodiscard]] int n_tasks() const override { return points_.n_tasks(); }
   [[nodiscard]] int n_folds() const override { return n_folds_; }
-  [[nodiscard]] double loss(const TaskSet& set, int task, int fold) const {
-    double key = task + 100.0 * fold;
-    for (const int member : set) key = 1.7 * key + member;
+  [[nodiscard]] double loss(const TaskSet& set, TaskId task, int fold) const {
+    double key = task.value() + 100.0 * fold;
+    for (const TaskId member : set) key = 1.7 * key + member.value();
     CounterRng of_set(5, static_cast<std::uint64_t>(std::abs(key) * 1000));
-    CounterRng of_example(6, static_cast<std::uint64_t>(task * 1000 + fold));
+    CounterRng of_example(6, static_cast<std::uint64_t>(task.value() * 1000 + fold));
     const double mean = points_.loss(set, task);
     // What is kept from the search prefers the opposite.
     return (fold >= n_folds_ - kept_ ? 50 - mean : mean) + of_example.normal() +
@@ -170,7 +170,7 @@ class ExampleOracle final : public LossOracle {
     std::vector<double> values;
     for (const Query& query : queries)
       for (int fold = 0; fold < n_folds_; ++fold)
-        values.push_back(measured(sets[static_cast<std::size_t>(query.set)], query.task, fold));
+        values.push_back(measured(sets[query.set], query.task, fold));
     return values;
   }
   [[nodiscard]] std::vector<double> race(std::span<const TaskSet> sets,
@@ -184,18 +184,16 @@ class ExampleOracle final : public LossOracle {
       std::vector<double> in_order(race.sets.size() * parts, nan);
       const auto measure = [&](std::size_t c, int begin, int end) {
         for (int part = begin; part < end; ++part) {
-          const auto fold = static_cast<std::size_t>(race.folds[static_cast<std::size_t>(part)]);
+          const std::size_t fold = race.folds[static_cast<std::size_t>(part)].index();
           double& value = losses[c * n + fold];
           if (std::isnan(value))
-            value = measured(sets[static_cast<std::size_t>(race.sets[c])], race.task,
-                             static_cast<int>(fold));
+            value = measured(sets[race.sets[c]], race.task, static_cast<int>(fold));
           in_order[c * parts + static_cast<std::size_t>(part)] = value;
         }
         if (end < std::ssize(race.folds)) return;
         for (int fold = n_folds_ - kept_; fold < n_folds_; ++fold) {
           double& value = losses[c * n + static_cast<std::size_t>(fold)];
-          if (std::isnan(value))
-            value = loss(sets[static_cast<std::size_t>(race.sets[c])], race.task, fold);
+          if (std::isnan(value)) value = loss(sets[race.sets[c]], race.task, fold);
         }
       };
       const RaceOutcome outcome = cluster::race(race.setup, in_order, measure);
@@ -211,7 +209,7 @@ class ExampleOracle final : public LossOracle {
   std::int64_t n_measured = 0;
 
  private:
-  double measured(const TaskSet& set, int task, int fold) {
+  double measured(const TaskSet& set, TaskId task, int fold) {
     ++n_measured;
     return loss(set, task, fold);
   }
@@ -223,7 +221,7 @@ class ExampleOracle final : public LossOracle {
 
 FoldSplit all_but(int n_tasks, int n_folds, int kept) {
   const ExampleFolds folds{.choose = n_folds - kept, .verify = kept};
-  return folds.split(std::vector<std::int64_t>(static_cast<std::size_t>(n_tasks), n_folds));
+  return folds.split(IdVector<TaskId, std::int64_t>(n_tasks, n_folds));
 }
 
 SearchResult search(CachedOracle& cache, const std::string& name, int k) {
@@ -236,8 +234,9 @@ const std::vector<TaskSet> three{{0, 1}, {2, 3}, {4}};
 
 std::vector<Entrant> all_against_all(int n_tasks) {
   std::vector<Entrant> entrants;
-  for (int task = 0; task < n_tasks; ++task)
-    for (int set = 0; set < 3; ++set) entrants.push_back({set, task, set == task % 3});
+  for (const TaskId task : ids<TaskId>(n_tasks))
+    for (std::size_t set = 0; set < 3; ++set)
+      entrants.push_back({set, task, set == task.index() % 3});
   return entrants;
 }
 
@@ -274,8 +273,7 @@ TEST(Contest, KeepsWhatIsRequiredAndTheBestExactAndMeasuresLess) {
     } else {
       ++estimated;
       EXPECT_NEAR(contested[i].loss, loss, 1.0);
-      EXPECT_EQ(cache.known(three[static_cast<std::size_t>(entrants[i].set)], entrants[i].task),
-                std::nullopt);
+      EXPECT_EQ(cache.known(three[entrants[i].set], entrants[i].task), std::nullopt);
     }
   }
   EXPECT_GT(estimated, 20);
@@ -297,7 +295,7 @@ TEST(Contest, OutcomeDependsNeitherOnWhatIsKnownNorOnHowItIsMeasured) {
   eager.lazy = false;
   CachedOracle other(eager, {}, {.error = 0.1});
   std::vector<Query> some;
-  for (int task = 0; task < 12; task += 2) some.push_back({task % 3, task});
+  for (std::size_t task = 0; task < 12; task += 2) some.push_back({task % 3, TaskId(task)});
   (void)other.losses(three, some);
   const auto second = other.contest(three, entrants);
   const auto third = other.contest(three, entrants);
@@ -330,7 +328,7 @@ TEST(Contest, LossesAskedForAfterADropAreExactAndCountOnce) {
   for (std::size_t i = 0; i < queries.size(); ++i) {
     double sum = 0;
     for (int fold = 0; fold < 12; ++fold)
-      sum += inner.loss(three[static_cast<std::size_t>(queries[i].set)], queries[i].task, fold);
+      sum += inner.loss(three[queries[i].set], queries[i].task, fold);
     EXPECT_EQ(losses[i], sum / 12);
   }
 }
@@ -342,8 +340,8 @@ TEST(Contest, ExamplesKeptFromTheSearchDecideNothing) {
   CachedOracle cache(inner, all_but(12, 10, 1), {.error = 0.1});
   const auto contested = cache.contest(three, entrants);
   EXPECT_GT(cache.race_counts().dropped, 0);
-  for (int task = 0; task < 12; ++task) {
-    const auto of_task = std::span(contested).subspan(static_cast<std::size_t>(task) * 3, 3);
+  for (const TaskId task : ids<TaskId>(12)) {
+    const auto of_task = std::span(contested).subspan(task.index() * 3, 3);
     double lowest = std::numeric_limits<double>::infinity();
     for (const Contested& one : of_task)
       if (one.exact) lowest = std::min(lowest, one.loss);
@@ -361,8 +359,7 @@ TEST(Contest, ExamplesKeptFromTheSearchDecideNothing) {
     if (contested[i].exact) exact.push_back({entrants[i].set, entrants[i].task});
   const std::vector<double> kept = cache.verify_losses(three, exact);
   EXPECT_EQ(inner.n_measured, before);
-  EXPECT_EQ(kept.front(),
-            inner.loss(three[static_cast<std::size_t>(exact[0].set)], exact[0].task, 9));
+  EXPECT_EQ(kept.front(), inner.loss(three[exact[0].set], exact[0].task, 9));
 }
 
 TEST(Contest, ChecksChangeNoDecisionAndTellTheRegret) {
@@ -385,7 +382,7 @@ TEST(Contest, ChecksChangeNoDecisionAndTellTheRegret) {
 
   double regret = 0;
   int wrong = 0;
-  for (int task = 0; task < 200; ++task) {
+  for (const TaskId task : ids<TaskId>(200)) {
     double chosen = std::numeric_limits<double>::infinity();
     double lowest = chosen;
     for (int set = 0; set < 3; ++set) {
@@ -393,7 +390,8 @@ TEST(Contest, ChecksChangeNoDecisionAndTellTheRegret) {
       for (int fold = 0; fold < 10; ++fold)
         sum += plain.loss(three[static_cast<std::size_t>(set)], task, fold);
       lowest = std::min(lowest, sum / 10);
-      if (a[static_cast<std::size_t>(task * 3 + set)].exact) chosen = std::min(chosen, sum / 10);
+      if (a[task.index() * 3 + static_cast<std::size_t>(set)].exact)
+        chosen = std::min(chosen, sum / 10);
     }
     regret += chosen - lowest;
     wrong += lowest < chosen ? 1 : 0;
@@ -416,15 +414,15 @@ TEST(Contest, ChecksTheShareAskedFor) {
 TEST(Contest, RefusesALossThatIsNotFinite) {
   FunctionOracle inner(
       4,
-      [](const TaskSet& set, int task, int fold) {
+      [](const TaskSet& set, TaskId task, int fold) {
         return task == 2 && set.front() == 4 - 2 && fold == 3 ? nan : 1.0 + fold;
       },
       8);
   CachedOracle cache(inner, {}, {.error = 0.05});
   const std::vector<TaskSet> sets{{0, 1}, {2}};
   std::vector<Entrant> entrants;
-  for (int task = 0; task < 4; ++task)
-    for (int set = 0; set < 2; ++set) entrants.push_back({set, task, false});
+  for (const TaskId task : ids<TaskId>(4))
+    for (std::size_t set = 0; set < 2; ++set) entrants.push_back({set, task, false});
   EXPECT_THROW((void)cache.contest(sets, entrants), InputError);
 }
 
@@ -438,17 +436,17 @@ TEST_P(RacingSearch, ReportsTheExactObjectiveOfItsPartition) {
   EXPECT_GT(cache.race_counts().dropped, 0);
   double sum = 0;
   const auto clusters = found.partition.clusters();
-  for (int task = 0; task < 24; ++task) {
+  for (const TaskId task : ids<TaskId>(24)) {
     double of_task = 0;
     for (int fold = 0; fold < 9; ++fold)
-      of_task += inner.loss(clusters[static_cast<std::size_t>(found.partition[task])], task, fold);
+      of_task += inner.loss(clusters[found.partition[task]], task, fold);
     EXPECT_EQ(found.loss(task, found.partition[task]), of_task / 9);
     sum += of_task / 9;
   }
   EXPECT_NEAR(found.objective, sum / 24, 1e-12);
   int hidden = 0;
-  for (int task = 0; task < 24; ++task)
-    for (int k = 0; k < 4; ++k) {
+  for (const TaskId task : ids<TaskId>(24))
+    for (const ClusterId k : ids<ClusterId>(4)) {
       EXPECT_FALSE(std::isnan(found.estimate(task, k)));
       hidden += std::isnan(found.loss(task, k)) ? 1 : 0;
     }

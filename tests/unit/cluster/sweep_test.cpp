@@ -42,7 +42,7 @@ TEST(Sweep, MoreClustersAreNeverWorseAndTheKneeIsTheTrueNumber) {
   const std::vector<double> objectives = result.objectives();
   for (std::size_t i = 1; i < objectives.size(); ++i) EXPECT_LE(objectives[i], objectives[i - 1]);
   EXPECT_EQ(result.k[result.knee], 4);
-  EXPECT_EQ(result.results[3].partition.sizes(), (std::vector<int>{5, 5, 5, 5}));
+  EXPECT_EQ(result.results[3].partition.sizes(), (IdVector<ClusterId, int>{5, 5, 5, 5}));
 }
 
 TEST(Sweep, EveryPointIsAtLeastAsGoodAsASearchForItsKAlone) {

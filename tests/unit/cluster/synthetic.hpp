@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <functional>
+#include <ostream>
 #include <set>
 #include <utility>
 #include <vector>
@@ -11,12 +12,22 @@
 #include "d2c/cluster/oracle.hpp"
 #include "d2c/core/rng.hpp"
 
+namespace d2c {
+
+/// For messages of tests.
+template <class Tag>
+std::ostream& operator<<(std::ostream& out, Id<Tag> id) {
+  return out << id.value();
+}
+
+}  // namespace d2c
+
 namespace d2c::cluster {
 
 /// Measures any function of (set, task), counts, and fails the test when it is asked twice.
 class FunctionOracle : public LossOracle {
  public:
-  using Loss = std::function<double(const TaskSet&, int task, int fold)>;
+  using Loss = std::function<double(const TaskSet&, TaskId task, int fold)>;
   FunctionOracle(int n_tasks, Loss loss, int n_folds = 1)
       : n_tasks_(n_tasks), n_folds_(n_folds), loss_(std::move(loss)) {}
 
@@ -27,7 +38,7 @@ class FunctionOracle : public LossOracle {
     ++calls;
     std::vector<double> values;
     for (const Query& query : queries) {
-      const TaskSet& set = sets[static_cast<std::size_t>(query.set)];
+      const TaskSet& set = sets[query.set];
       EXPECT_FALSE(set.empty());
       EXPECT_TRUE(asked_.insert({set, query.task}).second) << "an entry is asked for twice";
       for (int fold = 0; fold < n_folds_; ++fold) values.push_back(loss_(set, query.task, fold));
@@ -42,37 +53,38 @@ class FunctionOracle : public LossOracle {
   int n_tasks_;
   int n_folds_;
   Loss loss_;
-  std::set<std::pair<TaskSet, int>> asked_;
+  std::set<std::pair<TaskSet, TaskId>> asked_;
 };
 
 /// Tasks are points x_t in R^d; the merge of a set is its mean m, so a task's own cluster contains
 /// it; loss = floor_t + |x_t - m|^2. Few-shot noise moves the points by fold.
 struct Points {
-  std::vector<std::vector<double>> x;  ///< [n_tasks][d]
-  std::vector<double> floor;           ///< [n_tasks]
+  IdVector<TaskId, std::vector<double>> x;  ///< [d]
+  IdVector<TaskId, double> floor;
 
-  [[nodiscard]] int n_tasks() const { return static_cast<int>(x.size()); }
-  [[nodiscard]] double loss(const TaskSet& set, int task) const {
-    const std::vector<double>& point = x[static_cast<std::size_t>(task)];
+  [[nodiscard]] int n_tasks() const { return x.n(); }
+  [[nodiscard]] IdRange<TaskId> tasks() const { return x.ids(); }
+  [[nodiscard]] double loss(const TaskSet& set, TaskId task) const {
+    const std::vector<double>& point = x[task];
     double squared = 0;
     for (std::size_t i = 0; i < point.size(); ++i) {
       double mean = 0;
-      for (const int member : set) mean += x[static_cast<std::size_t>(member)][i];
+      for (const TaskId member : set) mean += x[member][i];
       mean /= static_cast<double>(set.size());
       squared += (point[i] - mean) * (point[i] - mean);
     }
-    return floor[static_cast<std::size_t>(task)] + squared;
+    return floor[task] + squared;
   }
   [[nodiscard]] FunctionOracle oracle() const {
-    return {n_tasks(), [this](const TaskSet& set, int task, int) { return loss(set, task); }};
+    return {n_tasks(), [this](const TaskSet& set, TaskId task, int) { return loss(set, task); }};
   }
   /// Loss without an adapter: the origin.
-  [[nodiscard]] std::vector<double> base() const {
-    std::vector<double> losses;
-    for (std::size_t t = 0; t < x.size(); ++t) {
+  [[nodiscard]] IdVector<TaskId, double> base() const {
+    IdVector<TaskId, double> losses;
+    for (const TaskId task : tasks()) {
       double squared = 0;
-      for (const double value : x[t]) squared += value * value;
-      losses.push_back(floor[t] + squared);
+      for (const double value : x[task]) squared += value * value;
+      losses.push_back(floor[task] + squared);
     }
     return losses;
   }

@@ -11,6 +11,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::NanSensitiveDoubleEq;
+using testing::Pair;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const results::LossKey kPair{"average", "few_shot", {0, 1}, {0.5, 0.5}};
@@ -46,9 +47,9 @@ TEST(KnownLosses, WhatIsMissingIsAskedForOnce) {
   known.add(kPair, 1, std::vector{1.0});
   const std::vector keys{kPair, kScaled, kScaled};
   const std::vector<cluster::Query> queries{{0, 1}, {0, 2}, {1, 5}, {2, 5}, {2, 4}, {1, 5}};
-  std::vector<std::pair<int, int>> missing;
+  std::vector<std::pair<std::size_t, TaskId>> missing;
   for (const auto& [set, task] : known.missing(keys, queries)) missing.emplace_back(set, task);
-  EXPECT_THAT(missing, ElementsAre(std::pair(0, 2), std::pair(1, 5), std::pair(1, 4)));
+  EXPECT_THAT(missing, ElementsAre(Pair(0, TaskId(2)), Pair(1, TaskId(5)), Pair(1, TaskId(4))));
   known.add(kScaled, 5, std::vector{5.0});
   EXPECT_THAT(known.read(keys, queries, 1), ElementsAre(1.0, NanSensitiveDoubleEq(nan), 5.0, 5.0,
                                                         NanSensitiveDoubleEq(nan), 5.0));
@@ -61,7 +62,7 @@ cluster::Race race(std::vector<double> known, bool measure_all = false) {
   race.folds = {0, 1, 2, 3};
   race.known = std::move(known);
   race.setup.weights = {1, 1, 1, 1};
-  race.setup.looks = {3, 4};
+  race.setup.probes = {3, 4};
   race.setup.required = {0, 0};
   race.setup.error = 0.05;
   race.measure_all = measure_all;

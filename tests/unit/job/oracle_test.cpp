@@ -54,14 +54,14 @@ class Oracle : public testing::Test {
   }
 
   /// What the engine says of each fold.
-  [[nodiscard]] std::vector<double> expected(const lora::FactorMap& factors, int task, Split split,
-                                             cluster::ExampleFolds folds) const {
+  [[nodiscard]] std::vector<double> expected(const lora::FactorMap& factors, TaskId task,
+                                             Split split, cluster::ExampleFolds folds) const {
     const auto examples = tasks_->examples(task, split);
-    const std::vector<int> fold_of = folds.of(std::ssize(examples));
+    const std::vector<FoldId> fold_of = folds.of(std::ssize(examples));
     std::vector<double> sums(static_cast<std::size_t>(folds.n_folds()));
     std::vector<double> counts(sums.size());
     for (std::size_t e = 0; e < examples.size(); ++e) {
-      const auto fold = static_cast<std::size_t>(fold_of[e]);
+      const std::size_t fold = fold_of[e].index();
       sums[fold] += test::FakeEngine::loss(factors, examples[e]);
       counts[fold] += 1;
     }
@@ -73,7 +73,7 @@ class Oracle : public testing::Test {
   eval::Manifest manifest_;
   std::unique_ptr<AdapterStore> adapters_;
   std::unique_ptr<TaskStore> tasks_;
-  std::vector<int> adapter_of_task_ = std::vector<int>(n_tasks);
+  IdVector<TaskId, int> adapter_of_task_ = IdVector<TaskId, int>(n_tasks);
   PhaseTimers timers_;
   std::list<KnownLosses> known_;  ///< of each oracle
   std::function<void()> pause_ = [] {};
@@ -88,11 +88,12 @@ TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
     const auto own = oracle.own_losses(Split::held_out);
     ASSERT_EQ(base.size(), 3U * n_tasks);
     ASSERT_EQ(own.size(), 1U * n_tasks);
-    for (int task = 0; task < n_tasks; ++task) {
-      const auto t = static_cast<std::size_t>(task);
-      EXPECT_EQ((std::vector<double>{base.begin() + 3 * task, base.begin() + 3 * task + 3}),
+    for (const TaskId task : tasks_->ids()) {
+      const auto of_task = base.begin() + std::ptrdiff_t{3} * task.value();
+      EXPECT_EQ((std::vector<double>{of_task, of_task + 3}),
                 expected({}, task, Split::few_shot, folds));
-      EXPECT_EQ(own[t], expected(adapters_->local(task), task, Split::held_out, {}).front());
+      EXPECT_EQ(own[task.index()],
+                expected(adapters_->local(task.value()), task, Split::held_out, {}).front());
     }
   }
 }
@@ -100,14 +101,14 @@ TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
 TEST_F(Oracle, MergesAsManySetsAtATimeAsFit) {
   const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
   std::vector<Query> queries;
-  for (int set = 0; set < 3; ++set) {
-    for (int task = 0; task < n_tasks; ++task) queries.push_back({set, task});
+  for (std::size_t set = 0; set < 3; ++set) {
+    for (const TaskId task : ids<TaskId>(n_tasks)) queries.push_back({set, task});
   }
   test::FakeEngine engine(7);
   auto all = oracle(engine, {});
   const auto losses = all.losses(sets, queries);
   for (std::size_t q = 0; q < queries.size(); ++q) {
-    const auto merged = all.merged(all.request_for(sets[static_cast<std::size_t>(queries[q].set)]));
+    const auto merged = all.merged(all.request_for(sets[queries[q].set]));
     EXPECT_EQ(losses[q], expected(merged, queries[q].task, Split::few_shot, {}).front());
   }
   EXPECT_EQ(all.work().units, std::ssize(queries));
@@ -120,28 +121,28 @@ TEST_F(Oracle, PreparesTheAdaptersOfAListOnce) {
   auto oracle = this->oracle(engine, {});
   const std::vector<TaskSet> sets{{0, 1}, {2, 3}};
   std::vector<Query> queries;
-  for (int task = 0; task < n_tasks; ++task) {
-    for (int set = 0; set < 2; ++set) queries.push_back({set, task});
+  for (const TaskId task : ids<TaskId>(n_tasks)) {
+    for (std::size_t set = 0; set < 2; ++set) queries.push_back({set, task});
   }
   static_cast<void>(oracle.losses(sets, queries));
   EXPECT_EQ(engine.n_prepared, 2);
 }
 
 /// Races of all tasks between three sets, of which some losses are known.
-std::vector<cluster::Race> races_between(int n_sets, const cluster::ExampleFolds& folds,
+std::vector<cluster::Race> races_between(std::size_t n_sets, const cluster::ExampleFolds& folds,
                                          bool measure_all) {
   std::vector<cluster::Race> races;
   const auto n_folds = static_cast<std::size_t>(folds.n_folds());
-  for (int task = 0; task < 5; ++task) {
+  for (const TaskId task : ids<TaskId>(5)) {
     cluster::Race race;
     race.task = task;
     race.measure_all = measure_all;
-    race.folds = cluster::race_order(folds.choose, task, 1);
-    for (int set = 0; set < n_sets; ++set) race.sets.push_back(set);
+    race.folds = ids_of<FoldId>(cluster::race_order(folds.choose, task, 1));
+    for (std::size_t set = 0; set < n_sets; ++set) race.sets.push_back(set);
     race.known.assign(race.sets.size() * n_folds, std::numeric_limits<double>::quiet_NaN());
     race.setup = {.weights = std::vector<double>(static_cast<std::size_t>(folds.choose), 1.0),
                   .required = std::vector<char>(race.sets.size(), 0),
-                  .looks = cluster::race_looks(folds.choose),
+                  .probes = cluster::race_probes(folds.choose),
                   .error = 0.9};
     race.setup.required.front() = 1;
     races.push_back(std::move(race));
@@ -166,7 +167,7 @@ TEST_F(Oracle, RacesGiveTheLossesOfTheWhole) {
         std::size_t entry = 0;
         int dropped = 0;
         for (const cluster::Race& race : races) {
-          for (const int set : race.sets) {
+          for (const std::size_t set : race.sets) {
             const std::vector<Query> query{{set, race.task}};
             const auto expected = whole.losses(sets, query);
             for (std::size_t fold = 0; fold < n; ++fold, ++entry) {
@@ -174,7 +175,7 @@ TEST_F(Oracle, RacesGiveTheLossesOfTheWhole) {
                 ++dropped;
               } else {
                 EXPECT_EQ(losses[entry], expected[fold])
-                    << "task " << race.task << " fold " << fold;
+                    << "task " << race.task.value() << " fold " << fold;
               }
             }
           }
@@ -207,8 +208,7 @@ TEST_F(Oracle, RacesMeasureNothingThatIsKnown) {
   EXPECT_EQ(engine.n_tokens, before);
   // The second half of one contestant is not known.
   for (std::size_t part = 4; part < 8; ++part) {
-    races[2].known[8 + static_cast<std::size_t>(races[2].folds[part])] =
-        std::numeric_limits<double>::quiet_NaN();
+    races[2].known[8 + races[2].folds[part].index()] = std::numeric_limits<double>::quiet_NaN();
   }
   races[2].setup.required.assign(3, 1);
   EXPECT_EQ(oracle.race(sets, races), losses);
@@ -232,13 +232,13 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
     const int medoid = oracle.request_for(set).adapters.front();
     const auto sum_under = [&](int adapter) {
       double sum = 0.0;
-      for (const int task : set) {
+      for (const TaskId task : set) {
         const auto examples = tasks_->examples(task, Split::few_shot);
         const auto fold_of = oracle.folds().of(std::ssize(examples));
         double of_task = 0.0;
         double n = 0.0;
         for (std::size_t e = 0; e < examples.size(); ++e) {
-          if (fold_of[e] == 3) continue;
+          if (fold_of[e] == FoldId(3)) continue;
           of_task += test::FakeEngine::loss(oracle.merged({{adapter}, {1.0}}), examples[e]);
           n += 1.0;
         }
@@ -246,7 +246,7 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
       }
       return sum;
     };
-    for (const int other : set) EXPECT_LE(sum_under(medoid), sum_under(other) + 1e-9);
+    for (const TaskId other : set) EXPECT_LE(sum_under(medoid), sum_under(other.value()) + 1e-9);
   }
 }
 

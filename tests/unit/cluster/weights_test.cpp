@@ -1,49 +1,38 @@
-#include "weights/similarity.hpp"
-
 #include <cmath>
 #include <numeric>
 
 #include <gtest/gtest.h>
 
+#include "weights/average_linkage.hpp"
+#include "weights/kernel_kmeans.hpp"
+#include "weights/spectral.hpp"
+
 namespace d2c::cluster {
 namespace {
 
-/// V diag(values) V^T of the orthogonal matrix V = I - 2 u u^T / |u|^2.
-SymmetricMatrix with_eigenvalues(const std::vector<double>& values, std::vector<double>& v) {
-  const std::size_t n = values.size();
-  double squared = 0;
-  for (std::size_t i = 0; i < n; ++i) squared += (1.0 + i) * (1.0 + i);
-  v.assign(n * n, 0.0);
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j)
-      v[i * n + j] = (i == j ? 1.0 : 0.0) - 2 * (1.0 + i) * (1.0 + j) / squared;
-  SymmetricMatrix matrix{static_cast<int>(n), std::vector<double>(n * n)};
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j)
-      for (std::size_t k = 0; k < n; ++k)
-        matrix.values[i * n + j] += v[i * n + k] * values[k] * v[j * n + k];
-  return matrix;
-}
+using Eigen::MatrixXd;
 
 TEST(Eigenvectors, AreThoseOfTheLargestEigenvaluesInOrder) {
-  std::vector<double> v;
-  const std::vector<double> values{0.1, 2.0, 0.3, 1.5, 0.0, 0.2, 3.0, 0.4, 0.6, 0.5};
-  const SymmetricMatrix matrix = with_eigenvalues(values, v);
+  const Eigen::VectorXd values{{0.1, 2.0, 0.3, 1.5, 0.0, 0.2, 3.0, 0.4, 0.6, 0.5}};
+  // An orthogonal matrix: I - 2 u u^T / |u|^2.
+  const Eigen::VectorXd u = Eigen::VectorXd::LinSpaced(10, 1, 10).normalized();
+  const MatrixXd v = MatrixXd::Identity(10, 10) - 2 * u * u.transpose();
   CounterRng rng(1, 1);
-  const std::vector<double> found = leading_eigenvectors(matrix, 3, rng);
-  const std::vector<std::size_t> expected{6, 1, 3};
-  for (std::size_t j = 0; j < 3; ++j) {
-    double dot = 0;
-    for (std::size_t i = 0; i < 10; ++i) dot += found[i * 3 + j] * v[i * 10 + expected[j]];
+  const MatrixXd found = leading_eigenvectors(v * values.asDiagonal() * v.transpose(), 3, rng);
+  const std::vector<Eigen::Index> expected{6, 1, 3};
+  for (Eigen::Index j = 0; j < 3; ++j) {
+    const double dot = found.col(j).dot(v.col(expected[static_cast<std::size_t>(j)]));
     EXPECT_NEAR(std::abs(dot), 1.0, 1e-8) << j;
+    EXPECT_EQ(found.col(j).maxCoeff(), found.col(j).cwiseAbs().maxCoeff());
   }
 }
 
-TEST(Eigenvectors, OfAMatrixOfLowRankAreOrthonormalWhereTheyExist) {
-  const SymmetricMatrix ones{6, std::vector<double>(36, 1.0)};
+TEST(Eigenvectors, OfAMatrixOfLowRankAreOrthonormal) {
+  const MatrixXd ones = MatrixXd::Ones(6, 6);
   CounterRng rng(1, 1);
-  const std::vector<double> found = leading_eigenvectors(ones, 2, rng);
-  for (std::size_t i = 0; i < 6; ++i) EXPECT_NEAR(std::abs(found[2 * i]), 1 / std::sqrt(6.0), 1e-9);
+  const MatrixXd found = leading_eigenvectors(ones, 2, rng);
+  for (Eigen::Index i = 0; i < 6; ++i) EXPECT_NEAR(found(i, 0), 1 / std::sqrt(6.0), 1e-9);
+  EXPECT_NEAR((found.transpose() * found - MatrixXd::Identity(2, 2)).norm(), 0, 1e-9);
 }
 
 TEST(AverageLinkage, MergesByTheMeanOfAllPairs) {
@@ -89,9 +78,9 @@ TEST(ReducedCosine, KeepsTheLeadingDirectionsOnly) {
       values.push_back(std::inner_product(a.begin(), a.end(), b.begin(), 0.0));
   const SimilarityMatrix gram(std::move(values));
   CounterRng rng(1, 2);
-  const SymmetricMatrix all = reduced_cosine(gram, 8, rng);
-  const SymmetricMatrix two = reduced_cosine(gram, 2, rng);
-  for (int i = 0; i < 3; ++i) EXPECT_NEAR(two(i, i), 1, 1e-12);
+  const SimilarityMatrix all = reduced_cosine(gram, 8, rng);
+  const SimilarityMatrix two = reduced_cosine(gram, 2, rng);
+  for (const TaskId i : ids<TaskId>(3)) EXPECT_NEAR(two(i, i), 1, 1e-12);
   EXPECT_NEAR(all(0, 1), gram(0, 1) / std::sqrt(gram(0, 0) * gram(1, 1)), 1e-12);
   EXPECT_NEAR(two(0, 1), 3 * 3 / (3 * std::sqrt(9.25)), 1e-2);
   EXPECT_GT(std::abs(two(0, 1) - all(0, 1)), 1e-4);

@@ -1,4 +1,4 @@
-#include "refine/recipe_search.hpp"
+#include "refine/config_search.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,52 +8,52 @@
 namespace d2c::cluster {
 namespace {
 
-class MethodSearch final : public RecipeSearch {
+class MethodSearch final : public ConfigSearch {
  public:
-  MethodSearch(Recipe start, double value, int n_methods, bool scale_is_free)
-      : RecipeSearch(std::move(start), value) {
+  MethodSearch(MergeConfig start, double value, int n_methods, bool scale_is_free)
+      : ConfigSearch(std::move(start), value) {
     const std::vector<double> factors =
         scale_is_free ? std::vector<double>{1.0, 1.5, 2.5, 4.0, 8.0} : std::vector<double>{1.0};
     for (int method = 0; method < n_methods; ++method)
       for (const double factor : factors) {
-        Recipe recipe = best();
-        recipe.method = method;
-        recipe.scale *= factor;
-        if (recipe != best()) candidates_.push_back(std::move(recipe));
+        MergeConfig config = best();
+        config.method = method;
+        config.scale *= factor;
+        if (config != best()) candidates_.push_back(std::move(config));
       }
   }
 
-  std::vector<Recipe> propose() override { return std::exchange(candidates_, {}); }
+  std::vector<MergeConfig> propose() override { return std::exchange(candidates_, {}); }
 
-  void judge(std::span<const Recipe> recipes, std::span<const double> values) override {
-    for (std::size_t i = 0; i < recipes.size(); ++i) offer(recipes[i], values[i]);
+  void judge(std::span<const MergeConfig> configs, std::span<const double> values) override {
+    for (std::size_t i = 0; i < configs.size(); ++i) offer(configs[i], values[i]);
   }
 
  private:
-  std::vector<Recipe> candidates_;
+  std::vector<MergeConfig> candidates_;
 };
 
-class ScaleSearch final : public RecipeSearch {
+class ScaleSearch final : public ConfigSearch {
  public:
-  ScaleSearch(Recipe start, double value) : RecipeSearch(std::move(start), value) {
+  ScaleSearch(MergeConfig start, double value) : ConfigSearch(std::move(start), value) {
     value_of_[best().scale] = value;
     for (const double factor : {0.6, 0.8, 1.25, 1.6, 2.0, 2.5})
       next_.push_back(best().scale * factor);
   }
 
-  std::vector<Recipe> propose() override {
-    std::vector<Recipe> recipes;
+  std::vector<MergeConfig> propose() override {
+    std::vector<MergeConfig> configs;
     for (const double scale : next_) {
-      recipes.push_back(best());
-      recipes.back().scale = scale;
+      configs.push_back(best());
+      configs.back().scale = scale;
     }
-    return recipes;
+    return configs;
   }
 
-  void judge(std::span<const Recipe> recipes, std::span<const double> values) override {
-    for (std::size_t i = 0; i < recipes.size(); ++i) {
-      value_of_[recipes[i].scale] = values[i];
-      offer(recipes[i], values[i]);
+  void judge(std::span<const MergeConfig> configs, std::span<const double> values) override {
+    for (std::size_t i = 0; i < configs.size(); ++i) {
+      value_of_[configs[i].scale] = values[i];
+      offer(configs[i], values[i]);
     }
     next_.clear();
     if (++round_ == rounds) return;
@@ -74,22 +74,22 @@ class ScaleSearch final : public RecipeSearch {
   int round_ = 0;
 };
 
-class WeightSearch final : public RecipeSearch {
+class WeightSearch final : public ConfigSearch {
  public:
-  WeightSearch(Recipe start, double value) : RecipeSearch(std::move(start), value) {}
+  WeightSearch(MergeConfig start, double value) : ConfigSearch(std::move(start), value) {}
 
-  std::vector<Recipe> propose() override {
+  std::vector<MergeConfig> propose() override {
     if (best().members.size() < 2 || round_ == rounds) return {};
     return direction_.empty() ? probes() : steps();
   }
 
-  void judge(std::span<const Recipe> recipes, std::span<const double> values) override {
+  void judge(std::span<const MergeConfig> configs, std::span<const double> values) override {
     if (direction_.empty()) {
       set_direction(values);
       return;
     }
     const double before = best_value();
-    for (std::size_t i = 0; i < recipes.size(); ++i) offer(recipes[i], values[i]);
+    for (std::size_t i = 0; i < configs.size(); ++i) offer(configs[i], values[i]);
     direction_.clear();
     round_ = best_value() < before ? round_ + 1 : rounds;
   }
@@ -103,23 +103,23 @@ class WeightSearch final : public RecipeSearch {
     return std::vector<double>(n, 1.0 / static_cast<double>(n));
   }
 
-  [[nodiscard]] Recipe with(std::vector<double> weights) const {
+  [[nodiscard]] MergeConfig with(std::vector<double> weights) const {
     double sum = 0;
     for (const double weight : weights) sum += weight;
     for (double& weight : weights) weight /= sum;
-    Recipe recipe = best();
-    recipe.weights = std::move(weights);
-    return recipe;
+    MergeConfig config = best();
+    config.weights = std::move(weights);
+    return config;
   }
 
-  [[nodiscard]] std::vector<Recipe> probes() const {
-    std::vector<Recipe> recipes;
+  [[nodiscard]] std::vector<MergeConfig> probes() const {
+    std::vector<MergeConfig> configs;
     for (std::size_t i = 0; i < best().members.size(); ++i) {
       std::vector<double> changed = weights();
       changed[i] *= 2;
-      recipes.push_back(with(std::move(changed)));
+      configs.push_back(with(std::move(changed)));
     }
-    return recipes;
+    return configs;
   }
 
   /// Away from the members whose larger weight costs more than the others' does.
@@ -138,15 +138,15 @@ class WeightSearch final : public RecipeSearch {
     for (double& d : direction_) d /= largest;
   }
 
-  [[nodiscard]] std::vector<Recipe> steps() const {
-    std::vector<Recipe> recipes;
+  [[nodiscard]] std::vector<MergeConfig> steps() const {
+    std::vector<MergeConfig> configs;
     for (const double length : {0.2, 0.5, 1.0, 2.0}) {
       std::vector<double> changed = weights();
       for (std::size_t i = 0; i < changed.size(); ++i)
         changed[i] *= std::exp(length * direction_[i]);
-      recipes.push_back(with(std::move(changed)));
+      configs.push_back(with(std::move(changed)));
     }
-    return recipes;
+    return configs;
   }
 
   std::vector<double> direction_;  // log weight per unit of length; empty = probe first
@@ -155,16 +155,16 @@ class WeightSearch final : public RecipeSearch {
 
 }  // namespace
 
-std::unique_ptr<RecipeSearch> method_search(Recipe start, double value, int n_methods,
+std::unique_ptr<ConfigSearch> method_search(MergeConfig start, double value, int n_methods,
                                             bool scale_is_free) {
   return std::make_unique<MethodSearch>(std::move(start), value, n_methods, scale_is_free);
 }
 
-std::unique_ptr<RecipeSearch> scale_search(Recipe start, double value) {
+std::unique_ptr<ConfigSearch> scale_search(MergeConfig start, double value) {
   return std::make_unique<ScaleSearch>(std::move(start), value);
 }
 
-std::unique_ptr<RecipeSearch> weight_search(Recipe start, double value) {
+std::unique_ptr<ConfigSearch> weight_search(MergeConfig start, double value) {
   return std::make_unique<WeightSearch>(std::move(start), value);
 }
 

@@ -1,5 +1,6 @@
-#include "loss/once.hpp"
+#include "weights/once.hpp"
 
+#include <span>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -13,15 +14,16 @@ Partition found_once(const Problem& problem, int k, CounterRng& rng,
     CounterRng own = rng;
     const Partition partition = find(own);
     D2C_EXPECTS(partition.k() == k);
-    std::vector<std::int64_t> result(partition.assignment().begin(), partition.assignment().end());
+    std::vector<std::int64_t> result;
+    for (const ClusterId cluster : partition.assignment()) result.push_back(cluster.value());
     result.push_back(static_cast<std::int64_t>(own.position()));
     return result;
   });
   D2C_EXPECTS(std::ssize(numbers) == problem.oracle.n_tasks() + 1);
   rng.skip_to(static_cast<std::uint64_t>(numbers.back()));
   Assignment assignment;
-  for (int task = 0; task < problem.oracle.n_tasks(); ++task)
-    assignment.push_back(static_cast<int>(numbers[static_cast<std::size_t>(task)]));
+  for (const std::int64_t cluster : std::span(numbers).first(numbers.size() - 1))
+    assignment.push_back(ClusterId(static_cast<int>(cluster)));
   return {std::move(assignment), k};
 }
 

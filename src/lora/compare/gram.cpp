@@ -1,4 +1,4 @@
-#include "d2c/lora/similarity.hpp"
+#include "d2c/lora/gram.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,10 +12,6 @@
 #include "d2c/lora/module_products.hpp"
 
 namespace d2c::lora {
-
-using lora::FactorMap;
-using lora::Factors;
-
 namespace {
 
 /// The module's factors per adapter; null where an adapter lacks it.
@@ -53,12 +49,12 @@ Shape common_shape(std::span<const Factors* const> x, std::span<const Factors* c
 /// The factors of one module as rows of components, in memory of their own.
 class ComponentRows {
  public:
-  ComponentRows(Shape shape, std::span<const lora::Factors* const> adapters) {
+  ComponentRows(Shape shape, std::span<const Factors* const> adapters) {
     Index rows = 0;
-    for (const lora::Factors* factors : adapters) rows += factors == nullptr ? 0 : factors->rank();
+    for (const Factors* factors : adapters) rows += factors == nullptr ? 0 : factors->rank();
     values_.resize(static_cast<std::size_t>(rows * shape.width()));
     std::span<float> left(values_);
-    for (const lora::Factors* factors : adapters) {
+    for (const Factors* factors : adapters) {
       Components& components = components_.emplace_back();
       if (factors == nullptr) continue;
       const auto n = static_cast<std::size_t>(factors->rank() * shape.width());

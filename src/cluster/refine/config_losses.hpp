@@ -10,26 +10,26 @@
 
 namespace d2c::cluster {
 
-using FoldSet = std::vector<int>;
+using FoldSet = std::vector<FoldId>;
 
-/// The losses under recipes that were measured, and what they mean for the objective.
-class RecipeLosses {
+/// The losses under merge configurations that were measured, and what they mean for the objective.
+class ConfigLosses {
  public:
   /// @param folds  as refine() takes them
-  RecipeLosses(RecipeOracle& oracle, const FoldSplit& folds, const Objective& objective);
+  ConfigLosses(MergeConfigOracle& oracle, const FoldSplit& folds, const Objective& objective);
 
   /// Measures what is not known, in one call of the oracle.
-  /// @param queries  `set` is an index into `recipes`
-  void measure(std::span<const Recipe> recipes, std::span<const Query> queries);
-  /// The same for every member of the recipes.
-  void measure_members(std::span<const Recipe> recipes);
+  /// @param queries  `set` is an index into `configs`
+  void measure(std::span<const MergeConfig> configs, std::span<const Query> queries);
+  /// The same for every member.
+  void measure_members(std::span<const MergeConfig> configs);
 
   /// Weighted cost of a task in the objective; 0 if it has no example in the folds.
   /// @pre it is measured
-  [[nodiscard]] double cost(const Recipe& recipe, int task, const FoldSet& folds) const;
-  /// Objective over the members of the recipes; those without an example in the folds do not count.
+  [[nodiscard]] double cost(const MergeConfig& config, TaskId task, const FoldSet& folds) const;
+  /// Objective over the members; those without an example in the folds do not count.
   /// @pre they are measured
-  [[nodiscard]] Score score(std::span<const Recipe> recipes, const FoldSet& folds) const;
+  [[nodiscard]] Score score(std::span<const MergeConfig> configs, const FoldSet& folds) const;
 
   [[nodiscard]] const FoldSet& choose() const { return choose_; }
   /// Folds that nothing may be chosen by.
@@ -40,17 +40,16 @@ class RecipeLosses {
   [[nodiscard]] std::int64_t take_measured() { return std::exchange(measured_, 0); }
 
  private:
-  using Losses = std::map<int, std::vector<double>>;  // task -> [n_folds]
+  using Losses = std::map<TaskId, IdVector<FoldId, double>>;
   /// Mean over the examples of the folds; NaN where there is none.
-  [[nodiscard]] double mean(const Losses& losses, int task, const FoldSet& folds) const;
+  [[nodiscard]] double mean(const Losses& losses, TaskId task, const FoldSet& folds) const;
 
-  RecipeOracle& oracle_;
+  MergeConfigOracle& oracle_;
   const Objective& objective_;
-  std::size_t n_folds_;
-  std::vector<double> examples_;  // [n_tasks, n_folds]
+  IdMatrix<TaskId, FoldId> examples_;
   FoldSet choose_;
   FoldSet others_;
-  std::map<Recipe, Losses> known_;
+  std::map<MergeConfig, Losses> known_;
   std::int64_t measured_ = 0;
 };
 

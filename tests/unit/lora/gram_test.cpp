@@ -1,4 +1,4 @@
-#include "d2c/lora/similarity.hpp"
+#include "d2c/lora/gram.hpp"
 
 #include <cmath>
 

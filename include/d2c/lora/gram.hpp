@@ -19,15 +19,15 @@ namespace d2c::lora {
 ///
 /// @return [rows.size(), cols.size()], row-major
 /// @throws InputError if a module has different shapes in two adapters
-[[nodiscard]] std::vector<double> gram(std::span<const lora::FactorMap* const> rows,
-                                       std::span<const lora::FactorMap* const> cols);
+[[nodiscard]] std::vector<double> gram(std::span<const FactorMap* const> rows,
+                                       std::span<const FactorMap* const> cols);
 
 /// Factors with the entries of smallest magnitude of A and of B set to zero.
 /// @param density  share of the entries of each matrix that is kept, in (0, 1]; equal ones stay
 /// together
-[[nodiscard]] lora::Factors trimmed(const lora::Factors& factors, double density);
+[[nodiscard]] Factors trimmed(const Factors& factors, double density);
 /// The same for every module of an adapter.
-[[nodiscard]] lora::FactorMap trimmed(const lora::FactorMap& adapter, double density);
+[[nodiscard]] FactorMap trimmed(const FactorMap& adapter, double density);
 
 /// Inner products of the factors themselves, entry by entry: G[i, j] = sum over modules of
 /// <A_i, A_j>_F + <B_i, B_j>_F, where the smaller rank counts. Scalings do not enter. Unlike
@@ -35,8 +35,8 @@ namespace d2c::lora {
 /// flatten adapters to vectors. Bits and blocks as for gram().
 /// @return [rows.size(), cols.size()], row-major
 /// @throws InputError if a module has different shapes in two adapters
-[[nodiscard]] std::vector<double> factor_gram(std::span<const lora::FactorMap* const> rows,
-                                              std::span<const lora::FactorMap* const> cols);
+[[nodiscard]] std::vector<double> factor_gram(std::span<const FactorMap* const> rows,
+                                              std::span<const FactorMap* const> cols);
 
 /// <dW_i, dW_j> / sqrt(|dW_i|^2 |dW_j|^2), within [-1, 1]; 0 if one of the updates is zero.
 [[nodiscard]] double cosine(double inner, double squared_norm_i, double squared_norm_j);
