@@ -95,6 +95,7 @@ struct Iteration {
   double objective = 0;
   int moved = 0;                 ///< tasks whose cluster differs from the iteration before
   std::int64_t evaluations = 0;  ///< since the search began
+  double seconds = 0;            ///< that it took, what led to it included
 };
 
 struct RestartSummary {
@@ -108,6 +109,7 @@ struct RestartSummary {
 struct CurvePoint {
   std::int64_t evaluations = 0;  ///< since the search began
   double objective = 0;          ///< best so far
+  double seconds = 0;            ///< since the search began
 };
 
 /// Clusters are numbered by their lowest task; empty ones come last.

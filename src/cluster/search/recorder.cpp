@@ -72,7 +72,7 @@ bool Recorder::offer(const Partition& partition, const Score& score) {
   best_ = partition;
   best_score_ = score;
   best_is_of_this_restart_ = true;
-  result_.curve.push_back({evaluations(), score.value});
+  result_.curve.push_back({evaluations(), score.value, watch_.seconds()});
   result_.best_restart = static_cast<int>(result_.restarts.size());
   result_.best_iteration = static_cast<int>(history_.size());
   return true;
@@ -84,7 +84,10 @@ void Recorder::iteration(const Partition& partition, LossMatrix loss, const Scor
   if (!history_.empty())
     for (const TaskId task : partition.tasks())
       moved += partition[task] != history_.back().assignment[task] ? 1 : 0;
-  history_.push_back({partition.assignment(), std::move(loss), score.value, moved, evaluations()});
+  const double now = watch_.seconds();
+  const double seconds = now - std::exchange(last_iteration_, now);
+  history_.push_back(
+      {partition.assignment(), std::move(loss), score.value, moved, evaluations(), seconds});
   if (problem_->observer == nullptr) return;
   problem_->observer->on_iteration({search_, static_cast<int>(result_.restarts.size()),
                                     static_cast<int>(history_.size()) - 1, moved, score.value,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "d2c/cluster/search.hpp"
+#include "d2c/core/timer.hpp"
 
 namespace d2c::cluster {
 
@@ -44,6 +45,8 @@ class Recorder {
   std::int64_t max_evaluations_;
   ResultMatrix matrix_;
   CachedOracle::Counts start_;
+  Stopwatch watch_;
+  double last_iteration_ = 0;       ///< seconds
   std::vector<Iteration> history_;  // of the present restart
   Score restart_score_;
   std::uint64_t stream_ = 0;

@@ -33,11 +33,9 @@ results::TaskTable task_table(const Job& job) {
   return table;
 }
 
-void describe_search(const cluster::SearchResult& search, const ProgressLog& progress,
-                     results::RunResults& out) {
+void describe_search(const cluster::SearchResult& search, results::RunResults& out) {
   for (const cluster::Iteration& iteration : search.history) {
-    out.iterations.seconds.push_back(
-        progress.seconds(search.best_restart, static_cast<int>(out.iterations.seconds.size())));
+    out.iterations.seconds.push_back(iteration.seconds);
     out.iterations.restart.push_back(search.best_restart);
     append_numbers(iteration.assignment, out.iterations.assignment);
     out.iterations.loss.insert(out.iterations.loss.end(), iteration.loss.values.begin(),
@@ -54,6 +52,7 @@ void describe_search(const cluster::SearchResult& search, const ProgressLog& pro
   for (const cluster::CurvePoint& point : search.curve) {
     out.curve.evaluations.push_back(point.evaluations);
     out.curve.objective.push_back(point.objective);
+    out.curve.seconds.push_back(point.seconds);
   }
   out.evaluations.cached = search.counts.cached;
 }

@@ -9,7 +9,6 @@
 #include "d2c/results/run_results.hpp"
 
 #include "input/job.hpp"
-#include "output/progress_log.hpp"
 
 /// What a job did, in the form in which it is written.
 namespace d2c::job {
@@ -22,7 +21,6 @@ namespace d2c::job {
 [[nodiscard]] results::TaskTable task_table(const Job& job);
 
 /// Iterations, restarts and curve.
-void describe_search(const cluster::SearchResult& search, const ProgressLog& progress,
-                     results::RunResults& out);
+void describe_search(const cluster::SearchResult& search, results::RunResults& out);
 
 }  // namespace d2c::job

@@ -81,8 +81,11 @@ void ResultStages::measure() {
   losses_.measure_held_out();
   losses_.measure_random(out_.n_clusters);
   out_.baselines = losses_.chosen();
-  describe_search(found_, progress_, out_);
-  if (sweep_) out_.sweep = describe_sweep(losses_, *sweep_);
+  describe_search(found_, out_);
+  if (sweep_) {
+    out_.sweep = describe_sweep(losses_, *sweep_);
+    out_.evaluations.cached = sweep_->counts.cached;
+  }
   partition_ = found_.partition;
   configs_ = configs_of(partition_, losses_.oracle().plan());
 }
