@@ -22,7 +22,7 @@ TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "jobs" / "many-nodes
 GIB = 1 << 30
 # Ranks share work by taking single evaluations over from each other: with so many for each rank an
 # iteration ends evenly.
-UNITS_PER_RANK = 8
+EVALUATIONS_PER_RANK = 8
 
 
 def fail(what, why, fix):
@@ -37,15 +37,15 @@ class Estimate:
         per_rank = sum(plan["bytes_per_rank"].values()) + plan["adapter_bytes"] / ranks
         self.nodes, self.ranks_per_node = nodes, ranks_per_node
         self.node_bytes = sum(plan["bytes_per_node"].values()) + ranks_per_node * per_rank
-        units = plan["units_per_iteration"]
-        self.hours = rounds * math.ceil(units / ranks) * plan["unit_seconds"] / 3600
+        evaluations = plan["evaluations_per_iteration"]
+        self.hours = rounds * math.ceil(evaluations / ranks) * plan["evaluation_seconds"] / 3600
 
 
 def choose(plan, cores, gib, max_nodes, hours, rounds):
     """The fewest nodes that hold the job and end it in time; or else the most that help."""
     best = None
     for nodes in range(1, max_nodes + 1):
-        useful = max(1, math.ceil(plan["units_per_iteration"] / UNITS_PER_RANK / nodes))
+        useful = max(1, math.ceil(plan["evaluations_per_iteration"] / EVALUATIONS_PER_RANK / nodes))
         ranks = min(cores, useful)
         while ranks > 1 and Estimate(plan, nodes, ranks, rounds).node_bytes > gib * GIB:
             ranks -= 1
@@ -112,7 +112,7 @@ def read_plan(path):
     try:
         text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text()
         plan = json.loads(text)
-        for field in ("unit_seconds", "options"):
+        for field in ("evaluation_seconds", "options"):
             if not isinstance(plan, dict) or field not in plan:
                 raise ValueError(f"it has no field '{field}'")
         return plan
@@ -139,7 +139,7 @@ def main():
     parser.add_argument("--hours", type=positive(float), default=4.0,
                         help="limit of one allocation, default 4")
     parser.add_argument("--rounds", type=positive(float), default=40.0,
-                        help="evaluations of a whole search in units of tasks x K, default 40: what "
+                        help="evaluations of a whole search as a multiple of tasks x K, default 40: what "
                              "the searches with their default options took on sets of 40 tasks")
     parser.add_argument("--d2c", default="d2c", help="the program on the nodes, default d2c")
     parser.add_argument("--options", default="", metavar="TEXT",

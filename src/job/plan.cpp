@@ -69,7 +69,7 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
 
 /// Examples, and the evaluations of an iteration: a task under every merged adapter.
 void add_evaluations(const Job& job, Plan& plan) {
-  plan.units_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
+  plan.evaluations_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
   std::vector<double> costs;
   for (const TaskId task : job.tasks->ids()) {
     const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
@@ -220,7 +220,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
 
   double token_seconds = measure_token_seconds(comm, job, *engine);
   comm.maximum({&token_seconds, 1});
-  plan.unit_seconds = token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
+  plan.evaluation_seconds =
+      token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
   return plan;
 }
 

@@ -394,11 +394,11 @@ class Plan(Case):
         plans = [json.loads(self.succeed("plan", DEMO / "manifest.json", "-K", 5, "--json",
                                          ranks=ranks).stdout) for ranks in (1, 3)]
         for plan in plans:
-            self.assertGreater(plan.pop("unit_seconds"), 0)
+            self.assertGreater(plan.pop("evaluation_seconds"), 0)
             plan.pop("imbalance"), plan.pop("ranks")
             plan["bytes_per_rank"].pop("activations")
         self.assertEqual(*plans)
-        plans[0].update(unit_seconds=0.001)
+        plans[0].update(evaluation_seconds=0.001)
         plans[0]["bytes_per_rank"]["activations"] = 1 << 20
         job = subprocess.run([sys.executable, SOURCE / "scripts" / "make_job.py", "-",
                               "--cores-per-node", "2", "--gib-per-node", "1"],
@@ -486,7 +486,7 @@ class Tokenize(Case):
 
 
 class Bench(Case):
-    def test_measures_products_and_a_unit_of_a_model(self):
+    def test_measures_products_and_an_evaluation_of_a_model(self):
         shown = self.succeed("bench", "--model", DEMO / "model", "--seconds", 0.1).stdout
         for words in ("gate, up", "% of the peak", "distinct tokens/s", "cross-entropy"):
             self.assertIn(words, shown)

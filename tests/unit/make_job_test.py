@@ -10,8 +10,8 @@ sys.path.insert(0, str(SCRIPTS))
 import make_job  # noqa: E402
 
 GIB = 1 << 30
-PLAN = {"manifest": "/data/my tasks/manifest.json", "k": 64, "units_per_iteration": 128_000,
-        "unit_seconds": 6.0, "adapter_bytes": 45 * GIB,
+PLAN = {"manifest": "/data/my tasks/manifest.json", "k": 64, "evaluations_per_iteration": 128_000,
+        "evaluation_seconds": 6.0, "adapter_bytes": 45 * GIB,
         "bytes_per_node": {"weights": 3 * GIB, "merged": GIB // 2, "examples": 10_000_000},
         "bytes_per_rank": {"exchange": GIB // 4, "activations": 50_000_000}, "options": {"K": "64"}}
 
@@ -27,7 +27,7 @@ class Choice(unittest.TestCase):
         self.assertGreater(fewer.hours, 4.0)
 
     def test_a_small_job_gets_no_more_ranks_than_it_can_use(self):
-        chosen = self.choose({**PLAN, "units_per_iteration": 200, "adapter_bytes": 10_000_000})
+        chosen = self.choose({**PLAN, "evaluations_per_iteration": 200, "adapter_bytes": 10_000_000})
         self.assertEqual((chosen.nodes, chosen.ranks_per_node), (1, 25))
 
     def test_memory_is_respected_by_fewer_ranks_or_more_nodes(self):

@@ -14,19 +14,21 @@ struct Plan {
   int n_adapters = 0;
   int k = 0;
   int n_ranks = 1;
-  std::string manifest;                  ///< absolute path
-  RunOptions options;                    ///< as given
-  std::string model;                     ///< folder of the base model
-  int adapter_rank = 0;                  ///< largest of any module of any adapter
-  int n_held_out = 0;                    ///< tasks with a test split
-  std::int64_t few_shot_tokens = 0;      ///< ids of all few-shot examples
-  std::int64_t few_shot_computed = 0;    ///< distinct prefix tokens among them
-  std::int64_t few_shot_targets = 0;     ///< scored tokens
-  std::int64_t held_out_computed = 0;    ///< distinct prefix tokens of the test splits
-  std::int64_t parameters = 0;           ///< of the base model that a token passes through
-  std::int64_t units_per_iteration = 0;  ///< (task, merged adapter) evaluations, without any cache
+  std::string manifest;                ///< absolute path
+  RunOptions options;                  ///< as given
+  std::string model;                   ///< folder of the base model
+  int adapter_rank = 0;                ///< largest of any module of any adapter
+  int n_held_out = 0;                  ///< tasks with a test split
+  std::int64_t few_shot_tokens = 0;    ///< ids of all few-shot examples
+  std::int64_t few_shot_computed = 0;  ///< distinct prefix tokens among them
+  std::int64_t few_shot_targets = 0;   ///< scored tokens
+  std::int64_t held_out_computed = 0;  ///< distinct prefix tokens of the test splits
+  std::int64_t parameters = 0;         ///< of the base model that a token passes through
+  std::int64_t evaluations_per_iteration =
+      0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
-  double unit_seconds = 0.0;      ///< processor time of a mean unit, from one that rank 0 measured
+  double evaluation_seconds =
+      0.0;  ///< processor time of a mean evaluation, from one that rank 0 measured
   bool weights_are_bf16 = false;  ///< else F32
   ops::Arithmetic compute = ops::Arithmetic::f32;
   // Once per node.

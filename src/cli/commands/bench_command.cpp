@@ -12,7 +12,7 @@
 namespace d2c::cli {
 namespace {
 
-constexpr double flop_of_a_unit = 2e11;  // per thread: about a second
+constexpr double flop_of_an_evaluation = 2e11;  // per thread: about a second
 
 struct Arguments {
   std::filesystem::path model;
@@ -27,7 +27,7 @@ std::vector<Option<Arguments>> own_options() {
        "Hugging Face model folder; without it a model of 135 million parameters"},
       {"rank", option::number(&A::rank, at_least(1)), "of the adapter"},
       {"seconds", option::number(&A::seconds, above(0)),
-       "for the unit; a tenth of it for each matrix product"},
+       "for the evaluation; a tenth of it for each matrix product"},
   };
 }
 
@@ -52,14 +52,14 @@ ops::WeightFormat format_of(const std::filesystem::path& folder, model::Precisio
   return model::weight_format(folder, precision);
 }
 
-/// The same model with as many layers as a unit of about a second has time for.
+/// The same model with as many layers as an evaluation of about a second has time for.
 model::ModelConfig shortened(model::ModelConfig config, const eval::ExampleShape& examples,
                              int n_threads) {
   const auto layers = static_cast<double>(config.n_layers);
   const auto tokens = static_cast<double>(
       examples.n_examples * (examples.length - examples.shared) + examples.shared);
   const double flop_per_layer = 2.0 * tokens * model::parameters_per_token(config) / layers;
-  const auto affordable = static_cast<Index>(flop_of_a_unit * n_threads / flop_per_layer);
+  const auto affordable = static_cast<Index>(flop_of_an_evaluation * n_threads / flop_per_layer);
   config.n_layers = std::min(config.n_layers, std::max(affordable, Index{2}));
   config.windows.resize(static_cast<std::size_t>(config.n_layers));
   config.tied_embeddings = true;
@@ -114,9 +114,9 @@ int bench_command(const Invocation& invocation) {
       .description =
           "Measures how fast this machine evaluates adapters, in about 10 seconds: the peak of "
           "its\n"
-          "multiply-adds, the matrix products of the model, and one unit (the loss of 10 examples "
-          "of 100\n"
-          "tokens under an adapter). Of the model config.json is read, and the format of the "
+          "multiply-adds, the matrix products of the model, and one evaluation (the loss of 10 "
+          "examples\n"
+          "of 100 tokens under an adapter). Of the model config.json is read, and the format of the "
           "weights;\n"
           "their values are random. Without --model, --weights auto is f32, or bf16 with --compute "
           "bf16."};
@@ -143,19 +143,20 @@ int bench_command(const Invocation& invocation) {
   const auto examples = eval::random_examples(shape, config.vocab_size);
   const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
   const auto adapter = eval::random_adapter(config, arguments.rank);
-  // As in a run: a unit for each thread.
-  const std::vector<eval::Workload> units(static_cast<std::size_t>(threads), {&adapter, batches});
+  // As in a run: an evaluation for each thread.
+  const std::vector<eval::Workload> evaluations(static_cast<std::size_t>(threads),
+                                                {&adapter, batches});
   auto tokens = eval::count_tokens(examples, batches);
   for (Index* count : {&tokens.total, &tokens.computed, &tokens.targets}) *count *= threads;
-  const auto speed = eval::measure_speed(model, units, tokens, threads, arguments.seconds);
+  const auto speed = eval::measure_speed(model, evaluations, tokens, threads, arguments.seconds);
   fmt::print("\n{}: {} examples under an adapter of rank {}\n{}",
-             threads == 1 ? "one unit" : fmt::format("{} units side by side", threads),
+             threads == 1 ? "one evaluation" : fmt::format("{} evaluations side by side", threads),
              examples.size(), arguments.rank, eval::to_text(speed));
   print_memory(speed, model);
   if (threads > 1) {
-    fmt::print(
-        "  one unit by all threads:\n{}",
-        eval::to_text(eval::measure_threads(model, {units.data(), 1}, threads, arguments.seconds)));
+    fmt::print("  one evaluation by all threads:\n{}",
+               eval::to_text(eval::measure_threads(model, {evaluations.data(), 1}, threads,
+                                                   arguments.seconds)));
   }
   if (config.n_layers < whole.n_layers) {
     fmt::print("  with all {} layers: about {:.0f} tokens/s\n", whole.n_layers,

@@ -30,9 +30,9 @@ std::string to_json(const Plan& plan) {
   value["few_shot_targets"] = plan.few_shot_targets;
   value["held_out_computed"] = plan.held_out_computed;
   value["parameters"] = plan.parameters;
-  value["units_per_iteration"] = plan.units_per_iteration;
+  value["evaluations_per_iteration"] = plan.evaluations_per_iteration;
   value["flop_per_iteration"] = plan.flop_per_iteration;
-  value["unit_seconds"] = plan.unit_seconds;
+  value["evaluation_seconds"] = plan.evaluation_seconds;
   value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
   value["options"] = json::OrderedJson::object();
   for (const auto& [name, text] : changed_options(plan.options)) value["options"][name] = text;
@@ -62,15 +62,15 @@ std::string print_plan(const Plan& plan) {
   text += fmt::format("model                {} parameters per scored token\n", plan.parameters);
   text += fmt::format(
       "work per iteration   {} (task, merged adapter) forward passes at most, {:.3g} GFLOP\n",
-      plan.units_per_iteration, plan.flop_per_iteration * 1e-9);
+      plan.evaluations_per_iteration, plan.flop_per_iteration * 1e-9);
   text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
   text += fmt::format(
       "time per iteration   {:.2g} s of processor time, from one evaluation{}: {:.2g} s on these "
       "ranks\n",
-      plan.unit_seconds * static_cast<double>(plan.units_per_iteration),
+      plan.evaluation_seconds * static_cast<double>(plan.evaluations_per_iteration),
       plan.compute == ops::Arithmetic::bf16 ? " in BF16 arithmetic" : "",
-      plan.unit_seconds * static_cast<double>(plan.units_per_iteration) * plan.imbalance /
-          plan.n_ranks);
+      plan.evaluation_seconds * static_cast<double>(plan.evaluations_per_iteration) *
+          plan.imbalance / plan.n_ranks);
   text += fmt::format(
       "memory per node      {} = weights ({}) {} + merged adapters {} + examples {}; and its "
       "ranks\n",
