@@ -12,6 +12,7 @@
 
 #include "d2c/core/rng.hpp"
 #include "d2c/eval/loss_engine.hpp"
+#include "d2c/eval/row_counts.hpp"
 
 namespace d2c::test {
 
@@ -40,6 +41,29 @@ class FakeEngine final : public eval::LossEngine {
       }
       std::ranges::reverse(batch);
       for (eval::Unit& unit : batch) units.report(unit, evaluate(unit));
+    }
+  }
+
+  /// Every module reads a few numbers that token, adapter and site decide.
+  void add_inputs(const eval::AdapterHandle& adapter, std::span<const eval::Batch> batches,
+                  std::span<const std::unique_ptr<lora::InputMomentSum>> sums) override {
+    const auto* own = static_cast<const Adapter*>(adapter.get());
+    for (const eval::Batch& batch : batches) {
+      const std::vector<float> counts = eval::row_counts(batch);
+      for (std::size_t site = 0; site < sums.size(); ++site) {
+        if (sums[site] == nullptr) continue;
+        Matrix x(std::ssize(batch.forest.ids), sums[site]->d_in());
+        for (Index row = 0; row < x.rows(); ++row) {
+          const std::int32_t id = batch.forest.ids[static_cast<std::size_t>(row)];
+          CounterRng rng(next(own->content, id), site);
+          for (float& value : x.row(row)) value = static_cast<float>(rng.uniform());
+        }
+        if (sums[site]->form() == lora::MomentForm::diagonal) {
+          sums[site]->add_one_hot(batch.forest.ids, counts);
+        } else {
+          sums[site]->add(ops::rows_of(std::as_const(x)), counts);
+        }
+      }
     }
   }
 

@@ -9,6 +9,7 @@
 
 #include "d2c/eval/batch.hpp"
 #include "d2c/lora/factors.hpp"
+#include "d2c/lora/input_moment.hpp"
 #include "d2c/model/cost.hpp"
 
 namespace d2c::eval {
@@ -93,6 +94,13 @@ class LossEngine {
   /// adapters as they come with.
   /// @throws what the source throws
   virtual void losses(UnitSource& units) = 0;
+
+  /// Adds what the modules of the model read in examples under an adapter, at every token but the
+  /// last of each example; one that several examples share counts as often. Not beside losses().
+  /// @param batches  that continue no others
+  /// @param sums     [model::input_sites] null = not wanted
+  virtual void add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
+                          std::span<const std::unique_ptr<lora::InputMomentSum>> sums) = 0;
 
   /// Bytes of a token in KeptPrefixes.
   [[nodiscard]] virtual std::size_t kept_token_bytes() const = 0;

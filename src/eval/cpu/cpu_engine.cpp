@@ -8,6 +8,8 @@
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/eval/cpu_engine.hpp"
+#include "d2c/eval/row_counts.hpp"
+#include "d2c/model/input_pass.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -97,6 +99,20 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
   result.seconds = now() - begin;
   result.prefixes = std::move(prefixes);
   units.report(unit, std::move(result));
+}
+
+void CpuEngine::add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
+                           std::span<const std::unique_ptr<lora::InputMomentSum>> sums) {
+  const auto* own = static_cast<const CpuAdapter*>(adapter.get());
+  model::InputPass pass(model_);
+  for (const Batch& batch : batches) {
+    const std::vector<float> counts = row_counts(batch);
+    if (sums.front() != nullptr) sums.front()->add_one_hot(batch.forest.ids, counts);
+    pass(team_, batch.forest, own == nullptr ? nullptr : &own->prepared,
+         [&](std::size_t site, ops::ConstRows x) {
+           if (sums[site] != nullptr) sums[site]->add(x, counts);
+         });
+  }
 }
 
 std::size_t CpuEngine::kept_token_bytes() const { return model::kept_token_bytes(model_.config()); }

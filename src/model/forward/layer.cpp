@@ -41,6 +41,10 @@ void apply(const Pass& pass, const Linear& linear, ops::ConstRows x, Onto onto, 
   linear.update->expand(pass.threads, u, y);
 }
 
+void show(const Layer& layer, UpdatePlace place, ops::ConstRows x) {
+  if (layer.inputs != nullptr) (*layer.inputs)(place, x);
+}
+
 void normalise_heads(const Pass& pass, std::span<const float> weight, ops::Rows x) {
   const ModelConfig& config = pass.config;
   const auto head_dim = static_cast<std::size_t>(config.head_dim);
@@ -89,6 +93,7 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
   const ModelConfig& config = pass.config;
   const ops::Rows qkv =
       activations.qkv.shape(pass.first_row + h.n, config.q_size() + 2 * config.kv_size());
+  show(layer, UpdatePlace::qkv, h);
   const ops::Rows q = qkv.columns(0, config.q_size());
   const ops::Rows k = qkv.columns(config.q_size(), config.kv_size());
   const ops::Rows v = qkv.columns(config.q_size() + config.kv_size(), config.kv_size());
@@ -116,6 +121,7 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
   const PreparedAdapter::Layer* updates = layer.updates;
   const Index intermediate = pass.config.intermediate_size;
   const ops::Rows gate_up = activations.gate_up.shape(h.n, 2 * intermediate);
+  show(layer, UpdatePlace::gate_up, h);
   apply(pass,
         {layer.weights.gate_up, layer.weights.gate_up_bias,
          updates == nullptr ? nullptr : &updates->gate_up},
@@ -127,6 +133,7 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
     ops::gate_in_place(pass.threads, pass.config.activation, gate,
                        gate_up.columns(intermediate, intermediate));
   }
+  show(layer, UpdatePlace::down, gate);
   apply(
       pass,
       {layer.weights.down, layer.weights.down_bias, updates == nullptr ? nullptr : &updates->down},
@@ -184,6 +191,7 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
   normalise(pass, layer.weights.input_norm, x, h);
   if (layer.record != nullptr) layer.record->input.copy(h);
   const ops::Rows attended = attend(pass, layer, h, wanted, activations);
+  show(layer, UpdatePlace::o, attended);
   x = keep_wanted(pass, wanted, x);
   h = keep_wanted(pass, wanted, h);
   apply(pass,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "d2c/core/cpu_time.hpp"
@@ -12,6 +13,7 @@
 #include "d2c/ops/thread_team.hpp"
 
 #include "forward/activations.hpp"
+#include "forward/update_places.hpp"
 
 namespace d2c::model {
 
@@ -47,6 +49,9 @@ class Timed {
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x);
 
+/// Is shown what the modules of one place read. @param x  [rows, d_in]
+using ShowInputs = std::function<void(UpdatePlace place, ops::ConstRows x)>;
+
 /// One decoder layer under one adapter.
 struct Layer {
   const LayerWeights& weights;
@@ -56,7 +61,8 @@ struct Layer {
   /// up to n_to_keep are added; null = there are none, and none are kept.
   ops::AlignedFloats* kept = nullptr;
   Index n_to_keep = 0;
-  LayerRecord* record = nullptr;  ///< null = no backward pass follows
+  LayerRecord* record = nullptr;       ///< null = no backward pass follows
+  const ShowInputs* inputs = nullptr;  ///< null = nobody looks
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).

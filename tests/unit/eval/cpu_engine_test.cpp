@@ -8,6 +8,7 @@
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/recent_adapter.hpp"
 #include "d2c/eval/speed.hpp"
+#include "d2c/model/input_pass.hpp"
 #include "d2c/ops/linear.hpp"
 
 #include "test_support.hpp"
@@ -116,6 +117,35 @@ TEST_F(Cpu, PreparesAnAdapterAgainForThreadsThatAreBehindAtMost) {
     engine->losses(list);
     for (const auto& [adapter, times] : list.prepared) EXPECT_LE(times, n_threads) << adapter;
   }
+}
+
+TEST_F(Cpu, AddsTheSameInputsWithAnyThreads) {
+  const std::vector<model::InputSite> sites = model::input_sites(model_.config());
+  const auto moments = [&](int n_threads) {
+    const auto engine = make_cpu_engine(model_, n_threads);
+    std::vector<std::unique_ptr<lora::InputMomentSum>> sums;
+    for (const model::InputSite& site : sites) {
+      const lora::MomentForm form =
+          site.one_hot ? lora::MomentForm::diagonal : lora::moment_form(180, site.d_in);
+      sums.push_back(std::make_unique<lora::InputMomentSum>(form, site.d_in));
+    }
+    sums[2] = nullptr;
+    engine->add_inputs(engine->prepare(adapters_.front()), tasks_.front(), sums);
+    std::vector<lora::InputMoment> result;
+    for (const auto& sum : sums) {
+      result.push_back(sum == nullptr ? lora::InputMoment{} : sum->finish());
+    }
+    return result;
+  };
+  const auto one = moments(1);
+  const auto three = moments(3);
+  for (std::size_t s = 0; s < sites.size(); ++s) {
+    EXPECT_EQ(one[s].values, three[s].values);
+    EXPECT_EQ(one[s].values.empty(), s == 2);
+  }
+  EXPECT_EQ(one[1].form, lora::MomentForm::packed);  // 144 wide
+  EXPECT_EQ(one[4].form, lora::MomentForm::rows);    // 400 wide
+  EXPECT_EQ(one[4].n(), 20 + 4 * 39);
 }
 
 TEST_F(Cpu, PassesOnWhatASourceThrows) {

@@ -76,6 +76,8 @@ class Twin {
   Twin(const TinyModel& model, const lora::FactorMap& adapter)
       : config_(model.config), sizes_(config_), model_(model), adapter_(adapter) {}
 
+  [[nodiscard]] const ReferenceInputs& inputs() const { return inputs_; }
+
   Vector nll(const Ids& ids) {
     Rows x;
     const Rows embedding = weight("model.embed_tokens", base_name("model.embed_tokens"), true);
@@ -152,6 +154,7 @@ class Twin {
   }
 
   Rows multiply(const std::string& module, const Rows& x) const {
+    inputs_[module] = x;
     const Rows w = weight(module, base_name(module), false);
     Rows y;
     for (const Vector& row : x) y.push_back(multiply(w, row));
@@ -356,6 +359,7 @@ class Twin {
   Sizes sizes_;
   const TinyModel& model_;
   const lora::FactorMap& adapter_;
+  mutable ReferenceInputs inputs_;  ///< of the last call
 };
 
 }  // namespace
@@ -453,6 +457,13 @@ lora::FactorMap tiny_adapter(const TinyModel& model, Index rank) {
 std::vector<double> reference_nll(const TinyModel& model, const Ids& ids,
                                   const lora::FactorMap& adapter) {
   return Twin(model, adapter).nll(ids);
+}
+
+ReferenceInputs reference_inputs(const TinyModel& model, const Ids& ids,
+                                 const lora::FactorMap& adapter) {
+  Twin twin(model, adapter);
+  (void)twin.nll(ids);
+  return twin.inputs();
 }
 
 }  // namespace d2c::test

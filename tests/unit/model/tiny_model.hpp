@@ -39,4 +39,9 @@ void write_model(const std::filesystem::path& folder, const TinyModel& model,
 [[nodiscard]] std::vector<double> reference_nll(const TinyModel& model, const Ids& ids,
                                                 const lora::FactorMap& adapter = {});
 
+/// What each linear layer and the projection read in the same pass. [module][position, d_in]
+using ReferenceInputs = std::map<std::string, std::vector<std::vector<double>>>;
+[[nodiscard]] ReferenceInputs reference_inputs(const TinyModel& model, const Ids& ids,
+                                               const lora::FactorMap& adapter = {});
+
 }  // namespace d2c::test
