@@ -91,6 +91,8 @@ eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs:
 /// The losses under the result's merged adapters, where they are those of plain merges.
 std::vector<Entry> known_losses(const results::RunResults& result, const RunOptions& options) {
   if (!result.refine.step.empty()) return {};
+  // A new task of an old adapter changes what its layers read.
+  if (merges_by_inputs(options)) return {};
   const auto n_tasks = static_cast<int>(result.tasks.name.size());
   const auto k = static_cast<std::size_t>(result.n_clusters);
   std::vector<Entry> entries;

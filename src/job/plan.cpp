@@ -10,6 +10,7 @@
 
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
+#include "merging/input_store.hpp"
 #include "session/setup.hpp"
 
 namespace d2c::job {
@@ -158,6 +159,26 @@ void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job
   plan.exchange_bytes = std::min(travelling, options.exchange_mib << 20);
 }
 
+/// What a merge method that uses the layers' inputs takes.
+void add_inputs(comm::Communicator& comm, const Job& job, Plan& plan) {
+  const std::vector<model::InputSite> sites = model::input_sites(job.model->model.config());
+  double bytes = 0.0;
+  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+    if (job.adapters->owner(adapter) != comm.rank()) continue;
+    bytes += static_cast<double>(
+        input_bytes(*job.adapters, *job.tasks, sites, adapter, job.adapter_of_task));
+  }
+  comm.maximum({&bytes, 1});
+  plan.input_bytes = static_cast<std::uint64_t>(bytes);
+  // S, and as much for a member's moment; N and S^-1 N.
+  for (const lora::TargetModule& module : job.adapters->modules()) {
+    const auto d_in = static_cast<std::uint64_t>(module.d_in);
+    const auto d_out = static_cast<std::uint64_t>(module.d_out);
+    if (d_in == static_cast<std::uint64_t>(job.model->model.config().vocab_size)) continue;
+    plan.merge_bytes = std::max(plan.merge_bytes, 2 * d_in * (d_in + d_out) * sizeof(double));
+  }
+}
+
 /// @param one  bytes of a merged adapter
 void add_merged(const RunOptions& options, std::uint64_t one, Plan& plan) {
   const std::uint64_t all = one * static_cast<std::uint64_t>(plan.k);
@@ -217,6 +238,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);
   add_merged(options, merged_bytes(*job.adapters, merging, all), plan);
   add_passes(comm, options, job, *engine, joint_rank(*job.adapters, merging, all), plan);
+
+  if (merging.method->uses_inputs) add_inputs(comm, job, plan);
 
   double token_seconds = measure_token_seconds(comm, job, *engine);
   comm.maximum({&token_seconds, 1});

@@ -46,6 +46,11 @@ double cost_of_knots(const UnitShape& s) {
          static_cast<double>(s.members) * 2 * static_cast<double>(s.d_in) * rank(s) * rank(s);
 }
 
+double cost_of_regression(const UnitShape& s) {
+  const auto d_in = static_cast<double>(s.d_in);
+  return d_in * d_in * (d_in / 3 + 6 * rank(s)) + cost_of_core(s);
+}
+
 double cost_of_lego(const UnitShape& s) { return 2 * perimeter(s) * rank(s) * rank(s); }
 
 }  // namespace d2c::merge

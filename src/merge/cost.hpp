@@ -10,6 +10,7 @@ namespace d2c::merge {
 [[nodiscard]] double cost_of_deltas(const UnitShape& shape);
 [[nodiscard]] double cost_of_core_space(const UnitShape& shape);
 [[nodiscard]] double cost_of_knots(const UnitShape& shape);
+[[nodiscard]] double cost_of_regression(const UnitShape& shape);
 [[nodiscard]] double cost_of_lego(const UnitShape& shape);
 
 }  // namespace d2c::merge

@@ -36,6 +36,18 @@ std::unique_ptr<ModuleMerge> start_deltas(std::string_view module, const UnitSha
   return start_deltawise({pruning, combination}, module, shape, options);
 }
 
+template <Inputs inputs>
+lora::Factors regression(std::string_view module, std::span<const Member> members,
+                         const Options& options) {
+  return merge_regression(inputs, module, members, options);
+}
+
+template <Inputs inputs>
+std::unique_ptr<ModuleMerge> start_inputs(std::string_view module, const UnitShape& shape,
+                                          const Options& options) {
+  return start_regression(inputs, module, shape, options);
+}
+
 constexpr auto rows = std::to_array<Method>({
     {.name = "average",
      .summary = "best low-rank approximation of the weighted sum of the updates",
@@ -178,6 +190,23 @@ constexpr auto rows = std::to_array<Method>({
      .mixed_ranks = true,
      .function = merge_lego,
      .cost = cost_of_lego},
+    {.name = "regmean",
+     .summary = "regression on what each layer reads in the examples of the members' tasks",
+     .reference = "Jin et al., arXiv 2212.09849, for low-rank updates; needs examples and model",
+     .uses_merged_rank = true,
+     .mixed_ranks = true,
+     .uses_inputs = true,
+     .function = regression<Inputs::measured>,
+     .cost = cost_of_regression,
+     .stream = start_inputs<Inputs::measured>},
+    {.name = "regmean_datafree",
+     .summary = "the same regression with inputs estimated from the updates: A^T (B^T B) A",
+     .reference = "arXiv 2603.02945 and 2604.01329, for updates of full rank",
+     .uses_merged_rank = true,
+     .mixed_ranks = true,
+     .function = regression<Inputs::estimated>,
+     .cost = cost_of_regression,
+     .stream = start_inputs<Inputs::estimated>},
 });
 
 void refuse_unread(const Method& method, bool set, std::string_view option) {

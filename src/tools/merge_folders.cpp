@@ -88,6 +88,12 @@ std::string describe_gaps(const std::vector<lora::Adapter>& adapters, std::size_
 
 std::string merge_folders(const MergeFoldersOptions& options) {
   const merge::Method& method = merge::find_method(options.method);
+  if (method.uses_inputs) {
+    throw UsageError(
+        {fmt::format("method '{}' needs the examples of the adapters' tasks", options.method),
+         "it weighs updates by what the layers read in them, and this command has none",
+         fmt::format("choose regmean_datafree, or d2c run --method {}", options.method)});
+  }
   merge::validate(method, options.merge);
   const std::vector<double> weights = checked_weights(options);
   if (std::filesystem::exists(options.output)) {

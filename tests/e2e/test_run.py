@@ -95,6 +95,39 @@ class Run(Case):
         tight = self.run_demo("tight", "--exchange-mib", 1, "--merged-mib", 1, ranks=2)
         self.assert_same_bits(free, tight)
 
+    def test_merges_by_inputs_do_not_depend_on_ranks_threads_or_memory_caps(self):
+        manifest = demo_manifest(6)
+        manifest["tasks"][1]["adapter"] = manifest["tasks"][0]["adapter"]
+        path = write_manifest(self.folder / "shared.json", manifest)
+        for method in ("regmean", "regmean_datafree"):
+            how = ("--method", method, "--verify-examples", 2)
+            alone = self.run_demo(f"{method}1", *how, manifest=path, k=2)
+            for ranks, more in ((1, ("--threads", 3)), (2, ("--exchange-mib", 1)),
+                                (3, ("--ranks-per-node", 1, "--adapters-in", "disk")), (8, ())):
+                self.assert_same_bits(alone, self.run_demo(f"{method}-{ranks}", *how, *more, ranks=ranks,
+                                                           manifest=path, k=2))
+
+    def test_merges_by_inputs_look_at_no_kept_example(self):
+        manifest = demo_manifest(4)
+        path = write_manifest(self.folder / "as_is.json", manifest)
+        how = ("--method", "regmean", "--verify-examples", 2, "--search", "kmeans")
+        first = self.run_demo("first", *how, manifest=path, k=2)
+        for task in manifest["tasks"]:
+            lines = pathlib.Path(task["examples"]).read_text().splitlines()
+            # The kept ones are spread evenly over the file.
+            kept = [i for i in range(len(lines)) if (i + 1) * 2 // len(lines) > i * 2 // len(lines)]
+            for i in kept:
+                lines[i] = lines[kept[0] - 1]
+            other = self.folder / f"{task['name']}.jsonl"
+            other.write_text("\n".join(lines) + "\n")
+            task["examples"] = str(other)
+        second = self.run_demo("second", *how, k=2,
+                               manifest=write_manifest(self.folder / "other.json", manifest))
+        merged = sorted((first / "merged").rglob("*.safetensors"))
+        self.assertEqual(len(merged), 2)
+        for path in merged:
+            self.assertEqual(path.read_bytes(), (second / path.relative_to(first)).read_bytes())
+
     def test_kmeans_trimmed_does_not_depend_on_ranks_or_batches_of_adapters(self):
         alone = self.run_demo("trimmed1", "--search", "kmeans_trimmed")
         spread = self.run_demo("trimmed3", "--search", "kmeans_trimmed", "--exchange-mib", 1, ranks=3)

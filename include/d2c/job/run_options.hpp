@@ -94,6 +94,9 @@ void validate(const RunOptions& options, int n_tasks);
 /// The options of clustering that hold for any number of clusters.
 void validate_clustering(const RunOptions& options);
 
+/// Whether the merge method looks at the few-shot examples (merge::Method::uses_inputs).
+[[nodiscard]] bool merges_by_inputs(const RunOptions& options);
+
 /// All options as a JSON object in the order of the option table: names and values are those of
 /// the command line.
 [[nodiscard]] std::string to_json(const RunOptions& options);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "d2c/lora/factors.hpp"
+#include "d2c/lora/input_moment.hpp"
 
 namespace d2c::merge {
 
@@ -27,6 +28,8 @@ struct Member {
   double weight = 1.0;                     ///< dimensionless, finite
   std::uint64_t adapter = 0;               ///< lora::fingerprint, for streams of random numbers
   std::string_view name;                   ///< of the adapter, for messages
+  /// What the module reads under the adapter; null where the method does not look at it.
+  const lora::InputMoment* inputs = nullptr;
 };
 
 /// Merges one module. Members come in ascending adapter order; at least one has factors.
@@ -63,6 +66,7 @@ struct Method {
   bool uses_seed = false;
   bool mixed_ranks = false;  ///< members may have different ranks
   bool adds_ranks = false;   ///< the rank of the result is the sum of those of its members
+  bool uses_inputs = false;  ///< needs Member::inputs: examples and the base model
   MergeFunction function = nullptr;
   CostFunction cost = nullptr;
   StreamFunction stream = nullptr;  ///< null = needs all members at hand

@@ -68,6 +68,7 @@ void list_methods() {
     if (method.uses_density) reads += " --density (needed)";
     if (method.uses_majority_sign) reads += " --majority-sign-method";
     if (method.uses_seed) reads += " --seed";
+    if (method.uses_inputs) reads += " the examples of a job (d2c run alone)";
     fmt::print("{:<20} {}\n{:<20} {}{}\n", method.name, method.summary, "", method.reference,
                reads.empty() ? "" : "; reads" + reads);
   }

@@ -61,6 +61,7 @@ class DistributedOracle final : public cluster::LossOracle {
     PhaseTimers& timers;
     KnownLosses& known;                  ///< is never measured again; gets what is measured
     const std::function<void()>& pause;  ///< called between batches of work; may end the job
+    InputStore* inputs = nullptr;        ///< see Merger::Parts
   };
 
   /// Collective.

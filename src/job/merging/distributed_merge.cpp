@@ -20,6 +20,7 @@ struct Unit {
   int request = 0;
   int module = 0;
   int rank = 0;  ///< that computes it
+  bool uses_inputs = false;
   merge::UnitShape shape;
 };
 
@@ -67,8 +68,9 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
         shape.largest_rank = std::max(shape.largest_rank, rank);
       }
       if (shape.members == 0) continue;
-      units.push_back({static_cast<int>(q), module, 0, shape});
-      costs.push_back(plan.way(requests[q].way).method->cost(shape));
+      const merge::Method& method = *plan.way(requests[q].way).method;
+      units.push_back({static_cast<int>(q), module, 0, method.uses_inputs, shape});
+      costs.push_back(method.cost(shape));
     }
   }
   const auto owners = comm::balance(costs, n_ranks);
@@ -89,12 +91,15 @@ struct Step {
 };
 
 /// Walks through the members of each rank's units, round by round: in a round no rank takes more
-/// than `cap` bytes of factors, but at least one member. All ranks see the same rounds.
+/// than `cap` bytes of factors and moments of inputs, but at least one member. All ranks see the
+/// same rounds.
 class Rounds {
  public:
-  Rounds(const AdapterStore& store, std::span<const MergeRequest> requests,
-         std::span<const Unit> units, int n_ranks, std::uint64_t cap)
+  Rounds(const AdapterStore& store, const InputStore* inputs,
+         std::span<const MergeRequest> requests, std::span<const Unit> units, int n_ranks,
+         std::uint64_t cap)
       : store_(store),
+        inputs_(inputs),
         requests_(requests),
         units_(units),
         cap_(cap),
@@ -107,6 +112,7 @@ class Rounds {
   struct Round {
     std::vector<Step> mine;           ///< of this rank
     std::vector<Shipment> shipments;  ///< to or from this rank, sorted
+    std::vector<Shipment> inputs;     ///< the same of sites
   };
   /// The next round; nothing after the last.
   std::optional<Round> next(int this_rank) {
@@ -116,10 +122,11 @@ class Rounds {
       any = advance(static_cast<int>(rank), this_rank, round) || any;
     }
     if (!any) return std::nullopt;
-    // Requests of one call may share adapters.
-    std::sort(round.shipments.begin(), round.shipments.end());
-    round.shipments.erase(std::unique(round.shipments.begin(), round.shipments.end()),
-                          round.shipments.end());
+    // Requests of one call may share adapters, and modules a site.
+    for (std::vector<Shipment>* list : {&round.shipments, &round.inputs}) {
+      std::sort(list->begin(), list->end());
+      list->erase(std::unique(list->begin(), list->end()), list->end());
+    }
     return round;
   }
 
@@ -141,13 +148,16 @@ class Rounds {
       for (; cursor.member < adapters.size(); ++cursor.member) {
         const int adapter = adapters[cursor.member];
         if (store_.rank_of(adapter, units_[u].module) == 0) continue;
-        const std::uint64_t more = store_.bytes_of(adapter, units_[u].module);
+        const int site = units_[u].uses_inputs ? inputs_->site_of(units_[u].module) : -1;
+        const std::uint64_t more = store_.bytes_of(adapter, units_[u].module) +
+                                   (site < 0 ? 0 : inputs_->bytes_of(adapter, site));
         if (moved && bytes + more > cap_) return true;
         bytes += more;
         moved = true;
         if (rank == this_rank) round.mine.push_back({u, cursor.member});
         if (rank == this_rank || store_.owner(adapter) == this_rank) {
           round.shipments.push_back({adapter, units_[u].module, rank});
+          if (site >= 0) round.inputs.push_back({adapter, site, rank});
         }
       }
     }
@@ -155,6 +165,7 @@ class Rounds {
   }
 
   const AdapterStore& store_;
+  const InputStore* inputs_;
   std::span<const MergeRequest> requests_;
   std::span<const Unit> units_;
   std::uint64_t cap_;
@@ -168,15 +179,43 @@ void round_to(DType type, std::span<float> values) {
   convert_to_float(bytes, type, values);
 }
 
+/// What has arrived of a round.
+struct Received {
+  ReceivedFactors factors;
+  ReceivedInputs inputs;
+};
+
+/// A round on its way.
+class Shipments {
+ public:
+  Shipments(const AdapterStore& store, const InputStore* inputs, const Rounds::Round& round)
+      : factors_(store.start_shipping(round.shipments)),
+        inputs_(inputs == nullptr ? nullptr : inputs->start_shipping(round.inputs)) {}
+  [[nodiscard]] Received wait() {
+    Received received{factors_->wait(), {}};
+    if (inputs_ != nullptr) received.inputs = inputs_->wait();
+    return received;
+  }
+
+ private:
+  std::unique_ptr<PendingShipment> factors_;
+  std::unique_ptr<PendingInputs> inputs_;
+};
+
 /// This rank's units, one after another.
 class OwnMerges {
  public:
-  OwnMerges(const AdapterStore& store, const MergePlan& plan,
+  OwnMerges(const AdapterStore& store, const InputStore* inputs, const MergePlan& plan,
             std::span<const MergeRequest> requests, std::span<const Unit> units,
             MergedArena& merged)
-      : store_(store), plan_(plan), requests_(requests), units_(units), merged_(merged) {}
+      : store_(store),
+        inputs_(inputs),
+        plan_(plan),
+        requests_(requests),
+        units_(units),
+        merged_(merged) {}
 
-  void take(const Step& step, const ReceivedFactors& received) {
+  void take(const Step& step, const Received& received) {
     const Unit& unit = units_[step.unit];
     const auto& request = requests_[static_cast<std::size_t>(unit.request)];
     if (taken_ == 0) {
@@ -186,9 +225,13 @@ class OwnMerges {
                                     unit.shape, way.options);
     }
     const int adapter = request.adapters[step.member];
-    const auto factors_of_member = store_.find(adapter, unit.module, received);
-    current_->add({factors_of_member.get(), request.weights[step.member],
-                   store_.fingerprint(adapter), store_.name(adapter)});
+    const auto factors_of_member = store_.find(adapter, unit.module, received.factors);
+    merge::Member member{factors_of_member.get(), request.weights[step.member],
+                         store_.fingerprint(adapter), store_.name(adapter)};
+    if (unit.uses_inputs) {
+      member.inputs = &inputs_->find(adapter, inputs_->site_of(unit.module), received.inputs);
+    }
+    current_->add(member);
     if (++taken_ < unit.shape.members) return;
     lora::Factors factors = current_->finish();
     current_.reset();
@@ -205,6 +248,7 @@ class OwnMerges {
 
  private:
   const AdapterStore& store_;
+  const InputStore* inputs_;
   const MergePlan& plan_;
   std::span<const MergeRequest> requests_;
   std::span<const Unit> units_;
@@ -232,7 +276,8 @@ bool members_fit(const AdapterStore& store, const MergePlan& plan, const MergeRe
   });
 }
 
-void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
+void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
+                       const InputStore* inputs, const MergePlan& plan,
                        std::span<const MergeRequest> requests, MergedArena& merged,
                        PhaseTimers& timers) {
   const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
@@ -248,21 +293,21 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store, cons
   }
 
   // A round travels while the one before is merged; both share the memory.
-  Rounds rounds(store, requests, units, comm.size(), plan.exchange_bytes / 2);
-  OwnMerges own(store, plan, requests, units, merged);
+  Rounds rounds(store, inputs, requests, units, comm.size(), plan.exchange_bytes / 2);
+  OwnMerges own(store, inputs, plan, requests, units, merged);
   std::optional<Rounds::Round> coming;
-  std::unique_ptr<PendingShipment> shipment;
+  std::optional<Shipments> shipment;
   const auto start_next = [&] {
     const auto timer = timers.scope("exchange");
     coming = rounds.next(comm.rank());
-    if (coming.has_value()) shipment = store.start_shipping(coming->shipments);
+    if (coming.has_value()) shipment.emplace(store, inputs, *coming);
   };
   start_next();
   // A rank whose merge fails goes on sending, so that the others reach the end, where all agree.
   std::exception_ptr failure;
   while (coming.has_value()) {
     const Rounds::Round round = *std::exchange(coming, std::nullopt);
-    const ReceivedFactors received = [&] {
+    const Received received = [&] {
       const auto timer = timers.scope("exchange");
       return shipment->wait();
     }();

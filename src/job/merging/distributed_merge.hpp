@@ -9,6 +9,7 @@
 #include "d2c/merge/merge.hpp"
 
 #include "input/adapter_store.hpp"
+#include "merging/input_store.hpp"
 #include "merging/merged_arena.hpp"
 
 namespace d2c::job {
@@ -71,9 +72,11 @@ struct MergePlan {
 /// the members' factors travel to them in bounded rounds. Members enter in ascending adapter order,
 /// so that the result depends neither on the number of ranks nor on the bounds. Collective: every
 /// rank passes the same requests.
+/// @param inputs  collected; null = no request asks for a method that uses them
 /// @param timers  gets the phases "exchange" (factors that travel) and "merge"
 /// @throws InputError, the same on every rank, if members cannot be merged
-void merge_distributed(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
+void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
+                       const InputStore* inputs, const MergePlan& plan,
                        std::span<const MergeRequest> requests, MergedArena& merged,
                        PhaseTimers& timers);
 

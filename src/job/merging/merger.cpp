@@ -25,7 +25,12 @@ MergeRequest Merger::members_of(const cluster::TaskSet& set) const {
 
 void Merger::merge(std::span<const MergeRequest> requests) {
   if (requests.empty()) return;
-  merge_distributed(parts_.comm, parts_.adapters, plan_, requests, arena_, parts_.timers);
+  InputStore* inputs = nullptr;
+  for (const MergeRequest& request : requests) {
+    if (plan_.way(request.way).method->uses_inputs) inputs = parts_.inputs;
+  }
+  if (inputs != nullptr) inputs->collect();
+  merge_distributed(parts_.comm, parts_.adapters, inputs, plan_, requests, arena_, parts_.timers);
 }
 
 void Merger::merge_in_turn(std::span<const MergeRequest> requests,

@@ -23,6 +23,7 @@ class Merger {
     const AdapterStore& adapters;
     const IdVector<TaskId, int>& adapter_of_task;
     PhaseTimers& timers;
+    InputStore* inputs = nullptr;  ///< of methods that use them; null = there are none
   };
 
   /// Collective.

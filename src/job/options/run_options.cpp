@@ -16,6 +16,11 @@ void require(bool holds, const char* what, const char* why, const char* fix) {
 
 }  // namespace
 
+bool merges_by_inputs(const RunOptions& options) {
+  if (options.merge_method == medoid_method || options.merge_method == auto_method) return false;
+  return merge::find_method(options.merge_method).uses_inputs;
+}
+
 void validate(const RunOptions& options) {
   require(!options.output.empty(), "--output is missing", "the results need a place",
           "give a folder");
@@ -54,6 +59,10 @@ void validate_clustering(const RunOptions& options) {
           "--cross-fit does not go with --method medoid",
           "medoids are chosen by all examples of the search, those that a part keeps back too",
           "leave one of them out");
+  require(options.cross_fit == 0 || !merges_by_inputs(options),
+          "--cross-fit does not go with a --method that merges by the layers' inputs",
+          "its merges look at all examples of the search, those that a part keeps back too",
+          "keep examples from search and merges by --verify-examples");
   require(options.racing_check == 0 || options.racing > 0, "--racing-check needs --racing",
           "there are no races to check", "add --racing 0.05, or leave it out");
   require(!options.tune_weights || options.merge_method != medoid_method,

@@ -21,7 +21,9 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
       context_(context),
       options_(options),
       input_(load_job(comm, options, timers_, files.manifest)),
-      engine_(eval::make_cpu_engine(input_.model->model, options.threads)) {
+      engine_(eval::make_cpu_engine(input_.model->model, options.threads)),
+      inputs_({comm, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
+              model::input_sites(input_.model->model.config()), options.verify_examples) {
   log_input();
   settle_clusters();
   results::Identity identity;
@@ -89,7 +91,8 @@ DistributedOracle::Parts Session::parts() {
           .engine = *engine_,
           .timers = timers_,
           .known = known_,
-          .pause = pause_};
+          .pause = pause_,
+          .inputs = &inputs_};
 }
 
 cluster::Problem Session::problem(cluster::CachedOracle& cache,

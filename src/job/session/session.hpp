@@ -16,6 +16,7 @@
 #include "engine/distributed_oracle.hpp"
 #include "input/job.hpp"
 #include "losses/known_losses.hpp"
+#include "merging/input_store.hpp"
 #include "output/checkpointing.hpp"
 
 namespace d2c::job {
@@ -74,6 +75,7 @@ class Session {
   PhaseTimers timers_;
   Job input_;
   std::unique_ptr<eval::LossEngine> engine_;
+  InputStore inputs_;
   std::string hash_;  ///< on rank 0
   KnownLosses known_;
   std::unique_ptr<Checkpointing> checkpointing_;

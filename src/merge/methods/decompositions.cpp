@@ -53,4 +53,9 @@ MatrixXd square_root_factor(const MatrixXd& g) {
   return factor;
 }
 
+MatrixXd solve_positive(MatrixXd s, const MatrixXd& b) {
+  const Eigen::LLT<Eigen::Ref<MatrixXd>> llt(s);
+  return llt.solve(b);
+}
+
 }  // namespace d2c::merge

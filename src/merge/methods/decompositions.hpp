@@ -34,4 +34,7 @@ struct SymmetricEigen {
 /// F with F F^T = g, for g positive semidefinite up to rounding.
 [[nodiscard]] Eigen::MatrixXd square_root_factor(const Eigen::MatrixXd& g);
 
+/// Solves S y = b for a symmetric positive definite S, of which the lower triangle is given.
+[[nodiscard]] Eigen::MatrixXd solve_positive(Eigen::MatrixXd s, const Eigen::MatrixXd& b);
+
 }  // namespace d2c::merge

@@ -61,6 +61,20 @@ lora::Factors merge_core_iso(std::string_view module, std::span<const Member> me
 lora::Factors merge_knots_ties(std::string_view module, std::span<const Member> members,
                                const Options& options);
 
+/// Where a regression knows the inputs of a module from.
+enum class Inputs {
+  measured,  ///< Member::inputs
+  estimated  ///< the update itself, arXiv 2603.02945 and 2604.01329
+};
+
+// regression.cpp: argmin over rank <= r of sum_i |w_i| || (B A - sgn(w_i) s_i B_i A_i) X_i^T ||^2
+// (arXiv 2212.09849), times sum_i |w_i|.
+lora::Factors merge_regression(Inputs inputs, std::string_view module,
+                               std::span<const Member> members, const Options& options);
+
+std::unique_ptr<ModuleMerge> start_regression(Inputs inputs, std::string_view module,
+                                              const UnitShape& shape, const Options& options);
+
 // lego.cpp: k-means over the rank-one units of all members (arXiv 2409.16167).
 lora::Factors merge_lego(std::string_view module, std::span<const Member> members,
                          const Options& options);

@@ -31,55 +31,9 @@ Index numerical_rank(const VectorXd& descending, Index size, double norm) {
   return (descending.array() > floor).count();
 }
 
-/// Factors of rank `rank` from B [d_out, k] and A^T [d_in, k], k <= rank, and zeros.
-lora::Factors padded(const MatrixXd& b, const MatrixXd& a_transposed, Index rank) {
-  lora::Factors result{Matrix(rank, a_transposed.rows()), Matrix(b.rows(), rank), 1.0};
-  as_eigen(result.b).leftCols(b.cols()) = b.cast<float>();
-  as_eigen(result.a).topRows(b.cols()) = a_transposed.transpose().cast<float>();
-  return result;
-}
-
 /// Columns of `m` times powers of the eigenvalues.
 MatrixXd scaled(const MatrixXd& m, const VectorXd& eigenvalues, double power) {
   return m * eigenvalues.array().pow(power).matrix().asDiagonal();
-}
-
-// With M = B A^T, A^T A = F F^T and A = Q F^T for some orthonormal Q: M^T M = Q (F^T B^T B F) Q^T,
-// an R x R eigenproblem whose eigenvalues are the squared singular values of M. For an eigenvector
-// v with eigenvalue s^2 the singular vectors are B x / s and A (B^T B x) / s^2 where x = F v.
-// Squaring loses singular values below sqrt(eps) of the factors' norms, about 1e-8: less than what
-// rounding the factors to float loses.
-lora::Factors truncate_through_core(const Stack& s, Index rank) {
-  const Index n = s.strength.size();
-  if (n == 0) return padded(s.b, s.a, rank);
-  MatrixXd gram_a = gram(s.a);
-  MatrixXd gram_b = gram(s.b);
-
-  // Each rank-one unit u b a^T is balanced to equal norms on both sides, so that neither factor's
-  // norm exceeds what the product needs.
-  VectorXd scale_a = VectorXd::Zero(n);
-  VectorXd scale_b = VectorXd::Zero(n);
-  for (Index j = 0; j < n; ++j) {
-    const double norm_a = std::sqrt(gram_a(j, j));
-    const double norm_b = std::sqrt(gram_b(j, j));
-    const double size = std::sqrt(std::abs(s.strength[j]) * norm_a * norm_b);
-    if (size == 0) continue;
-    scale_a[j] = size / norm_a;
-    scale_b[j] = std::copysign(size / norm_b, s.strength[j]);
-  }
-  gram_a = scale_a.asDiagonal() * gram_a * scale_a.asDiagonal();
-  gram_b = scale_b.asDiagonal() * gram_b * scale_b.asDiagonal();
-
-  const MatrixXd factor = square_root_factor(gram_a);
-  MatrixXd core = factor.transpose() * gram_b * factor;
-  const Eigenpairs pairs = leading_eigenpairs(
-      {n, [&](const MatrixXd& x) -> MatrixXd { return core * x; }, [&] { return core; }},
-      std::min(rank, n));
-  const Index kept = numerical_rank(pairs.values, n, infinity_norm(gram_a) * infinity_norm(gram_b));
-  const VectorXd squares = pairs.values.head(kept);
-  const MatrixXd x = factor * pairs.vectors.leftCols(kept);
-  return padded(s.b * (scale_b.asDiagonal() * scaled(x, squares, -0.25)),
-                s.a * (scale_a.asDiagonal() * scaled(gram_b * x, squares, -0.75)), rank);
 }
 
 /// Products of a float matrix in double: converted in blocks, so that no double copy of it is held.
@@ -178,8 +132,55 @@ Index put(const Member& member, Index column, Stack& s) {
   return column + f.rank();
 }
 
+lora::Factors padded(const MatrixXd& b, const MatrixXd& a_transposed, Index rank) {
+  lora::Factors result{Matrix(rank, a_transposed.rows()), Matrix(b.rows(), rank), 1.0};
+  as_eigen(result.b).leftCols(b.cols()) = b.cast<float>();
+  as_eigen(result.a).topRows(b.cols()) = a_transposed.transpose().cast<float>();
+  return result;
+}
+
+// With M = B A^T, A^T A = F F^T and A = Q F^T for some orthonormal Q: M^T M = Q (F^T B^T B F) Q^T,
+// an R x R eigenproblem whose eigenvalues are the squared singular values of M. For an eigenvector
+// v with eigenvalue s^2 the singular vectors are B x / s and A (B^T B x) / s^2 where x = F v.
+// Squaring loses singular values below sqrt(eps) of the factors' norms, about 1e-8: less than what
+// rounding the factors to float loses. In another metric of the inputs A^T A is A^T S A, and
+// nothing else changes: A stands for L^T A, and the right factor is multiplied by L^-T again.
+lora::Factors truncate_in_metric(const Stack& s, MatrixXd gram_a, Index rank) {
+  const Index n = s.strength.size();
+  if (n == 0) return padded(s.b, s.a, rank);
+  MatrixXd gram_b = gram(s.b);
+
+  // Each rank-one unit u b a^T is balanced to equal norms on both sides, so that neither factor's
+  // norm exceeds what the product needs.
+  VectorXd scale_a = VectorXd::Zero(n);
+  VectorXd scale_b = VectorXd::Zero(n);
+  for (Index j = 0; j < n; ++j) {
+    const double norm_a = std::sqrt(gram_a(j, j));
+    const double norm_b = std::sqrt(gram_b(j, j));
+    const double size = std::sqrt(std::abs(s.strength[j]) * norm_a * norm_b);
+    if (size == 0) continue;
+    scale_a[j] = size / norm_a;
+    scale_b[j] = std::copysign(size / norm_b, s.strength[j]);
+  }
+  gram_a = scale_a.asDiagonal() * gram_a * scale_a.asDiagonal();
+  gram_b = scale_b.asDiagonal() * gram_b * scale_b.asDiagonal();
+
+  const MatrixXd factor = square_root_factor(gram_a);
+  MatrixXd core = factor.transpose() * gram_b * factor;
+  const Eigenpairs pairs = leading_eigenpairs(
+      {n, [&](const MatrixXd& x) -> MatrixXd { return core * x; }, [&] { return core; }},
+      std::min(rank, n));
+  const Index kept = numerical_rank(pairs.values, n, infinity_norm(gram_a) * infinity_norm(gram_b));
+  const VectorXd squares = pairs.values.head(kept);
+  const MatrixXd x = factor * pairs.vectors.leftCols(kept);
+  return padded(s.b * (scale_b.asDiagonal() * scaled(x, squares, -0.25)),
+                s.a * (scale_a.asDiagonal() * scaled(gram_b * x, squares, -0.75)), rank);
+}
+
 lora::Factors truncate(const Stack& s, Index rank) {
-  if (s.strength.size() <= std::min(s.b.rows(), s.a.rows())) return truncate_through_core(s, rank);
+  if (s.strength.size() <= std::min(s.b.rows(), s.a.rows())) {
+    return truncate_in_metric(s, gram(s.a), rank);
+  }
   Matrix dense(s.b.rows(), s.a.rows());
   as_eigen(dense) = (s.b * s.strength.asDiagonal() * s.a.transpose()).cast<float>();
   return truncate(dense, rank);

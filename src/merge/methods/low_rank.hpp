@@ -22,7 +22,18 @@ Index put(const Member& member, Index column, Stack& stack);
 /// @pre rank <= min(d_out, d_in)
 [[nodiscard]] lora::Factors truncate(const Stack& stack, Index rank);
 
-/// The same for a dense matrix [d_out, d_in].
+/// The same in another metric of the inputs, || (B A - M) L || with L L^T = S, where M = b
+/// diag(strength) a^T.
+/// @param gram_a  [R, R] a^T S a
+/// @pre R <= min(d_out, d_in)
+[[nodiscard]] lora::Factors truncate_in_metric(const Stack& stack, Eigen::MatrixXd gram_a,
+                                               Index rank);
+
+/// Factors of rank `rank` from B [d_out, k] and A^T [d_in, k], k <= rank, and zeros.
+[[nodiscard]] lora::Factors padded(const Eigen::MatrixXd& b, const Eigen::MatrixXd& a_transposed,
+                                   Index rank);
+
+/// The same as truncate() for a dense matrix [d_out, d_in].
 [[nodiscard]] lora::Factors truncate(const Matrix& dense, Index rank);
 
 }  // namespace d2c::merge

@@ -30,8 +30,9 @@ TEST(Merge, CatEqualsTheSum) {
 }
 
 TEST(Merge, WeightsOneAndZeroSelect) {
-  for (const std::string_view method : {"average", "cat", "linear", "svd", "magnitude_prune",
-                                        "magnitude_prune_svd", "dare_linear", "dare_linear_svd"}) {
+  for (const std::string_view method :
+       {"average", "cat", "linear", "svd", "magnitude_prune", "magnitude_prune_svd", "dare_linear",
+        "dare_linear_svd", "regmean", "regmean_datafree"}) {
     SCOPED_TRACE(method);
     on_random_problems(ranks_of(find_method(method)), [&](Problem p) {
       p.weights.assign(p.factors.size(), 0.0);
@@ -89,8 +90,9 @@ TEST(Merge, OfMembersThatComeAndGoIsThatOfAllTogether) {
 }
 
 TEST(Merge, OfThousandsOfMembersKeepsNoneOfThem) {
-  for (const std::string_view name : {"average", "svd", "linear", "ties", "dare_linear",
-                                      "dare_ties", "magnitude_prune", "dare_linear_svd"}) {
+  for (const std::string_view name :
+       {"average", "svd", "linear", "ties", "dare_linear", "dare_ties", "magnitude_prune",
+        "dare_linear_svd", "regmean", "regmean_datafree"}) {
     const Options options{.merged_rank = 0, .density = find_method(name).uses_density ? 1.0 : 0.0};
     EXPECT_FALSE(holds_all_members(find_method(name), options)) << name;
   }

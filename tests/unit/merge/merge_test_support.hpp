@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <Eigen/Core>
@@ -44,18 +45,42 @@ inline Dense delta(const lora::Factors& f) {
   return f.scaling * (as_eigen(f.b).cast<double>() * as_eigen(f.a).cast<double>());
 }
 
+/// The moment of `n` random inputs that lie mostly in a few directions, as rows or summed.
+inline lora::InputMoment random_moment(std::mt19937& rng, Index n, Index d_in,
+                                       lora::MomentForm form) {
+  std::normal_distribution<float> normal;
+  std::vector<float> scales(static_cast<std::size_t>(d_in));
+  for (float& scale : scales) scale = std::exp(normal(rng));
+  Matrix x(n, d_in);
+  std::vector<float> weights(static_cast<std::size_t>(n));
+  for (Index i = 0; i < n; ++i) {
+    const float common = normal(rng);
+    for (Index j = 0; j < d_in; ++j)
+      x(i, j) = scales[static_cast<std::size_t>(j)] * (common + normal(rng));
+    weights[static_cast<std::size_t>(i)] = static_cast<float>(1 + i % 3);
+  }
+  lora::InputMomentSum sum(form, d_in);
+  sum.add(ops::rows_of(std::as_const(x)), weights);
+  return sum.finish();
+}
+
 /// A merge problem that owns its adapters.
 struct Problem {
   Index d_out = 0;
   Index d_in = 0;
-  std::vector<lora::Factors> factors;
-  std::vector<double> weights;
+  std::vector<lora::Factors> factors = {};
+  std::vector<double> weights = {};
+  std::vector<lora::InputMoment> inputs = {};         ///< empty = all zero
+  mutable std::vector<lora::InputMoment> zeros = {};  ///< what members() shows then
 
   [[nodiscard]] std::vector<Member> members() const {
     static const std::string names[] = {"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"};
+    zeros.clear();
+    for (const lora::Factors& f : factors) zeros.push_back({.d_in = f.d_in(), .values = {}});
     std::vector<Member> list;
     for (std::size_t i = 0; i < factors.size(); ++i) {
-      list.push_back({&factors[i], weights[i], i, names[i % 8]});
+      list.push_back({&factors[i], weights[i], i, names[i % 8],
+                      inputs.size() == factors.size() ? &inputs[i] : &zeros[i]});
     }
     return list;
   }
@@ -102,6 +127,10 @@ inline Problem random_problem(unsigned seed, Ranks ranks) {
     p.factors.push_back(random_factors(rng, p.d_out, p.d_in, rank, scaling,
                                        types[static_cast<std::size_t>(pick(0, 2))]));
     p.weights.push_back(pick(-10, 20) / 10.0);
+  }
+  for (int i = 0; i < members; ++i) {
+    const Index n = pick(0, 30);
+    p.inputs.push_back(random_moment(rng, n, p.d_in, lora::moment_form(n, p.d_in)));
   }
   return p;
 }
