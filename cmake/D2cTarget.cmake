@@ -10,6 +10,10 @@ target_include_directories(d2c_settings INTERFACE "${PROJECT_SOURCE_DIR}/include
 # Results must not depend on the number of threads: Eigen stays serial.
 target_compile_definitions(d2c_settings INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(d2c_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+if(CMAKE_UNITY_BUILD)
+  # Several files of a target are compiled as one: a pimpl's private types are then in an included file.
+  target_compile_options(d2c_settings INTERFACE -Wno-subobject-linkage)
+endif()
 if(D2C_WARNINGS_AS_ERRORS)
   target_compile_options(d2c_settings INTERFACE -Werror)
 endif()

@@ -12,7 +12,7 @@ namespace d2c::eval {
 namespace {
 
 /// Examples over a tiny alphabet, so that prefixes are shared, nested and repeated.
-std::vector<Example> random_examples(std::uint64_t seed) {
+std::vector<Example> examples_of(std::uint64_t seed) {
   CounterRng rng(seed, 0);
   std::vector<Example> examples(1 + rng.below(12));
   for (Example& example : examples) {
@@ -40,7 +40,7 @@ std::vector<std::int32_t> path_to(const model::TokenForest& forest, Index row) {
 
 TEST(Pack, EveryTargetFollowsExactlyItsOwnPrefix) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const auto examples = random_examples(seed);
+    const auto examples = examples_of(seed);
     for (const LossOn loss_on : {LossOn::response, LossOn::all}) {
       for (const Index max_tokens : {1, 7, 1000}) {
         std::vector<Index> complete;
@@ -77,7 +77,7 @@ TEST(Pack, EveryTargetFollowsExactlyItsOwnPrefix) {
 
 TEST(Pack, ComputesEveryDistinctPrefixOnce) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const auto examples = random_examples(seed);
+    const auto examples = examples_of(seed);
     std::set<std::vector<std::int32_t>> prefixes;
     for (const Example& example : examples) {
       for (std::size_t n = 1; n < example.ids.size(); ++n) {
@@ -92,7 +92,7 @@ TEST(Pack, ComputesEveryDistinctPrefixOnce) {
 
 TEST(Pack, SegmentsTileTheBatchAndParentsPrecede) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    for (const Batch& batch : pack(random_examples(seed), LossOn::response, 20)) {
+    for (const Batch& batch : pack(examples_of(seed), LossOn::response, 20)) {
       Index row = 0;
       for (std::size_t s = 0; s < batch.forest.segments.size(); ++s) {
         const auto& segment = batch.forest.segments[s];
@@ -109,7 +109,7 @@ TEST(Pack, SegmentsTileTheBatchAndParentsPrecede) {
 
 TEST(Pack, BoundsTheTokensOfABatch) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    for (const Batch& batch : pack(random_examples(seed), LossOn::response, 12)) {
+    for (const Batch& batch : pack(examples_of(seed), LossOn::response, 12)) {
       EXPECT_LE(std::ssize(batch.forest.ids), 12);  // no example is longer than 10
     }
   }
