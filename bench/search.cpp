@@ -2,15 +2,12 @@
 //
 //   bench_search MANIFEST [--cache FILE] [--search auto,d2c,...] [--k 3,5] [--seeds N]
 //                [--objective loss] [--folds N] [--max-evaluations N] [--curves]
-//                [--cross-fit F]
 //
 // Every (task, cluster) entry is measured once and kept in FILE (few-shot) and FILE.test
 // (held-out), so that searches can be repeated and compared at no cost; the counts printed are
 // those of a search that starts without them. With --folds N the search sees all but the last of N
-// parts of the few-shot examples. With --cross-fit F a line more tells what the search is worth on
-// examples that it did not see: it runs again without each of F parts of them. One line per search,
-// K and seed; then means over seeds, and how many evaluations every search took to reach the final
-// objective of d2c on the same K and seed.
+// parts of the few-shot examples. One line per search, K and seed; then means over seeds, and how
+// many evaluations every search took to reach the final objective of d2c on the same K and seed.
 //
 //   bench_search MANIFEST --every-set-of 0,9,17,...
 //
@@ -31,7 +28,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "d2c/cluster/cross_fit.hpp"
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/registry.hpp"
 #include "d2c/lora/gram.hpp"
@@ -56,7 +52,6 @@ struct Settings {
   std::int64_t max_evaluations = 0;
   ObjectiveKind objective = ObjectiveKind::loss;
   bool curves = false;
-  int cross_fit = 0;
   TaskSet every_set_of;
 };
 
@@ -187,7 +182,6 @@ class Bench {
     const IdVector<TaskId, double> test = under(held_out_, result.partition);
     const cluster::Objective gains(ObjectiveKind::gain, held_out_.n_tasks(), {},
                                    {test_base_, test_own_});
-    if (settings_.cross_fit > 0) print_cross_fit(search, k, seed);
     Row row;
     row.objective = result.objective;
     row.evaluations = static_cast<double>(result.counts.evaluations);
@@ -217,41 +211,6 @@ class Bench {
     }
     std::fflush(stdout);
     return row;
-  }
-
-  void print_cross_fit(const std::string& search, int k, int seed) {
-    Grouped oracle(few_shot_, settings_.cross_fit);
-    const cluster::ExampleFolds folds{.choose = settings_.cross_fit};
-    const IdVector<TaskId, std::int64_t> ten(oracle.n_tasks(), 10);
-    cluster::CrossFitProblem problem{.oracle = oracle, .folds = folds.split(ten)};
-    problem.similarity = [this] { return similarity_; };
-    std::vector<cluster::CachedOracle::Entry> known;
-    const auto fit = cluster::cross_fit(
-                         problem,
-                         [&](const cluster::Problem& rest) {
-                           cluster::SearchOptions options;
-                           options.k = k;
-                           options.seed = static_cast<std::uint64_t>(seed);
-                           options.max_evaluations = settings_.max_evaluations;
-                           options.matrix = cluster::ResultMatrix::members;
-                           return std::vector{cluster::search_method(search).run(rest, options)};
-                         },
-                         known)
-                         .value();
-    const cluster::Objective gains(ObjectiveKind::gain, few_shot_.n_tasks(), {}, {base_, own_});
-    double loss = 0;
-    double gain = 0;
-    double n = 0;
-    for (const TaskId task : fit.losses[0].ids()) {
-      const double of_task = fit.losses[0][task];
-      loss += of_task / few_shot_.n_tasks();
-      if (std::isnan(gains.gain(task, of_task))) continue;
-      gain += gains.gain(task, of_task);
-      n += 1;
-    }
-    fmt::print(
-        "K {:2} seed {} {:20} cross-fitted loss {:.5f} gain {:.4f} evals {:6} measured {:6}\n", k,
-        seed, search, loss, gain / n, fit.evaluations, fit.measured);
   }
 
   static void print_mean(int k, const std::string& search, const std::vector<Row>& rows) {
@@ -322,8 +281,6 @@ Settings settings_of(const std::vector<std::string>& args) {
         settings.seeds = std::stoi(value);
       else if (arg == "--folds")
         settings.folds = std::stoi(value);
-      else if (arg == "--cross-fit")
-        settings.cross_fit = std::stoi(value);
       else if (arg == "--max-evaluations")
         settings.max_evaluations = std::stoll(value);
       else if (arg == "--objective")

@@ -222,8 +222,7 @@ def curve_over_k(run, c):
     figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
     k = sweep["k"]
     for name, colour, style, words in (("gain", c.second, "D--", "few-shot examples"),
-                                       ("heldout_gain", c.first, "o-", "held-out examples"),
-                                       ("crossfit_gain", c.third, "s:", "cross-fitted")):
+                                       ("heldout_gain", c.first, "o-", "held-out examples")):
         if name in sweep and np.isfinite(sweep[name]).any():
             axes.plot(k, sweep[name], style, color=colour, label=words)
     knee = int(sweep["knee"])

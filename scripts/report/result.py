@@ -68,8 +68,8 @@ class Result:
         self.few = self._split(file, "", "on the few-shot examples")
         self.verify = self._split(file, "verify", "on examples kept from the search")
         self.heldout = self._split(file, "heldout", "on held-out examples")
-        groups = ("curve", "sweep", "refine", "recipe", "timing", "evaluation", "iteration", "crossfit",
-                  "restart", "score")
+        groups = ("curve", "sweep", "refine", "recipe", "timing", "evaluation", "iteration", "restart",
+                  "score")
         self.tables = {name: self._table(file, name) for name in groups}
 
     def _config(self):

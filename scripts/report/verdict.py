@@ -73,7 +73,6 @@ def _against(kept, rivals):
 def _unseen(run):
     few = percent(run.mean(run.few.gain))
     split = run.unseen
-    fitted = run.tables["crossfit"].get("gain")
     covered = int(np.isfinite(split.gain).sum()) if split else 0
     if split and covered < np.isfinite(run.few.gain).sum():
         yield f"Figures {split.words} are of the {plural(covered, 'task')} that have some."
@@ -86,12 +85,9 @@ def _unseen(run):
                    f"{split.words}: more examples per task would narrow this.")
         else:
             yield f"It is {few} on the examples that the search used."
-    elif fitted is None:
+    else:
         yield ("These are the examples that the search itself used, so the figure is optimistic: give a test "
-               "split, or run with --cross-fit 5.")
-    if fitted is not None:
-        yield (f"Cross-fitted, each example under clusters found without it, {percent(run.mean(fitted))} are "
-               "kept.")
+               "split, or run with --verify-examples 2.")
 
 
 @dataclasses.dataclass

@@ -38,11 +38,8 @@ void refuse_other_options(CommandLine& line, std::span<const Refusal> refusals,
   for (const job::RunOption& row : job::option_table()) {
     if (!row.has(job::traits::run) || line.has(row.name)) continue;
     const auto place = std::ranges::find(refusals, row.name, &Refusal::option);
-    const bool races = row.group.starts_with("Racing");
     const Message message{"is not taken here",
-                          std::string(place != refusals.end() ? place->why
-                                      : races                 ? "only `d2c run` races"
-                                                              : otherwise),
+                          std::string(place != refusals.end() ? place->why : otherwise),
                           std::string(place != refusals.end() ? place->fix : "leave it out")};
     line.group(row.group).options.push_back(
         {row.name, "", "", row.value.kind == OptionKind::flag, true, [] { return std::string(); },

@@ -181,13 +181,10 @@ RunOptions job_options(const AddOptions& options, const Start& start) {
   job.manifest = options.output / "manifest.json";
   job.output = options.output;
   job.overwrite = options.overwrite;
-  // The few losses of new tasks are measured wholly.
-  job.racing = job.racing_check = 0;
   job.k = start.k;
   job.ks.clear();
   job.sweep_pick = 0;
   job.budget_mb = job.max_hours = 0;
-  job.cross_fit = 0;
   job.threads = options.threads;
   job.ranks_per_node = options.ranks_per_node;
   job.placed =

@@ -88,59 +88,36 @@ void add_evaluations(const Job& job, Plan& plan) {
 /// What the forward passes of this rank's share of the tasks take.
 struct Passes {
   double activation_bytes = 0.0;  ///< largest
-  double raced_tokens = 0.0;      ///< most, of a task that is raced for
   double flop = 0.0;              ///< of the few-shot examples under one adapter each
 };
 
-/// The whole of some batches, as if they were one.
-void add(const model::BatchSize& part, model::BatchSize& whole) {
-  whole.n_tokens += part.n_tokens;
-  whole.n_segments += part.n_segments;
-  whole.n_targets += part.n_targets;
-  whole.longest = std::max(whole.longest, part.longest);
-}
-
-Passes passes_of(const comm::Communicator& comm, const RunOptions& options, const Job& job,
-                 const eval::LossEngine& engine, Index rank) {
+Passes passes_of(const comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
+                 Index rank) {
   Passes passes;
-  const auto hold = [&](const model::BatchSize& size) {
-    passes.activation_bytes =
-        std::max(passes.activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
-  };
   for (int number = comm.rank(); number < job.tasks->n_tasks(); number += comm.size()) {
     const TaskId task(number);
     for (const Split split : {Split::few_shot, Split::held_out}) {
       if (job.tasks->facts(task, split).n_examples == 0) continue;
       const auto packed = job.tasks->packed(task, split);
-      model::BatchSize whole;
       for (const eval::Batch& batch : packed->batches) {
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
-        hold(size);
-        add(size, whole);
+        passes.activation_bytes = std::max(
+            passes.activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
         if (split == Split::few_shot) passes.flop += model::flops(job.model->model.config(), size);
       }
-      if (options.racing == 0 || split != Split::few_shot) continue;
-      // Later parts of the examples are computed beside what is kept of earlier ones.
-      hold(whole);
-      passes.raced_tokens = std::max(passes.raced_tokens, static_cast<double>(whole.n_tokens));
     }
   }
   return passes;
 }
 
-void add_passes(comm::Communicator& comm, const RunOptions& options, const Job& job,
-                const eval::LossEngine& engine, Index rank, Plan& plan) {
-  Passes passes = passes_of(comm, options, job, engine, rank);
+void add_passes(comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
+                Index rank, Plan& plan) {
+  Passes passes = passes_of(comm, job, engine, rank);
   comm.maximum({&passes.activation_bytes, 1});
-  comm.maximum({&passes.raced_tokens, 1});
   const auto flops =
       comm::all_gather_values<double>(comm, std::span<const double>(&passes.flop, 1));
   for (const auto& part : flops) plan.flop_per_iteration += part.front() * plan.k;
   plan.activation_bytes = static_cast<std::uint64_t>(passes.activation_bytes);
-  const std::uint64_t kept = static_cast<std::uint64_t>(passes.raced_tokens) *
-                             static_cast<std::uint64_t>(plan.k) * engine.kept_token_bytes();
-  plan.race_bytes =
-      std::min(kept, options.race_mib << 20) * static_cast<std::uint64_t>(options.threads);
 }
 
 void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job& job, Plan& plan) {
@@ -182,15 +159,10 @@ void add_inputs(comm::Communicator& comm, const Job& job, Plan& plan) {
 /// @param one  bytes of a merged adapter
 void add_merged(const RunOptions& options, std::uint64_t one, Plan& plan) {
   const std::uint64_t all = one * static_cast<std::uint64_t>(plan.k);
-  // A race needs the merged adapters of all clusters at a time.
-  plan.merged_bytes =
-      options.racing > 0 ? all : std::max(one, std::min(all, options.merged_mib << 20));
-  // As it is read and made ready; threads may be at different clusters, and races at all of them.
+  plan.merged_bytes = std::max(one, std::min(all, options.merged_mib << 20));
+  // As it is read and made ready; threads may be at different clusters.
   const auto threads = static_cast<std::uint64_t>(options.threads);
-  const std::uint64_t in_use = threads == 1 ? 2
-                               : options.racing > 0
-                                   ? 2 * threads
-                                   : std::min<std::uint64_t>(threads, options.k) + 2;
+  const std::uint64_t in_use = threads == 1 ? 2 : std::min<std::uint64_t>(threads, options.k) + 2;
   plan.in_use_bytes = in_use * one;
 }
 
@@ -237,7 +209,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   MergeRequest all;
   for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);
   add_merged(options, merged_bytes(*job.adapters, merging, all), plan);
-  add_passes(comm, options, job, *engine, joint_rank(*job.adapters, merging, all), plan);
+  add_passes(comm, job, *engine, joint_rank(*job.adapters, merging, all), plan);
 
   if (merging.method->uses_inputs) add_inputs(comm, job, plan);
 

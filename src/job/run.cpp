@@ -15,7 +15,6 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
     ResultStages stages(session);
     stages.search();
     stages.measure();
-    stages.cross_fit();
     stages.refine(most_refinement_rounds);
     return stages.write(files, "");
   });

@@ -56,7 +56,7 @@ class BadInput(Case):
     def test_a_merge_that_needs_more_memory_than_it_may_take(self):
         self.run_fails(3, ["adapters are", "cat", "--members-mib"], "--method", "cat", "--members-mib", 0.001)
         self.run_fails(2, ["--members-mib"], "--members-mib", 0)
-        for option in ("--merged-mib", "--exchange-mib", "--adapter-cache-mib", "--race-mib"):
+        for option in ("--merged-mib", "--exchange-mib", "--adapter-cache-mib"):
             self.run_fails(2, [option, "whole number of at least"], option, -1)
 
     def test_abbreviated_option(self):
@@ -139,13 +139,10 @@ class BadInput(Case):
         fails(2, ["--method is not taken here (", "--methods"], "--method", "lego")
         fails(2, ["--sweep-pick is not taken here ("], "--sweep-pick", 2)
         fails(2, ["--budget-mb is not taken here (", "give -K"], "--budget-mb", 4)
-        for option in (("--racing", 0.05), ("--racing-check", 0.1), ("--race-mib", 7)):
-            fails(2, [option[0], "(only `d2c run` races)"], *option)
         fails(2, ["no search 'nosuch'", "kmeans_trimmed"], "--refine", "auto,nosuch")
         fails(2, ["--scale auto", "--refine"], "--scale", "auto")
         fails(2, ["--refine", "d2c", "--searches"], "--searches", "auto", "--refine", "d2c")
         fails(2, ["--refine", "auto twice"], "--refine", "auto,auto")
-        fails(2, ["--cross-fit is not taken here (", "d2c run"], "--cross-fit", 2)
         fails(2, ["--refine is empty"], "--refine", "")
         fails(2, ["--member-weights", "medoid"], "--refine", "auto", "--methods", "medoid")
         fails(2, ["--max-hours is not taken here (", "--max-evaluations"], "--max-hours", 1)
@@ -164,15 +161,6 @@ class BadInput(Case):
         self.run_fails(3, ["examples.jsonl", "2 examples", "--verify-examples is 2"],
                        "--verify-examples", 2)
         self.run_fails(2, ["--verify-examples", "at least 0"], "--verify-examples=-1")
-
-    def test_more_parts_of_the_examples_than_there_are(self):
-        self.examples('{"prompt": "a", "response": "b"}\n{"prompt": "c", "response": "d"}\n')
-        self.run_fails(3, ["examples.jsonl", "2 examples", "--cross-fit is 3"], "--cross-fit", 3)
-        self.run_fails(3, ["examples.jsonl", "1 example ", "--cross-fit is 2"], "--cross-fit", 2,
-                       "--verify-examples", 1)
-        self.run_fails(2, ["--cross-fit", "at least 2"], "--cross-fit", 1)
-        self.run_fails(2, ["--cross-fit", "at least 0"], "--cross-fit=-3")
-        self.run_fails(2, ["cross-fit"], "--cross-fit", "few")
 
     def test_failed_job_leaves_nothing_behind(self):
         self.manifest["tasks"][2]["adapter"] = str(self.folder / "absent")

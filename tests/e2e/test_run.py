@@ -277,55 +277,6 @@ class Run(Case):
         shown = self.succeed("inspect", kept / "results.h5").stdout
         self.assertIn("verify gain", shown)
 
-    def test_cross_fitted_losses_are_those_of_jobs_that_lack_a_part_of_the_examples(self):
-        manifest = demo_manifest(10)
-        path = write_manifest(self.folder / "all.json", manifest)
-        options = ("--cross-fit", 3, "--verify-examples", 1)
-        alone = self.run_demo("alone", *options, manifest=path, k=3)
-        ranks = self.run_demo("ranks3", *options, manifest=path, k=3, ranks=3)
-        self.assert_same_bits(alone, ranks)
-        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
-            for name in file["crossfit"]:
-                if name != "task":
-                    self.assertEqual(file["crossfit"][name][...].tobytes(),
-                                     other["crossfit"][name][...].tobytes(), name)
-            fit = {name: file["crossfit"][name][...] for name in file["crossfit"]}
-            self.assertAlmostEqual(fit["objective"], fit["loss"].mean(), 12)
-            base, own = file["baseline/base"][...], file["baseline/own"][...]
-            numpy.testing.assert_allclose(fit["gain"], (base - fit["loss"]) / (base - own), rtol=1e-9)
-        # Ten examples: one is kept from everything, the others are dealt out to three parts.
-        total = numpy.zeros(10)
-        n = numpy.arange(10)
-        for part in range(3):
-            for task in manifest["tasks"]:
-                lines = (DEMO / "examples" / f"{task['name']}.jsonl").read_text().splitlines()[:9]
-                for field, left_out in (("examples", False), ("test", True)):
-                    file = self.folder / f"{task['name']}-{field}.jsonl"
-                    file.write_text("".join(line + "\n" for i, line in enumerate(lines)
-                                            if (i % 3 == part) == left_out))
-                    task[field] = str(file)
-            lacking = self.run_demo(f"part{part}", k=3, manifest=write_manifest(
-                self.folder / f"part{part}.json", manifest))
-            with h5py.File(lacking / "results.h5") as file:
-                assignment = file["result/assignment"][...]
-                numpy.testing.assert_array_equal(assignment, fit["assignment"][part])
-                self.assertAlmostEqual(file["result/objective"][()], fit["seen"][part], 6)
-                total += file["heldout/loss"][...][n, assignment] / 3
-        numpy.testing.assert_allclose(fit["loss"], total, rtol=1e-5)
-        shown = self.succeed("inspect", alone / "results.h5").stdout
-        self.assertIn("cross-fitted", shown)
-
-    def test_a_sweep_is_cross_fitted_for_every_number_of_clusters(self):
-        path = write_manifest(self.folder / "part.json", demo_manifest(12))
-        output = self.run_demo("sweep", "--cross-fit", 2, manifest=path, k="2..4")
-        one = self.run_demo("one", "--cross-fit", 2, manifest=path, k=2)
-        with h5py.File(output / "results.h5") as file, h5py.File(one / "results.h5") as other:
-            self.assertEqual(file["sweep/crossfit_gain"].shape, (3,))
-            at = list(file["sweep/k"]).index(file["result/size"].shape[0])
-            self.assertEqual(file["sweep/crossfit_objective"][at], file["crossfit/objective"][()])
-            self.assertEqual(other["crossfit/assignment"].shape, (2, 12))
-        self.assertIn("cross gain", self.succeed("inspect", output / "results.h5").stdout)
-
     def test_several_numbers_of_clusters_give_a_curve_and_the_result_of_the_knee(self):
         tasks = demo_manifest()["tasks"]
         manifest = demo_manifest()

@@ -525,13 +525,7 @@ class Help(Case):
     def test_compare_lists_only_options_that_it_takes(self):
         listed = set(re.findall(r"^  (?:-\w \[ )?--([\w-]+)", self.succeed("compare", "--help").stdout, re.MULTILINE))
         self.assertLessEqual({"searches", "methods", "restarts", "density", "scale", "threads", "output"}, listed)
-        self.assertFalse({"merged", "search", "method", "sweep-pick", "budget-mb", "cross-fit", "max-hours", "racing",
-                          "racing-check", "race-mib"} & listed)
-
-    def test_add_says_why_it_takes_no_racing(self):
-        self.fail_with(2, ["--racing is not taken here (only `d2c run` races)"], "add", self.folder, "--tasks",
-                       "new.json", "--output", self.folder / "out", "--racing", 0.05)
-        self.assertNotIn("--racing", self.succeed("add", "--help").stdout)
+        self.assertFalse({"merged", "search", "method", "sweep-pick", "budget-mb", "max-hours"} & listed)
 
 
 if __name__ == "__main__":

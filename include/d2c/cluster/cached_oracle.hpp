@@ -16,35 +16,6 @@ struct FoldSplit {
   IdMatrix<TaskId, FoldId> weights;  ///< examples per fold; empty = equal
 };
 
-/// A set that competes with others for a task.
-struct Entrant {
-  std::size_t set = 0;
-  TaskId task;
-  bool required = false;  ///< its loss has to be exact whatever it is
-};
-
-/// What became of an entrant.
-struct Contested {
-  double loss = 0;     ///< nats per token
-  bool exact = false;  ///< else it was dropped, and `loss` is an estimate
-};
-
-/// What races did so far.
-struct RaceCounts {
-  std::int64_t races = 0;     ///< that looked at something new
-  std::int64_t entrants = 0;  ///< in them that could be dropped
-  std::int64_t dropped = 0;   ///< of these
-  std::int64_t completed =
-      0;                     ///< entries whose loss was asked for wholly after a race dropped them
-  std::int64_t checked = 0;  ///< races whose dropped sets were measured all the same
-  std::int64_t checked_drops = 0;  ///< sets dropped in them
-  std::int64_t wrong_drops = 0;    ///< of these: lower in loss than the winner
-  std::int64_t wrong_races = 0;    ///< checked races that lost the set with the lowest loss
-  double regret =
-      0;  ///< sum over checked races: loss of the winner above the lowest, nats per token
-  double worst_regret = 0;  ///< largest of them
-};
-
 struct LossCache;
 
 /// A LossOracle that never asks for the same entry twice. The key is the content of the set.
@@ -64,14 +35,12 @@ class CachedOracle {
   struct Entry {
     TaskSet set;
     std::vector<TaskId> tasks;   ///< ascending
-    std::vector<double> losses;  ///< [tasks.size(), n_folds] nats per token; NaN = not looked at
+    std::vector<double> losses;  ///< [tasks.size(), n_folds] nats per token
   };
 
   /// @param inner  outlives this object
-  /// @param rule   of races over the chosen folds
   /// @throws UsageError if a fold does not exist, no fold is chosen for some task
-  explicit CachedOracle(LossOracle& inner, FoldSplit folds = {}, RaceRule rule = {});
-
+  explicit CachedOracle(LossOracle& inner, FoldSplit folds = {});
   ~CachedOracle();
 
   [[nodiscard]] int n_tasks() const;
@@ -84,13 +53,6 @@ class CachedOracle {
   /// @throws InputError if the inner oracle returns a value that is not finite
   [[nodiscard]] std::vector<double> losses(std::span<const TaskSet> sets,
                                            std::span<const Query> queries);
-  /// Which of the entrants of each task has the lowest loss: with racing, the others may be dropped
-  /// early; without, this is losses(). The outcome depends on the losses of the entrants alone, not
-  /// on what is known already.
-  /// @param entrants  those of one task race with each other; no two with equal sets
-  /// @return          [entrants.size()]
-  [[nodiscard]] std::vector<Contested> contest(std::span<const TaskSet> sets,
-                                               std::span<const Entrant> entrants);
   /// The same over the folds that were not chosen; NaN where there is none.
   [[nodiscard]] std::vector<double> verify_losses(std::span<const TaskSet> sets,
                                                   std::span<const Query> queries);
@@ -102,14 +64,10 @@ class CachedOracle {
   /// The same over the folds that were not chosen.
   [[nodiscard]] IdVector<TaskId, double> mean_of_others(std::span<const double> losses) const;
 
-  /// The exact loss if it was asked for before. Asks nobody and counts nothing.
+  /// The loss if it was asked for before. Asks nobody and counts nothing.
   [[nodiscard]] std::optional<double> known(const TaskSet& set, TaskId task) const;
 
   [[nodiscard]] const Counts& counts() const;
-  [[nodiscard]] const RaceRule& racing() const;
-  [[nodiscard]] const RaceCounts& race_counts() const;
-  /// Entries measured wholly after a race had dropped them, by task: their work was begun anew.
-  [[nodiscard]] const IdVector<TaskId, std::int64_t>& completed() const;
 
   /// Everything known, in ascending order of sets.
   [[nodiscard]] std::vector<Entry> save() const;

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "d2c/cluster/race.hpp"
 #include "d2c/core/id_vector.hpp"
 
 namespace d2c::cluster {
@@ -17,19 +15,9 @@ using TaskSet = std::vector<TaskId>;
 struct Query {
   std::size_t set = 0;
   TaskId task;
-};
 
-/// Sets that compete for a task; see race().
-struct Race {
-  /// Stands in `sets` for one whose losses are known wholly.
-  static constexpr std::size_t not_needed = static_cast<std::size_t>(-1);
-
-  TaskId task;
-  std::vector<std::size_t> sets;  ///< [contestants] indices
-  std::vector<FoldId> folds;      ///< [parts] the folds that decide, in the order of looking
-  std::vector<double> known;      ///< [contestants, n_folds] NaN = not known
-  RaceSetup setup;
-  bool measure_all = false;  ///< dropped contestants are measured when all is decided
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
+  friend auto operator<=>(const Query&, const Query&) = default;
 };
 
 /// Measures losses. A search sees the world only through this interface: no MPI, files or models.
@@ -49,14 +37,6 @@ class LossOracle {
   /// @return         loss in nats per token, [queries.size() * n_folds()], finite
   [[nodiscard]] virtual std::vector<double> losses(std::span<const TaskSet> sets,
                                                    std::span<const Query> queries) = 0;
-
-  /// Measures what races need that is not known. A contestant is measured on the folds of its race
-  /// as far as it gets, on all folds if it gets to the end. This one measures all folds of all that
-  /// are not known wholly.
-  /// @return  loss in nats per token, [contestants of all races, n_folds]; NaN = neither measured
-  ///          nor known
-  [[nodiscard]] virtual std::vector<double> race(std::span<const TaskSet> sets,
-                                                 std::span<const Race> races);
 };
 
 }  // namespace d2c::cluster

@@ -31,7 +31,7 @@ enum class EmptyClusters {
 
 /// How much of the loss matrix of the result is measured.
 enum class ResultMatrix {
-  full,     ///< every task under every cluster; with racing, as far as it tells the best one
+  full,     ///< every task under every cluster
   members,  ///< every task under its own cluster
 };
 
@@ -91,7 +91,7 @@ struct Problem {
 
 struct Iteration {
   Assignment assignment;
-  LossMatrix loss;  ///< NaN where not evaluated or dropped by a race
+  LossMatrix loss;  ///< NaN where not evaluated
   double objective = 0;
   int moved = 0;                 ///< tasks whose cluster differs from the iteration before
   std::int64_t evaluations = 0;  ///< since the search began
@@ -115,8 +115,7 @@ struct CurvePoint {
 /// Clusters are numbered by their lowest task; empty ones come last.
 struct SearchResult {
   Partition partition;
-  LossMatrix loss;      ///< NaN where not evaluated, and in the columns of empty clusters
-  LossMatrix estimate;  ///< the same with estimates where a race dropped the cluster
+  LossMatrix loss;  ///< NaN where not evaluated, and in the columns of empty clusters
   double objective = 0;
   Score score;
   int best_restart = 0;

@@ -41,7 +41,6 @@ struct Plan {
   std::uint64_t packed_bytes = 0;      ///< cap on packed examples at hand
   std::uint64_t activation_bytes = 0;  ///< forward pass
   std::uint64_t in_use_bytes = 0;      ///< the merged adapters in use while one is made ready
-  std::uint64_t race_bytes = 0;        ///< keys and values that races keep, at most; 0 = no racing
   std::uint64_t input_bytes = 0;       ///< what layers read, of the merge methods that need it
   std::uint64_t merge_bytes = 0;       ///< the same methods' matrices of one module, at most
 
@@ -54,7 +53,7 @@ struct Plan {
   }
   [[nodiscard]] std::uint64_t bytes_per_rank() const {
     return adapter_bytes + (n_ranks > 1 ? exchange_bytes : 0) + packed_bytes + activation_bytes +
-           in_use_bytes + race_bytes + input_bytes + merge_bytes;
+           in_use_bytes + input_bytes + merge_bytes;
   }
 };
 

@@ -51,12 +51,6 @@ struct RunOptions {
   double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
   int verify_examples = 0;  ///< few-shot examples per task that the search does not see
-  int cross_fit = 0;        ///< parts of the examples, each kept from one more search; 0 = none
-
-  /// Probability at most that a race drops the best cluster of a task early; 0 = no racing.
-  double racing = 0.0;
-  double racing_check = 0.0;     ///< share of the races to check
-  std::uint64_t race_mib = 256;  ///< cap on what a race keeps between parts of the examples
 
   std::string merge_method = "average";
   merge::Options merge;

@@ -110,39 +110,15 @@ struct Curve {
 
 /// The best partition for several numbers of clusters, [k]. Empty unless several were tried.
 struct SweepTable {
-  std::vector<int> k;                      ///< ascending
-  std::vector<double> objective;           ///< required
-  std::vector<double> gain;                ///< weighted mean over tasks
-  std::vector<double> verify_objective;    ///< on examples kept from the search
-  std::vector<double> heldout_objective;   ///< on the test split
-  std::vector<double> heldout_gain;        ///< weighted mean over tasks
-  std::vector<double> crossfit_objective;  ///< see CrossFitTable
-  std::vector<double> crossfit_gain;       ///< weighted mean over tasks
-  std::vector<std::int64_t> evaluations;   ///< units asked for that no other k had asked for before
-  std::vector<int> assignment;             ///< [k, task], required
-  int knee = 0;                            ///< k at the bend of the curve
-};
-
-/// What dropping clusters early for tasks saved, and what it cost. Counts are of all races.
-struct Racing {
-  double error = 0.0;          ///< probability at most that a race drops the best cluster
-  double check = 0.0;          ///< share of the races that was checked
-  std::int64_t races = 0;      ///< that looked at something new
-  std::int64_t entrants = 0;   ///< clusters in them that could be dropped
-  std::int64_t dropped = 0;    ///< of these
-  std::int64_t completed = 0;  ///< losses that were needed exactly after a drop
-  std::int64_t tokens = 0;     ///< through the model in races, and for losses that were begun anew
-  std::int64_t tokens_whole = 0;  ///< of the same losses without racing
-  std::int64_t check_tokens = 0;  ///< through the model to check races
-  std::int64_t checked = 0;       ///< races whose dropped clusters were measured all the same
-  std::int64_t checked_drops = 0;
-  std::int64_t wrong_drops = 0;  ///< of these: lower in loss than the winner
-  std::int64_t wrong_races = 0;  ///< checked races that lost the best cluster
-  double mean_regret = 0.0;      ///< loss of the winner above the lowest; NaN: nothing was checked
-  double worst_regret = 0.0;     ///< NaN: nothing was checked
-  /// [task, cluster] FinalResult::loss with estimates where a race dropped the cluster; empty if
-  /// the clusters were refined after the search.
-  std::vector<double> estimate;
+  std::vector<int> k;                     ///< ascending
+  std::vector<double> objective;          ///< required
+  std::vector<double> gain;               ///< weighted mean over tasks
+  std::vector<double> verify_objective;   ///< on examples kept from the search
+  std::vector<double> heldout_objective;  ///< on the test split
+  std::vector<double> heldout_gain;       ///< weighted mean over tasks
+  std::vector<std::int64_t> evaluations;  ///< units asked for that no other k had asked for before
+  std::vector<int> assignment;            ///< [k, task], required
+  int knee = 0;                           ///< k at the bend of the curve
 };
 
 /// How the adapter of each cluster was made from those of its members.
@@ -164,19 +140,6 @@ struct RefineTable {
   std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
 };
 
-/// The search repeated without each part of the examples, and judged by that part. Empty unless
-/// that was asked for.
-struct CrossFitTable {
-  std::vector<double> loss;       ///< [task] on all examples, each under clusters found without it
-  std::vector<double> gain;       ///< [task]
-  double objective = 0.0;         ///< of these losses
-  std::vector<int> fold;          ///< [fold] number of the part that the search did not see
-  std::vector<double> seen;       ///< [fold] objective on the examples that it saw
-  std::vector<double> agreement;  ///< [fold] with the result: adjusted Rand index
-  std::vector<int> assignment;    ///< [fold, task]
-  std::int64_t evaluations = 0;   ///< units that it needed beyond those of the search
-};
-
 /// A run. Groups that are empty or unset are absent from the file.
 struct RunResults {
   Provenance provenance;
@@ -196,10 +159,8 @@ struct RunResults {
   EvaluationCounts evaluations;
   Curve curve;
   SweepTable sweep;
-  std::optional<Racing> racing;
   RecipeTable recipe;
   RefineTable refine;
-  CrossFitTable crossfit;
 };
 
 /// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.

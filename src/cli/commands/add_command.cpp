@@ -37,9 +37,8 @@ int add_command(const Invocation& invocation) {
           "objective of\n"
           "all tasks falls; only clusters that change are merged and measured again. K, the "
           "objective and\n"
-          "the merge method stay as recorded; it neither races nor cross-fits, whatever RESULT "
-          "did. RESULT\n"
-          "is left as it is; DIR gets a whole new result and the manifest of all tasks.",
+          "the merge method stay as recorded. RESULT is left as it is; DIR gets a whole new result "
+          "and the manifest of all tasks.",
       .positional = "result",
       .required = {"result", "tasks", "output"},
       .has_config = true};

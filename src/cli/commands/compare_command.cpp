@@ -20,7 +20,6 @@ constexpr std::array refusals{
     Refusal{"method", "a comparison tries several", "give --methods"},
     Refusal{"sweep-pick", "no result is written of which it would name the K", "leave it out"},
     Refusal{"budget-mb", "its K would differ from method to method", "give -K"},
-    Refusal{"cross-fit", "it repeats one search", "cross-fit one result with `d2c run`"},
     Refusal{"max-hours", "later rows would get less time than earlier ones",
             "limit every search alike by --max-evaluations"}};
 
@@ -76,9 +75,7 @@ int compare_command(const Invocation& invocation) {
           "all\n"
           "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
           "--sweep-pick,\n"
-          "--budget-mb, --cross-fit, --max-hours, --merged and those of racing (--racing, "
-          "--racing-check,\n"
-          "--race-mib).\n\n"
+          "--budget-mb, --max-hours and --merged.\n\n"
           "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.",
       .positional = "manifest",
       .required = {"manifest", "output"},

@@ -27,9 +27,7 @@ int plan_command(const Invocation& invocation) {
           "will\n"
           "take: tokens, forward passes, time, memory per node and per rank. Takes the options of\n"
           "`d2c run`, those of its output without effect; under mpirun the figures are for that\n"
-          "number of ranks. The searches of --cross-fit are not counted. scripts/make_job.py makes "
-          "a\n"
-          "SLURM job of the output of --json.",
+          "number of ranks. scripts/make_job.py makes a SLURM job of the output of --json.",
       .positional = "manifest",
       .required = {"manifest"},
       .has_config = true};

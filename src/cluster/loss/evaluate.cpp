@@ -49,22 +49,6 @@ LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition) {
   return clusters.matrix(partition, queries, oracle.losses(clusters.sets, queries));
 }
 
-RacedMatrix raced_matrix(CachedOracle& oracle, const Partition& partition) {
-  const NonEmpty clusters(partition);
-  std::vector<Entrant> entrants;
-  for (const auto& [set, task] : clusters.queries(partition))
-    entrants.push_back({set, task, clusters.cluster[set] == partition[task]});
-  const std::vector<Contested> values = oracle.contest(clusters.sets, entrants);
-  RacedMatrix matrix{LossMatrix(partition.n_tasks(), partition.k()),
-                     LossMatrix(partition.n_tasks(), partition.k())};
-  for (std::size_t i = 0; i < entrants.size(); ++i) {
-    const ClusterId cluster = clusters.cluster[entrants[i].set];
-    matrix.estimate(entrants[i].task, cluster) = values[i].loss;
-    if (values[i].exact) matrix.loss(entrants[i].task, cluster) = values[i].loss;
-  }
-  return matrix;
-}
-
 IdVector<TaskId, double> member_losses(CachedOracle& oracle, const Partition& partition) {
   const NonEmpty clusters(partition);
   std::vector<Query> queries;

@@ -11,14 +11,6 @@ namespace d2c::cluster {
 /// Loss of every task under every cluster that is not empty.
 [[nodiscard]] LossMatrix loss_matrix(CachedOracle& oracle, const Partition& partition);
 
-/// The same as far as it takes to tell which cluster has the lowest loss for each task: those of
-/// its own clusters and of the winner are exact.
-struct RacedMatrix {
-  LossMatrix loss;      ///< NaN where a cluster was dropped
-  LossMatrix estimate;  ///< the same with estimates of these
-};
-[[nodiscard]] RacedMatrix raced_matrix(CachedOracle& oracle, const Partition& partition);
-
 /// Loss of every task under its own cluster.
 [[nodiscard]] IdVector<TaskId, double> member_losses(CachedOracle& oracle,
                                                      const Partition& partition);

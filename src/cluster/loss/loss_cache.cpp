@@ -19,12 +19,10 @@ std::ptrdiff_t position(const TaskSet& ascending, TaskId task) {
 
 }  // namespace
 
-LossCache::LossCache(LossOracle& oracle, FoldSplit folds, RaceRule racing)
+LossCache::LossCache(LossOracle& oracle, FoldSplit folds)
     : inner(oracle),
       chosen(oracle.n_folds(), folds.choose.empty() ? 1 : 0),
-      weights(std::move(folds.weights)),
-      rule(racing),
-      completed(oracle.n_tasks()) {
+      weights(std::move(folds.weights)) {
   for (const FoldId fold : folds.choose) {
     if (fold < 0 || fold.value() >= chosen.n())
       throw UsageError({fmt::format("fold {} is chosen, but there are {} folds", fold, chosen.n()),
@@ -39,15 +37,6 @@ LossCache::LossCache(LossOracle& oracle, FoldSplit folds, RaceRule racing)
       throw UsageError({fmt::format("task {} has no example in the chosen folds", task),
                         "the search could not see the task", "use fewer folds or more examples"});
   }
-  if (!rule.is_on()) return;
-  for (const TaskId task : ids<TaskId>(inner.n_tasks())) {
-    std::vector<FoldId> of_task;
-    for (const FoldId fold : chosen.ids())
-      if (chosen[fold] != 0 && weights(task, fold) > 0) of_task.push_back(fold);
-    std::vector<FoldId>& shuffled = race_folds.emplace_back();
-    for (const int i : race_order(static_cast<int>(of_task.size()), task, rule.seed))
-      shuffled.push_back(of_task[static_cast<std::size_t>(i)]);
-  }
 }
 
 const LossCache::Row* LossCache::row_of(const TaskSet& set) const {
@@ -59,13 +48,12 @@ LossCache::Place LossCache::find(const Row* row, TaskId task) const {
   if (row == nullptr) return {};
   const auto at = static_cast<std::size_t>(position(row->tasks, task));
   if (at == row->tasks.size() || row->tasks[at] != task) return {};
-  return {&row->losses[at * n_folds()], row->asked[at]};
+  return {&row->losses[at * n_folds()], row->asked[at] != 0};
 }
 
-void LossCache::ask(const TaskSet& set, TaskId task, int parts) {
+void LossCache::ask(const TaskSet& set, TaskId task) {
   Row& row = rows.at(set);
-  int& asked = row.asked[static_cast<std::size_t>(position(row.tasks, task))];
-  asked = std::max(asked, parts);
+  row.asked[static_cast<std::size_t>(position(row.tasks, task))] = 1;
 }
 
 void LossCache::keep(std::span<const CachedOracle::Entry> entries) {
@@ -82,21 +70,11 @@ void LossCache::keep(std::span<const CachedOracle::Entry> entries) {
       merged.asked.push_back(is_old ? row.asked[i] : 0);
       const double* from = is_old ? &row.losses[i * n] : &entry.losses[j * n];
       merged.losses.insert(merged.losses.end(), from, from + n);
-      if (is_old && is_new) {
-        double* losses = &*(merged.losses.end() - static_cast<std::ptrdiff_t>(n));
-        for (std::size_t fold = 0; fold < n; ++fold)
-          if (std::isnan(losses[fold])) losses[fold] = entry.losses[j * n + fold];
-      }
       i += is_old ? 1 : 0;
       j += is_new ? 1 : 0;
     }
     row = std::move(merged);
   }
-}
-
-bool LossCache::knows_all(const double* fold_losses) const {
-  return std::none_of(fold_losses, fold_losses + n_folds(),
-                      [](double loss) { return std::isnan(loss); });
 }
 
 double LossCache::mean(TaskId task, const double* fold_losses, Folds folds) const {

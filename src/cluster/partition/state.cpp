@@ -20,8 +20,7 @@ State::State(const Problem& problem, const Rules& rules, const Partition& partit
       member_loss_(member_losses(problem.oracle, partition)),
       score_(problem.objective.score(member_loss_)),
       loss_(partition.n_tasks(), partition.k()),
-      seen_at_(partition.n_tasks(), partition.k(), -1),
-      exact_(partition.n_tasks(), partition.k(), 0) {
+      seen_at_(partition.n_tasks(), partition.k(), -1) {
   for (int k = 0; k < partition.k(); ++k) version_.push_back(next_version_++);
   for (const TaskId task : partition.tasks()) learn(task, partition[task], member_loss_[task]);
 }
@@ -30,10 +29,9 @@ bool State::fresh(TaskId task, ClusterId cluster) const {
   return seen_at_(task, cluster) == version(cluster);
 }
 
-void State::learn(TaskId task, ClusterId cluster, double loss, bool exact) {
+void State::learn(TaskId task, ClusterId cluster, double loss) {
   loss_(task, cluster) = loss;
   seen_at_(task, cluster) = version(cluster);
-  exact_(task, cluster) = exact ? 1 : 0;
 }
 
 double State::excess(TaskId task, ClusterId cluster) const {
@@ -51,33 +49,23 @@ void State::refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_clu
   constexpr auto absent = static_cast<std::size_t>(-1);
   std::vector<TaskSet> sets;
   IdVector<ClusterId, std::size_t> set_of(partition_.k(), absent);
-  std::vector<Entrant> entrants;
+  std::vector<Query> queries;
   std::vector<ClusterId> cluster;
-  IdVector<TaskId, char> races(partition_.n_tasks());
-  const auto enter = [&](TaskId task, ClusterId k, bool required) {
-    if (set_of[k] == absent) {
-      set_of[k] = sets.size();
-      sets.push_back(members(k));
-    }
-    entrants.push_back({set_of[k], task, required});
-    cluster.push_back(k);
-  };
   for (const auto& [b, k] : block_and_cluster) {
     if (size(k) == 0) continue;
     for (const TaskId task : rules_->block(b)) {
       if (fresh(task, k)) continue;
-      enter(task, k, false);
-      races[task] = 1;
+      if (set_of[k] == absent) {
+        set_of[k] = sets.size();
+        sets.push_back(members(k));
+      }
+      queries.push_back({set_of[k], task});
+      cluster.push_back(k);
     }
   }
-  if (entrants.empty()) return;
-  // The cluster that a task is in, whose loss is known, is what the others have to beat.
-  if (problem_->oracle.racing().is_on())
-    for (const TaskId task : races.ids())
-      if (races[task] != 0) enter(task, partition_[task], true);
-  const std::vector<Contested> values = problem_->oracle.contest(sets, entrants);
-  for (std::size_t i = 0; i < entrants.size(); ++i)
-    learn(entrants[i].task, cluster[i], values[i].loss, values[i].exact);
+  if (queries.empty()) return;
+  const std::vector<double> values = problem_->oracle.losses(sets, queries);
+  for (std::size_t i = 0; i < queries.size(); ++i) learn(queries[i].task, cluster[i], values[i]);
 }
 
 void State::refresh_all() {
@@ -166,7 +154,7 @@ LossMatrix State::known() const {
   LossMatrix result(partition_.n_tasks(), partition_.k());
   for (const TaskId task : partition_.tasks())
     for (const ClusterId k : partition_.cluster_ids())
-      if (size(k) > 0 && fresh(task, k) && exact_(task, k) != 0) result(task, k) = loss_(task, k);
+      if (size(k) > 0 && fresh(task, k)) result(task, k) = loss_(task, k);
   return result;
 }
 

@@ -42,8 +42,7 @@ class State {
   /// The same for the tasks of a block together.
   [[nodiscard]] double block_excess(BlockId b, ClusterId cluster) const;
 
-  /// Measures the loss of blocks in clusters where it is not known or stale, in one call. With
-  /// racing, those of clusters that cannot be the best may be estimates: they order candidates.
+  /// Measures the loss of blocks in clusters where it is not known or stale, in one call.
   void refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_cluster);
   /// Measures the whole loss matrix where it is not known or stale.
   void refresh_all();
@@ -62,12 +61,12 @@ class State {
   [[nodiscard]] double cost_change(const Change& change, std::span<const double> losses) const;
   void apply(const Change& change, std::span<const double> losses);
 
-  /// The loss matrix as far as it is known, without stale entries and estimates.
+  /// The loss matrix as far as it is known, without stale entries.
   [[nodiscard]] LossMatrix known() const;
 
  private:
   [[nodiscard]] bool fresh(TaskId task, ClusterId cluster) const;
-  void learn(TaskId task, ClusterId cluster, double loss, bool exact = true);
+  void learn(TaskId task, ClusterId cluster, double loss);
 
   const Problem* problem_;
   const Rules* rules_;
@@ -80,7 +79,6 @@ class State {
   Score score_;
   LossMatrix loss_;                           // newest known, may be stale
   IdMatrix<TaskId, ClusterId, int> seen_at_;  // version of the cluster when it was measured
-  IdMatrix<TaskId, ClusterId, char> exact_;   // 0 = an estimate
 };
 
 }  // namespace d2c::cluster

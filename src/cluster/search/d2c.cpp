@@ -48,9 +48,7 @@ class Alternation {
     for (int iteration = 1;; ++iteration) {
       if (const auto stop = recorder_.must_stop()) return *stop;
       seen.insert(partition.canonical().assignment());
-      // What decides under constraints are all losses, not the lowest.
-      LossMatrix loss = rules_.unconstrained() ? raced_matrix(problem_.oracle, partition).loss
-                                               : loss_matrix(problem_.oracle, partition);
+      LossMatrix loss = loss_matrix(problem_.oracle, partition);
       Partition next = reassigned(partition, loss);
       const Score score = problem_.objective.score(loss.of(partition));
       recorder_.iteration(partition, std::move(loss), score);
@@ -68,7 +66,7 @@ class Alternation {
       ClusterId best = partition[task];
       for (const ClusterId k : partition.cluster_ids())
         if (loss(task, k) < loss(task, best) || (k < best && loss(task, k) == loss(task, best)))
-          best = k;  // NaN, of an empty or dropped cluster, never is
+          best = k;  // NaN, of an empty cluster, never is
       next.move(task, best);
     }
     if (options_.empty == EmptyClusters::refill) refill(next, loss);

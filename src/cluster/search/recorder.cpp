@@ -114,13 +114,8 @@ SearchResult Recorder::finish() {
   D2C_EXPECTS(best_.n_tasks() > 0);
   const ClusterLabels labels = best_.canonical_labels();
   result_.partition = best_.relabelled(labels);
-  if (matrix_ == ResultMatrix::full) {
-    RacedMatrix raced = raced_matrix(problem_->oracle, result_.partition);
-    result_.loss = std::move(raced.loss);
-    result_.estimate = std::move(raced.estimate);
-  } else {
-    result_.loss = result_.estimate = known_matrix(problem_->oracle, result_.partition);
-  }
+  result_.loss = matrix_ == ResultMatrix::full ? loss_matrix(problem_->oracle, result_.partition)
+                                               : known_matrix(problem_->oracle, result_.partition);
   result_.score = best_score_;
   result_.objective = best_score_.value;
   for (Iteration& iteration : result_.history) {

@@ -26,8 +26,7 @@ std::vector<Assignment> merged_starts(const Objective& objective, const SearchRe
   for (const TaskId task : from.partition.tasks()) {
     const ClusterId own = from.partition[task];
     for (const ClusterId other : loses.columns())
-      loses(own, other) +=
-          objective.excess(task, from.estimate(task, other), from.estimate(task, own));
+      loses(own, other) += objective.excess(task, from.loss(task, other), from.loss(task, own));
   }
   const IdVector<ClusterId, int> size = from.partition.sizes();
   std::vector<Pair> pairs;

@@ -27,7 +27,6 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
                                      cluster::ExampleFolds folds, const MachineOptions& machine)
     : parts_(parts),
       folds_(folds),
-      race_bytes_(machine.race_bytes),
       merger_({parts.comm, parts.adapters, parts.adapter_of_task, parts.timers, parts.inputs},
               std::move(plan), machine.merged_bytes, machine.ranks_per_node),
       medoids_(merger_, parts.tasks, folds),
@@ -219,106 +218,6 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
     scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
     return scheduler_.combine(std::move(measured), examples, tasks);
   });
-}
-
-std::vector<double> DistributedOracle::race(std::span<const TaskSet> sets,
-                                            std::span<const cluster::Race> races) {
-  const std::vector<MergeRequest> requests = requests_of(sets);
-  const std::vector<results::LossKey> keys = keys_of(requests, folded(Split::few_shot));
-  std::vector<cluster::Race> all(races.begin(), races.end());
-  std::vector<std::size_t> open;
-  for (std::size_t r = 0; r < all.size(); ++r) {
-    recall(keys, all[r]);
-    if (!is_decided(all[r])) open.push_back(r);
-  }
-  if (!open.empty()) {
-    parts_.pause();
-    run_races(requests, keys, open, all);
-  }
-  std::vector<double> values;
-  for (const cluster::Race& race : all) {
-    values.insert(values.end(), race.known.begin(), race.known.end());
-  }
-  return values;
-}
-
-/// Adds what is known of the contestants to what the caller knows.
-void DistributedOracle::recall(std::span<const results::LossKey> keys, cluster::Race& race) const {
-  const auto n = static_cast<std::size_t>(n_folds());
-  for (std::size_t c = 0; c < race.sets.size(); ++c) {
-    if (race.sets[c] == cluster::Race::not_needed) continue;
-    const auto losses = parts_.known.find(keys[race.sets[c]], race.task);
-    for (std::size_t fold = 0; fold < losses.size(); ++fold) {
-      double& known = race.known[c * n + fold];
-      if (std::isnan(known)) known = losses[fold];
-    }
-  }
-}
-
-void DistributedOracle::run_races(std::span<const MergeRequest> requests,
-                                  std::span<const results::LossKey> keys,
-                                  std::span<const std::size_t> open,
-                                  std::vector<cluster::Race>& all) {
-  // Sets that only decided races have need no merge.
-  constexpr std::size_t none = cluster::Race::not_needed;
-  std::vector<std::size_t> place(requests.size(), none);
-  std::vector<MergeRequest> wanted;
-  std::vector<cluster::Race> races;
-  for (const std::size_t r : open) {
-    for (std::size_t& set : races.emplace_back(all[r]).sets) {
-      if (set == none) continue;
-      if (place[set] == none) {
-        place[set] = wanted.size();
-        wanted.push_back(requests[set]);
-      }
-      set = place[set];
-    }
-  }
-  merger_.merge(wanted);
-  work_.merges += std::ssize(wanted);
-  const RaceInputs inputs{parts_.tasks, folds_, parts_.engine.kept_token_bytes(), race_bytes_};
-  RaceResults results =
-      measure_races(parts_.comm, scheduler_, inputs, races, prepare_merged(), parts_.timers);
-  const auto n = static_cast<std::size_t>(n_folds());
-  for (std::size_t i = 0; i < races.size(); ++i) {
-    cluster::Race& race = all[open[i]];
-    for (std::size_t c = 0; c < race.sets.size(); ++c) {
-      take_over(races[i], c, results.begin[i] + c, results);
-      const auto losses = std::span(results.losses).subspan((results.begin[i] + c) * n, n);
-      std::ranges::copy(losses, race.known.begin() + static_cast<std::ptrdiff_t>(c * n));
-      if (race.sets[c] != none) parts_.known.add(keys[race.sets[c]], race.task, losses);
-    }
-  }
-}
-
-/// Adds what was known of a contestant to what was measured, and counts the work.
-void DistributedOracle::take_over(const cluster::Race& race, std::size_t contestant,
-                                  std::size_t entry, RaceResults& results) {
-  const auto n = static_cast<std::size_t>(n_folds());
-  const RaceWork& work = results.work[entry];
-  const auto losses = std::span(results.losses).subspan(entry * n, n);
-  const auto known = std::span(race.known).subspan(contestant * n, n);
-  const auto n_parts = static_cast<int>(race.folds.size());
-  const auto parts = static_cast<int>(work.parts);
-  std::vector<char> is_measured(n, parts == n_parts ? 1 : 0);
-  for (int part = 0; part < parts; ++part) {
-    is_measured[race.folds[static_cast<std::size_t>(part)].index()] = 1;
-  }
-  for (std::size_t fold = 0; fold < n; ++fold) {
-    if (is_measured[fold] == 0) losses[fold] = known[fold];
-  }
-  if (parts == 0) return;
-  const TaskFacts& facts = parts_.tasks.facts(race.task, Split::few_shot);
-  const double tokens = work.tokens + work.check_tokens;
-  scheduler_.costs().add(race.task, Split::few_shot, work.seconds, tokens);
-  work_.units += 1;
-  work_.tokens_computed += static_cast<std::int64_t>(tokens);
-  work_.tokens_total += static_cast<std::int64_t>(work.tokens_unshared);
-  race_tokens_.raced += static_cast<std::int64_t>(work.tokens);
-  race_tokens_.checks += static_cast<std::int64_t>(work.check_tokens);
-  // What an earlier race began is counted already.
-  const bool is_new = std::ranges::all_of(known, [](double loss) { return std::isnan(loss); });
-  race_tokens_.whole += is_new ? facts.n_computed : 0;
 }
 
 }  // namespace d2c::job

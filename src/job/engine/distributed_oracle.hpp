@@ -14,7 +14,6 @@
 #include "d2c/eval/loss_engine.hpp"
 
 #include "engine/medoids.hpp"
-#include "engine/races.hpp"
 #include "engine/scheduler.hpp"
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
@@ -31,21 +30,12 @@ struct WorkCounts {
   std::int64_t tokens_total = 0;     ///< tokens of the examples, shared prefixes counted each time
 };
 
-/// What the races of a search took, of all ranks together.
-struct RaceTokens {
-  std::int64_t raced = 0;   ///< that went through the model to decide
-  std::int64_t whole = 0;   ///< those of the same (task, merged adapter) entries measured wholly
-  std::int64_t checks = 0;  ///< that went through the model to check decisions
-};
-
 /// How a job uses the machine. None of it changes a number.
 struct MachineOptions {
   /// Cap on the merged adapters that a node holds at a time; at least one is held.
   std::uint64_t merged_bytes = std::uint64_t{512} << 20;
   int ranks_per_node = 0;  ///< see comm::Communicator::nodes
   comm::Balance balance = comm::Balance::dynamic;
-  /// Cap on the keys and values that a race keeps from one part of the examples to the next.
-  std::uint64_t race_bytes = std::uint64_t{256} << 20;
 };
 
 /// The loss oracle of a parallel job: has sets of tasks merged into the memory of every node, and
@@ -75,9 +65,6 @@ class DistributedOracle final : public cluster::LossOracle {
                                            std::span<const cluster::Query> queries) override {
     return losses(sets, queries, Split::few_shot);
   }
-  /// A race is measured on one rank, with the merged adapters of all sets on every node.
-  [[nodiscard]] std::vector<double> race(std::span<const cluster::TaskSet> sets,
-                                         std::span<const cluster::Race> races) override;
   /// The same on either split; NaN for a task that has no such examples, 0 for a fold that has
   /// none.
   /// @return  nats per token, [queries.size(), folds of the split]
@@ -121,7 +108,6 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] const MergePlan& plan() const { return merger_.plan(); }
   [[nodiscard]] cluster::ExampleFolds folds() const { return folds_; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
-  [[nodiscard]] const RaceTokens& race_tokens() const { return race_tokens_; }
 
  private:
   /// Held-out examples are one fold.
@@ -139,24 +125,16 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] std::vector<double> of_all_tasks(
       const results::LossKey& key, const FoldedSplit& examples,
       const std::function<std::vector<double>(std::span<const TaskId> tasks)>& measure);
-  void recall(std::span<const results::LossKey> keys, cluster::Race& race) const;
-  /// Measures some of the races, and adds what they looked at to what is known.
-  void run_races(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,
-                 std::span<const std::size_t> open, std::vector<cluster::Race>& all);
   /// Makes one of the adapters that were merged last ready, or one of this rank's own.
   [[nodiscard]] PrepareAdapter prepare_merged();
   [[nodiscard]] PrepareAdapter prepare_own();
-  void take_over(const cluster::Race& race, std::size_t contestant, std::size_t entry,
-                 RaceResults& results);
 
   Parts parts_;
   cluster::ExampleFolds folds_;
-  std::uint64_t race_bytes_;
   Merger merger_;
   Medoids medoids_;
   Scheduler scheduler_;
   WorkCounts work_;
-  RaceTokens race_tokens_;
 };
 
 }  // namespace d2c::job

@@ -86,20 +86,6 @@ void check_kept_examples(const Job& job, int kept) {
   }
 }
 
-/// Each of the parts needs an example of every task.
-void check_parts(const Job& job, const RunOptions& options) {
-  for (const TaskId task : job.tasks->ids()) {
-    const std::int64_t n =
-        job.tasks->facts(task, Split::few_shot).n_examples - options.verify_examples;
-    if (n >= options.cross_fit) continue;
-    throw InputError({job.manifest.tasks[task.index()].examples, {}},
-                     {fmt::format("has {} example{} for the search, and --cross-fit is {}", n,
-                                  n == 1 ? "" : "s", options.cross_fit),
-                      "each part needs an example of every task",
-                      "give a smaller number of parts or the task more examples"});
-  }
-}
-
 }  // namespace
 
 Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
@@ -131,10 +117,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   job.tasks = std::make_unique<TaskStore>(
       comm, job.manifest, job.model->encoding(options.chat_date), job.model->limits(),
       PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);
-  comm::agree(comm, [&] {
-    check_kept_examples(job, options.verify_examples);
-    check_parts(job, options);
-  });
+  comm::agree(comm, [&] { check_kept_examples(job, options.verify_examples); });
   return job;
 }
 

@@ -74,27 +74,4 @@ void KnownLosses::add(const results::LossKey& key, TaskId task, std::span<const 
   }
 }
 
-bool is_decided(const cluster::Race& race) {
-  const std::size_t n_folds = race.known.size() / race.sets.size();
-  const auto known = [&](std::size_t contestant) {
-    return std::span(race.known).subspan(contestant * n_folds, n_folds);
-  };
-  if (race.measure_all) return std::ranges::none_of(race.known, is_nan);
-  std::vector<double> in_order;
-  for (std::size_t c = 0; c < race.sets.size(); ++c) {
-    for (const FoldId fold : race.folds) in_order.push_back(known(c)[fold.index()]);
-  }
-  bool suffices = true;
-  const auto look = [&](std::size_t contestant, int begin, int end) {
-    const auto parts = std::span(in_order).subspan(contestant * race.folds.size());
-    const auto seen =
-        parts.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    suffices &= std::ranges::none_of(seen, is_nan);
-    // Those that stay to the end are measured on all folds, the kept ones too.
-    if (end == std::ssize(race.folds)) suffices &= std::ranges::none_of(known(contestant), is_nan);
-  };
-  static_cast<void>(cluster::race(race.setup, in_order, look));
-  return suffices;
-}
-
 }  // namespace d2c::job

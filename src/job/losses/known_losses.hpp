@@ -40,7 +40,4 @@ class KnownLosses {
   results::LossTable table_;
 };
 
-/// Whether what is known of the contestants of a race is all that it looks at.
-[[nodiscard]] bool is_decided(const cluster::Race& race);
-
 }  // namespace d2c::job

@@ -27,8 +27,7 @@ IdVector<TaskId, double> task_weights(const eval::Manifest& manifest) {
 }
 
 MachineOptions machine_options(const RunOptions& options) {
-  return {options.merged_mib << 20, options.ranks_per_node, options.balance,
-          options.race_mib << 20};
+  return {options.merged_mib << 20, options.ranks_per_node, options.balance};
 }
 
 }  // namespace
@@ -37,9 +36,9 @@ MethodLosses::MethodLosses(Session& session, const RunOptions& options)
     : session_(session),
       options_(options),
       oracle_(session.parts(), merge_plan(options, *session.input().adapters),
-              example_folds(options, *session.input().tasks), machine_options(options)),
+              {.verify = options.verify_examples}, machine_options(options)),
       split_(oracle_.folds().split(examples_per_task())),
-      cache_(oracle_, split_, {options.racing, options.racing_check, options.seed}),
+      cache_(oracle_, split_),
       weights_(task_weights(session.input().manifest)),
       few_shot_(baselines(Split::few_shot)),
       objective_(options.objective, oracle_.n_tasks(), weights_,

@@ -224,8 +224,7 @@ Rows cluster_rows() {
         "stop after this many (task, merged adapter) evaluations; 0 = no limit"},
        jobs | decides_numbers},
       {{"max-hours", number(&O::max_hours, at_least(0)),
-        "end the search after so long, with the best so far (and without --cross-fit); 0 = no "
-        "limit"}},
+        "end the search after so long, with the best so far; 0 = no limit"}},
       {{"allow-empty", flag(&O::allow_empty), "leave a cluster empty that loses its last task"},
        jobs | decides_numbers},
       {{"objective", words(&O::objective, objectives),
@@ -236,12 +235,6 @@ Rows cluster_rows() {
         "examples of each task to keep from the search, spread evenly over its file: what the "
         "result is worth on them is reported"},
        jobs | decides_numbers},
-      {{"cross-fit", number(&O::cross_fit, at_least(0)),
-        "repeat the search without each of F parts of the examples, and report what its clusters "
-        "are worth on the part that it did not see; 0 = no. Not with --racing; left out if "
-        "--max-hours passes first",
-        "F"},
-       run | plan | decides_numbers},
       {{"loss-on", words(&O::loss_on, scored_tokens), "tokens that count: response or all"},
        jobs | evaluate | decides_numbers},
       {{"chat-date", date(&O::chat_date),
@@ -333,28 +326,6 @@ Rows machine_rows() {
   };
 }
 
-Rows racing_rows() {
-  using namespace traits;
-  using O = RunOptions;
-  return {
-      {{"racing", number(&O::racing, {.least = 0, .most = 1, .below = true}),
-        "drop a cluster for a task when some examples tell it from the best one; a race loses the "
-        "best cluster with probability P at most, such as 0.05 (0 = no racing). The objective of "
-        "the "
-        "result stays exact",
-        "P"},
-       run | plan | decides_numbers},
-      {{"racing-check", number(&O::racing_check, {.least = 0, .most = 1}),
-        "share of the races, drawn at random, whose dropped clusters are measured all the same, to "
-        "report how often and by how much racing was wrong",
-        "SHARE"},
-       run | plan | decides_numbers},
-      {{"race-mib", number(&O::race_mib, size_in_mib(0)),
-        "keys and values of shared prefixes that a race keeps from one part of the examples to the "
-        "next, MiB; with less than it needs they are computed again, with the same result"}},
-  };
-}
-
 Rows output_rows() {
   using namespace traits;
   using O = RunOptions;
@@ -379,7 +350,6 @@ Rows all_rows() {
                               {"Clusters", cluster_rows()},
                               {"Merging", merging_rows()},
                               {"Machine", machine_rows()},
-                              {"Racing (saves evaluations, inexact)", racing_rows()},
                               {"Output", output_rows()}}) {
     for (const RunOption& row : rows) all.emplace_back(row).group = group;
   }

@@ -50,21 +50,6 @@ void validate_clustering(const RunOptions& options) {
       throw UsageError({flag_of(row.name) + " " + problem->what, problem->why, problem->fix});
     }
   }
-  require(options.cross_fit != 1, "--cross-fit must be at least 2",
-          "one part of the examples is kept from each search, which needs another",
-          "give the number of parts, such as 5, or 0 for none");
-  require(options.racing == 0 || options.cross_fit == 0, "--racing does not go with --cross-fit",
-          "both divide the examples of the search", "leave one of them out");
-  require(options.cross_fit == 0 || options.merge_method != medoid_method,
-          "--cross-fit does not go with --method medoid",
-          "medoids are chosen by all examples of the search, those that a part keeps back too",
-          "leave one of them out");
-  require(options.cross_fit == 0 || !merges_by_inputs(options),
-          "--cross-fit does not go with a --method that merges by the layers' inputs",
-          "its merges look at all examples of the search, those that a part keeps back too",
-          "keep examples from search and merges by --verify-examples");
-  require(options.racing_check == 0 || options.racing > 0, "--racing-check needs --racing",
-          "there are no races to check", "add --racing 0.05, or leave it out");
   require(!options.tune_weights || options.merge_method != medoid_method,
           "--member-weights auto does not go with --method medoid",
           "a medoid is one adapter as it is", "leave one of them out");

@@ -105,36 +105,6 @@ results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& s
   return table;
 }
 
-results::Racing describe_racing(MethodLosses& losses) {
-  const cluster::RaceCounts& counts = losses.cache().race_counts();
-  const RaceTokens& tokens = losses.oracle().race_tokens();
-  results::Racing racing{.error = losses.options().racing,
-                         .check = losses.options().racing_check,
-                         .races = counts.races,
-                         .entrants = counts.entrants,
-                         .dropped = counts.dropped,
-                         .completed = counts.completed,
-                         .tokens = tokens.raced,
-                         .tokens_whole = tokens.whole,
-                         .check_tokens = tokens.checks,
-                         .checked = counts.checked,
-                         .checked_drops = counts.checked_drops,
-                         .wrong_drops = counts.wrong_drops,
-                         .wrong_races = counts.wrong_races,
-                         .mean_regret = nan,
-                         .worst_regret = nan,
-                         .estimate = {}};
-  for (const TaskId task : losses.input().tasks->ids()) {
-    racing.tokens += losses.cache().completed()[task] *
-                     losses.input().tasks->facts(task, Split::few_shot).n_computed;
-  }
-  if (counts.checked > 0) {
-    racing.mean_regret = counts.regret / static_cast<double>(counts.checked);
-    racing.worst_regret = counts.worst_regret;
-  }
-  return racing;
-}
-
 results::RefineTable describe_refinement(MethodLosses& losses,
                                          const std::vector<cluster::RefineStage>& stages) {
   const RunOptions& options = losses.options();

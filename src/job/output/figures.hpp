@@ -31,8 +31,6 @@ struct Measured {
 void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out);
 /// The curve over K, on all parts of the examples. Collective.
 [[nodiscard]] results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& sweep);
-/// What racing saved and cost.
-[[nodiscard]] results::Racing describe_racing(MethodLosses& losses);
 /// The clusters after every step of their refinement, on all parts of the examples. Collective.
 [[nodiscard]] results::RefineTable describe_refinement(
     MethodLosses& losses, const std::vector<cluster::RefineStage>& stages);

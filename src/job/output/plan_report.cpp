@@ -45,7 +45,6 @@ std::string to_json(const Plan& plan) {
                              {"packed_examples", plan.packed_bytes},
                              {"activations", plan.activation_bytes},
                              {"adapter_in_use", plan.in_use_bytes},
-                             {"races", plan.race_bytes},
                              {"layer_inputs", plan.input_bytes},
                              {"merge", plan.merge_bytes}};
   return value.dump(1);
@@ -80,11 +79,10 @@ std::string print_plan(const Plan& plan) {
       mib(plan.merged_bytes), mib(plan.example_bytes));
   text += fmt::format(
       "memory per rank      {} = adapters {} + exchange up to {} + packed examples up to {} + "
-      "activations {} + adapter in use {}{}{}\n",
+      "activations {} + adapter in use {}{}\n",
       mib(plan.bytes_per_rank()), mib(plan.adapter_bytes),
       mib(plan.n_ranks > 1 ? plan.exchange_bytes : 0), mib(plan.packed_bytes),
       mib(plan.activation_bytes), mib(plan.in_use_bytes),
-      plan.race_bytes > 0 ? " + races up to " + mib(plan.race_bytes) : "",
       plan.input_bytes > 0
           ? fmt::format(" + layer inputs {}", mib(plan.input_bytes + plan.merge_bytes))
           : "");

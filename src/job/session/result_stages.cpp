@@ -13,7 +13,6 @@
 #include "output/figures.hpp"
 #include "output/record.hpp"
 #include "output/routing.hpp"
-#include "session/cross_fitting.hpp"
 #include "session/refine_clusters.hpp"
 #include "session/setup.hpp"
 
@@ -90,30 +89,6 @@ void ResultStages::measure() {
   configs_ = configs_of(partition_, losses_.oracle().plan());
 }
 
-void ResultStages::cross_fit() {
-  const RunOptions& options = session_.options();
-  if (options.cross_fit == 0) return;
-  session_.say(
-      fmt::format("searching again without each of {} parts of the examples", options.cross_fit));
-  const cluster::SearchOptions how = search_options(options, session_.input());
-  const auto search = [&](const cluster::Problem& rest) {
-    if (!options.ks.empty()) return cluster::sweep_k(rest, how, options.ks).results;
-    return std::vector{cluster::search_method(options.search).run(rest, how)};
-  };
-  const auto fit = session_.check() ? std::nullopt : cross_fit_search(session_, losses_, search);
-  if (!fit) {
-    session_.say("warning: the job was to end, --cross-fit is left out");
-    return;
-  }
-  const std::size_t of_result = sweep_ ? picked(*sweep_, found_.partition.k()) : 0;
-  out_.crossfit = describe_cross_fit(losses_, *fit, of_result, found_.partition);
-  for (std::size_t i = 0; sweep_ && i < sweep_->k.size(); ++i) {
-    const auto at_k = describe_cross_fit(losses_, *fit, i, sweep_->results[i].partition);
-    out_.sweep.crossfit_objective.push_back(at_k.objective);
-    out_.sweep.crossfit_gain.push_back(mean_gain(losses_.weights(), losses_.chosen(), at_k.loss));
-  }
-}
-
 void ResultStages::refine(int rounds) {
   cluster::RefineOptions how = refine_options(losses_);
   how.rounds = rounds;
@@ -129,10 +104,6 @@ void ResultStages::refine(int rounds) {
     describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
   } else {
     describe_result(losses_, measure_clusters(losses_, found_), out_);
-  }
-  if (session_.options().racing > 0) {
-    out_.racing = describe_racing(losses_);
-    if (out_.refine.step.empty()) out_.racing->estimate = found_.estimate.values;
   }
   out_.recipe = describe_configs(losses_.oracle().plan(), partition_, configs_);
 }

@@ -33,8 +33,6 @@ class ResultStages {
   void place(const cluster::Assignment& clusters, const RecordedLosses& recorded);
   /// Measures what the search has found on the test split, and the random baseline.
   void measure();
-  /// Adds what the search is worth on examples that it did not see, if the options ask for it.
-  void cross_fit();
   /// Refines the merged adapters of the clusters, if the options ask for it.
   /// @param rounds  of moves of tasks between them, at most
   void refine(int rounds);

@@ -55,20 +55,6 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
   return search;
 }
 
-cluster::ExampleFolds example_folds(const RunOptions& options, const TaskStore& tasks) {
-  // Every part is a number per loss in the memory of every rank.
-  constexpr std::int64_t most_parts = 20;
-  cluster::ExampleFolds folds{.choose = std::max(1, options.cross_fit),
-                              .verify = options.verify_examples};
-  if (options.racing == 0) return folds;
-  std::int64_t most = 1;
-  for (const TaskId task : tasks.ids()) {
-    most = std::max(most, tasks.facts(task, Split::few_shot).n_examples - folds.verify);
-  }
-  folds.choose = static_cast<int>(std::min(most, most_parts));
-  return folds;
-}
-
 std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {
   // Sums over the modules: of the rank of a merged adapter at most, and of each adapter's rank.
   std::uint64_t merged = 0;

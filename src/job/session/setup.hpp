@@ -16,11 +16,6 @@ namespace d2c::job {
 /// What the options ask of a search, with the constraints of the job.
 [[nodiscard]] cluster::SearchOptions search_options(const RunOptions& options, const Job& job);
 
-/// How examples are divided: kept from the search or not, and into the parts of cross-fitting or
-/// those that races look at.
-[[nodiscard]] cluster::ExampleFolds example_folds(const RunOptions& options,
-                                                  const TaskStore& tasks);
-
 /// Bytes of the factors of one merged adapter as it is stored, at most.
 [[nodiscard]] std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan);
 

@@ -159,19 +159,6 @@ std::vector<Part> parts(const RunResults& run) {
   return all;
 }
 
-std::string cross_fit(const RunResults& run) {
-  const CrossFitTable& fit = run.crossfit;
-  if (fit.fold.empty()) return "";
-  double agreement = 0.0;
-  for (const double value : fit.agreement) {
-    agreement += value / static_cast<double>(fit.agreement.size());
-  }
-  return fmt::format(
-      "  cross-fitted: each of {} parts of the examples under clusters found without it;\n"
-      "  objective {}; these clusters agree with the result's by {} (adjusted Rand index)\n",
-      fit.fold.size(), show(fit.objective, 6), show(agreement, 2));
-}
-
 std::string comparison(const RunResults& run) {
   const std::vector<Part> columns_of = parts(run);
   const auto tasks = all_tasks(run);
@@ -191,10 +178,6 @@ std::string comparison(const RunResults& run) {
   }
   Table table(std::move(columns));
   table.add(std::move(clusters));
-  if (!run.crossfit.fold.empty()) {
-    table.add({"cross-fitted", show(mean_of(run.crossfit.loss, tasks, run.tasks)),
-               show(mean_of(run.crossfit.gain, tasks, run.tasks), 3)});
-  }
   for (const std::string& name : names) {
     std::vector<std::string> row = {shorten(name, 40)};
     for (const Part& part : columns_of) {
@@ -203,8 +186,7 @@ std::string comparison(const RunResults& run) {
     }
     table.add(std::move(row));
   }
-  return "\nthe clusters against the baselines (means over tasks)\n" + table.render() +
-         cross_fit(run);
+  return "\nthe clusters against the baselines (means over tasks)\n" + table.render();
 }
 
 /// A cell of a column that may be empty.
@@ -220,10 +202,8 @@ std::string integer(const Values& values, std::size_t i) {
 std::string sweep(const RunResults& run) {
   const SweepTable& rows = run.sweep;
   if (rows.k.empty()) return "";
-  const bool fits = !rows.crossfit_gain.empty();
   std::vector<Table::Column> columns = {{"K"}, {"objective"}, {"verify"}, {"test"}};
   columns.insert(columns.end(), {{"gain"}, {"test gain"}});
-  if (fits) columns.push_back({"cross gain"});
   columns.insert(columns.end(), {{"evaluations"}, {"", Align::left}});
   Table table(std::move(columns));
   for (std::size_t i = 0; i < rows.k.size(); ++i) {
@@ -235,36 +215,11 @@ std::string sweep(const RunResults& run) {
                                       optional_cell(rows.heldout_objective, i, 6)};
     cells.push_back(optional_cell(rows.gain, i, 3));
     cells.push_back(optional_cell(rows.heldout_gain, i, 3));
-    if (fits) cells.push_back(optional_cell(rows.crossfit_gain, i, 3));
     cells.push_back(integer(rows.evaluations, i));
     cells.emplace_back(mark);
     table.add(std::move(cells));
   }
   return "\nnumbers of clusters that were tried\n" + table.render(40);
-}
-
-std::string racing(const RunResults& run) {
-  if (!run.racing) return "";
-  const Racing& r = *run.racing;
-  const auto share = [](std::int64_t part, std::int64_t all) {
-    return all > 0 ? fmt::format("{:.1f} %",
-                                 100.0 * static_cast<double>(part) / static_cast<double>(all))
-                   : std::string("-");
-  };
-  std::string text = fmt::format(
-      "\nracing (inexact: a race drops the best cluster with probability {:g} at most)\n"
-      "  {} races dropped {} of {} clusters ({}); {} were measured wholly later\n"
-      "  {} tokens through the model, {} of the {} without racing\n",
-      r.error, r.races, r.dropped, r.entrants, share(r.dropped, r.entrants), r.completed, r.tokens,
-      share(r.tokens, r.tokens_whole), r.tokens_whole);
-  if (r.checked == 0) return text + "  no race was checked (--racing-check)\n";
-  return text +
-         fmt::format(
-             "  {} races checked, for {} tokens: {} lost the best cluster ({}), {} of {} drops "
-             "wrong\n"
-             "  regret: {} nats per token in the mean, {} at worst\n",
-             r.checked, r.check_tokens, r.wrong_races, share(r.wrong_races, r.checked),
-             r.wrong_drops, r.checked_drops, show(r.mean_regret, 6), show(r.worst_regret, 6));
 }
 
 std::string refine(const RunResults& run) {
@@ -346,8 +301,8 @@ std::string work(const RunResults& run) {
 
 std::string print_summary(const RunResults& results) {
   return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
-         refine(results) + sweep(results) + racing(results) + iterations(results) +
-         restarts(results) + timing(results) + work(results);
+         refine(results) + sweep(results) + iterations(results) + restarts(results) +
+         timing(results) + work(results);
 }
 
 }  // namespace d2c::results

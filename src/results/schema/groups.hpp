@@ -69,48 +69,6 @@ void visit_unseen(Archive& archive, const std::string& group, const UnseenMeanin
   visit_baselines(archive, group + "/baseline", tasks, figures.baselines);
 }
 
-template <class Archive, class Racing>
-void visit_racing(Archive& archive, const TaskTable& tasks, Racing& racing) {
-  const std::string unchecked = "NaN: no race was checked";
-  archive.scalar("racing/error", racing.error,
-                 {"probability at most that a race drops the best cluster", "1", ""});
-  archive.scalar("racing/check", racing.check, {"share of the races that was checked", "1", ""});
-  archive.scalar("racing/races", racing.races,
-                 {"races of clusters for a task that measured something new", "1", ""});
-  archive.scalar("racing/entrants", racing.entrants,
-                 {"clusters in these races that could be dropped", "1", ""});
-  archive.scalar("racing/dropped", racing.dropped,
-                 {"clusters that these races dropped before the last example", "1", ""});
-  archive.scalar("racing/completed", racing.completed,
-                 {"losses that were needed exactly after a race had dropped them", "1", ""});
-  archive.scalar("racing/tokens", racing.tokens,
-                 {"tokens passed through the model in races and for losses begun anew", "1", ""});
-  archive.scalar("racing/tokens_whole", racing.tokens_whole,
-                 {"tokens that the same losses take without racing", "1", ""});
-  archive.scalar("racing/check_tokens", racing.check_tokens,
-                 {"tokens passed through the model to check races", "1", ""});
-  archive.scalar("racing/checked", racing.checked,
-                 {"races whose dropped clusters were measured all the same", "1", ""});
-  archive.scalar("racing/checked_drops", racing.checked_drops,
-                 {"clusters that the checked races dropped", "1", ""});
-  archive.scalar("racing/wrong_drops", racing.wrong_drops,
-                 {"of these: lower in loss than the winner of the race", "1", ""});
-  archive.scalar("racing/wrong_races", racing.wrong_races,
-                 {"checked races that dropped the cluster with the lowest loss", "1", ""});
-  archive.scalar(
-      "racing/mean_regret", racing.mean_regret,
-      {"loss of the winner minus the lowest loss, mean over checked races", nats, unchecked});
-  archive.scalar(
-      "racing/worst_regret", racing.worst_regret,
-      {"loss of the winner minus the lowest loss, most of all checked races", nats, unchecked});
-  if (archive.optional_group("racing/task", !racing.estimate.empty())) {
-    archive.local_scale("task", "racing/task", tasks.name, task_meaning);
-    archive.array("racing/estimate", {"task", "cluster"}, racing.estimate,
-                  {"loss, estimated where a race dropped the cluster", nats, not_evaluated},
-                  Presence::optional);
-  }
-}
-
 template <class Archive, class Results>
 void visit_provenance(Archive& archive, Results& results) {
   auto& provenance = results.provenance;
@@ -284,14 +242,6 @@ void visit_sweep(Archive& archive, Results& results, const std::string& objectiv
     archive.array("sweep/heldout_gain", {"k"}, sweep.heldout_gain,
                   {"mean gain on the test split", "1", gain_undefined}, Presence::optional);
     archive.array(
-        "sweep/crossfit_objective", {"k"}, sweep.crossfit_objective,
-        {"objective on examples that the search did not see, cross-fitted", objective_units, ""},
-        Presence::optional);
-    archive.array(
-        "sweep/crossfit_gain", {"k"}, sweep.crossfit_gain,
-        {"mean gain on examples that the search did not see, cross-fitted", "1", gain_undefined},
-        Presence::optional);
-    archive.array(
         "sweep/evaluations", {"k"}, sweep.evaluations,
         {"evaluations (task, merged adapter) that no other k had asked for before", "1", ""},
         Presence::optional);
@@ -341,34 +291,6 @@ void visit_refine(Archive& archive, Results& results, const std::string& objecti
     archive.array("refine/evaluations", {"step"}, refine.evaluations,
                   {"evaluations (task, merged adapter) measured to decide", "1", ""},
                   Presence::required);
-  }
-}
-
-template <class Archive, class Results>
-void visit_crossfit(Archive& archive, Results& results, const std::string& objective_units) {
-  auto& fit = results.crossfit;
-  if (archive.optional_group("crossfit", !fit.fold.empty())) {
-    archive.scale("fold", "crossfit/fold", fit.fold,
-                  {"part of the examples that the search did not see", "1", "0-based"});
-    archive.local_scale("task", "crossfit/task", results.tasks.name, task_meaning);
-    archive.array("crossfit/loss", {"task"}, fit.loss,
-                  {"loss on all examples, each under clusters found without it", nats, ""},
-                  Presence::required);
-    archive.array("crossfit/gain", {"task"}, fit.gain,
-                  {"gain by these losses", "1", gain_undefined}, Presence::required);
-    archive.scalar("crossfit/objective", fit.objective,
-                   {"objective of these losses", objective_units, ""});
-    archive.array("crossfit/seen", {"fold"}, fit.seen,
-                  {"objective on the examples that the search saw", objective_units, ""},
-                  Presence::required);
-    archive.array("crossfit/agreement", {"fold"}, fit.agreement,
-                  {"adjusted Rand index of its clusters and the result's", "1",
-                   "1 = the same, 0 = as by chance"},
-                  Presence::required);
-    archive.array("crossfit/assignment", {"fold", "task"}, fit.assignment,
-                  {"cluster of the task", "1", "0-based"}, Presence::required);
-    archive.scalar("crossfit/evaluations", fit.evaluations,
-                   {"evaluations (task, merged adapter) beyond those of the search", "1", ""});
   }
 }
 

@@ -35,12 +35,8 @@ void visit_schema(Archive& archive, Results& results) {
   detail::visit_evaluations(archive, results);
   detail::visit_curve(archive, results, objective_units);
   detail::visit_sweep(archive, results, objective_units);
-  if (archive.optional_group("racing", results.racing)) {
-    detail::visit_racing(archive, results.tasks, *results.racing);
-  }
   detail::visit_recipe(archive, results);
   detail::visit_refine(archive, results, objective_units);
-  detail::visit_crossfit(archive, results, objective_units);
 }
 
 }  // namespace d2c::results

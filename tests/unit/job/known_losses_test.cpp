@@ -55,28 +55,5 @@ TEST(KnownLosses, WhatIsMissingIsAskedForOnce) {
                                                         NanSensitiveDoubleEq(nan), 5.0));
 }
 
-/// Four folds, looked at after three and after all; the second contestant falls behind.
-cluster::Race race(std::vector<double> known, bool measure_all = false) {
-  cluster::Race race;
-  race.sets = {0, 1};
-  race.folds = {0, 1, 2, 3};
-  race.known = std::move(known);
-  race.setup.weights = {1, 1, 1, 1};
-  race.setup.probes = {3, 4};
-  race.setup.required = {0, 0};
-  race.setup.error = 0.05;
-  race.measure_all = measure_all;
-  return race;
-}
-
-TEST(Races, AreDecidedByWhatTheyLookAt) {
-  const std::vector<double> dropped{1, 1.1, 1.2, 1.1, 5, 5.1, 5.2, nan};
-  EXPECT_TRUE(is_decided(race(dropped)));
-  EXPECT_FALSE(is_decided(race(dropped, true)));
-  EXPECT_FALSE(is_decided(race({1, 1.1, 1.2, nan, 5, 5.1, 5.2, nan})));
-  EXPECT_FALSE(is_decided(race({1, 1.1, 1.2, 1.1, nan, 5.1, 5.2, 5})));
-  EXPECT_TRUE(is_decided(race({1, 1.1, 1.2, 1.1, 5, 5.1, 5.2, 5}, true)));
-}
-
 }  // namespace
 }  // namespace d2c::job

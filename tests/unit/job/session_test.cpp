@@ -82,8 +82,6 @@ void expect_same(const results::RunResults& a, const results::RunResults& b) {
   expect_same(a.refine.objective, b.refine.objective);
   EXPECT_EQ(a.refine.evaluations, b.refine.evaluations);
   EXPECT_EQ(a.restarts.evaluations, b.restarts.evaluations);
-  expect_same(a.crossfit.loss, b.crossfit.loss);
-  EXPECT_EQ(a.crossfit.evaluations, b.crossfit.evaluations);
   for (const auto& [name, losses] : a.baselines) expect_same(losses, b.baselines.at(name));
   for (const auto& [name, losses] : a.heldout->baselines) {
     expect_same(losses, b.heldout->baselines.at(name));
@@ -94,7 +92,6 @@ void expect_same(const results::RunResults& a, const results::RunResults& b) {
 TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
   options_.tune_scale = true;
   options_.verify_examples = 1;
-  options_.cross_fit = 2;
   int n_checks = 0;
   context_.stop_requested = [&] { return ++n_checks < 0; };
   const auto whole = run_into("whole");
@@ -115,27 +112,18 @@ TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
   EXPECT_GT(n_stops, 5);
 }
 
-TEST_F(SessionTest, MedoidsAndRacesGoOnAsIfTheyHadNotStopped) {
-  options_.racing = 0.1;
-  options_.racing_check = 0.5;
-  for (const char* method : {"average", "medoid"}) {
-    SCOPED_TRACE(method);
-    options_.merge_method = method;
-    const auto whole = run_into(std::string("whole_") + method);
-    ASSERT_TRUE(whole);
-    const std::string out = std::string("out_") + method;
-    for (const int n : {6, 12}) {
-      stop_after(n);
-      EXPECT_FALSE(run_into(out));
-    }
-    context_.stop_requested = nullptr;
-    const auto resumed = run_into(out);
-    ASSERT_TRUE(resumed);
-    expect_same(*whole, *resumed);
-    expect_same(whole->racing->estimate, resumed->racing->estimate);
-    EXPECT_EQ(whole->racing->races, resumed->racing->races);
-    EXPECT_EQ(whole->racing->wrong_drops, resumed->racing->wrong_drops);
+TEST_F(SessionTest, MedoidsGoOnAsIfTheyHadNotStopped) {
+  options_.merge_method = "medoid";
+  const auto whole = run_into("whole");
+  ASSERT_TRUE(whole);
+  for (const int n : {6, 12}) {
+    stop_after(n);
+    EXPECT_FALSE(run_into("out"));
   }
+  context_.stop_requested = nullptr;
+  const auto resumed = run_into("out");
+  ASSERT_TRUE(resumed);
+  expect_same(*whole, *resumed);
 }
 
 TEST_F(SessionTest, ACheckpointIsRefusedWhereTheContentOfAnInputChanges) {
@@ -202,9 +190,8 @@ TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "out"), {}), 2);
 }
 
-TEST_F(SessionTest, TheTimeLimitEndsSearchRefinementAndCrossFittingEarly) {
+TEST_F(SessionTest, TheTimeLimitEndsSearchAndRefinementEarly) {
   options_.tune_scale = true;
-  options_.cross_fit = 2;
   options_.max_hours = 1e-12;
   std::string log;
   context_.log = [&](const std::string& line) { log += line + "\n"; };
@@ -212,7 +199,6 @@ TEST_F(SessionTest, TheTimeLimitEndsSearchRefinementAndCrossFittingEarly) {
   ASSERT_TRUE(result);
   EXPECT_EQ(result->restarts.objective.size(), 1U);
   EXPECT_EQ(result->refine.step, std::vector<std::string>{"start"});
-  EXPECT_TRUE(result->crossfit.fold.empty());
   EXPECT_THAT(log, HasSubstr("refinement ended early"));
 }
 

@@ -83,27 +83,9 @@ inline RunResults example_run() {
                .verify_objective = {2.15, 1.73},
                .heldout_objective = {2.2, 1.77},
                .heldout_gain = {0.35, 0.55},
-               .crossfit_objective = {2.18, 1.76},
-               .crossfit_gain = {0.36, 0.56},
                .evaluations = {3, 10},
                .assignment = {0, 0, 0, 0, 1, 1},
                .knee = 2};
-  run.racing = Racing{.error = 0.05,
-                      .check = 0.25,
-                      .races = 12,
-                      .entrants = 24,
-                      .dropped = 9,
-                      .completed = 2,
-                      .tokens = 800,
-                      .tokens_whole = 1000,
-                      .check_tokens = 70,
-                      .checked = 4,
-                      .checked_drops = 3,
-                      .wrong_drops = 1,
-                      .wrong_races = 1,
-                      .mean_regret = 0.001,
-                      .worst_regret = 0.004,
-                      .estimate = {1.5, 1.9, 1.4, 1.0, 2.1, 2.25}};
   run.recipe = {.method = {"average", "lego"}, .scale = {1.25, 1.5}, .weight = {1.0, 0.3, 0.7}};
   run.refine = {.step = {"start", "scale"},
                 .objective = {1.75, 1.7},
@@ -113,14 +95,6 @@ inline RunResults example_run() {
                 .heldout_gain = {0.5, 0.55},
                 .changed = {0, 2},
                 .evaluations = {3, 24}};
-  run.crossfit = {.loss = {1.8, 2.1, 1.2},
-                  .gain = {0.5, 0.6, nan},
-                  .objective = 1.76,
-                  .fold = {0, 1},
-                  .seen = {1.69, 1.68},
-                  .agreement = {1.0, 0.5},
-                  .assignment = {0, 1, 1, 0, 0, 1},
-                  .evaluations = 17};
   return run;
 }
 

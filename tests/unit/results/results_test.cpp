@@ -46,27 +46,6 @@ void expect_same(const Baselines& a, const Baselines& b) {
   }
 }
 
-void expect_same(const std::optional<Racing>& a, const std::optional<Racing>& b) {
-  ASSERT_EQ(a.has_value(), b.has_value());
-  if (!a) return;
-  EXPECT_EQ(a->error, b->error);
-  EXPECT_EQ(a->check, b->check);
-  EXPECT_EQ(a->races, b->races);
-  EXPECT_EQ(a->entrants, b->entrants);
-  EXPECT_EQ(a->dropped, b->dropped);
-  EXPECT_EQ(a->completed, b->completed);
-  EXPECT_EQ(a->tokens, b->tokens);
-  EXPECT_EQ(a->tokens_whole, b->tokens_whole);
-  EXPECT_EQ(a->check_tokens, b->check_tokens);
-  EXPECT_EQ(a->checked, b->checked);
-  EXPECT_EQ(a->checked_drops, b->checked_drops);
-  EXPECT_EQ(a->wrong_drops, b->wrong_drops);
-  EXPECT_EQ(a->wrong_races, b->wrong_races);
-  EXPECT_EQ(a->mean_regret, b->mean_regret);
-  EXPECT_EQ(a->worst_regret, b->worst_regret);
-  EXPECT_EQ(a->estimate, b->estimate);
-}
-
 void expect_same(const std::optional<Unseen>& a, const std::optional<Unseen>& b) {
   ASSERT_EQ(a.has_value(), b.has_value());
   if (!a) return;
@@ -131,7 +110,6 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.recipe.method, b.recipe.method);
   expect_same(a.recipe.scale, b.recipe.scale);
   expect_same(a.recipe.weight, b.recipe.weight);
-  expect_same(a.racing, b.racing);
   expect_same(a.refine.step, b.refine.step);
   expect_same(a.refine.objective, b.refine.objective);
   expect_same(a.refine.gain, b.refine.gain);

@@ -49,20 +49,6 @@ TEST(Summary, NamesTheClustersTheirTasksAndTheirMeans) {
   EXPECT_THAT(text, HasSubstr("does not help (1):\n    日本\n"));
 }
 
-TEST(Summary, SaysThatRacingIsInexactAndWhatItSavedAndCost) {
-  RunResults run = example_run();
-  const std::string text = print_summary(run);
-  EXPECT_THAT(text, HasSubstr("drops the best cluster with probability 0.05 at most"));
-  EXPECT_THAT(text, HasSubstr("12 races dropped 9 of 24 clusters (37.5 %); 2 were"));
-  EXPECT_THAT(text, HasSubstr("800 tokens through the model, 80.0 % of the 1000"));
-  EXPECT_THAT(text, HasSubstr("4 races checked, for 70 tokens: 1 lost the best cluster (25.0 %)"));
-  EXPECT_THAT(text, HasSubstr("0.001000 nats per token in the mean, 0.004000 at worst"));
-  run.racing->checked = 0;
-  EXPECT_THAT(print_summary(run), HasSubstr("no race was checked"));
-  run.racing.reset();
-  EXPECT_THAT(print_summary(run), Not(HasSubstr("racing")));
-}
-
 TEST(Summary, ComparesWithTheBaselinesOnBothSplits) {
   const std::string text = print_summary(example_run());
   // base: (1 * 3.0 + 0.5 * 2.0 + 2 * 2.5) / 3.5, test (3.1 + 0.5 * 2.1) / 1.5; gain 0 by
