@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "d2c/core/error.hpp"
-
 namespace d2c::eval {
 
 std::vector<float> row_counts(const Batch& batch) {
-  D2C_EXPECTS(batch.n_kept == 0);
   // The row that the last token of each example is predicted from.
   std::map<Index, std::pair<Index, Index>> last;  // by example: scored token, row
   for (std::size_t i = 0; i < batch.targets.size(); ++i) {

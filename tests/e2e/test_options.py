@@ -91,10 +91,6 @@ class Options(Case):
                        output, "--density", 0.5)
         self.assertFalse(output.exists())
 
-    def test_cross_fitting_needs_merges_that_look_at_no_examples(self):
-        self.fail_with(2, ["--cross-fit does not go with a --method that merges by"], "run", self.manifest, "-K", 2,
-                       "--output", self.folder / "out", "--method", "regmean", "--cross-fit", 2)
-
     def test_a_result_with_options_that_are_none_is_not_repeated(self):
         one, config, _ = self.run_job("one", self.manifest, "-K", 2, "--search", "kmeans")
         for change, words in (({"saerch": "d2c"}, ["'saerch'"]), ({"objective": "best"}, ["objective", "'best'"]),

@@ -67,7 +67,6 @@ class FakeEngine final : public eval::LossEngine {
     }
   }
 
-  [[nodiscard]] std::size_t kept_token_bytes() const override { return 1; }
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override {
     return static_cast<std::size_t>(largest.n_tokens + adapter_rank);
@@ -97,9 +96,6 @@ class FakeEngine final : public eval::LossEngine {
     explicit Adapter(std::uint64_t of) : content(of) {}
     std::uint64_t content;
   };
-  struct Prefixes final : eval::KeptPrefixes {
-    Index n = 0;
-  };
 
   static std::uint64_t next(std::uint64_t state, std::uint64_t word) {
     return CounterRng(state, word).next();
@@ -126,12 +122,8 @@ class FakeEngine final : public eval::LossEngine {
 
   [[nodiscard]] eval::UnitResult evaluate(eval::Unit& unit) {
     const auto* adapter = static_cast<const Adapter*>(unit.adapter.get());
-    std::unique_ptr<Prefixes> prefixes(static_cast<Prefixes*>(unit.prefixes.release()));
     eval::UnitResult result;
     for (const eval::Batch& batch : unit.batches) {
-      if (prefixes == nullptr) prefixes = std::make_unique<Prefixes>();
-      EXPECT_EQ(prefixes->n, batch.n_kept);
-      prefixes->n = batch.n_to_keep;
       std::vector<std::uint64_t> after(batch.forest.ids.size());  // what follows each row
       for (const model::Segment& segment : batch.forest.segments) {
         std::uint64_t path = adapter == nullptr ? 0 : adapter->content;
@@ -145,13 +137,11 @@ class FakeEngine final : public eval::LossEngine {
         }
       }
       for (const model::Target& target : batch.targets) {
-        EXPECT_GE(target.row, batch.n_kept);
         result.nll.push_back(loss_of(after[static_cast<std::size_t>(target.row)], target.label));
       }
-      n_tokens += batch.n_computed();
-      result.seconds += static_cast<double>(batch.n_computed());
+      n_tokens += std::ssize(batch.forest.ids);
+      result.seconds += static_cast<double>(batch.forest.ids.size());
     }
-    result.prefixes = std::move(prefixes);
     return result;
   }
 

@@ -16,27 +16,16 @@ enum class LossOn {
 
 /// Examples packed for one forward pass: every distinct prefix token stands in the batch once, and
 /// each example's last token, from which nothing is predicted, not at all.
-///
-/// A batch may continue earlier ones of its list: tokens that they computed and kept are not
-/// computed again.
 struct Batch {
-  /// The first n_kept rows are computed by earlier batches; the first n_to_keep are continued by
-  /// later ones, or were by some.
   model::TokenForest forest;
-  Index n_kept = 0;
-  Index n_to_keep = 0;
-  std::vector<model::Target> targets;  ///< all in rows that this batch computes
-  /// [targets] What each of them predicts. Examples of later batches may be among these, by tokens
-  /// that they share.
+  std::vector<model::Target> targets;
+  /// [targets] What each of them predicts.
   struct Place {
     Index example = 0;
     Index scored = 0;  ///< index among the scored tokens of the example
   };
   std::vector<Place> places;
-  std::vector<Index> examples;  ///< complete after this batch, ascending
-  int part = 0;                 ///< of the examples
-
-  [[nodiscard]] Index n_computed() const { return std::ssize(forest.ids) - n_kept; }
+  std::vector<Index> examples;  ///< ascending
 };
 
 /// Packs examples into batches of at most `max_tokens` distinct tokens (a single longer example
@@ -44,16 +33,6 @@ struct Batch {
 /// @param max_tokens  > 0
 [[nodiscard]] std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on,
                                       Index max_tokens);
-
-/// Whether batches keep the keys and values of tokens that later ones share, or compute them again.
-/// The losses are the same, bit for bit.
-enum class SharedTokens { kept, again };
-
-/// The same part after part.
-/// @param part_of  [examples] parts from 0 up
-[[nodiscard]] std::vector<Batch> pack_parts(std::span<const Example> examples,
-                                            std::span<const int> part_of, LossOn loss_on,
-                                            Index max_tokens, SharedTokens shared);
 
 /// Tokens that `batches` compute, and tokens the examples hold: their ratio is the sharing factor.
 struct TokenCounts {

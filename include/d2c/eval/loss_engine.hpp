@@ -24,32 +24,19 @@ class EngineAdapter {
 };
 using AdapterHandle = std::shared_ptr<const EngineAdapter>;  ///< null = the base model alone
 
-/// Token prefixes that an engine has computed under one adapter and keeps for units that continue
-/// them, in that engine's memory.
-class KeptPrefixes {
- public:
-  KeptPrefixes() = default;
-  KeptPrefixes(const KeptPrefixes&) = delete;
-  KeptPrefixes& operator=(const KeptPrefixes&) = delete;
-  virtual ~KeptPrefixes() = default;
-};
-
 /// Examples to be evaluated under an adapter.
 struct Unit {
   Index id = 0;  ///< what its source knows it by
   AdapterHandle adapter = nullptr;
-  std::span<const Batch> batches{};  ///< in this order where they continue each other
+  std::span<const Batch> batches{};
   /// Keeps the batches where they are; null = somebody else does.
   std::shared_ptr<const void> owner = nullptr;
-  /// What earlier units kept for the first of these batches; null = nothing.
-  std::unique_ptr<KeptPrefixes> prefixes = nullptr;
 };
 
 /// What became of a unit.
 struct UnitResult {
   std::vector<double> nll{};  ///< [targets of all batches] negative log likelihood, nats
   double seconds = 0.0;  ///< what the unit cost, as the engine sees it; comparable among its units
-  std::unique_ptr<KeptPrefixes> prefixes = nullptr;  ///< what its batches kept; null = nothing
 };
 
 /// Where an engine gets units from, and to whom it reports. What a source hands out may depend on
@@ -97,14 +84,11 @@ class LossEngine {
 
   /// Adds what the modules of the model read in examples under an adapter, at every token but the
   /// last of each example; one that several examples share counts as often. Not beside losses().
-  /// @param batches  that continue no others
   /// @param sums     [model::input_sites] null = not wanted
   virtual void add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                           std::span<const std::unique_ptr<lora::InputMomentSum>> sums) = 0;
 
-  /// Bytes of a token in KeptPrefixes.
-  [[nodiscard]] virtual std::size_t kept_token_bytes() const = 0;
-  /// Upper bound on the memory that evaluations take, in bytes, besides adapters and kept tokens.
+  /// Upper bound on the memory that evaluations take, in bytes, besides adapters.
   /// @param largest       batch
   /// @param adapter_rank  largest sum of the ranks of modules that read the same input (q, k, v)
   [[nodiscard]] virtual std::size_t activation_bytes(const model::BatchSize& largest,

@@ -21,10 +21,6 @@ struct CpuAdapter final : EngineAdapter {
   model::PreparedAdapter prepared;
 };
 
-struct CpuPrefixes final : KeptPrefixes {
-  model::KeptTokens tokens;
-};
-
 }  // namespace
 
 CpuEngine::CpuEngine(const model::Model& model, int threads) : model_(model), team_(threads) {
@@ -79,17 +75,8 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
   const auto* adapter = static_cast<const CpuAdapter*>(unit.adapter.get());
   const model::PreparedAdapter* prepared = adapter == nullptr ? nullptr : &adapter->prepared;
   UnitResult result;
-  std::unique_ptr<CpuPrefixes> prefixes(static_cast<CpuPrefixes*>(unit.prefixes.release()));
   for (const Batch& batch : unit.batches) {
-    std::vector<double> nll;
-    if (batch.n_kept == 0 && batch.n_to_keep == 0) {
-      nll = worker.decoder.nll(threads, batch.forest, batch.targets, prepared);
-    } else {
-      if (prefixes == nullptr) prefixes = std::make_unique<CpuPrefixes>();
-      D2C_EXPECTS(prefixes->tokens.n == batch.n_kept);
-      nll = worker.decoder.nll(threads, batch.forest, batch.targets, prepared, prefixes->tokens,
-                               batch.n_to_keep);
-    }
+    std::vector<double> nll = worker.decoder.nll(threads, batch.forest, batch.targets, prepared);
     if (result.nll.empty()) {
       result.nll = std::move(nll);
     } else {
@@ -97,7 +84,6 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
     }
   }
   result.seconds = now() - begin;
-  result.prefixes = std::move(prefixes);
   units.report(unit, std::move(result));
 }
 
@@ -114,8 +100,6 @@ void CpuEngine::add_inputs(const AdapterHandle& adapter, std::span<const Batch> 
          });
   }
 }
-
-std::size_t CpuEngine::kept_token_bytes() const { return model::kept_token_bytes(model_.config()); }
 
 std::size_t CpuEngine::activation_bytes(const model::BatchSize& largest, Index adapter_rank) const {
   // The first decoder has scratch for every thread: it evaluates with all of them, too.

@@ -24,7 +24,6 @@ class CpuEngine final : public LossEngine {
   void losses(UnitSource& units) override;
   void add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                   std::span<const std::unique_ptr<lora::InputMomentSum>> sums) override;
-  [[nodiscard]] std::size_t kept_token_bytes() const override;
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override;
 

@@ -53,7 +53,7 @@ class Units final : public UnitSource {
     const Workload& load = at(*index);
     // An adapter goes by the first evaluation that has it.
     const auto first = std::ranges::find(work_, load.adapter, &Workload::adapter) - work_.begin();
-    return Unit{*index, adapters_(first), load.batches, nullptr, nullptr};
+    return Unit{*index, adapters_(first), load.batches, nullptr};
   }
   void report(const Unit&, UnitResult) override {}
 

@@ -12,9 +12,8 @@ class EvaluationCosts {
  public:
   explicit EvaluationCosts(const TaskStore& tasks) : tasks_(tasks) {}
 
-  /// @param tokens  of the task's distinct ones; 0 = all
-  void add(TaskId task, Split split, double seconds, double tokens = 0) {
-    if (tokens == 0) tokens = tokens_of(task, split);
+  void add(TaskId task, Split split, double seconds) {
+    const double tokens = tokens_of(task, split);
     for (Sum* sum : {&of_task_[{task, split}], &all_}) {
       sum->seconds += seconds;
       sum->tokens += tokens;

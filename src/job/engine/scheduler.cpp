@@ -90,10 +90,18 @@ void Scheduler::measure(std::vector<Evaluation> evaluations, const FoldedSplit& 
     std::ranges::stable_sort(evaluations.begin() + piece_begin[rank],
                              evaluations.begin() + piece_begin[rank + 1], {}, &Evaluation::adapter);
   }
-  run(piece_begin, [&](WorkItems& items) {
-    return std::make_unique<EvaluationUnits>(items, parts_.tasks, evaluations, examples, prepare,
-                                             measured);
-  });
+  {
+    const auto timer = parts_.timers.scope("wait");
+    queues_.open(piece_begin);
+  }
+  SharedItems items(queues_);
+  EvaluationUnits units(items, parts_.tasks, evaluations, examples, prepare, measured);
+  const Stopwatch watch;
+  parts_.engine.losses(units);
+  parts_.timers.add("evaluate", watch.seconds() - items.seconds_waited());
+  parts_.timers.add("wait", items.seconds_waited());
+  const auto timer = parts_.timers.scope("wait");
+  queues_.close();
 }
 
 void Scheduler::measure_own(std::vector<Evaluation> evaluations, const FoldedSplit& examples,
@@ -107,23 +115,6 @@ void Scheduler::measure_own(std::vector<Evaluation> evaluations, const FoldedSpl
   }
   const auto timer = parts_.timers.scope("wait");
   parts_.comm.barrier();
-}
-
-void Scheduler::run(
-    std::span<const std::uint32_t> piece_begin,
-    const std::function<std::unique_ptr<eval::UnitSource>(WorkItems&)>& make_source) {
-  {
-    const auto timer = parts_.timers.scope("wait");
-    queues_.open(piece_begin);
-  }
-  SharedItems items(queues_);
-  const auto units = make_source(items);
-  const Stopwatch watch;
-  parts_.engine.losses(*units);
-  parts_.timers.add("evaluate", watch.seconds() - items.seconds_waited());
-  parts_.timers.add("wait", items.seconds_waited());
-  const auto timer = parts_.timers.scope("wait");
-  queues_.close();
 }
 
 std::vector<double> Scheduler::combine(MeasuredLosses measured, const FoldedSplit& examples,

@@ -74,14 +74,6 @@ class Scheduler {
   [[nodiscard]] std::vector<double> combine(MeasuredLosses measured, const FoldedSplit& examples,
                                             std::span<const TaskId> task_of);
 
-  /// Evaluates the units of this rank's pieces of a list, and of what it takes over. Collective.
-  /// @param piece_begin  [ranks + 1] where the piece of each rank begins
-  /// @param make_source  gets the items of the list
-  void run(std::span<const std::uint32_t> piece_begin,
-           const std::function<std::unique_ptr<eval::UnitSource>(WorkItems& items)>& make_source);
-
-  [[nodiscard]] EvaluationCosts& costs() { return costs_; }
-
  private:
   Parts parts_;
   comm::WorkQueues queues_;

@@ -77,7 +77,7 @@ void InputStore::collect_of(int adapter) {
   for (const TaskId task : parts_.tasks.ids()) {
     if (parts_.adapter_of_task[task] != adapter) continue;
     tasks.push_back(batches_of(task));
-    for (const eval::Batch& batch : tasks.back()) n += batch.n_computed();
+    for (const eval::Batch& batch : tasks.back()) n += std::ssize(batch.forest.ids);
   }
   const std::vector<bool> wanted =
       wanted_sites(parts_.adapters, site_of_module_, sites_.size(), adapter);

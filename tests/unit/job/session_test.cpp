@@ -98,7 +98,7 @@ TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
   ASSERT_TRUE(whole);
   EXPECT_GT(n_checks, 20);
   int n_stops = 0;
-  for (int n = 0;; n += 4) {
+  for (int n = 0;; n += 3) {
     stop_after(n);
     const auto resumed = run_into("out");
     EXPECT_EQ(resumed.has_value(), !fs::exists(folder_ / "out" / "checkpoint.h5"));
