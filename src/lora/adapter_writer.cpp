@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -23,50 +22,21 @@ using json::OrderedJson;
 
 std::string_view leaf(std::string_view module) { return module.substr(module.rfind('.') + 1); }
 
-/// The rank of most modules; the smaller one of equals.
-Index common_rank(const FactorMap& modules) {
-  std::map<Index, int> counts;
-  for (const auto& [name, factors] : modules) ++counts[factors.rank()];
-  return std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; })
-      ->first;
-}
-
-/// Ranks that differ from `usual`: one key for all modules of a short name where they agree, else
-/// whole names. As a key of PEFT a whole name is a regular expression too; its dots match
-/// themselves.
-std::map<std::string, Index> rank_pattern(const FactorMap& modules, Index usual) {
-  std::map<std::string_view, std::set<Index>> ranks_of_leaf;
-  for (const auto& [name, factors] : modules) ranks_of_leaf[leaf(name)].insert(factors.rank());
-  std::map<std::string, Index> pattern;
-  for (const auto& [name, factors] : modules) {
-    if (factors.rank() == usual) continue;
-    const bool agree = ranks_of_leaf[leaf(name)].size() == 1;
-    pattern.emplace(agree ? leaf(name) : std::string_view(name), factors.rank());
-  }
-  return pattern;
-}
-
-/// Short names where they mean modules of the adapter alone, else whole names; ascending.
-std::set<std::string> target_modules(const FactorMap& modules, std::span<const TargetModule> base) {
-  std::set<std::string_view> ambiguous;
-  for (const TargetModule& target : base) {
-    if (!modules.contains(target.name)) ambiguous.insert(leaf(target.name));
-  }
+/// Whole names but for modules that a short name means; ascending.
+std::set<std::string> target_modules(const FactorMap& modules, const ShortNames& short_names) {
   std::set<std::string> targets;
   for (const auto& [name, factors] : modules) {
-    const bool is_short = !base.empty() && !ambiguous.contains(leaf(name));
-    targets.emplace(is_short ? leaf(name) : std::string_view(name));
+    targets.emplace(short_names.contains(leaf(name)) ? leaf(name) : std::string_view(name));
   }
   return targets;
 }
 
 /// adapter_config.json as peft 0.13 writes it: every field, sorted by name, indented by 2.
 std::string config_text(const FactorMap& modules, const WriteOptions& options) {
-  const Index rank = common_rank(modules);
-  const OrderedJson pattern = rank_pattern(modules, rank);
+  const Index rank = largest_rank(modules);
   const OrderedJson none = nullptr;
   const OrderedJson config = {
-      {"alpha_pattern", pattern},
+      {"alpha_pattern", OrderedJson::object()},
       {"auto_mapping", none},
       {"base_model_name_or_path",
        options.base_model.empty() ? none : OrderedJson(options.base_model)},
@@ -85,9 +55,9 @@ std::string config_text(const FactorMap& modules, const WriteOptions& options) {
       {"modules_to_save", none},
       {"peft_type", "LORA"},
       {"r", rank},
-      {"rank_pattern", pattern},
+      {"rank_pattern", OrderedJson::object()},
       {"revision", none},
-      {"target_modules", target_modules(modules, options.base)},
+      {"target_modules", target_modules(modules, options.short_names)},
       {"task_type", "CAUSAL_LM"},
       {"use_dora", false},
       {"use_rslora", false},
@@ -95,17 +65,21 @@ std::string config_text(const FactorMap& modules, const WriteOptions& options) {
   return config.dump(2, ' ', true);
 }
 
-Matrix scaled(const Matrix& matrix, double scaling) {
-  Matrix result = matrix;
-  for (float& value : result.values()) {
-    value = static_cast<float>(static_cast<double>(value) * scaling);
+/// The matrix times a factor, with zeros in the rows and columns that it lacks.
+Matrix padded(const Matrix& matrix, Index rows, Index cols, double scaling) {
+  Matrix result(rows, cols);
+  for (Index i = 0; i < matrix.rows(); ++i) {
+    for (Index j = 0; j < matrix.cols(); ++j) {
+      result(i, j) = static_cast<float>(static_cast<double>(matrix(i, j)) * scaling);
+    }
   }
   return result;
 }
 
 void write_factors(const fs::path& file, const FactorMap& modules, DType dtype) {
-  std::vector<Matrix> folded;  // keeps what the spans below view
-  folded.reserve(modules.size());
+  const Index rank = largest_rank(modules);
+  std::vector<Matrix> written;  // keeps what the spans below view
+  written.reserve(2 * modules.size());
   std::vector<safetensors::TensorToWrite> tensors;
   for (const auto& [name, factors] : modules) {
     const std::string& module = name;
@@ -116,9 +90,8 @@ void write_factors(const fs::path& file, const FactorMap& modules, DType dtype) 
                        : fmt::format("base_model.model.{}.lora_{}.weight", module, letter);
       tensors.push_back({key, dtype, {matrix.rows(), matrix.cols()}, matrix.values()});
     };
-    folded.push_back(scaled(factors.b, factors.scaling));
-    add("A", factors.a);
-    add("B", folded.back());
+    add("A", written.emplace_back(padded(factors.a, rank, factors.d_in(), 1.0)));
+    add("B", written.emplace_back(padded(factors.b, factors.d_out(), rank, factors.scaling)));
   }
   safetensors::write(file, tensors, {{"format", "pt"}});
 }
@@ -133,6 +106,26 @@ void refuse_existing(const fs::path& folder) {
 }
 
 }  // namespace
+
+ShortNames short_names(const FactorMap& modules, std::span<const TargetModule> base) {
+  ShortNames names;
+  for (const auto& [name, factors] : modules) names.emplace(leaf(name));
+  for (const TargetModule& target : base) {
+    if (!modules.contains(target.name)) names.erase(std::string(leaf(target.name)));
+  }
+  return names;
+}
+
+ShortNames short_names(const AdapterConfig& config) {
+  const bool in_all_layers =
+      config.layers_to_transform.empty() && config.excluded.form == ModuleSelector::Form::none;
+  if (!in_all_layers) return {};
+  ShortNames names;
+  for (const std::string& name : config.targets.names) {
+    if (leaf(name) == name) names.insert(name);
+  }
+  return names;
+}
 
 void write_adapter(const fs::path& folder, const FactorMap& modules, const WriteOptions& options) {
   D2C_EXPECTS(!modules.empty());

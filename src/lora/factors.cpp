@@ -24,6 +24,12 @@ bool changes_nothing(const FactorMap& modules) {
   });
 }
 
+Index largest_rank(const FactorMap& modules) {
+  Index largest = 0;
+  for (const auto& [name, factors] : modules) largest = std::max(largest, factors.rank());
+  return largest;
+}
+
 Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base) {
   const auto applied = std::ranges::count_if(
       base, [&](const TargetModule& target) { return modules.contains(target.name); });

@@ -116,7 +116,9 @@ std::string merge_folders(const MergeFoldersOptions& options) {
   lora::WriteOptions write;
   write.dtype = options.dtype.value_or(common_dtype(adapters));
   write.base_model = base_model;
-  write.card = model_card(options, adapters, weights, base_model, merged.size());
+  write.card =
+      model_card(options, adapters, weights, base_model, merged.size()) + lora::card_rank(merged);
+  for (const auto& adapter : adapters) write.short_names.merge(lora::short_names(adapter.config));
   lora::write_adapter(options.output, merged, write);
   return fmt::format("merged {} adapter{} by {} into {} ({} modules, {}){}", adapters.size(),
                      adapters.size() == 1 ? "" : "s", options.method, options.output.string(),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest,
+from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest, numpy,
                      read_safetensors, write_manifest, write_safetensors)
 
 
@@ -433,6 +433,49 @@ class Merge(Case):
         self.assertIn("| 6 of 21 |", (merged / "README.md").read_text())
         config = json.loads((merged / "adapter_config.json").read_text())
         self.assertEqual(config["base_model_name_or_path"], "tiny")
+        self.assertIn("up_proj", config["target_modules"])
+        self.assertFalse([name for name in config["target_modules"] if "." in name])
+
+    def test_modules_of_different_rank_are_padded_to_one(self):
+        """Loaders that ignore rank_pattern and alpha_pattern read the adapter right; the losses stay."""
+        golden = GOLDEN / "llama-mha"
+        adapters = [golden / "adapters" / name for name in ("qv-r4", "all-r8-rslora")]
+        text = self.succeed("merge", "--method", "cat", *adapters, "-o", self.folder / "cat").stdout
+        self.assertIn("21 modules", text)
+        config = json.loads((self.folder / "cat" / "adapter_config.json").read_text())
+        self.assertEqual([config[name] for name in ("r", "lora_alpha", "rank_pattern", "alpha_pattern")],
+                         [12, 12, {}, {}])
+        header, data = read_safetensors(self.folder / "cat" / "adapter_model.safetensors")
+        self.assertEqual({min(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"}, {12})
+        self.assertIn("Rank and alpha: 12, in all modules (those of lower rank are padded with zeros)",
+                      (self.folder / "cat" / "README.md").read_text())
+        if numpy is None:
+            self.skipTest("python3-numpy is not installed")
+        # The same without the zeros, with patterns as PEFT reads them.
+        full = ("q_proj", "v_proj")
+        patterns = dict.fromkeys(full, 12)
+        config.update(r=8, lora_alpha=8, rank_pattern=patterns, alpha_pattern=patterns)
+        cut, content = {}, bytearray()
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = tensor["data_offsets"]
+            values = numpy.frombuffer(data[begin:end], "<f4").reshape(tensor["shape"])
+            if not any(module in name for module in full):
+                values = values[:8] if "lora_A" in name else values[:, :8]
+            start = len(content)
+            content += values.tobytes()
+            cut[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [start, len(content)]}
+        (self.folder / "cut").mkdir()
+        (self.folder / "cut" / "adapter_config.json").write_text(json.dumps(config))
+        write_safetensors(self.folder / "cut" / "adapter_model.safetensors", cut, content)
+        examples = self.folder / "examples.jsonl"
+        examples.write_text("".join(json.dumps({"input_ids": e["ids"], "prompt_len": e["prompt_len"]}) + "\n"
+                                    for e in json.loads((golden / "golden.json").read_text())["examples"]))
+        losses = [json.loads(self.succeed("evaluate", "--model", golden / "model", "--adapter", self.folder / name,
+                                          "--examples", examples, "--json", "-").stdout)["mean"]
+                  for name in ("cat", "cut")]
+        self.assertAlmostEqual(losses[0], losses[1], delta=1e-6)
 
     def test_every_method_merges_adapters_of_its_kind(self):
         """Ranks 4, 6 and 8: methods on A and B apart refuse them and name those that do not."""

@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -83,25 +85,34 @@ struct Coverage {
 };
 [[nodiscard]] Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base);
 
+/// 0 where there are no modules.
+[[nodiscard]] Index largest_rank(const FactorMap& modules);
+
 /// Whether every update is zero, as that of an adapter whose B was never trained or loaded.
 [[nodiscard]] bool changes_nothing(const FactorMap& modules);
 
 /// Hash of names, shapes, values and scalings: equal content gives equal values on any machine.
 [[nodiscard]] std::uint64_t fingerprint(const FactorMap& modules);
 
+/// Names like "q_proj", each of which means modules of an adapter and no other of its base model.
+using ShortNames = std::set<std::string, std::less<>>;
+[[nodiscard]] ShortNames short_names(const FactorMap& modules, std::span<const TargetModule> base);
+/// Those that the configuration of an adapter shows to be such names, where the base model is not
+/// at hand.
+[[nodiscard]] ShortNames short_names(const AdapterConfig& config);
+
 /// What goes into a written PEFT folder beside the factors.
 struct WriteOptions {
   DType dtype = DType::f32;
   std::string base_model;  ///< base_model_name_or_path
   std::string card;        ///< README.md of the folder (Markdown); empty = none
-  /// Modules of the base model. They tell where a short name ("q_proj") means the adapter's modules
-  /// and no others; without them target_modules lists whole names.
-  std::span<const TargetModule> base = {};
+  ShortNames short_names;  ///< for target_modules, which has whole names of other modules
 };
 
-/// Writes a PEFT folder: scalings are folded into B so that lora_alpha = r (scaling 1),
-/// rank_pattern and alpha_pattern where ranks differ. Nothing is left in part: a temporary folder,
-/// then a rename.
+/// Writes a PEFT folder. All modules get the largest rank r among them, padded with zeros, and
+/// scalings are folded into B so that lora_alpha = r (scaling 1): some programs that load adapters
+/// ignore rank_pattern and alpha_pattern. Nothing is left in part: a temporary folder, then a
+/// rename.
 /// @pre modules is not empty
 /// @throws InputError if `folder` exists already or cannot be written, or if a value is not finite
 /// in options.dtype

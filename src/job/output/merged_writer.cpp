@@ -59,10 +59,8 @@ constexpr std::array kPeftFiles = {"adapter_config.json", "adapter_model.safeten
 
 /// @param sums  of the files, one after the other; empty = no files were written
 WrittenAdapter describe(ClusterId cluster, const lora::FactorMap& merged, const std::string& sums) {
-  WrittenAdapter adapter{.cluster = cluster, .folder = {}, .rank = 0, .sha256 = {}};
-  for (const auto& [module, factors] : merged) {
-    adapter.rank = std::max(adapter.rank, factors.a.rows());
-  }
+  WrittenAdapter adapter{
+      .cluster = cluster, .folder = {}, .rank = lora::largest_rank(merged), .sha256 = {}};
   if (sums.empty()) return adapter;
   adapter.folder = "merged/" + cluster_folder(cluster);
   const std::size_t digits = sums.size() / kPeftFiles.size();
@@ -98,8 +96,8 @@ std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& or
         lora::WriteOptions write;
         write.dtype = oracle.stored_dtype();
         write.base_model = job.adapters->base_model();
-        write.card = model_card(job, results, cluster, requests[r]);
-        write.base = job.adapters->modules();
+        write.card = model_card(job, results, cluster, requests[r]) + lora::card_rank(merged);
+        write.short_names = lora::short_names(merged, job.adapters->modules());
         const fs::path folder = files.merged() / cluster_folder(cluster);
         lora::write_adapter(folder, merged, write);
         for (const char* file : kPeftFiles) sums += sha256_of(folder / file);

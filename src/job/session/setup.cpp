@@ -56,9 +56,19 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
 }
 
 std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {
-  // Sums over the modules: of the rank of a merged adapter at most, and of each adapter's rank.
-  std::uint64_t merged = 0;
-  std::vector<std::uint64_t> alone(static_cast<std::size_t>(adapters.n_adapters()), 0);
+  // Files have one rank for all modules, which is the largest (lora::write_adapter).
+  struct Size {
+    std::uint64_t rows = 0;  ///< values for each rank: of d_in + d_out, over the modules
+    Index rank = 0;
+    void add(std::uint64_t row, Index module_rank) {
+      if (module_rank == 0) return;
+      rows += row;
+      rank = std::max(rank, module_rank);
+    }
+    [[nodiscard]] std::uint64_t values() const { return rows * static_cast<std::uint64_t>(rank); }
+  };
+  Size merged;
+  std::vector<Size> alone(static_cast<std::size_t>(adapters.n_adapters()));
   for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
     const auto& shape = adapters.modules()[static_cast<std::size_t>(module)];
     const auto row = static_cast<std::uint64_t>(shape.d_in + shape.d_out);
@@ -66,14 +76,16 @@ std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) 
     for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
       const Index rank = adapters.rank_of(adapter, module);
       largest = std::max(largest, rank);
-      alone[static_cast<std::size_t>(adapter)] += static_cast<std::uint64_t>(rank) * row;
+      alone[static_cast<std::size_t>(adapter)].add(row, rank);
     }
     if (largest == 0) continue;
     const Index chosen = std::min({plan.options.merged_rank, shape.d_in, shape.d_out});
-    merged += static_cast<std::uint64_t>(chosen > 0 ? chosen : largest) * row;
+    merged.add(row, chosen > 0 ? chosen : largest);
   }
   const bool medoid = plan.representative == Representative::medoid;
-  return (medoid ? std::ranges::max(alone) : merged) * size_of(plan.stored_dtype);
+  const std::uint64_t values =
+      medoid ? std::ranges::max(alone, {}, &Size::values).values() : merged.values();
+  return values * size_of(plan.stored_dtype);
 }
 
 void settle_budget(RunOptions& options, const Job& job, const MergePlan& plan) {

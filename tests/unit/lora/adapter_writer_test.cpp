@@ -41,6 +41,22 @@ void expect_equal(const FactorMap& read, const FactorMap& written) {
   }
 }
 
+/// B holds the scaling, rounded once.
+void expect_padded(const Factors& read, const Factors& written, Index rank) {
+  ASSERT_EQ(read.rank(), rank);
+  EXPECT_EQ(read.scaling, 1.0);
+  for (Index r = 0; r < rank; ++r) {
+    const bool was_there = r < written.rank();
+    for (Index j = 0; j < written.d_in(); ++j) {
+      EXPECT_EQ(read.a(r, j), was_there ? written.a(r, j) : 0.0F);
+    }
+    for (Index i = 0; i < written.d_out(); ++i) {
+      const double exact = was_there ? written.scaling * written.b(i, r) : 0.0;
+      EXPECT_NEAR(read.b(i, r), exact, std::abs(exact) * 0x1p-24) << i << " " << r;
+    }
+  }
+}
+
 class WriteAdapter : public ::testing::Test {
  protected:
   [[nodiscard]] json::Json config() const {
@@ -65,26 +81,24 @@ TEST_F(WriteAdapter, ScalingIsFoldedIntoB) {
   Factors& scaled = modules.begin()->second;
   scaled.scaling = 1.7;
   write_adapter(folder_ / "a", modules, {});
-  const Factors read = read_adapter(folder_ / "a").modules.begin()->second;
-  EXPECT_EQ(read.scaling, 1.0);
-  EXPECT_EQ(read.a, scaled.a);
-  for (Index i = 0; i < read.b.size(); ++i) {
-    const double exact = 1.7 * scaled.b.data()[i];
-    EXPECT_NEAR(read.b.data()[i], exact, std::abs(exact) * 0x1p-24);
-  }
+  expect_padded(read_adapter(folder_ / "a").modules.begin()->second, scaled, scaled.rank());
 }
 
-TEST_F(WriteAdapter, RanksThatDifferBecomePatterns) {
+TEST_F(WriteAdapter, ModulesOfLowerRankArePaddedWithZeros) {
   FactorMap modules = example(2, 3);
-  modules[layer(0, "mlp.down_proj")] = random_factors(4, 8, 2, 40);
-  modules[layer(1, "mlp.down_proj")] = random_factors(4, 8, 5, 41);
+  modules[layer(0, "mlp.down_proj")] = random_factors(4, 8, 2, 40, 0.5);
+  modules[layer(1, "mlp.down_proj")] = random_factors(4, 8, 5, 41, 2.0);
   write_adapter(folder_ / "a", modules, {});
-  const json::Json expected = {{"up_proj", 3}, {layer(1, "mlp.down_proj"), 5}};
-  EXPECT_EQ(config()["r"], 2);
-  EXPECT_EQ(config()["lora_alpha"], 2);
-  EXPECT_EQ(config()["rank_pattern"], expected);
-  EXPECT_EQ(config()["alpha_pattern"], expected);
-  expect_equal(read_adapter(folder_ / "a", base_of(modules)).modules, modules);
+  EXPECT_EQ(config()["r"], 5);
+  EXPECT_EQ(config()["lora_alpha"], 5);
+  EXPECT_EQ(config()["rank_pattern"], json::Json::object());
+  EXPECT_EQ(config()["alpha_pattern"], json::Json::object());
+  const Adapter read = read_adapter(folder_ / "a", base_of(modules));
+  ASSERT_EQ(read.modules.size(), modules.size());
+  for (const auto& [name, factors] : modules) {
+    SCOPED_TRACE(name);
+    expect_padded(read.modules.at(name), factors, 5);
+  }
 }
 
 TEST_F(WriteAdapter, TargetsAreShortNamesWhereTheyMeanNoOtherModule) {
@@ -93,10 +107,21 @@ TEST_F(WriteAdapter, TargetsAreShortNamesWhereTheyMeanNoOtherModule) {
   base.push_back({"lm_head", 9, 4});
   modules.erase(layer(1, "mlp.up_proj"));
   WriteOptions options;
-  options.base = base;
+  options.short_names = short_names(modules, base);
   write_adapter(folder_ / "a", modules, options);
   EXPECT_THAT(config()["target_modules"], ElementsAre(layer(0, "mlp.up_proj"), "q_proj"));
   expect_equal(read_adapter(folder_ / "a", base).modules, modules);
+}
+
+TEST(ShortNames, AreReadFromAConfigurationThatHoldsForAllLayers) {
+  const auto names = [](const std::string& fields) {
+    return short_names(parse_adapter_config(R"({"peft_type": "LORA", )" + fields + "}", "f"));
+  };
+  EXPECT_THAT(names(R"("target_modules": ["q_proj", "model.layers.1.mlp.up_proj"])"),
+              ElementsAre("q_proj"));
+  EXPECT_THAT(names(R"("target_modules": ["q_proj"], "layers_to_transform": [0])"), ElementsAre());
+  EXPECT_THAT(names(R"("target_modules": ["q_proj"], "exclude_modules": ["x"])"), ElementsAre());
+  EXPECT_THAT(names(R"("target_modules": ".*q_proj")"), ElementsAre());
 }
 
 TEST_F(WriteAdapter, TargetsAreWholeNamesWithoutABaseModel) {
@@ -213,12 +238,8 @@ TEST_F(WriteAdapter, ReferenceAdaptersKeepTheirUpdate) {
     const auto copy = folder_ / entry.path().filename().string();
     write_adapter(copy, original, {});
     for (const auto& [name, read] : read_adapter(copy).modules) {
-      const Factors& before = original.at(name);
-      EXPECT_EQ(read.a, before.a);
-      for (Index i = 0; i < read.b.size(); ++i) {
-        const double exact = before.scaling * before.b.data()[i];
-        EXPECT_NEAR(read.b.data()[i], exact, std::abs(exact) * 0x1p-24) << name << " " << i;
-      }
+      SCOPED_TRACE(name);
+      expect_padded(read, original.at(name), largest_rank(original));
     }
   }
 }
