@@ -9,76 +9,37 @@
 
 #include "d2c/core/json.hpp"
 
+#include "help/help_text.hpp"
+#include "help/nearest.hpp"
+
 namespace d2c::cli {
 namespace {
 
 namespace po = boost::program_options;
 
-constexpr unsigned help_width = 100;  // columns
-
-/// With the short form, as Boost takes it.
-std::string spelling(const std::string& name) {
-  for (const char* known : {"output", "quiet", "help"}) {
-    if (name == known) return name + "," + name[0];
-  }
-  return name.size() == 1 ? name + "," + name : name;
-}
-
-po::options_description shown(const CommandLine& line, const CommandLine::Group& group) {
-  po::options_description shown(group.caption, help_width);
-  for (const BoundOption& option : group.options) {
-    if (option.is_hidden || option.name == line.positional) continue;
-    if (option.is_flag) {
-      shown.add_options()(spelling(option.name).c_str(), option.help.c_str());
-      continue;
-    }
-    auto* value = po::value<std::string>();
-    if (!option.value_name.empty()) value->value_name(option.value_name);
-    if (const std::string text = option.text(); !text.empty()) value->default_value(text);
-    shown.add_options()(spelling(option.name).c_str(), value, option.help.c_str());
-  }
-  return shown;
-}
-
-/// The options that are not values of a command but say where such values are from or go.
-po::options_description other_options(const CommandLine& line) {
-  po::options_description other("Other", help_width);
-  if (line.start_from) {
-    other.add_options()("from", po::value<std::string>()->value_name("RESULT"),
-                        "results of an earlier job (results.h5, or its folder): repeat it with its "
-                        "manifest and options; those that are given here win");
-  }
-  if (line.has_config) {
-    other.add_options()("config", po::value<std::string>()->value_name("FILE"),
-                        "INI file with `option = value` lines; the command line wins");
-    other.add_options()("dump-config", "print all options in the form of --config, and end");
-  }
-  other.add_options()("help,h", "show this text");
-  return other;
-}
-
 po::options_description known(const CommandLine& line) {
   po::options_description known;
-  for (const auto& group : line.groups) {
-    for (const BoundOption& option : group.options) {
-      const std::string name = spelling(option.name);
-      if (line.positional_repeats && option.name == line.positional) {
-        known.add_options()(name.c_str(), po::value<std::vector<std::string>>());
-      } else if (option.is_flag) {
-        known.add_options()(name.c_str(), po::value<std::string>()->implicit_value("true"));
-      } else {
-        known.add_options()(name.c_str(), po::value<std::string>());
-      }
+  const auto add = [&](const BoundOption& option) {
+    const char letter = short_form(option.name);
+    const std::string name = letter == 0 ? option.name : option.name + "," + letter;
+    if (line.repeats(option.name)) {
+      known.add_options()(name.c_str(), po::value<std::vector<std::string>>());
+    } else if (option.is_flag) {
+      known.add_options()(name.c_str(), po::value<std::string>()->implicit_value("true"));
+    } else {
+      known.add_options()(name.c_str(), po::value<std::string>());
     }
-  }
-  return known.add(other_options(line));
+  };
+  for (const auto& group : line.groups) std::ranges::for_each(group.options, add);
+  std::ranges::for_each(common_options(line).options, add);
+  return known;
 }
 
 po::variables_map read(const CommandLine& line, const std::vector<std::string>& args) {
   const po::options_description options = known(line);
   po::positional_options_description positional;
   if (!line.positional.empty()) {
-    positional.add(line.positional.c_str(), line.positional_repeats ? -1 : 1);
+    positional.add(line.positional.c_str(), line.repeats(line.positional) ? -1 : 1);
   }
   namespace style = po::command_line_style;
   po::variables_map values;
@@ -117,31 +78,39 @@ void set_all(const CommandLine& line, const po::variables_map& values) {
   }
 }
 
-/// "d2c run --help"
-std::string help_command(const CommandLine& line) {
-  return line.usage.substr(0, line.usage.find(' ', 4)) + " --help";
+/// "see `d2c run --help`", or the option that was meant.
+std::string advice(const CommandLine& line, std::string unknown) {
+  unknown.erase(0, unknown.find_first_not_of('-'));
+  std::vector<std::string> names;
+  const auto take = [&](const BoundOption& option) {
+    if (!option.is_hidden && option.name != line.positional) names.push_back(option.name);
+  };
+  for (const auto& group : line.groups) std::ranges::for_each(group.options, take);
+  std::ranges::for_each(common_options(line).options, take);
+  const std::string all = line.command() + (line.first.empty() ? " --help" : " --help-all");
+  const auto meant = nearest(unknown, names);
+  if (!meant) return fmt::format("see `{}`", all);
+  return fmt::format("did you mean {}? `{}` shows all options", flag_of(*meant), all);
 }
 
 void check_required(const CommandLine& line) {
   for (const auto& group : line.groups) {
     for (const BoundOption& option : group.options) {
-      if (std::ranges::find(line.required, option.name) == line.required.end()) continue;
-      if (!option.text().empty()) continue;
+      if (!line.is_required(option.name) || !option.text().empty()) continue;
       std::string name = flag_of(option.name);
       if (option.name == line.positional) {
         name = option.name;
         std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
       }
       throw UsageError({name + " is missing", option.help,
-                        fmt::format("write `{}`, or see `{}`", line.usage, help_command(line))});
+                        fmt::format("write `{}`, or see `{} --help`", line.usage, line.command())});
     }
   }
 }
 
 /// @throws UsageError if a value cannot be written to an INI file
 std::string ini_text(const CommandLine& line) {
-  std::string text =
-      fmt::format("# {} --config FILE\n", line.usage.substr(0, line.usage.find(' ', 4)));
+  std::string text = fmt::format("# {} --config FILE\n", line.command());
   for (const auto& group : line.groups) {
     std::string lines;
     for (const BoundOption& option : group.options) {
@@ -159,6 +128,10 @@ std::string ini_text(const CommandLine& line) {
   return text;
 }
 
+void say(const std::string& text) {
+  if (speaks_for_all()) fmt::print("{}", text);
+}
+
 }  // namespace
 
 CommandLine::Group& CommandLine::group(std::string_view caption) {
@@ -172,22 +145,50 @@ bool CommandLine::has(std::string_view name) const {
   });
 }
 
-std::string CommandLine::help() const {
-  std::ostringstream out;
-  out << "Usage: " << usage << "\n\n" << description << "\n";
-  for (const Group& group : groups) {
-    const po::options_description options = shown(*this, group);
-    if (!options.options().empty()) out << "\n" << options;
+bool CommandLine::repeats(std::string_view name) const {
+  return std::ranges::find(repeating, name) != repeating.end();
+}
+
+bool CommandLine::is_required(std::string_view name) const {
+  return std::ranges::find(required, name) != required.end();
+}
+
+std::string CommandLine::command() const { return usage.substr(0, usage.find(' ', 4)); }
+
+CommandLine::Group common_options(const CommandLine& line) {
+  CommandLine::Group group{"Other", {}};
+  const auto add = [&](const char* name, const char* value_name, const char* help) {
+    group.options.push_back({name, help, value_name, *value_name == '\0', false,
+                             [] { return std::string(); },
+                             [](std::string_view) { return std::nullopt; }});
+  };
+  if (line.start_from) {
+    add("from", "RESULT",
+        "results of an earlier job (results.h5, or its folder): repeat it with its manifest and "
+        "options; those that are given here win");
   }
-  out << "\n" << other_options(*this);
-  return out.str();
+  if (line.has_config) {
+    add("config", "FILE", "INI file with `option = value` lines; the command line wins");
+    add("dump-config", "", "print all options in the form of --config, and end");
+  }
+  add("help", "", line.first.empty() ? "show this text" : "show the options that matter first");
+  add("help-all", "", "show all options");
+  return group;
 }
 
 bool parse(CommandLine& line, const Invocation& invocation) {
+  if (invocation.look) {
+    invocation.look(line);
+    return false;
+  }
   try {
     const po::variables_map values = read(line, invocation.args);
+    if (values.count("help-all") != 0) {
+      say(full_help(line));
+      return false;
+    }
     if (values.count("help") != 0) {
-      if (speaks_for_all()) fmt::print("{}", line.help());
+      say(line.first.empty() ? full_help(line) : short_help(line));
       return false;
     }
     if (values.count("from") != 0) {
@@ -196,11 +197,13 @@ bool parse(CommandLine& line, const Invocation& invocation) {
     }
     set_all(line, values);
     if (values.count("dump-config") != 0) {
-      if (speaks_for_all()) fmt::print("{}", ini_text(line));
+      say(ini_text(line));
       return false;
     }
+  } catch (const po::unknown_option& error) {
+    throw UsageError({error.what(), "", advice(line, error.get_option_name())});
   } catch (const po::error& error) {
-    throw UsageError({error.what(), "", fmt::format("see `{}`", help_command(line))});
+    throw UsageError({error.what(), "", fmt::format("see `{} --help`", line.command())});
   }
   check_required(line);
   return true;

@@ -15,6 +15,7 @@
 #include "d2c/core/version.hpp"
 
 #include "commands/commands.hpp"
+#include "help/nearest.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -33,43 +34,23 @@ constexpr std::array kCommands{
     Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
     Command{"bench", "how fast this machine evaluates adapters, in about 10 seconds",
             bench_command},
+    Command{"help", "explain a command", help_command},
 };
-
-std::string overview() {
-  std::string text =
-      "d2c clusters and merges LoRA adapters: room for K adapters serves T tasks.\n\n"
-      "Usage: d2c COMMAND [arguments]\n\nCommands:\n";
-  for (const Command& command : commands()) {
-    text += fmt::format("  {:<10} {}\n", command.name, command.summary);
-  }
-  text +=
-      "\n`d2c COMMAND --help` explains a command. Start with:\n"
-      "  d2c plan data/demo/manifest.json -K 5\n"
-      "  mpirun -n 2 d2c run data/demo/manifest.json -K 5 --output results\n\n"
-      "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 stopped at a checkpoint, 1 anything "
-      "else.\n";
-  return text;
-}
 
 int dispatch(int argc, char** argv) {
   const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
-  if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
-    if (speaks_for_all()) fmt::print(args.empty() ? stderr : stdout, "{}", overview());
-    return static_cast<int>(args.empty() ? ExitCode::usage : ExitCode::ok);
+  if (args.empty() || args[0] == "--help" || args[0] == "-h") {
+    if (!args.empty()) return help_command({{}, "d2c --help"});
+    throw UsageError({"no command is given", "", "see `d2c --help`"});
   }
   if (args[0] == "--version") {
     if (speaks_for_all()) fmt::print("d2c {} ({})\n", d2c::version(), d2c::git_commit());
     return 0;
   }
-  const auto rows = commands();
-  const auto place = std::find_if(rows.begin(), rows.end(),
-                                  [&](const Command& command) { return command.name == args[0]; });
-  if (place == rows.end()) {
-    throw UsageError({fmt::format("'{}' is not a command", args[0]), "", "see `d2c --help`"});
-  }
+  const Command& command = command_named(args[0]);
   Invocation invocation{{args.begin() + 1, args.end()}, "d2c"};
   for (const std::string& arg : args) invocation.command_line += " " + arg;
-  return place->function(invocation);
+  return command.function(invocation);
 }
 
 /// @pre MPI is not running
@@ -86,6 +67,17 @@ int report(ExitCode code, const std::string& line) {
 }  // namespace
 
 std::span<const Command> commands() { return kCommands; }
+
+const Command& command_named(const std::string& name) {
+  const auto place = std::ranges::find(kCommands, name, &Command::name);
+  if (place != kCommands.end()) return *place;
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) names.emplace_back(command.name);
+  const auto meant = nearest(name, names);
+  throw UsageError({fmt::format("'{}' is not a command", name), "",
+                    meant ? fmt::format("did you mean {}? `d2c --help` lists the commands", *meant)
+                          : "see `d2c --help`"});
+}
 
 bool speaks_for_all() {
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {

@@ -169,6 +169,10 @@ class BadInput(Case):
 
     def test_unknown_command(self):
         self.fail_with(2, ["frobnicate", "--help"], "frobnicate")
+        self.fail_with(2, ["'rnu' is not a command; did you mean run?"], "rnu")
+        self.fail_with(2, ["'--serach'", "did you mean --search?", "d2c run --help-all"], "run", "--serach", "auto")
+        self.fail_with(2, ["'--xyzzy'; see `d2c run --help-all`"], "run", "--xyzzy")
+        self.fail_with(2, ["no command is given"])
 
     def test_missing_output(self):
         path = write_manifest(self.folder / "manifest.json", self.manifest)

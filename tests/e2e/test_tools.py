@@ -570,6 +570,37 @@ class Help(Case):
         self.assertLessEqual({"searches", "methods", "restarts", "density", "scale", "threads", "output"}, listed)
         self.assertFalse({"merged", "search", "method", "sweep-pick", "budget-mb", "max-hours"} & listed)
 
+    def test_run_shows_ten_options_first_and_all_by_group_when_asked(self):
+        short = self.succeed("run", "--help").stdout
+        self.assertEqual(short, self.succeed("help", "run").stdout)
+        self.assertEqual(len(re.findall(r"^  -", short, re.M)), 10)
+        self.assertEqual(short.count("(default: ") + short.count("(needed"), 10)
+        full = self.succeed("run", "--help-all").stdout
+        for option in re.findall(r"^  (?:-\w, )?(--?[\w-]+)", short, re.M):
+            self.assertRegex(full, rf"(?m)^  (-\w \[ )?{option}\b")
+        for group in ("Clusters", "Merging", "Machine", "Output", "Other"):
+            self.assertRegex(full, rf"(?m)^{group}.*:$")
+        self.assertLessEqual(max(map(len, (short + full).splitlines())), 80)
+        self.assertEqual(self.succeed("help").stdout, self.succeed("--help").stdout)
+
+    def test_completion_knows_commands_options_and_words(self):
+        script = self.folder / "d2c"
+        script.write_text(self.succeed("help", "--completion", "bash").stdout)
+        for typed, expected in ((["ru"], "run"), (["run", "--sear"], "--search"), (["run", "--search", "kmeans_"],
+                                "kmeans_trimmed"), (["merge", "--method", "knot"], "knots_ties"), (["run", "fil"], "")):
+            words = " ".join(["d2c", *typed])
+            done = subprocess.run(["bash", "-euc", f". {script}; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _d2c; "
+                                   'echo "${COMPREPLY[*]}"'], capture_output=True, text=True, check=True)
+            self.assertEqual(done.stdout.strip(), expected, done.stderr)
+
+    def test_manual_page_has_all_commands_and_options(self):
+        page = self.succeed("help", "--man").stdout
+        self.assertTrue(page.startswith(".TH D2C 1 "))
+        for command in re.findall(r"^  (\w+)  ", self.succeed("--help").stdout, re.M):
+            self.assertIn(f".SH d2c {command}\n", page)
+            for option in re.findall(r"^  (?:-\w \[ )?(--[\w-]+)", self.succeed(command, "--help-all").stdout, re.M):
+                self.assertIn(option.replace("-", "\\-"), page)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

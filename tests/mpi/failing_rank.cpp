@@ -8,7 +8,7 @@
 
 #include <sys/resource.h>
 
-#include "commands/parallel_command.hpp"
+#include "parallel_command.hpp"
 
 namespace {
 

@@ -13,7 +13,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"
              *sorted(ROOT.glob("docs/**/*.md"))]
 # Options of cmake, ctest, mpirun, srun and Google Benchmark.
 FOREIGN = {"--build", "--preset", "--target", "--map-by", "--mpi", "--benchmark",
-           "--install", "--prefix"}
+           "--install", "--prefix", "--lora", "--max-lora-rank"}
 
 
 def anchor(heading):
@@ -43,9 +43,9 @@ def missing_files(text):
 def known_options():
     helps = subprocess.run([D2C, "--help"], capture_output=True, text=True, check=True).stdout
     for command in re.findall(r"^  ([a-z]+)  ", helps, re.M):
-        helps += subprocess.run([D2C, command, "--help"], capture_output=True, text=True,
+        helps += subprocess.run([D2C, command, "--help-all"], capture_output=True, text=True,
                                 check=True).stdout
-    for program in [*ROOT.glob("scripts/*.py"), *ROOT.glob("bench/*.*pp"), *ROOT.glob("bench/*.py")]:
+    for program in [*ROOT.glob("scripts/*.py"), *ROOT.glob("scripts/*/__main__.py"), *ROOT.glob("bench/*.*pp"), *ROOT.glob("bench/*.py")]:
         helps += program.read_text()
     return set(re.findall(r"--[a-z][a-z0-9-]*", helps)) | FOREIGN
 

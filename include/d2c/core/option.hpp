@@ -33,6 +33,7 @@ struct OptionValue {
   /// What is wrong with a value that was not set by text.
   std::function<std::optional<Message>(const Target&)> check =
       [](const Target&) -> std::optional<Message> { return std::nullopt; };
+  std::vector<std::string_view> words = {};  ///< all values, where they are a few words
 };
 
 /// A row. The defaults are those of a default-constructed Target.
@@ -99,14 +100,17 @@ template <class Target, class Number>
 /// A member that has one of a few values, each with a word.
 template <class Target, class E, std::size_t N>
 [[nodiscard]] OptionValue<Target> words(E Target::*member, EnumNames<E, N> names) {
-  return {OptionKind::text,
-          [=](const Target& target) { return std::string(names.name(target.*member)); },
-          [=](Target& target, std::string_view given) -> std::optional<Message> {
-            const std::optional<E> value = names.find(given);
-            if (!value) return detail::not_a_word(given, names.words());
-            target.*member = *value;
-            return std::nullopt;
-          }};
+  OptionValue<Target> value{
+      OptionKind::text,
+      [=](const Target& target) { return std::string(names.name(target.*member)); },
+      [=](Target& target, std::string_view given) -> std::optional<Message> {
+        const std::optional<E> found = names.find(given);
+        if (!found) return detail::not_a_word(given, names.words());
+        target.*member = *found;
+        return std::nullopt;
+      }};
+  value.words = names.words();
+  return value;
 }
 
 /// Yes or no.
@@ -121,6 +125,7 @@ template <class Target>
                                                {true, "1"},
                                                {false, "0"}}));
   value.kind = OptionKind::flag;
+  value.words.clear();
   return value;
 }
 
@@ -147,6 +152,7 @@ template <class Target>
     }
     return detail::not_a_word(given, known);
   };
+  value.words = std::move(known);
   return value;
 }
 
@@ -175,12 +181,22 @@ template <class Target>
           }};
 }
 
+/// Texts that are given one after another.
+template <class Target>
+[[nodiscard]] OptionValue<Target> texts(std::vector<std::string> Target::*member) {
+  return {OptionKind::text, [](const Target&) { return std::string(); },
+          [=](Target& target, std::string_view given) -> std::optional<Message> {
+            (target.*member).emplace_back(given);
+            return std::nullopt;
+          }};
+}
+
 /// The value of a struct that is a member of another.
 template <class Target, class Part>
 [[nodiscard]] OptionValue<Target> inside(Part Target::*part, OptionValue<Part> value) {
   return {value.kind, [=](const Target& target) { return value.text(target.*part); },
           [=](Target& target, std::string_view given) { return value.set(target.*part, given); },
-          [=](const Target& target) { return value.check(target.*part); }};
+          [=](const Target& target) { return value.check(target.*part); }, value.words};
 }
 
 }  // namespace option

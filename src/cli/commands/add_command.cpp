@@ -4,8 +4,8 @@
 #include "d2c/results/summary.hpp"
 
 #include "commands/commands.hpp"
-#include "commands/stoppable_job.hpp"
 #include "job_options.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 namespace {

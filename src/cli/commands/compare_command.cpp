@@ -9,8 +9,8 @@
 #include "d2c/job/compare_methods.hpp"
 
 #include "commands/commands.hpp"
-#include "commands/stoppable_job.hpp"
 #include "job_options.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -43,7 +43,7 @@ OptionValue<job::CompareOptions> names(std::vector<std::string> job::CompareOpti
 std::vector<Option<job::CompareOptions>> own_options() {
   using O = job::CompareOptions;
   return {
-      {"searches", names(&O::searches), "separated by commas; `d2c run --help` explains them"},
+      {"searches", names(&O::searches), "separated by commas; `d2c run --help-all` explains them"},
       {"methods", names(&O::methods),
        "merge methods, separated by commas; `d2c merge --list-methods` explains them"},
       {"refine", names(&O::refined),

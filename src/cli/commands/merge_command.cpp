@@ -86,7 +86,7 @@ int merge_command(const Invocation& invocation) {
           "or base "
           "model.",
       .positional = "adapters",
-      .positional_repeats = true};
+      .repeating = {"adapters"}};
   line.add("Options", own_options(), arguments);
   add_job_options(line, job::traits::merge, options, "Options");
   if (!parse(line, invocation)) return 0;

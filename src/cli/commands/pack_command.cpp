@@ -70,7 +70,7 @@ int pack_command(const Invocation& invocation) {
           "by the last part of their folder where these differ, else by their whole path.\n\n"
           "A call that was ended half-way is finished by the same call.",
       .positional = "inputs",
-      .positional_repeats = true};
+      .repeating = {"inputs"}};
   line.add("Options", own_options(), arguments);
   if (!parse(line, invocation)) return 0;
   if (!arguments.verify.empty()) {

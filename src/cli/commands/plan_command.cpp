@@ -3,9 +3,9 @@
 #include "d2c/job/plan.hpp"
 
 #include "commands/commands.hpp"
-#include "commands/parallel_command.hpp"
-#include "commands/stoppable_job.hpp"
 #include "job_options.hpp"
+#include "parallel_command.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 namespace {

@@ -4,8 +4,8 @@
 #include "d2c/results/summary.hpp"
 
 #include "commands/commands.hpp"
-#include "commands/stoppable_job.hpp"
 #include "job_options.hpp"
+#include "stoppable_job.hpp"
 
 namespace d2c::cli {
 
@@ -24,7 +24,38 @@ int run_command(const Invocation& invocation) {
           "Writes DIR/results.h5 (every loss, HDF5) and DIR/merged/cluster_NN (PEFT folders).",
       .positional = "manifest",
       .required = {"manifest", "output"},
-      .has_config = true};
+      .has_config = true,
+      .first = {
+          {"K", "K",
+           "number of merged adapters, for which the device has room; 3,5,8 or 1..12 gives "
+           "the objective as a curve and writes the knee (needed; or --budget-mb: the room "
+           "in MB)"},
+          {"output", "DIR", "folder for the results (needed; made if absent)"},
+          {"overwrite", "",
+           "replace the results of an earlier job in that folder, once the new ones "
+           "are complete (default: refuse)"},
+          {"search", "NAME",
+           "how clusters are found (default: auto, the best result; kmeans is the "
+           "fastest)"},
+          {"method", "NAME",
+           "how adapters are merged (default: average, the best approximation of "
+           "their mean; auto tries several for each cluster)"},
+          {"scale", "auto",
+           "fit a factor on each merged adapter after the search (default: no "
+           "factor)"},
+          {"member-weights", "auto",
+           "fit the weights of each cluster's members after the search "
+           "(default: equal weights)"},
+          {"verify-examples", "N",
+           "examples of each task to keep from the search, on which the result is then judged "
+           "(default: none)"},
+          {"max-hours", "HOURS",
+           "end the search after so long, with the best so far (default: no "
+           "limit)"},
+          {"threads", "N",
+           "threads per rank (default: OMP_NUM_THREADS or SLURM_CPUS_PER_TASK, else "
+           "1)"},
+      }};
   add_job_options(line, job::traits::run, options);
   add_from(line, options);
   line.add("Output", quiet_option(), voice);

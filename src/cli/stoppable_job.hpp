@@ -12,8 +12,8 @@
 #include "d2c/job/run.hpp"
 
 #include "commands/commands.hpp"
-#include "commands/parallel_command.hpp"
 #include "job_options.hpp"
+#include "parallel_command.hpp"
 
 namespace d2c::cli {
 

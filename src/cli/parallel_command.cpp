@@ -1,4 +1,4 @@
-#include "commands/parallel_command.hpp"
+#include "parallel_command.hpp"
 
 #include <chrono>
 #include <thread>
