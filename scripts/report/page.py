@@ -14,6 +14,9 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 FEW = 60  # rows that a table may have to be printed
 
 
+# The values that vLLM's --max-lora-rank takes.
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
 def number(value, decimals=4):
     return f"{value:.{decimals}f}".replace("-", "−") if np.isfinite(value) else "–"
 
@@ -51,6 +54,7 @@ def deployment(run):
         return {}
     model = run.model or "BASE_MODEL"
     rank = max(run.folders[i].rank for i in used)
+    room = next((r for r in VLLM_RANKS if r >= rank), rank)
     paths = {i: str(run.folders[i].path) for i in used}
     routing = {run.task[t]: f"cluster_{run.assignment[t]:02}" for t in range(len(run.task))}
     some = dict(list(routing.items())[:3])
@@ -63,16 +67,14 @@ def deployment(run):
         f"route = {json.dumps(some, ensure_ascii=False)[:-1]}" + (", ...}" if len(routing) > len(some) else "}"),
         f"model.set_adapter(route[{run.task[0]!r}])"]
     vllm = " \\\n".join([
-        f"vllm serve {shlex.quote(model)} --enable-lora --max-loras {len(used)} --max-lora-rank {rank}",
+        f"vllm serve {shlex.quote(model)} --enable-lora --max-loras {len(used)} --max-lora-rank {room}",
         "  --lora-modules",
         *(f"    cluster_{i:02}={shlex.quote(paths[i])}" for i in used)])
-    first = shlex.quote(paths[used[0]])
+    results = shlex.quote(str(run.path.parent))
     llama = "\n".join([
-        f"python convert_lora_to_gguf.py --base {shlex.quote(model)} {first} \\",
-        f"  --outfile cluster_{used[0]:02}.gguf",
-        f"llama-cli -m BASE_MODEL.gguf --lora cluster_{used[0]:02}.gguf -p 'Your prompt'"])
-    return {"peft": "\n".join(peft), "vllm": vllm, "llama": llama,
-            "patterns": any(run.folders[i].patterns for i in used)}
+        f"d2c export {results} --for llama.cpp -o served",
+        f"llama-cli -m BASE_MODEL.gguf --lora served/cluster_{used[0]:02}.gguf -p 'Your prompt'"])
+    return {"peft": "\n".join(peft), "vllm": vllm, "llama": llama}
 
 
 def scores(run):

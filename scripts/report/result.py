@@ -48,7 +48,6 @@ class Folder:
     bytes: int
     sha256: str
     rank: int
-    patterns: bool  # ranks or alphas differ between modules
 
 
 class Result:
@@ -145,9 +144,7 @@ class Result:
                     for block in iter(lambda: file.read(1 << 20), b""):
                         digest.update(block)
                 config = json.loads((path / "adapter_config.json").read_text())
-                ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
-                found[cluster] = Folder(path, content.stat().st_size, digest.hexdigest(), max(ranks),
-                                        bool(config.get("rank_pattern") or config.get("alpha_pattern")))
+                found[cluster] = Folder(path, content.stat().st_size, digest.hexdigest(), int(config["r"]))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
         return found

@@ -31,6 +31,8 @@ constexpr std::array kCommands{
     Command{"pack", "pack adapters into one library file", pack_command},
     Command{"inspect", "show a results file", inspect_command},
     Command{"report", "make a page to look at from a result", report_command},
+    Command{"export", "put merged adapters into a folder for PEFT, vLLM or llama.cpp",
+            export_command},
     Command{"tokenize", "token ids of lines of text, for checking a tokenizer", tokenize_command},
     Command{"bench", "how fast this machine evaluates adapters, in about 10 seconds",
             bench_command},

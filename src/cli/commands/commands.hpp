@@ -38,6 +38,7 @@ int merge_command(const Invocation& invocation);
 int pack_command(const Invocation& invocation);
 int inspect_command(const Invocation& invocation);
 int report_command(const Invocation& invocation);
+int export_command(const Invocation& invocation);
 int help_command(const Invocation& invocation);
 int tokenize_command(const Invocation& invocation);
 int bench_command(const Invocation& invocation);

@@ -1,14 +1,8 @@
-#include <array>
-#include <cerrno>
-#include <cstdlib>
-
-#include <unistd.h>
-
-#include "d2c/core/error.hpp"
 #include "d2c/results/reader.hpp"
 
 #include "command_line.hpp"
 #include "commands/commands.hpp"
+#include "python_program.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -20,33 +14,6 @@ struct Arguments {
   fs::path output;
   fs::path figures;
 };
-
-/// The Python that draws: D2C_PYTHON, else the system's, else the first in PATH.
-std::string python() {
-  const char* chosen = std::getenv("D2C_PYTHON");
-  if (chosen != nullptr && *chosen != '\0') return chosen;
-  return access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
-}
-
-/// The folder of the program that makes the page: it lies at the same place relative to d2c where
-/// d2c is built and where it is installed.
-fs::path program() {
-  const fs::path prefix = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
-  return prefix / "share" / "d2c" / "report";
-}
-
-/// Becomes the Python program, whose exit codes are ours.
-[[noreturn]] void draw(const Arguments& arguments) {
-  std::array<std::string, 6> words = {
-      python(), "-B", program(), arguments.result, arguments.output, arguments.figures};
-  std::array<char*, 7> pointers{};
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].empty()) pointers[i] = words[i].data();
-  }
-  execvp(pointers[0], pointers.data());
-  throw IoError({words[0], {}}, {"cannot be started", "", "name a Python in D2C_PYTHON"},
-                system_reason(errno));
-}
 
 }  // namespace
 
@@ -72,7 +39,9 @@ int report_command(const Invocation& invocation) {
   if (fs::is_directory(arguments.result)) arguments.result /= "results.h5";
   if (arguments.output.empty()) arguments.output = arguments.result.parent_path() / "report.html";
   static_cast<void>(results::read_results(arguments.result));
-  draw(arguments);
+  std::vector<std::string> words = {arguments.result, arguments.output};
+  if (!arguments.figures.empty()) words.push_back(arguments.figures);
+  become_python("report", words);
 }
 
 }  // namespace d2c::cli
