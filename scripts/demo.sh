@@ -4,7 +4,8 @@
 # look at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/install-packages.sh
+scripts/install-packages.sh job
+echo "Building d2c (some minutes the first time)"
 scripts/build.sh release d2c
 . scripts/mpi-env.sh
 mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 \

@@ -7,7 +7,7 @@
 # sanitized      the unit tests with contracts checked, and address and undefined-behaviour sanitizers
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/install-packages.sh
+scripts/install-packages.sh tests
 . scripts/mpi-env.sh
 case ${1:-all} in
   all)

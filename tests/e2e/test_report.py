@@ -152,16 +152,6 @@ class Report(Case):
             self.assertIn(name, page.text)
         self.assertNotIn("49", "".join(re.findall(r"\{\{.*?\}\}", page.text)))
 
-    def test_it_draws_where_d2c_is_installed(self):
-        if shutil.which("cmake") is None:
-            self.skipTest("cmake is not installed")
-        build = pathlib.Path(BINARY).parent.parent
-        subprocess.run(["cmake", "--install", build, "--prefix", self.folder / "there"], check=True,
-                       capture_output=True)
-        subprocess.run([self.folder / "there" / "bin" / "d2c", "report", self.results, "-o", self.folder / "r.html"],
-                       check=True, capture_output=True, cwd="/")
-        self.assertEqual((self.folder / "r.html").read_text(), self.report(self.results)[1])
-
     def test_bad_input_ends_with_one_line(self):
         page = self.folder / "report.html"
         self.fail_with(2, ["result"], "report")
