@@ -38,7 +38,8 @@ class Estimate:
         self.nodes, self.ranks_per_node = nodes, ranks_per_node
         self.node_bytes = sum(plan["bytes_per_node"].values()) + ranks_per_node * per_rank
         evaluations = plan["evaluations_per_iteration"]
-        self.hours = rounds * math.ceil(evaluations / ranks) * plan["evaluation_seconds"] / 3600
+        each = rounds * math.ceil(evaluations / ranks) + math.ceil(plan.get("refine_evaluations", 0) / ranks)
+        self.hours = each * plan["evaluation_seconds"] / 3600
 
 
 def choose(plan, cores, gib, max_nodes, hours, rounds):

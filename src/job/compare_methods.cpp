@@ -109,18 +109,20 @@ std::string refined_name(const std::string& search) { return search + " refined"
 
 void validate(const CompareOptions& options) {
   refuse_repeats("--searches", options.searches);
-  if (!options.refined.empty()) refuse_repeats("--refine", options.refined);
+  if (!options.refined.empty()) refuse_repeats("--refined", options.refined);
   for (const std::string& search : options.refined) {
     if (std::ranges::find(options.searches, search) != options.searches.end()) continue;
-    throw UsageError({fmt::format("--refine has {}, which is none of --searches", search),
+    throw UsageError({fmt::format("--refined has {}, which is none of --searches", search),
                       "only clusters that were searched can be refined", "add it to --searches"});
   }
-  const bool refines = options.job.tune_scale || options.job.tune_weights;
+  const bool refines = options.job.tune_scale || options.job.tune_weights ||
+                       options.job.refinement != Refinement::none;
   if (refines == options.refined.empty()) {
-    throw UsageError({refines ? "--scale auto and --member-weights auto need --refine"
-                              : "--refine needs --scale auto or --member-weights auto",
-                      "the rows of a comparison are as the searches found them",
-                      "name the searches to refine, such as --refine auto"});
+    throw UsageError(
+        {refines ? "--refine distill, --scale auto and --member-weights auto need --refined"
+                 : "--refined needs --refine distill, --scale auto or --member-weights auto",
+         "the rows of a comparison are as the searches found them",
+         "name the searches to refine, such as --refined auto"});
   }
   refuse_repeats("--methods", options.methods);
   if (options.n_seeds < 1) {

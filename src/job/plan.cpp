@@ -82,6 +82,10 @@ void add_evaluations(const Job& job, Plan& plan) {
     costs.insert(costs.end(), static_cast<std::size_t>(plan.k),
                  static_cast<double>(facts.n_computed));
   }
+  if (plan.options.refinement == Refinement::distill) {
+    // A step goes forward twice and backward once; then the result is measured.
+    plan.refine_evaluations = std::int64_t{plan.n_tasks} * (3 * plan.options.refine_steps + 1);
+  }
   plan.imbalance = imbalance_of(costs, plan.n_ranks);
 }
 

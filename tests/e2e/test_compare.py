@@ -81,7 +81,7 @@ class Compare(Case):
         for name, ranks in (("alone", 0), ("ranks3", 3)):
             outputs.append(self.folder / name)
             completed = self.succeed(
-                "compare", self.manifest, "-K", 3, "--seeds", 2, "--searches", "auto,kmeans", "--refine",
+                "compare", self.manifest, "-K", 3, "--seeds", 2, "--searches", "auto,kmeans", "--refined",
                 "kmeans,auto", "--verify-examples", 2, "--output", outputs[-1], ranks=ranks)
         self.assertEqual(self.numbers(outputs[0]), self.numbers(outputs[1]))
         self.assertIn("kmeans refined", completed.stdout)

@@ -396,6 +396,36 @@ class Run(Case):
             self.assertIn(f"times {scale[cluster]:.4g}" if scale[cluster] != 1 else "", card)
         self.assertIn("refinement of the clusters", self.succeed("inspect", alone / "results.h5").stdout)
 
+    def test_distilled_adapters_serve_their_tasks_better_and_are_what_was_measured(self):
+        path = write_manifest(self.folder / "part.json", demo_manifest(12))
+        options = ("--search", "kmeans", "--refine", "distill", "--refine-steps", 12, "--verify-examples", 2)
+        alone = self.run_demo("alone", *options, manifest=path, k=3)
+        for ranks in (2, 3, 8):
+            other = self.run_demo(f"ranks{ranks}", *options, "--threads", 1 + ranks % 2, manifest=path, k=3, ranks=ranks)
+            self.assert_same_bits(alone, other)
+            with h5py.File(alone / "results.h5") as a, h5py.File(other / "results.h5") as b:
+                self.assertEqual(a["distill/loss"][...].tobytes(), b["distill/loss"][...].tobytes())
+        with h5py.File(alone / "results.h5") as file:
+            refine, curve = file["refine"], file["distill/loss"][...]
+            self.assertEqual(list(refine["step"].asstr()), ["start", "distill"])
+            method = list(file["recipe/method"].asstr())
+            self.assertEqual(refine["changed"][1], method.count("average, distilled"))
+            self.assertGreater(refine["changed"][1], 0)
+            self.assertLess(refine["objective"][1], refine["objective"][0])
+            self.assertLessEqual(refine["verify_objective"][1], refine["verify_objective"][0])
+            self.assertEqual(curve.shape, (3, 12))
+            self.assertTrue((curve[:, -1] < curve[:, 0]).all(), curve)
+            self.assertAlmostEqual(refine["objective"][1], file["result/objective"][()], 12)
+            self.assertAlmostEqual(refine["heldout_gain"][1], numpy.mean(file["heldout/gain"]), 12)
+            loss, cluster = file["heldout/loss"][...], method.index("average, distilled")
+            learner = list(file["result/assignment"]).index(cluster)
+        folder = alone / "merged" / f"cluster_{cluster:02}"
+        result = self.folder / "evaluation.json"
+        self.succeed("evaluate", "--model", DEMO / "model", "--adapter", folder, "--examples",
+                     demo_manifest(12)["tasks"][learner]["test"], "--json", result)
+        self.assertEqual(json.loads(result.read_text())["mean"], loss[learner, cluster])
+        self.assertIn("trained for 12 steps", (folder / "README.md").read_text())
+
     def test_tasks_move_to_the_refined_clusters_that_serve_them_better(self):
         options = ("--search", "kmeans", "--scale", "auto")
         alone = self.run_demo("alone", *options)

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,8 @@ namespace d2c::test {
 
 /// An engine without a model: the loss of a token is a number between 0 and 1 that the adapter's
 /// content, the ids before it and the token decide. It takes many units at a time, and reports them
-/// in another order.
+/// in another order. To learn is to come closer to a number that the lessons' ids decide: the loss
+/// is half the squared distance of all values of the factors from it, times the sum of the weights.
 class FakeEngine final : public eval::LossEngine {
  public:
   explicit FakeEngine(std::size_t units_at_a_time = 1) : units_at_a_time_(units_at_a_time) {}
@@ -27,7 +29,7 @@ class FakeEngine final : public eval::LossEngine {
 
   [[nodiscard]] eval::AdapterHandle prepare(const lora::FactorMap& factors) override {
     ++n_prepared;
-    return std::make_shared<const Adapter>(content_of(factors));
+    return std::make_shared<const Adapter>(content_of(factors), factors);
   }
 
   void losses(eval::UnitSource& units) override {
@@ -67,6 +69,57 @@ class FakeEngine final : public eval::LossEngine {
     }
   }
 
+  /// One token: the first id of the batch.
+  [[nodiscard]] std::vector<std::vector<ops::SoftTargets>> most_probable(
+      std::span<const eval::Unit> units, Index most) override {
+    EXPECT_GT(most, 0);
+    std::vector<std::vector<ops::SoftTargets>> all;
+    for (const eval::Unit& unit : units) {
+      auto& of_unit = all.emplace_back();
+      for (const eval::Batch& batch : unit.batches) {
+        ops::SoftTargets& targets = of_unit.emplace_back();
+        while (targets.size() < std::ssize(batch.targets)) {
+          targets.tokens.push_back(batch.forest.ids.front());
+          targets.probabilities.push_back(1.0F);
+          targets.begin.push_back(std::ssize(targets.tokens));
+        }
+      }
+    }
+    return all;
+  }
+
+  void gradients(std::span<const eval::GradientUnit> units,
+                 const eval::GradientReport& report) override {
+    for (Index i = std::ssize(units) - 1; i >= 0; --i) {
+      const eval::GradientUnit& unit = units[static_cast<std::size_t>(i)];
+      eval::GradientResult result;
+      result.gradient = static_cast<const Adapter*>(unit.adapter.get())->factors;
+      double weight = 0.0;
+      for (const eval::Lesson& lesson : unit.lessons) {
+        EXPECT_EQ(lesson.targets.size(), std::ssize(lesson.batch.targets));
+        for (const float of_target : lesson.weight) weight += static_cast<double>(of_target);
+      }
+      const double goal = FakeEngine::goal(unit.lessons.front().batch.forest.ids);
+      for (auto& [module, d] : result.gradient) {
+        for (Matrix* matrix : {&d.a, &d.b}) {
+          for (float& value : matrix->values()) {
+            const double distance = static_cast<double>(value) - goal;
+            result.loss += 0.5 * weight * distance * distance;
+            value = static_cast<float>(weight * distance);
+          }
+        }
+      }
+      report(i, std::move(result));
+    }
+  }
+
+  /// What lessons with these ids are about, in [0, 1).
+  [[nodiscard]] static double goal(std::span<const std::int32_t> ids) {
+    std::uint64_t content = 2;
+    for (const std::int32_t id : ids) content = next(content, id);
+    return CounterRng(content, 1).uniform();
+  }
+
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override {
     return static_cast<std::size_t>(largest.n_tokens + adapter_rank);
@@ -93,8 +146,9 @@ class FakeEngine final : public eval::LossEngine {
 
  private:
   struct Adapter final : eval::EngineAdapter {
-    explicit Adapter(std::uint64_t of) : content(of) {}
+    Adapter(std::uint64_t of, lora::FactorMap map) : content(of), factors(std::move(map)) {}
     std::uint64_t content;
+    lora::FactorMap factors;
   };
 
   static std::uint64_t next(std::uint64_t state, std::uint64_t word) {

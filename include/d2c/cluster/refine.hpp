@@ -19,6 +19,7 @@ struct MergeConfig {
   std::vector<double> weights = {};  ///< of the members, sum 1; empty = equal
   int method = 0;                    ///< index of a merge method on offer
   double scale = 1.0;                ///< factor on the merged update
+  int trained = -1;  ///< number of the adapter that was trained from the merge and serves instead
 
   // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
   [[nodiscard]] auto operator<=>(const MergeConfig&) const = default;
@@ -49,7 +50,7 @@ struct RefineOptions {
   std::function<bool()> stop = {};
 };
 
-enum class RefineStep { start, method, scale, weights, assign };
+enum class RefineStep { start, method, scale, weights, assign, distill };
 [[nodiscard]] std::string_view name(RefineStep step);
 
 /// The merge configurations after one step; the same clusters in every stage.

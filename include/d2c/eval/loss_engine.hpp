@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
+#include "d2c/eval/gradient_unit.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/lora/input_moment.hpp"
 #include "d2c/model/cost.hpp"
@@ -87,6 +88,16 @@ class LossEngine {
   /// @param sums     [model::input_sites] null = not wanted
   virtual void add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                           std::span<const std::unique_ptr<lora::InputMomentSum>> sums) = 0;
+  /// What the targets of each unit's batches are predicted to be: the most probable tokens.
+  /// [units][batches]
+  /// @param most   tokens of a distribution at most
+  [[nodiscard]] virtual std::vector<std::vector<ops::SoftTargets>> most_probable(
+      std::span<const Unit> units, Index most) = 0;
+  /// Differentiates the losses of all units with respect to the factors of their adapters. As many
+  /// gradients are held at a time as suit the hardware. The bits of one depend on the model, the
+  /// adapter and the unit's lessons alone.
+  /// @throws what `report` throws
+  virtual void gradients(std::span<const GradientUnit> units, const GradientReport& report) = 0;
 
   /// Upper bound on the memory that evaluations take, in bytes, besides adapters.
   /// @param largest       batch

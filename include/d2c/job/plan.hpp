@@ -27,6 +27,7 @@ struct Plan {
   std::int64_t evaluations_per_iteration =
       0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
+  std::int64_t refine_evaluations = 0;  ///< evaluations that --refine distill takes as long as
   double evaluation_seconds =
       0.0;  ///< processor time of a mean evaluation, from one that rank 0 measured
   bool weights_are_bf16 = false;  ///< else F32

@@ -20,6 +20,9 @@ namespace d2c::job {
 /// Where the merged adapters go.
 enum class MergedOutput { peft, hdf5, both };
 
+/// What is done for the merged adapters of the clusters after the search.
+enum class Refinement { none, distill };
+
 /// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
 inline constexpr std::string_view medoid_method = "medoid";
 
@@ -57,6 +60,9 @@ struct RunOptions {
   double scale = 1.0;         ///< factor on merged updates while clusters are searched
   bool tune_scale = false;    ///< then a line search on the factor of each cluster
   bool tune_weights = false;  ///< and one on the weights of its members
+  Refinement refinement = Refinement::none;
+  int refine_steps = 30;     ///< of the optimiser
+  double refine_rate = 0.0;  ///< learning rate of its first step; 0 = by the size of the factors
 
   eval::LossOn loss_on = eval::LossOn::response;
   std::string chat_date;      ///< YYYY-MM-DD, for chat templates that ask for today; empty = refuse

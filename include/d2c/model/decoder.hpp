@@ -10,6 +10,7 @@
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
 #include "d2c/ops/aligned.hpp"
+#include "d2c/ops/soft_cross_entropy.hpp"
 #include "d2c/ops/thread_team.hpp"
 
 namespace d2c::model {
@@ -51,6 +52,12 @@ class Decoder {
                                         std::span<const Target> targets,
                                         const PreparedAdapter* adapter, KeptTokens& kept,
                                         Index n_to_keep);
+
+  /// What each row predicts: the most probable tokens that follow its sequence. [rows.size()]
+  /// @param most  tokens of each distribution at most
+  [[nodiscard]] ops::SoftTargets most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
+                                               std::span<const Index> rows, Index most,
+                                               const PreparedAdapter* adapter = nullptr);
 
   /// Bytes of activations that this object keeps, without the scratch of the threads
   /// (linear_scratch_bytes each): at most activation_bytes of the largest batch so far.

@@ -32,9 +32,9 @@ struct AdapterGradient {
   explicit AdapterGradient(const PreparedAdapter& adapter);
 
   /// Derivatives with respect to A and B of each module as stored (the scaling is inside the loss).
-  /// @param adapter  the factors that the gradient is of
+  /// @param adapter  that the gradient is of
   [[nodiscard]] lora::FactorMap by_module(const ModelConfig& config,
-                                          const lora::FactorMap& adapter) const;
+                                          const PreparedAdapter& adapter) const;
 };
 
 /// The loss of a batch and its derivatives with respect to the factors of an adapter, in float32.

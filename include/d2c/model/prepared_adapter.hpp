@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "d2c/lora/factors.hpp"
@@ -20,6 +22,7 @@ struct PreparedAdapter {
   std::vector<Layer> layers;
   ops::LowRankUpdate embedding;  ///< of the look-up only, also when embeddings are tied
   ops::LowRankUpdate head;       ///< of the output projection only
+  std::map<std::string, Index> ranks;  ///< of the modules that the adapter has
   Index largest_rank = 0;        ///< largest sum of ranks of one update
 
   /// @param threads  that may help to pack

@@ -140,6 +140,14 @@ struct RefineTable {
   std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
 };
 
+/// How the distillation of the clusters went. Empty unless there was one.
+struct DistillTable {
+  int n_steps = 0;
+  /// [cluster, step] before the step: mean over the cluster's tasks of the cross-entropy against
+  /// the predictions of their own adapters; NaN: no step
+  std::vector<double> loss;
+};
+
 /// A run. Groups that are empty or unset are absent from the file.
 struct RunResults {
   Provenance provenance;
@@ -161,6 +169,7 @@ struct RunResults {
   SweepTable sweep;
   RecipeTable recipe;
   RefineTable refine;
+  DistillTable distill;
 };
 
 /// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.

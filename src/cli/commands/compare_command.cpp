@@ -46,10 +46,11 @@ std::vector<Option<job::CompareOptions>> own_options() {
       {"searches", names(&O::searches), "separated by commas; `d2c run --help-all` explains them"},
       {"methods", names(&O::methods),
        "merge methods, separated by commas; `d2c merge --list-methods` explains them"},
-      {"refine", names(&O::refined),
-       "of --searches, those whose clusters are also refined, in rows of their own: by --scale "
-       "auto and --member-weights auto, or by the one of them that is given. With a number for "
-       "--scale, all rows have that factor; the line search of a refinement starts there",
+      {"refined", names(&O::refined),
+       "of --searches, those whose clusters are also refined, in rows of their own: by --refine "
+       "distill, --scale auto and --member-weights auto, as far as they are given, else by the "
+       "latter two. With a number for --scale, all rows have that factor; the line search of a "
+       "refinement starts there",
        "SEARCHES"},
       {"seeds", option::number(&O::n_seeds, at_least(1)),
        "how many seeds: --seed and those after it"},
@@ -86,7 +87,8 @@ int compare_command(const Invocation& invocation) {
   refuse_other_options(line, refusals, "a comparison has no use for it");
   if (!parse(line, invocation)) return 0;
   for (const std::string& search : options.refined) (void)cluster::search_method(search);
-  if (!options.refined.empty() && !options.job.tune_scale && !options.job.tune_weights) {
+  if (!options.refined.empty() && !options.job.tune_scale && !options.job.tune_weights &&
+      options.job.refinement == job::Refinement::none) {
     options.job.tune_scale = options.job.tune_weights = true;
   }
   job::validate(options);

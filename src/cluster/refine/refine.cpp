@@ -143,8 +143,8 @@ class Refiner {
 }  // namespace
 
 std::string_view name(RefineStep step) {
-  static constexpr std::array<std::string_view, 5> names = {"start", "method", "scale", "weights",
-                                                            "assign"};
+  static constexpr std::array<std::string_view, 6> names = {"start",   "method", "scale",
+                                                            "weights", "assign", "distill"};
   return names[static_cast<std::size_t>(step)];
 }
 

@@ -21,6 +21,24 @@ struct CpuAdapter final : EngineAdapter {
   model::PreparedAdapter prepared;
 };
 
+/// Null where there is none.
+const model::PreparedAdapter* prepared_of(const AdapterHandle& handle) {
+  const auto* adapter = static_cast<const CpuAdapter*>(handle.get());
+  return adapter == nullptr ? nullptr : &adapter->prepared;
+}
+
+std::vector<Index> rows_of(const Batch& batch) {
+  std::vector<Index> rows;
+  rows.reserve(batch.targets.size());
+  for (const model::Target& target : batch.targets) rows.push_back(target.row);
+  return rows;
+}
+
+/// Threads that help are counted too.
+double cpu_seconds(const ops::ThreadTeam& threads) {
+  return threads.size() > 1 ? process_cpu_seconds() : thread_cpu_seconds();
+}
+
 }  // namespace
 
 CpuEngine::CpuEngine(const model::Model& model, int threads) : model_(model), team_(threads) {
@@ -67,13 +85,8 @@ void CpuEngine::evaluate_side_by_side(Unit first, UnitSource& units) {
 }
 
 void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units) {
-  // Threads that help are counted too.
-  const auto now = [&] {
-    return threads.size() > 1 ? process_cpu_seconds() : thread_cpu_seconds();
-  };
-  const double begin = now();
-  const auto* adapter = static_cast<const CpuAdapter*>(unit.adapter.get());
-  const model::PreparedAdapter* prepared = adapter == nullptr ? nullptr : &adapter->prepared;
+  const double begin = cpu_seconds(threads);
+  const model::PreparedAdapter* prepared = prepared_of(unit.adapter);
   UnitResult result;
   for (const Batch& batch : unit.batches) {
     std::vector<double> nll = worker.decoder.nll(threads, batch.forest, batch.targets, prepared);
@@ -83,7 +96,7 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
       result.nll.insert(result.nll.end(), nll.begin(), nll.end());
     }
   }
-  result.seconds = now() - begin;
+  result.seconds = cpu_seconds(threads) - begin;
   units.report(unit, std::move(result));
 }
 
@@ -101,6 +114,65 @@ void CpuEngine::add_inputs(const AdapterHandle& adapter, std::span<const Batch> 
   }
 }
 
+void CpuEngine::for_each(
+    Index n, const std::function<void(Index i, Worker& worker, ops::ThreadTeam& threads)>& work) {
+  if (team_.size() == 1 || n < team_.size()) {
+    for (Index i = 0; i < n; ++i) work(i, workers_.front(), team_);
+    return;
+  }
+  std::atomic<Index> next = 0;
+  team_.run_side_by_side([&](int thread) {
+    try {
+      for (Index i = next++; i < n; i = next++) {
+        work(i, workers_[static_cast<std::size_t>(thread)], alone_);
+      }
+    } catch (...) {
+      next = n;  // nobody goes on then
+      throw;
+    }
+  });
+}
+
+std::vector<std::vector<ops::SoftTargets>> CpuEngine::most_probable(std::span<const Unit> units,
+                                                                    Index most) {
+  std::vector<std::vector<ops::SoftTargets>> result(units.size());
+  for_each(std::ssize(units), [&](Index i, Worker& worker, ops::ThreadTeam& threads) {
+    const Unit& unit = units[static_cast<std::size_t>(i)];
+    for (const Batch& batch : unit.batches) {
+      result[static_cast<std::size_t>(i)].push_back(worker.decoder.most_probable(
+          threads, batch.forest, rows_of(batch), most, prepared_of(unit.adapter)));
+    }
+  });
+  return result;
+}
+
+void CpuEngine::gradients(std::span<const GradientUnit> units, const GradientReport& report) {
+  for_each(std::ssize(units), [&](Index i, Worker& worker, ops::ThreadTeam& threads) {
+    report(i, gradient(units[static_cast<std::size_t>(i)], worker, threads));
+  });
+}
+
+GradientResult CpuEngine::gradient(const GradientUnit& unit, Worker& worker,
+                                   ops::ThreadTeam& threads) {
+  const double begin = cpu_seconds(threads);
+  const model::PreparedAdapter& adapter = *prepared_of(unit.adapter);
+  if (worker.gradients == nullptr) {
+    worker.gradients = std::make_unique<model::GradientPass>(model_);
+  }
+  GradientResult result;
+  model::AdapterGradient sum(adapter);
+  for (const auto& [batch, targets, weight] : unit.lessons) {
+    const std::vector<double> losses =
+        (*worker.gradients)(threads, batch.forest, rows_of(batch), targets, weight, adapter, sum);
+    for (std::size_t i = 0; i < losses.size(); ++i) {
+      result.loss += static_cast<double>(weight[i]) * losses[i];
+    }
+  }
+  result.gradient = sum.by_module(model_.config(), adapter);
+  result.seconds = cpu_seconds(threads) - begin;
+  return result;
+}
+
 std::size_t CpuEngine::activation_bytes(const model::BatchSize& largest, Index adapter_rank) const {
   // The first decoder has scratch for every thread: it evaluates with all of them, too.
   const auto& config = model_.config();
@@ -111,7 +183,10 @@ std::size_t CpuEngine::activation_bytes(const model::BatchSize& largest, Index a
 
 std::size_t CpuEngine::workspace_bytes() const {
   std::size_t bytes = 0;
-  for (const Worker& worker : workers_) bytes += worker.decoder.workspace_bytes();
+  for (const Worker& worker : workers_) {
+    bytes += worker.decoder.workspace_bytes();
+    if (worker.gradients != nullptr) bytes += worker.gradients->workspace_bytes();
+  }
   return bytes;
 }
 

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "d2c/eval/loss_engine.hpp"
 #include "d2c/model/decoder.hpp"
+#include "d2c/model/gradient.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/ops/thread_team.hpp"
 
@@ -24,6 +27,9 @@ class CpuEngine final : public LossEngine {
   void losses(UnitSource& units) override;
   void add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                   std::span<const std::unique_ptr<lora::InputMomentSum>> sums) override;
+  [[nodiscard]] std::vector<std::vector<ops::SoftTargets>> most_probable(
+      std::span<const Unit> units, Index most) override;
+  void gradients(std::span<const GradientUnit> units, const GradientReport& report) override;
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override;
 
@@ -40,8 +46,15 @@ class CpuEngine final : public LossEngine {
   struct Worker {
     explicit Worker(const model::Model& model) : decoder(model) {}
     model::Decoder decoder;
+    std::unique_ptr<model::GradientPass> gradients;  ///< null until it is wanted
     model::PhaseSeconds phases{};
   };
+  /// Calls work(i, worker, threads) for i in [0, n): side by side where every thread has some, else
+  /// with all threads for one after another.
+  void for_each(Index n,
+                const std::function<void(Index i, Worker& worker, ops::ThreadTeam& threads)>& work);
+  [[nodiscard]] GradientResult gradient(const GradientUnit& unit, Worker& worker,
+                                        ops::ThreadTeam& threads);
   void evaluate_side_by_side(Unit first, UnitSource& units);
   void evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units);
 

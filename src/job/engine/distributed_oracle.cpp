@@ -42,6 +42,7 @@ MergeRequest DistributedOracle::request_for(const cluster::MergeConfig& config) 
   MergeRequest request = request_for(config.members);
   request.scale = config.scale;
   request.way = config.method;
+  if (config.trained >= 0) request.trained = trained_[static_cast<std::size_t>(config.trained)];
   if (config.weights.empty()) return request;
   std::map<int, double> weight_of_adapter;
   for (std::size_t i = 0; i < config.members.size(); ++i) {
@@ -91,6 +92,24 @@ lora::FactorMap DistributedOracle::merged(const MergeRequest& request) {
   return merger_.merged(0);
 }
 
+Distilled DistributedOracle::distill(std::span<const DistillCluster> clusters,
+                                     const DistillOptions& options,
+                                     const std::function<bool()>& stop) {
+  return job::distill({parts_.comm, parts_.adapters, parts_.tasks, parts_.adapter_of_task,
+                       parts_.engine, parts_.timers, merger_, stop, parts_.training},
+                      clusters, options);
+}
+
+int DistributedOracle::keep(std::shared_ptr<const TrainedAdapter> adapter) {
+  trained_.push_back(std::move(adapter));
+  return static_cast<int>(trained_.size()) - 1;
+}
+
+std::string DistributedOracle::way_name(const cluster::MergeConfig& config) const {
+  return config.trained < 0 ? plan().way_name(config.method)
+                            : trained_[static_cast<std::size_t>(config.trained)]->name;
+}
+
 PrepareAdapter DistributedOracle::prepare_merged() {
   return [this](Index index) {
     return parts_.engine.prepare(merger_.merged(static_cast<int>(index)));
@@ -112,8 +131,8 @@ std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRe
                                                          const FoldedSplit& examples) const {
   std::vector<results::LossKey> keys;
   for (const MergeRequest& request : requests) {
-    keys.push_back({plan().way_name(request.way), name_of(examples), request.adapters,
-                    request.weights, request.scale});
+    keys.push_back({request.trained ? request.trained->name : plan().way_name(request.way),
+                    name_of(examples), request.adapters, request.weights, request.scale});
   }
   return keys;
 }

@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "d2c/cluster/folds.hpp"
@@ -13,6 +15,7 @@
 #include "d2c/core/timer.hpp"
 #include "d2c/eval/loss_engine.hpp"
 
+#include "distill/distill.hpp"
 #include "engine/medoids.hpp"
 #include "engine/scheduler.hpp"
 #include "input/adapter_store.hpp"
@@ -52,6 +55,7 @@ class DistributedOracle final : public cluster::LossOracle {
     KnownLosses& known;                  ///< is never measured again; gets what is measured
     const std::function<void()>& pause;  ///< called between batches of work; may end the job
     InputStore* inputs = nullptr;        ///< see Merger::Parts
+    TrainingStates* training = nullptr;  ///< see DistillParts::states
   };
 
   /// Collective.
@@ -84,6 +88,16 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Loss of every task under its own adapter as it was read. [n_tasks, folds of the split]
   /// Measured by the ranks that hold the adapters: none travels.
   [[nodiscard]] std::vector<double> own_losses(Split split);
+
+  /// Trains the merged adapters of clusters, see job::distill(). Collective.
+  [[nodiscard]] Distilled distill(std::span<const DistillCluster> clusters,
+                                  const DistillOptions& options, const std::function<bool()>& stop);
+  /// Keeps an adapter for merge configurations. @return  its number, see MergeConfig::trained
+  [[nodiscard]] int keep(std::shared_ptr<const TrainedAdapter> adapter);
+  /// Forgets what was kept; nothing may ask for it again.
+  void drop_trained() { trained_.clear(); }
+  /// How the adapter of a merge configuration is made, in a few words.
+  [[nodiscard]] std::string way_name(const cluster::MergeConfig& config) const;
 
   /// The merged adapter, on every rank. Collective.
   [[nodiscard]] lora::FactorMap merged(const MergeRequest& request);
@@ -134,6 +148,7 @@ class DistributedOracle final : public cluster::LossOracle {
   Merger merger_;
   Medoids medoids_;
   Scheduler scheduler_;
+  std::vector<std::shared_ptr<const TrainedAdapter>> trained_;
   WorkCounts work_;
 };
 

@@ -51,12 +51,14 @@ void check_members_fit(comm::Communicator& comm, const AdapterStore& store, cons
   }
 }
 
-/// The units of all requests, spread over the ranks by cost.
+/// The units of all requests, spread over the ranks by cost. Those of trained adapters have no
+/// members and lie where they were trained.
 std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
                              std::span<const MergeRequest> requests, int n_ranks) {
   std::vector<Unit> units;
   std::vector<double> costs;
   for (std::size_t q = 0; q < requests.size(); ++q) {
+    if (requests[q].trained != nullptr) continue;
     for (int module = 0; module < static_cast<int>(store.modules().size()); ++module) {
       const auto& target = store.modules()[static_cast<std::size_t>(module)];
       merge::UnitShape shape{target.d_out, target.d_in, 0, 0, 0};
@@ -75,6 +77,14 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
   }
   const auto owners = comm::balance(costs, n_ranks);
   for (std::size_t u = 0; u < units.size(); ++u) units[u].rank = owners[u];
+  for (std::size_t q = 0; q < requests.size(); ++q) {
+    if (requests[q].trained == nullptr) continue;
+    for (const auto& [module, by, rank] : requests[q].trained->parts) {
+      const auto& target = store.modules()[static_cast<std::size_t>(module)];
+      units.push_back(
+          {static_cast<int>(q), module, by, false, {target.d_out, target.d_in, 0, rank, rank}});
+    }
+  }
   return units;
 }
 
@@ -105,6 +115,7 @@ class Rounds {
         cap_(cap),
         cursors_(static_cast<std::size_t>(n_ranks)) {
     for (std::size_t u = 0; u < units.size(); ++u) {
+      if (units[u].shape.members == 0) continue;
       cursors_[static_cast<std::size_t>(units[u].rank)].units.push_back(u);
     }
   }
@@ -171,13 +182,6 @@ class Rounds {
   std::uint64_t cap_;
   std::vector<Cursor> cursors_;
 };
-
-void round_to(DType type, std::span<float> values) {
-  if (type == DType::f32 || type == DType::f64) return;
-  std::vector<std::byte> bytes(values.size() * size_of(type));
-  convert_from_float(values, type, bytes);
-  convert_to_float(bytes, type, values);
-}
 
 /// What has arrived of a round.
 struct Received {
@@ -259,6 +263,13 @@ class OwnMerges {
 
 }  // namespace
 
+void round_to(DType type, std::span<float> values) {
+  if (type == DType::f32 || type == DType::f64) return;
+  std::vector<std::byte> bytes(values.size() * size_of(type));
+  convert_from_float(values, type, bytes);
+  convert_to_float(bytes, type, values);
+}
+
 std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                            const MergeRequest& request) {
   std::uint64_t bytes = 0;
@@ -319,6 +330,11 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
     } catch (...) {
       failure = std::current_exception();
     }
+  }
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    const auto& trained = requests[static_cast<std::size_t>(units[u].request)].trained;
+    if (trained == nullptr || units[u].rank != comm.rank()) continue;
+    merged.write(u, trained->own.at(units[u].module));
   }
   const auto timer = timers.scope("exchange");
   comm::agree(comm, [&] {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "input/adapter_store.hpp"
 #include "merging/input_store.hpp"
 #include "merging/merged_arena.hpp"
+#include "merging/trained_adapter.hpp"
 
 namespace d2c::job {
 
@@ -20,6 +22,8 @@ struct MergeRequest {
   std::vector<double> weights;  ///< one per adapter
   double scale = 1.0;           ///< factor on the merged update; it goes into B
   int way = 0;                  ///< see MergePlan::way
+  /// Takes the place of their merge; null = none.
+  std::shared_ptr<const TrainedAdapter> trained = nullptr;
 };
 
 /// A merge method with its parameters.
@@ -66,6 +70,9 @@ struct MergePlan {
 /// Whether MergePlan::members_bytes allows the merge. The same on every rank.
 [[nodiscard]] bool members_fit(const AdapterStore& store, const MergePlan& plan,
                                const MergeRequest& request);
+
+/// Rounds values to a type in which they are stored.
+void round_to(DType type, std::span<float> values);
 
 /// Merges adapters that live on different ranks into the memory of every node, where they are
 /// numbered as the requests. The units of work (request, module) are spread over the ranks by cost;

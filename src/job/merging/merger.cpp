@@ -27,6 +27,7 @@ void Merger::merge(std::span<const MergeRequest> requests) {
   if (requests.empty()) return;
   InputStore* inputs = nullptr;
   for (const MergeRequest& request : requests) {
+    if (request.trained != nullptr) continue;
     if (plan_.way(request.way).method->uses_inputs) inputs = parts_.inputs;
   }
   if (inputs != nullptr) inputs->collect();

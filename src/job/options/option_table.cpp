@@ -54,6 +54,10 @@ constexpr auto residences = enum_names<AdaptersIn>({
     {AdaptersIn::disk, "disk"},
     {AdaptersIn::automatic, "auto"},
 });
+constexpr auto refinements = enum_names<Refinement>({
+    {Refinement::none, "none"},
+    {Refinement::distill, "distill"},
+});
 constexpr auto balances = enum_names<comm::Balance>({
     {comm::Balance::fixed, "static"},
     {comm::Balance::dynamic, "dynamic"},
@@ -276,6 +280,17 @@ Rows merging_rows() {
        jobs | decides_numbers},
       {{"member-weights", words(&O::tune_weights, member_weights),
         "equal, or auto: after the search, the weights of each cluster's members are fitted"},
+       jobs | decides_numbers},
+      {{"refine", words(&O::refinement, refinements),
+        "after the search: none, or distill: the factors of each cluster's merged adapter are "
+        "trained to predict on the few-shot examples what the members' own adapters predict there"},
+       jobs | decides_numbers},
+      {{"refine-steps", number(&O::refine_steps, at_least(1)),
+        "steps of --refine distill; each costs about three evaluations of every task"},
+       jobs | decides_numbers},
+      {{"refine-lr", number(&O::refine_rate, at_least(0)),
+        "learning rate of the first step of --refine distill; 0 = a share of the size of the "
+        "factors"},
        jobs | decides_numbers},
   };
 }

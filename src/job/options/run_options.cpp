@@ -53,6 +53,14 @@ void validate_clustering(const RunOptions& options) {
   require(!options.tune_weights || options.merge_method != medoid_method,
           "--member-weights auto does not go with --method medoid",
           "a medoid is one adapter as it is", "leave one of them out");
+  const RunOptions defaults;
+  const bool distils = options.refinement == Refinement::distill;
+  require(distils || options.refine_steps == defaults.refine_steps,
+          "--refine-steps needs --refine distill", "there are no other steps",
+          "add --refine distill, or leave it out");
+  require(distils || options.refine_rate == defaults.refine_rate,
+          "--refine-lr needs --refine distill", "nothing else learns",
+          "add --refine distill, or leave it out");
   if (options.merge_method == auto_method) {
     merge::validate(merge::find_method("average"), options.merge);
   } else if (options.merge_method != medoid_method) {

@@ -93,12 +93,15 @@ void Checkpointing::resume() {
 
 bool Checkpointing::check() {
   out_of_time_ |= limit_seconds_ > 0 && watch_.seconds() > limit_seconds_;
-  std::array<double, 2> votes{stop_requested_ && stop_requested_() ? 1.0 : 0.0,
-                              out_of_time_ ? 1.0 : 0.0};
+  const bool is_due =
+      comm_.is_root() && period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
+  std::array<double, 3> votes{stop_requested_ && stop_requested_() ? 1.0 : 0.0,
+                              out_of_time_ ? 1.0 : 0.0, is_due ? 1.0 : 0.0};
   comm_.maximum(votes);
   out_of_time_ = votes[1] > 0;
+  if (votes[0] > 0 || votes[2] > 0) save_trainings();
   if (votes[0] == 0) {
-    write_when_due();
+    if (is_due) write_or_warn();
     return out_of_time_;
   }
   comm::agree(comm_, [&] {
@@ -115,9 +118,16 @@ bool Checkpointing::check() {
   throw Stopped();
 }
 
-void Checkpointing::write_when_due() {
-  const bool is_due = period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
-  if (!is_due || !comm_.is_root()) return;
+/// A training that is not saved is done again, with the same result.
+void Checkpointing::save_trainings() {
+  try {
+    for (const auto& save : savers_) save();
+  } catch (const comm::AgreedError& error) {
+    if (log_) log_(fmt::format("warning: {}; a stopped job trains again", error.what()));
+  }
+}
+
+void Checkpointing::write_or_warn() {
   try {
     write();
     warned_ = false;
@@ -141,6 +151,9 @@ void Checkpointing::remove() const {
   std::error_code ignored;
   fs::remove(file_, ignored);
   fs::remove(file_.string() + ".previous", ignored);
+  for (std::size_t n = 0; n < savers_.size(); ++n) {
+    fs::remove(fmt::format("{}.{}", training_file().string(), n), ignored);
+  }
 }
 
 }  // namespace d2c::job

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
@@ -35,12 +37,17 @@ class Checkpointing {
   /// @return whether the time limit of the search has passed; once it has, it stays so
   /// @throws Stopped; comm::AgreedError if a signal has come and no checkpoint can be written
   bool check();
+  /// Where trainings are kept, see TrainingStates::file.
+  [[nodiscard]] std::filesystem::path training_file() const { return file_.string() + ".training"; }
+  /// Has a function called with every checkpoint, on all ranks. It may throw comm::AgreedError.
+  void also(std::function<void()> save) { savers_.push_back(std::move(save)); }
   /// Forgets the checkpoints of a finished job.
   void remove() const;
 
  private:
   void write();
-  void write_when_due();
+  void write_or_warn();
+  void save_trainings();
 
   comm::Communicator& comm_;
   std::filesystem::path file_;
@@ -52,6 +59,7 @@ class Checkpointing {
   std::function<void(const std::string&)> log_;
   Stopwatch watch_;
   double last_write_ = 0.0;
+  std::vector<std::function<void()>> savers_;
   bool warned_ = false;
   bool out_of_time_ = false;
 };

@@ -1,5 +1,6 @@
 #include "output/figures.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -132,7 +133,24 @@ results::RefineTable describe_refinement(MethodLosses& losses,
   return table;
 }
 
-results::RecipeTable describe_configs(const MergePlan& plan, const cluster::Partition& partition,
+results::DistillTable describe_distillation(const std::vector<std::vector<double>>& curves,
+                                            const std::vector<cluster::MergeConfig>& configs,
+                                            const cluster::Partition& partition) {
+  std::size_t n_steps = 0;
+  for (const auto& curve : curves) n_steps = std::max(n_steps, curve.size());
+  results::DistillTable table;
+  table.n_steps = static_cast<int>(n_steps);
+  table.loss.assign(static_cast<std::size_t>(partition.k()) * n_steps, nan);
+  for (std::size_t r = 0; r < configs.size(); ++r) {
+    const auto cluster = partition[configs[r].members.front()].index();
+    std::ranges::copy(curves[r],
+                      table.loss.begin() + static_cast<std::ptrdiff_t>(cluster * n_steps));
+  }
+  return table;
+}
+
+results::RecipeTable describe_configs(const DistributedOracle& oracle,
+                                      const cluster::Partition& partition,
                                       const std::vector<cluster::MergeConfig>& configs) {
   results::RecipeTable table;
   table.method.resize(static_cast<std::size_t>(partition.k()));
@@ -140,7 +158,7 @@ results::RecipeTable describe_configs(const MergePlan& plan, const cluster::Part
   table.weight.resize(static_cast<std::size_t>(partition.n_tasks()));
   for (const cluster::MergeConfig& config : configs) {
     const std::size_t cluster = partition[config.members.front()].index();
-    table.method[cluster] = plan.way_name(config.method);
+    table.method[cluster] = oracle.way_name(config);
     table.scale[cluster] = config.scale;
     for (std::size_t i = 0; i < config.members.size(); ++i) {
       table.weight[config.members[i].index()] =

@@ -34,8 +34,12 @@ void describe_result(MethodLosses& losses, const Measured& measured, results::Ru
 /// The clusters after every step of their refinement, on all parts of the examples. Collective.
 [[nodiscard]] results::RefineTable describe_refinement(
     MethodLosses& losses, const std::vector<cluster::RefineStage>& stages);
+/// @param curves  [configs][step]
+[[nodiscard]] results::DistillTable describe_distillation(
+    const std::vector<std::vector<double>>& curves,
+    const std::vector<cluster::MergeConfig>& configs, const cluster::Partition& partition);
 [[nodiscard]] results::RecipeTable describe_configs(
-    const MergePlan& plan, const cluster::Partition& partition,
+    const DistributedOracle& oracle, const cluster::Partition& partition,
     const std::vector<cluster::MergeConfig>& configs);
 
 }  // namespace d2c::job

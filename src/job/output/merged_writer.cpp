@@ -20,12 +20,19 @@ std::string model_card(const Job& job, const results::RunResults& results, Clust
                        const MergeRequest& request) {
   const std::string scale =
       request.scale == 1.0 ? "" : fmt::format(", times {:.4g}", request.scale);
+  const std::string training =
+      request.trained == nullptr
+          ? ""
+          : fmt::format(
+                " The merge was then trained for {} steps to predict on the tasks' few-shot "
+                "examples what their own adapters predict there (distillation).",
+                results.distill.n_steps);
   const std::string& base_model = job.adapters->base_model();
   std::string card = lora::card_front_matter(base_model);
   card += fmt::format(
-      "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.",
+      "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.{}",
       cluster, version(), results.recipe.method[cluster.index()], scale, request.adapters.size(),
-      request.adapters.size() == 1 ? "" : "s");
+      request.adapters.size() == 1 ? "" : "s", training);
   if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
   card +=
       "\n\n| task | adapter | weight | modules | loss here | own adapter | base model "

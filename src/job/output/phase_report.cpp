@@ -8,8 +8,8 @@ namespace d2c::job {
 namespace {
 
 // In the order of a job. "write" contains the merging of the adapters that are written.
-constexpr std::array kPhases{"load",   "merge",      "exchange", "evaluate", "wait",
-                             "reduce", "similarity", "write",    "other",    "total"};
+constexpr std::array kPhases{"load",       "merge",     "exchange", "evaluate", "wait", "reduce",
+                             "similarity", "gradients", "write",    "other",    "total"};
 
 }  // namespace
 

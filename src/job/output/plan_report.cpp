@@ -32,6 +32,7 @@ std::string to_json(const Plan& plan) {
   value["parameters"] = plan.parameters;
   value["evaluations_per_iteration"] = plan.evaluations_per_iteration;
   value["flop_per_iteration"] = plan.flop_per_iteration;
+  value["refine_evaluations"] = plan.refine_evaluations;
   value["evaluation_seconds"] = plan.evaluation_seconds;
   value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
   value["options"] = json::OrderedJson::object();
@@ -72,6 +73,13 @@ std::string print_plan(const Plan& plan) {
       plan.compute == ops::Arithmetic::bf16 ? " in BF16 arithmetic" : "",
       plan.evaluation_seconds * static_cast<double>(plan.evaluations_per_iteration) *
           plan.imbalance / plan.n_ranks);
+  if (plan.refine_evaluations > 0) {
+    text += fmt::format(
+        "refinement           takes as long as {} evaluations: {:.2g} s on these ranks\n",
+        plan.refine_evaluations,
+        plan.evaluation_seconds * static_cast<double>(plan.refine_evaluations) * plan.imbalance /
+            plan.n_ranks);
+  }
   text += fmt::format(
       "memory per node      {} = weights ({}) {} + merged adapters {} + examples {}; and its "
       "ranks\n",

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "d2c/cluster/place.hpp"
 #include "d2c/cluster/registry.hpp"
@@ -13,6 +14,7 @@
 #include "output/figures.hpp"
 #include "output/record.hpp"
 #include "output/routing.hpp"
+#include "session/distill_clusters.hpp"
 #include "session/refine_clusters.hpp"
 #include "session/setup.hpp"
 
@@ -92,20 +94,41 @@ void ResultStages::measure() {
 void ResultStages::refine(int rounds) {
   cluster::RefineOptions how = refine_options(losses_);
   how.rounds = rounds;
+  how.stop = [this] { return session_.check(); };
+  std::vector<cluster::RefineStage> stages{{cluster::RefineStep::start, configs_, 0, 0}};
   if (refines(how)) {
     session_.say("refining the merged adapter of each cluster");
-    how.stop = [this] { return session_.check(); };
-    const auto stages = refine_clusters(losses_, configs_, how);
+    stages = refine_clusters(losses_, configs_, how);
+  }
+  const bool distils = session_.options().refinement == Refinement::distill;
+  std::vector<std::vector<double>> curves;
+  if (distils && !session_.check()) {
+    session_.say("distilling the merged adapter of each cluster");
+    Distillation distillation = distill_clusters(losses_, stages.back().configs, how.stop);
+    report_losers(distillation.losers);
+    stages.push_back(std::move(distillation.stage));
+    curves = std::move(distillation.curves);
+  }
+  if (refines(how) || distils) {
     if (session_.check())
       session_.say("warning: the time limit has passed, refinement ended early");
     out_.refine = describe_refinement(losses_, stages);
     configs_ = stages.back().configs;
     partition_ = partition_of(configs_, partition_.n_tasks(), out_.n_clusters);
+    if (!curves.empty()) out_.distill = describe_distillation(curves, configs_, partition_);
     describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
   } else {
     describe_result(losses_, measure_clusters(losses_, found_), out_);
   }
-  out_.recipe = describe_configs(losses_.oracle().plan(), partition_, configs_);
+  out_.recipe = describe_configs(losses_.oracle(), partition_, configs_);
+}
+
+void ResultStages::report_losers(const std::vector<TaskId>& tasks) const {
+  if (tasks.empty()) return;
+  std::vector<std::string> names;
+  for (const TaskId task : tasks) names.push_back(out_.tasks.name[task.index()]);
+  session_.say(fmt::format("served worse after distillation (on the examples that decide): {}",
+                           fmt::join(names, ", ")));
 }
 
 void ResultStages::compare_full() {

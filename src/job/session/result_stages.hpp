@@ -44,6 +44,7 @@ class ResultStages {
 
  private:
   [[nodiscard]] cluster::Problem problem(cluster::CachedOracle& cache);
+  void report_losers(const std::vector<TaskId>& tasks) const;
   void publish(ResultFiles& files, const std::string& manifest);
 
   Session& session_;

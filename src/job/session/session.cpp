@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "d2c/core/digest.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 
 #include "input/identity.hpp"
@@ -45,6 +46,11 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
   similarity_ = provider(task_similarity);
   trimmed_similarity_ = provider(trimmed_task_gram);
   checkpointing_->resume();
+  training_ = {.file = checkpointing_->training_file(),
+               .job = Digest().update(comm::broadcast_text(comm_, hash_, 0)).value(),
+               .with_checkpoints = [this](std::function<void()> save) {
+                 checkpointing_->also(std::move(save));
+               }};
 }
 
 void Session::say(const std::string& line) const {
@@ -92,7 +98,8 @@ DistributedOracle::Parts Session::parts() {
           .timers = timers_,
           .known = known_,
           .pause = pause_,
-          .inputs = &inputs_};
+          .inputs = &inputs_,
+          .training = &training_};
 }
 
 cluster::Problem Session::problem(cluster::CachedOracle& cache,

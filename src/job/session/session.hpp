@@ -80,6 +80,7 @@ class Session {
   KnownLosses known_;
   std::unique_ptr<Checkpointing> checkpointing_;
   std::function<void()> pause_ = [this] { check(); };
+  TrainingStates training_;
   cluster::SimilarityProvider similarity_;
   cluster::SimilarityProvider trimmed_similarity_;
 };

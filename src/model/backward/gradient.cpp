@@ -22,28 +22,27 @@ AdapterGradient::AdapterGradient(const PreparedAdapter& adapter)
 }
 
 lora::FactorMap AdapterGradient::by_module(const ModelConfig& config,
-                                           const lora::FactorMap& adapter) const {
+                                           const PreparedAdapter& adapter) const {
   lora::FactorMap result;
-  for_each_update(
-      config, [&](UpdatePlace place, Index layer, const std::vector<UpdateMember>& members, Index) {
-        const ops::UpdateGradient& joint = update_at(*this, place, layer);
-        Index first_rank = 0;
-        std::size_t part = 0;
-        for (const UpdateMember& member : members) {
-          const auto found = adapter.find(member.module);
-          if (found == adapter.end()) continue;
-          const lora::Factors& factors = found->second;
-          lora::Factors& d = result[member.module];
-          d = {Matrix(factors.rank(), factors.d_in()), Matrix(factors.d_out(), factors.rank()),
-               factors.scaling};
-          const Matrix& b = joint.b.at(part++);
-          for (Index r = 0; r < factors.rank(); ++r) {
-            std::ranges::copy(joint.a.row(first_rank + r), d.a.row(r).begin());
-            for (Index o = 0; o < factors.d_out(); ++o) d.b(o, r) = b(r, o);
-          }
-          first_rank += factors.rank();
-        }
-      });
+  for_each_update(config, [&](UpdatePlace place, Index layer,
+                              const std::vector<UpdateMember>& members, Index d_in) {
+    const ops::UpdateGradient& joint = update_at(*this, place, layer);
+    Index first_rank = 0;
+    std::size_t part = 0;
+    for (const UpdateMember& member : members) {
+      const auto found = adapter.ranks.find(member.module);
+      if (found == adapter.ranks.end()) continue;
+      const Index rank = found->second;
+      lora::Factors& d = result[member.module];
+      d = {Matrix(rank, d_in), Matrix(member.d_out, rank)};
+      const Matrix& b = joint.b.at(part++);
+      for (Index r = 0; r < rank; ++r) {
+        std::ranges::copy(joint.a.row(first_rank + r), d.a.row(r).begin());
+        for (Index o = 0; o < member.d_out; ++o) d.b(o, r) = b(r, o);
+      }
+      first_rank += rank;
+    }
+  });
   return result;
 }
 

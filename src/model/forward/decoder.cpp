@@ -4,6 +4,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/ops/cross_entropy.hpp"
+#include "d2c/ops/most_probable.hpp"
 #include "d2c/ops/rope.hpp"
 
 #include "forward/layer.hpp"
@@ -34,18 +35,51 @@ class Decoder::Workspace {
 
   [[nodiscard]] std::size_t held_bytes() const {
     return activations_.held_bytes() + rotary_.held_bytes() + cross_entropy_.held_bytes() +
-           placement_.held_bytes() + ops::held_bytes(rows_) + ops::held_bytes(labels_);
+           most_probable_.held_bytes() + placement_.held_bytes() + ops::held_bytes(rows_) +
+           ops::held_bytes(labels_);
   }
 
   /// @param kept  null = all rows are computed
   std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
                           std::span<const Target> targets, const PreparedAdapter* adapter,
                           KeptTokens* kept, Index n_to_keep) {
-    if (targets.empty()) return {};
+    rows_.clear();
+    labels_.clear();
+    for (const Target& target : targets) {
+      rows_.push_back(target.row);
+      labels_.push_back(target.label);
+    }
+    std::vector<double> result(targets.size());
+    predict(threads, forest, adapter, kept, n_to_keep, [&](ops::ConstRows h) {
+      cross_entropy_(threads, h, weights_.head, head_of(adapter), labels_, result);
+    });
+    return result;
+  }
+
+  ops::SoftTargets most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
+                                 std::span<const Index> rows, const PreparedAdapter* adapter,
+                                 Index most) {
+    rows_.assign(rows.begin(), rows.end());
+    ops::SoftTargets result;
+    predict(threads, forest, adapter, nullptr, 0, [&](ops::ConstRows h) {
+      result = most_probable_(threads, h, weights_.head, head_of(adapter), most);
+    });
+    return result;
+  }
+
+ private:
+  [[nodiscard]] static const ops::LowRankUpdate& head_of(const PreparedAdapter* adapter) {
+    static const ops::LowRankUpdate none;
+    return adapter == nullptr ? none : adapter->head;
+  }
+
+  /// Calls use(h) with the input [rows_, hidden] of the last layer's product.
+  template <class Use>
+  void predict(ops::ThreadTeam& threads, const TokenForest& forest, const PreparedAdapter* adapter,
+               KeptTokens* kept, Index n_to_keep, Use use) {
+    if (rows_.empty()) return;
     const Index first_row = kept == nullptr ? 0 : kept->n;
     if (kept != nullptr) kept->layers.resize(static_cast<std::size_t>(config_.n_layers));
-    rows_.clear();
-    for (const Target& target : targets) rows_.push_back(target.row);
     placement_.place(forest, rows_, first_row);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
     const Pass pass{config_, threads, rotary_, forest, first_row, placement_.positions, phases_};
@@ -63,29 +97,15 @@ class Decoder::Workspace {
                         activations_);
     }
     if (kept != nullptr) kept->n = n_to_keep;
-    return score(pass, targets, adapter, x);
-  }
-
- private:
-  /// @param x  [target rows, hidden] output of the last layer
-  std::vector<double> score(const Pass& pass, std::span<const Target> targets,
-                            const PreparedAdapter* adapter, ops::ConstRows x) {
     const ops::Rows h = activations_.normalised.shape(x.n, x.width);
     normalise(pass, weights_.final_norm, x, h);
-    const ops::Rows predicted = activations_.attended.shape(std::ssize(targets), x.width);
-    labels_.clear();
-    labels_.reserve(targets.size());
-    for (const Target& target : targets) {
-      std::copy_n(h.row(placement_.target_row(target.row)), h.width,
-                  predicted.row(std::ssize(labels_)));
-      labels_.push_back(target.label);
+    const ops::Rows predicted = activations_.attended.shape(std::ssize(rows_), x.width);
+    for (Index i = 0; i < predicted.n; ++i) {
+      std::copy_n(h.row(placement_.target_row(rows_[static_cast<std::size_t>(i)])), h.width,
+                  predicted.row(i));
     }
-    std::vector<double> result(targets.size());
     const Timed time(pass, Phase::cross_entropy);
-    const ops::LowRankUpdate none;
-    cross_entropy_(pass.threads, predicted, weights_.head, adapter ? adapter->head : none, labels_,
-                   result);
-    return result;
+    use(predicted);
   }
 
   const ModelConfig& config_;
@@ -94,6 +114,7 @@ class Decoder::Workspace {
   ops::RotaryTable rotary_;
   Activations activations_;
   ops::CrossEntropy cross_entropy_;
+  ops::MostProbable most_probable_;
 
   Placement placement_;
   std::vector<Index> rows_;           ///< [targets] of the forest
@@ -122,6 +143,13 @@ std::vector<double> Decoder::nll(ops::ThreadTeam& threads, const TokenForest& fo
   D2C_EXPECTS(kept.n <= n_to_keep && n_to_keep <= std::ssize(forest.ids));
   check_batch(model_->config(), forest, targets, kept.n);
   return workspace_->nll(threads, forest, targets, adapter, &kept, n_to_keep);
+}
+
+ops::SoftTargets Decoder::most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
+                                        std::span<const Index> rows, Index most,
+                                        const PreparedAdapter* adapter) {
+  check_forest(model_->config(), forest);
+  return workspace_->most_probable(threads, forest, rows, adapter, most);
 }
 
 std::size_t kept_token_bytes(const ModelConfig& config) {

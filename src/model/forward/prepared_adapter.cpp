@@ -78,6 +78,7 @@ PreparedAdapter::PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& co
       config, [&](UpdatePlace place, Index layer, const std::vector<UpdateMember>& members,
                   Index d_in) { update_at(*this, place, layer) = matcher.update(members, d_in); });
   matcher.refuse_the_rest();
+  for (const auto& [module, factors] : modules) ranks.emplace(module, factors.rank());
 }
 
 }  // namespace d2c::model

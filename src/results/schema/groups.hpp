@@ -294,4 +294,18 @@ void visit_refine(Archive& archive, Results& results, const std::string& objecti
   }
 }
 
+template <class Archive, class Results>
+void visit_distill(Archive& archive, Results& results) {
+  auto& distill = results.distill;
+  if (archive.optional_group("distill", distill.n_steps > 0)) {
+    archive.index("distill_step", "distill/step", distill.n_steps,
+                  {"step of the distillation", "1", "0-based"});
+    archive.array("distill/loss", {"cluster", "distill_step"}, distill.loss,
+                  {"before the step: weighted mean over the tasks of the cluster of the "
+                   "cross-entropy against the predictions of their own adapters",
+                   nats, "NaN: no such step"},
+                  Presence::required);
+  }
+}
+
 }  // namespace d2c::results::detail

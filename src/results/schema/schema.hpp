@@ -37,6 +37,7 @@ void visit_schema(Archive& archive, Results& results) {
   detail::visit_sweep(archive, results, objective_units);
   detail::visit_recipe(archive, results);
   detail::visit_refine(archive, results, objective_units);
+  detail::visit_distill(archive, results);
 }
 
 }  // namespace d2c::results

@@ -1,5 +1,7 @@
 #include "cpu/cpu_engine.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <stdexcept>
 
@@ -107,6 +109,74 @@ TEST_F(Cpu, GivesTheBitsOfOneThreadWithAnyThreadsAndAnyLength) {
         EXPECT_EQ(list.nll[u], expected.nll[u]) << n_threads << " threads, unit " << u;
       }
     }
+  }
+}
+
+TEST_F(Cpu, TeachesAndDifferentiatesAlikeWithAnyThreads) {
+  std::vector<TaskUnderAdapter> wanted = all_units();
+  std::erase_if(wanted, [](const TaskUnderAdapter& unit) { return unit.adapter == 0; });
+  std::vector<std::vector<std::vector<float>>> probabilities;  // [engine][unit]
+  std::vector<std::vector<GradientResult>> gradients;
+  for (const int n_threads : {1, 3, 30}) {
+    const auto engine = make_cpu_engine(model_, n_threads);
+    std::vector<AdapterHandle> handles;
+    for (const lora::FactorMap& adapter : adapters_) handles.push_back(engine->prepare(adapter));
+    std::vector<Unit> units;
+    for (const auto& [task, adapter] : wanted) {
+      units.push_back(
+          Unit{.adapter = handles[static_cast<std::size_t>(2 - adapter)], .batches = tasks_[task]});
+    }
+    const auto taught = engine->most_probable(units, 7);
+    auto& of_engine = probabilities.emplace_back();
+    std::vector<std::vector<Lesson>> lessons;
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      ASSERT_EQ(taught[u].size(), 1U);
+      of_engine.push_back(taught[u].front().probabilities);
+      const Batch& batch = units[u].batches.front();
+      lessons.push_back(
+          {{batch, taught[u].front(), std::vector<float>(batch.targets.size(), 0.5F)}});
+    }
+    std::vector<GradientUnit> learners;
+    for (std::size_t u = 0; u < wanted.size(); ++u) {
+      learners.push_back({handles[static_cast<std::size_t>(wanted[u].adapter - 1)], lessons[u]});
+    }
+    auto& results = gradients.emplace_back(learners.size());
+    engine->gradients(learners, [&](Index unit, GradientResult result) {
+      results[static_cast<std::size_t>(unit)] = std::move(result);
+    });
+    EXPECT_EQ(of_engine, probabilities.front());
+    for (std::size_t u = 0; u < results.size(); ++u) {
+      EXPECT_GT(results[u].loss, 0.0);
+      EXPECT_EQ(results[u].loss, gradients.front()[u].loss);
+      const auto& adapter = adapters_[static_cast<std::size_t>(wanted[u].adapter - 1)];
+      ASSERT_EQ(results[u].gradient.size(), adapter.size());
+      for (const auto& [module, d] : results[u].gradient) {
+        const lora::Factors& expected = gradients.front()[u].gradient.at(module);
+        EXPECT_TRUE(std::ranges::equal(d.a.values(), expected.a.values())) << module;
+        EXPECT_TRUE(std::ranges::equal(d.b.values(), expected.b.values())) << module;
+        EXPECT_EQ(d.a.values().size(), adapter.at(module).a.values().size());
+      }
+    }
+    EXPECT_THROW(
+        engine->gradients(learners,
+                          [](Index, const GradientResult&) { throw std::runtime_error("report"); }),
+        std::runtime_error);
+  }
+}
+
+TEST_F(Cpu, AsksATeacherForWhatItPredicts) {
+  const auto engine = make_cpu_engine(model_, 2);
+  const AdapterHandle handle = engine->prepare(adapters_.front());
+  std::vector<Unit> units;
+  units.push_back(Unit{.adapter = handle, .batches = tasks_[1]});
+  const auto taught = engine->most_probable(units, 3000);
+  const auto nll = losses_of(*engine, Unit{.adapter = handle, .batches = tasks_[1]}).nll;
+  const ops::SoftTargets& targets = taught.front().front();
+  ASSERT_EQ(targets.size(), std::ssize(nll));
+  for (std::size_t i = 0; i < nll.size(); ++i) {
+    const auto label = static_cast<std::size_t>(tasks_[1].front().targets[i].label);
+    const double p = static_cast<double>(targets.probabilities[i * 3000 + label]);
+    EXPECT_NEAR(-std::log(p), nll[i], 1e-5);
   }
 }
 

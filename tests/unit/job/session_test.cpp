@@ -112,6 +112,30 @@ TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
   EXPECT_GT(n_stops, 3);
 }
 
+TEST_F(SessionTest, DistillationGoesOnAsIfItHadNotStopped) {
+  options_.refinement = Refinement::distill;
+  options_.refine_steps = 4;
+  options_.verify_examples = 1;
+  const auto whole = run_into("whole");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->refine.step.back(), "distill");
+  EXPECT_LE(whole->refine.objective.back(), whole->refine.objective.front());
+  EXPECT_EQ(whole->distill.n_steps, 4);
+  int n_stops = 0;
+  for (int n = 4;; n += 2) {
+    stop_after(n);
+    const auto resumed = run_into("out");
+    if (!resumed) {
+      ASSERT_LT(++n_stops, 100);
+      continue;
+    }
+    expect_same(*whole, *resumed);
+    expect_same(whole->distill.loss, resumed->distill.loss);
+    break;
+  }
+  EXPECT_GT(n_stops, 1);
+}
+
 TEST_F(SessionTest, MedoidsGoOnAsIfTheyHadNotStopped) {
   options_.merge_method = "medoid";
   const auto whole = run_into("whole");

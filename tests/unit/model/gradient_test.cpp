@@ -68,7 +68,7 @@ Outcome differentiate(const Model& model, const LabelledBatch& batch,
   GradientPass pass(model);
   const std::vector<double> nll =
       pass(threads, batch.forest, batch.rows, batch.targets, batch.weight, prepared, sum);
-  return {batch.loss(nll), sum.by_module(model.config(), adapter)};
+  return {batch.loss(nll), sum.by_module(model.config(), prepared)};
 }
 
 std::vector<double> read_f64(const safetensors::Reader& reader, const std::string& name) {

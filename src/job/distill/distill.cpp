@@ -1,0 +1,47 @@
+#include "distill/distill.hpp"
+
+#include <memory>
+#include <string>
+
+#include "distill/trainer.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// Trains clusters that a node may hold at the same time.
+void train(const DistillParts& parts, std::span<const DistillCluster> clusters,
+           const DistillOptions& options, Distilled& all) {
+  const auto trainer = std::make_shared<Trainer>(parts, clusters, options);
+  if (parts.states != nullptr) {
+    const auto file = parts.states->file.string() + "." + std::to_string(parts.states->n_groups++);
+    trainer->resume(file, parts.states->job);
+    parts.states->with_checkpoints([file, kept = std::weak_ptr(trainer)] {
+      if (const auto still = kept.lock()) still->save(file);
+    });
+  }
+  while (trainer->n_left() > 0 && !parts.stop()) trainer->step();
+  // Whoever has one of the adapters has the training, which may still have to be saved.
+  for (const auto& adapter : trainer->adapters()) all.adapters.emplace_back(trainer, adapter.get());
+  all.loss.insert(all.loss.end(), trainer->curves().begin(), trainer->curves().end());
+}
+
+}  // namespace
+
+Distilled distill(const DistillParts& parts, std::span<const DistillCluster> clusters,
+                  const DistillOptions& options) {
+  Distilled all;
+  for (std::size_t begin = 0; begin < clusters.size();) {
+    std::uint64_t bytes = 0;
+    std::size_t end = begin;
+    while (end < clusters.size()) {
+      bytes += merged_bytes(parts.adapters, parts.merger.plan(), clusters[end].start);
+      if (end > begin && bytes > options.merged_bytes) break;
+      ++end;
+    }
+    train(parts, clusters.subspan(begin, end - begin), options, all);
+    begin = end;
+  }
+  return all;
+}
+
+}  // namespace d2c::job

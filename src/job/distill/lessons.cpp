@@ -1,0 +1,160 @@
+#include "distill/lessons.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "d2c/core/error.hpp"
+
+#include "input/wire.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// Lessons whose targets are not known yet.
+TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
+  std::vector<eval::Example> examples = teachers.tasks.examples(task, Split::few_shot);
+  const std::vector<FoldId> fold_of = teachers.folds.of(std::ssize(examples));
+  std::size_t n = 0;
+  for (std::size_t e = 0; e < examples.size(); ++e) {
+    if (fold_of[e].value() < teachers.folds.choose) std::swap(examples[n++], examples[e]);
+  }
+  examples.resize(n);
+  const PackOptions& packing = teachers.tasks.packing();
+  std::vector<double> n_targets(n, 0.0);
+  TaskLessons lessons;
+  for (eval::Batch& batch : eval::pack(examples, packing.loss_on, packing.max_tokens)) {
+    for (const auto& place : batch.places) n_targets[static_cast<std::size_t>(place.example)] += 1;
+    lessons.push_back({.batch = std::move(batch)});
+  }
+  for (eval::Lesson& lesson : lessons) {
+    for (const auto& place : lesson.batch.places) {
+      const double of_example = n_targets[static_cast<std::size_t>(place.example)];
+      lesson.weight.push_back(static_cast<float>(1.0 / (static_cast<double>(n) * of_example)));
+    }
+  }
+  return lessons;
+}
+
+/// Asks this rank's adapters about some of their tasks.
+class Asking {
+ public:
+  explicit Asking(const Teachers& teachers) : teachers_(teachers) {}
+
+  /// Appends the distributions of all targets to the parcel of the learner's rank.
+  void ask(std::span<const Learner> learners, std::map<int, std::vector<std::byte>>& parcels) {
+    std::vector<std::vector<eval::Batch>> batches;
+    std::vector<eval::AdapterHandle> of_unit;
+    std::map<int, eval::AdapterHandle> handles;
+    for (const auto& [task, rank] : learners) {
+      auto& of_task = batches.emplace_back();
+      for (eval::Lesson& lesson : untaught_lessons(teachers_, task))
+        of_task.push_back(std::move(lesson.batch));
+      const int adapter = teachers_.adapter_of_task[task];
+      eval::AdapterHandle& handle = handles[adapter];
+      if (handle == nullptr) handle = teachers_.engine.prepare(teachers_.adapters.local(adapter));
+      of_unit.push_back(handle);
+    }
+    std::vector<eval::Unit> units;
+    for (std::size_t i = 0; i < of_unit.size(); ++i) {
+      units.emplace_back(eval::Unit{.adapter = of_unit[i], .batches = batches[i]});
+    }
+    const auto answers = teachers_.engine.most_probable(units, teachers_.most_tokens);
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      auto& parcel = parcels[learners[i].rank];
+      for (const ops::SoftTargets& targets : answers[i]) {
+        append_list(parcel, targets.begin);
+        append_list(parcel, targets.tokens);
+        append_list(parcel, targets.probabilities);
+      }
+    }
+  }
+
+ private:
+  const Teachers& teachers_;
+};
+
+/// Tells every rank how long the parcels for it are. @return  by rank that sends
+std::map<int, std::uint64_t> parcel_sizes(comm::Communicator& comm, std::span<const int> senders,
+                                          std::span<const int> receivers,
+                                          const std::map<int, std::vector<std::byte>>& parcels) {
+  std::vector<comm::Parcel> outgoing;
+  for (const int rank : receivers) {
+    const std::uint64_t size = parcels.at(rank).size();
+    comm::Parcel& parcel = outgoing.emplace_back(comm::Parcel{rank, {}});
+    append_wire(parcel.bytes, std::span(&size, 1));
+  }
+  std::vector<comm::Parcel> incoming;
+  for (const int rank : senders) {
+    incoming.push_back({rank, std::vector<std::byte>(sizeof(std::uint64_t))});
+  }
+  comm.exchange(outgoing, incoming);
+  std::map<int, std::uint64_t> sizes;
+  for (const comm::Parcel& parcel : incoming) {
+    std::span<const std::byte> bytes = parcel.bytes;
+    take_wire(bytes, std::span(&sizes[parcel.rank], 1));
+  }
+  return sizes;
+}
+
+void sort_once(std::vector<int>& ranks) {
+  std::ranges::sort(ranks);
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+}
+
+}  // namespace
+
+std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
+                                             std::span<const Learner> learners) {
+  comm::Communicator& comm = teachers.comm;
+  const auto teacher = [&](const Learner& learner) {
+    return teachers.adapters.owner(teachers.adapter_of_task[learner.task]);
+  };
+  std::vector<Learner> asked;
+  std::vector<int> receivers;
+  std::vector<int> senders;
+  for (const Learner& learner : learners) {
+    if (teacher(learner) == comm.rank()) {
+      asked.push_back(learner);
+      receivers.push_back(learner.rank);
+    }
+    if (learner.rank == comm.rank()) senders.push_back(teacher(learner));
+  }
+  sort_once(receivers);
+  sort_once(senders);
+  std::map<int, std::vector<std::byte>> parcels;
+  {
+    const auto timer = teachers.timers.scope("evaluate");
+    // So many adapters are ready at a time.
+    constexpr std::size_t at_a_time = 16;
+    Asking asking(teachers);
+    for (std::size_t begin = 0; begin < asked.size(); begin += at_a_time) {
+      const std::size_t n = std::min(at_a_time, asked.size() - begin);
+      asking.ask(std::span(asked).subspan(begin, n), parcels);
+    }
+  }
+  const auto timer = teachers.timers.scope("exchange");
+  std::vector<comm::Parcel> incoming;
+  for (const auto& [rank, size] : parcel_sizes(comm, senders, receivers, parcels)) {
+    incoming.push_back({rank, std::vector<std::byte>(size)});
+  }
+  std::vector<comm::Parcel> outgoing;
+  for (auto& [rank, bytes] : parcels) outgoing.push_back({rank, std::move(bytes)});
+  comm.exchange(outgoing, incoming);
+  std::map<int, std::span<const std::byte>> rest;
+  for (const comm::Parcel& parcel : incoming) rest[parcel.rank] = parcel.bytes;
+  std::map<TaskId, TaskLessons> mine;
+  for (const Learner& learner : learners) {
+    if (learner.rank != comm.rank()) continue;
+    std::span<const std::byte>& bytes = rest.at(teacher(learner));
+    TaskLessons& lessons = mine[learner.task] = untaught_lessons(teachers, learner.task);
+    for (eval::Lesson& lesson : lessons) {
+      take_list(bytes, lesson.targets.begin);
+      take_list(bytes, lesson.targets.tokens);
+      take_list(bytes, lesson.targets.probabilities);
+      D2C_EXPECTS(lesson.targets.size() == std::ssize(lesson.batch.targets));
+    }
+  }
+  return mine;
+}
+
+}  // namespace d2c::job

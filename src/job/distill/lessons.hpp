@@ -1,0 +1,45 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <vector>
+
+#include "d2c/cluster/folds.hpp"
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/eval/loss_engine.hpp"
+
+#include "input/adapter_store.hpp"
+#include "input/task_store.hpp"
+
+namespace d2c::job {
+
+/// What a task's adapter is to learn, packed.
+using TaskLessons = std::vector<eval::Lesson>;
+
+/// A task that a rank learns.
+struct Learner {
+  TaskId task;
+  int rank = 0;
+};
+
+/// What is needed to ask the tasks' own adapters.
+struct Teachers {
+  comm::Communicator& comm;
+  const AdapterStore& adapters;
+  const TaskStore& tasks;
+  const IdVector<TaskId, int>& adapter_of_task;
+  eval::LossEngine& engine;
+  PhaseTimers& timers;
+  cluster::ExampleFolds folds;  ///< learnt from are those that a search may look at
+  Index most_tokens = 0;        ///< of a distribution at most
+};
+
+/// The lessons of the tasks that this rank learns, by task: the distributions that their own
+/// adapters predict, computed once by the ranks that hold these adapters. The loss of the lessons
+/// of a task is the mean over its examples of the mean over their targets. Collective.
+/// @param learners  the same on every rank, each task once
+[[nodiscard]] std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
+                                                           std::span<const Learner> learners);
+
+}  // namespace d2c::job

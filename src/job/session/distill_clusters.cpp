@@ -1,0 +1,102 @@
+#include "session/distill_clusters.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "distill/distill.hpp"
+
+namespace d2c::job {
+namespace {
+
+/// How fast the objective rises with the loss of each member; sum 1.
+std::vector<double> loss_weights(const cluster::Objective& objective,
+                                 const cluster::TaskSet& members) {
+  std::vector<double> weights;
+  for (const TaskId task : members) weights.push_back(objective.excess(task, 1.0, 0.0));
+  double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (sum == 0.0) {
+    // Tasks that nobody counts are learnt alike.
+    std::ranges::fill(weights, 1.0);
+    sum = static_cast<double>(weights.size());
+  }
+  for (double& weight : weights) weight /= sum;
+  return weights;
+}
+
+/// Losses of every task under its cluster, on the examples of the search and on those kept from it.
+struct MemberLosses {
+  std::vector<double> chosen;
+  std::vector<double> kept;  ///< empty where none are kept
+};
+
+MemberLosses member_losses(MethodLosses& losses, const std::vector<cluster::MergeConfig>& configs) {
+  const std::vector<double> few_shot = losses.of(configs, Split::few_shot);
+  MemberLosses measured{losses.cache().mean_of_chosen(few_shot), {}};
+  if (losses.keeps_examples()) measured.kept = losses.cache().mean_of_others(few_shot);
+  return measured;
+}
+
+/// The part of the objective that members have.
+cluster::Score part_of(const cluster::Objective& objective, const cluster::TaskSet& members,
+                       const std::vector<double>& loss) {
+  double sum = 0.0;
+  double largest = -std::numeric_limits<double>::infinity();
+  for (const TaskId task : members) {
+    if (objective.weight(task) == 0) continue;
+    const double cost = objective.cost(task, loss[task.index()]);
+    sum += objective.weight(task) * cost;
+    largest = std::max(largest, cost);
+  }
+  return objective.kind() == cluster::ObjectiveKind::worst ? cluster::Score{largest, sum}
+                                                           : cluster::Score{sum, 0};
+}
+
+}  // namespace
+
+Distillation distill_clusters(MethodLosses& losses, const std::vector<cluster::MergeConfig>& start,
+                              const std::function<bool()>& stop) {
+  DistributedOracle& oracle = losses.oracle();
+  const cluster::Objective& objective = losses.objective();
+  const std::vector<MergeRequest> requests = oracle.requests_for(start);
+  std::vector<DistillCluster> clusters;
+  for (std::size_t c = 0; c < start.size(); ++c) {
+    clusters.push_back({requests[c], start[c].members, loss_weights(objective, start[c].members)});
+  }
+  const RunOptions& options = losses.options();
+  Distilled distilled = oracle.distill(clusters,
+                                       {.steps = options.refine_steps,
+                                        .rate = options.refine_rate,
+                                        .folds = oracle.folds(),
+                                        .merged_bytes = options.merged_mib << 20},
+                                       stop);
+  Distillation result{{cluster::RefineStep::distill, start, 0, 0}, std::move(distilled.loss), {}};
+  std::vector<cluster::MergeConfig> trained = start;
+  for (std::size_t c = 0; c < start.size(); ++c) {
+    trained[c].trained = oracle.keep(std::move(distilled.adapters[c]));
+    const auto n_tasks = std::ssize(start[c].members);
+    result.stage.evaluations += n_tasks * (3 * std::ssize(result.curves[c]) + 1);
+  }
+  const MemberLosses before = member_losses(losses, start);
+  const MemberLosses after = member_losses(losses, trained);
+  for (std::size_t c = 0; c < start.size(); ++c) {
+    const cluster::TaskSet& members = start[c].members;
+    const auto is_worse = [&](const std::vector<double>& was, const std::vector<double>& is) {
+      return !is.empty() && part_of(objective, members, was) < part_of(objective, members, is);
+    };
+    if (is_worse(before.chosen, after.chosen) || is_worse(before.kept, after.kept)) continue;
+    result.stage.configs[ClusterId(c)] = trained[c];
+    ++result.stage.changed;
+    for (const TaskId task : members) {
+      const std::size_t t = task.index();
+      const bool loses = after.chosen[t] > before.chosen[t] ||
+                         (!after.kept.empty() && after.kept[t] > before.kept[t]);
+      if (loses) result.losers.push_back(task);
+    }
+  }
+  std::ranges::sort(result.losers);
+  return result;
+}
+
+}  // namespace d2c::job

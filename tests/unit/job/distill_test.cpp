@@ -1,0 +1,242 @@
+#include "distill/distill.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "d2c/eval/manifest.hpp"
+#include "d2c/eval/model_folder.hpp"
+
+#include "distill/gradient_rounds.hpp"
+#include "distill/lessons.hpp"
+#include "distill/trainer.hpp"
+#include "distill/training_file.hpp"
+#include "fake_engine.hpp"
+#include "test_support.hpp"
+
+namespace d2c::job {
+namespace {
+
+TEST(LearningPlan, SharesTheTasksOfARoundByCostWithinTheCap) {
+  std::vector<LearningTask> tasks(7);
+  for (int i = 0; i < 7; ++i) tasks[static_cast<std::size_t>(i)] = {i / 4, TaskId(i), 0};
+  const std::vector<double> costs{5, 1, 1, 1, 1, 1, 1};
+  const std::vector<std::uint64_t> bytes(7, 100);
+  const LearningPlan whole = plan_learning(tasks, costs, bytes, 2, 1000);
+  EXPECT_EQ(whole.rounds, (std::vector<std::size_t>{0, 7}));
+  for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(whole.tasks[i].rank, i == 0 || i == 6 ? 0 : 1);
+  const LearningPlan small = plan_learning(tasks, costs, bytes, 2, 150);
+  EXPECT_EQ(small.rounds, (std::vector<std::size_t>{0, 3, 6, 7}));
+  const LearningPlan least = plan_learning(tasks, costs, bytes, 2, 1);
+  EXPECT_EQ(least.rounds, (std::vector<std::size_t>{0, 2, 4, 6, 7}));
+  EXPECT_EQ(plan_learning({}, {}, {}, 2, 1).rounds, (std::vector<std::size_t>{0}));
+}
+
+TEST(TrainingState, IsReadAsItWasWrittenOrNotAtAll) {
+  const auto comm = comm::make_null_communicator();
+  const test::TempFolder folder;
+  const auto file = folder / "state";
+  const std::vector<StatePart> parts{{0, 3}, {0, 0}, {0, 500}};
+  const auto part = [&](std::size_t index) {
+    return std::vector<std::byte>(parts[index].bytes, static_cast<std::byte>(index + 7));
+  };
+  const auto read = [&](std::uint64_t key, std::span<const StatePart> wanted) {
+    std::size_t n = 0;
+    const bool found = read_state(*comm, file, key, wanted,
+                                  [&](std::size_t index, std::span<const std::byte> bytes) {
+                                    EXPECT_TRUE(std::ranges::equal(bytes, part(index)));
+                                    ++n;
+                                  });
+    EXPECT_EQ(n, found ? parts.size() : 0);
+    return found;
+  };
+  EXPECT_FALSE(read(5, parts));
+  write_state(*comm, file, 5, parts, part);
+  EXPECT_TRUE(read(5, parts));
+  EXPECT_FALSE(read(6, parts));
+  EXPECT_FALSE(read(5, std::span(parts).first(2)));
+  std::ifstream written(file, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(written), {}};
+  bytes[bytes.size() - 9] ^= 1;
+  test::write_file(file, bytes);
+  EXPECT_FALSE(read(5, parts));
+  EXPECT_THROW(write_state(*comm, folder / "absent" / "state", 5, parts, part), comm::AgreedError);
+}
+
+TEST(TrainedFactors, StartWithTheSameUpdateInEvenFactors) {
+  lora::Factors factors{Matrix(1, 2), Matrix(2, 1), 4.0};
+  factors.a(0, 0) = 3.0F;
+  factors.a(0, 1) = -1.0F;
+  factors.b(0, 0) = 0.25F;
+  factors.b(1, 0) = 0.5F;
+  const TrainedFactors trained(factors, 0.0);
+  const lora::Factors& even = trained.factors();
+  EXPECT_EQ(even.scaling, 1.0);
+  double of_a = 0.0;
+  double of_b = 0.0;
+  for (Index i = 0; i < 2; ++i) {
+    of_a += std::pow(static_cast<double>(even.a(0, i)), 2);
+    of_b += std::pow(static_cast<double>(even.b(i, 0)), 2);
+    for (Index o = 0; o < 2; ++o) {
+      EXPECT_NEAR(even.b(o, 0) * even.a(0, i), 4.0F * factors.b(o, 0) * factors.a(0, i), 1e-5F);
+    }
+  }
+  EXPECT_NEAR(of_a, of_b, 1e-5);
+}
+
+/// Clusters of some bundled tasks on one rank, with an engine whose gradients are known.
+class Distill : public testing::Test {
+ protected:
+  static constexpr int n_tasks = 5;
+
+  Distill() {
+    manifest_ = eval::read_manifest(test::source("data/demo"));
+    manifest_.tasks.resize(n_tasks);
+    const eval::ModelFolder model = eval::load_model_folder(manifest_.model);
+    std::vector<std::filesystem::path> folders;
+    for (const eval::TaskSpec& task : manifest_.tasks) folders.push_back(task.adapter);
+    adapters_ = std::make_unique<AdapterStore>(*comm_, open_folders(*comm_, folders),
+                                               std::vector<int>(n_tasks, 0),
+                                               model.model.target_modules(), manifest_.model);
+    tasks_ = std::make_unique<TaskStore>(*comm_, manifest_, model.encoding(), model.limits(),
+                                         PackOptions{}, 0);
+    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), 0);
+  }
+
+  /// {0, 2} and {1, 3, 4}.
+  [[nodiscard]] static std::vector<DistillCluster> clusters() {
+    return {{{{0, 2}, {0.5, 0.5}}, {0, 2}, {0.25, 0.75}},
+            {{{1, 3, 4}, {0.25, 0.25, 0.5}}, {1, 3, 4}, {0.2, 0.2, 0.6}}};
+  }
+
+  [[nodiscard]] Distilled run(const DistillOptions& options,
+                              std::uint64_t exchange_bytes = 1 << 20) {
+    MergePlan plan;
+    plan.method = &merge::find_method("average");
+    plan.exchange_bytes = exchange_bytes;
+    Merger merger({*comm_, *adapters_, adapter_of_task_, timers_}, plan, options.merged_bytes, 0);
+    test::FakeEngine engine(3);
+    return distill(
+        {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, merger, stop_, states_},
+        clusters(), options);
+  }
+
+  static void expect_same(const Distilled& a, const Distilled& b) {
+    EXPECT_EQ(a.loss, b.loss);
+    ASSERT_EQ(a.adapters.size(), b.adapters.size());
+    for (std::size_t c = 0; c < a.adapters.size(); ++c) {
+      ASSERT_EQ(a.adapters[c]->own.size(), b.adapters[c]->own.size());
+      for (const auto& [module, factors] : a.adapters[c]->own) {
+        const lora::Factors& other = b.adapters[c]->own.at(module);
+        EXPECT_TRUE(std::ranges::equal(factors.a.values(), other.a.values()));
+        EXPECT_TRUE(std::ranges::equal(factors.b.values(), other.b.values()));
+      }
+    }
+  }
+
+  std::unique_ptr<comm::Communicator> comm_ = comm::make_null_communicator();
+  eval::Manifest manifest_;
+  std::unique_ptr<AdapterStore> adapters_;
+  std::unique_ptr<TaskStore> tasks_;
+  IdVector<TaskId, int> adapter_of_task_ = IdVector<TaskId, int>(n_tasks);
+  PhaseTimers timers_;
+  std::function<bool()> stop_ = [] { return false; };
+  TrainingStates* states_ = nullptr;
+};
+
+TEST_F(Distill, LeadsToTheWeightedMeanOfWhatTheTasksWant) {
+  const Distilled found = run({.steps = 200, .rate = 0.05});
+  const auto goal = [&](TaskId task) {
+    const auto batches =
+        eval::pack(tasks_->examples(task, Split::few_shot), eval::LossOn::response, 2048);
+    return test::FakeEngine::goal(batches.front().forest.ids);
+  };
+  const std::vector<double> wanted{0.25 * goal(0) + 0.75 * goal(2),
+                                   0.2 * goal(1) + 0.2 * goal(3) + 0.6 * goal(4)};
+  for (std::size_t c = 0; c < 2; ++c) {
+    EXPECT_EQ(found.adapters[c]->name, "average, distilled");
+    EXPECT_EQ(found.loss[c].size(), 200U);
+    EXPECT_LT(found.loss[c].back(), found.loss[c].front());
+    ASSERT_FALSE(found.adapters[c]->own.empty());
+    for (const auto& [module, factors] : found.adapters[c]->own) {
+      EXPECT_EQ(factors.scaling, 1.0);
+      for (const float x : factors.a.values()) ASSERT_NEAR(x, wanted[c], 0.02);
+      for (const float x : factors.b.values()) ASSERT_NEAR(x, wanted[c], 0.02);
+    }
+  }
+}
+
+TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
+  const Distilled at_once = run({.steps = 3});
+  expect_same(at_once, run({.steps = 3, .merged_bytes = 1}));
+  expect_same(at_once, run({.steps = 3}, 1));
+}
+
+TEST_F(Distill, LearnsFromWhatASearchMaySee) {
+  const cluster::ExampleFolds kept{.choose = 2, .verify = 3};
+  test::FakeEngine engine;
+  const Teachers teachers{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, kept, 4};
+  const std::vector<Learner> learners{{3, 0}, {1, 0}};
+  const auto lessons = taught_lessons(teachers, learners);
+  ASSERT_EQ(lessons.size(), 2U);
+  for (const auto& [task, of_task] : lessons) {
+    double weight = 0.0;
+    std::size_t n_examples = 0;
+    for (const eval::Lesson& lesson : of_task) {
+      weight = std::accumulate(lesson.weight.begin(), lesson.weight.end(), weight);
+      n_examples += lesson.batch.examples.size();
+    }
+    EXPECT_NEAR(weight, 1.0, 1e-5);
+    EXPECT_EQ(n_examples, static_cast<std::size_t>(tasks_->facts(task, Split::few_shot).n_examples -
+                                                   kept.verify));
+  }
+}
+
+TEST_F(Distill, GoesOnFromWhatWasSaved) {
+  const test::TempFolder folder;
+  const Distilled whole = run({.steps = 6, .merged_bytes = 1});
+  std::vector<std::function<void()>> savers;
+  const auto states = [&] {
+    savers.clear();
+    return TrainingStates{folder / "state", 1,
+                          [&](std::function<void()> save) { savers.push_back(save); }, 0};
+  };
+  int n_steps = 0;
+  for (const int stop_after : {2, 5, 100}) {
+    TrainingStates kept = states();
+    states_ = &kept;
+    int asked = 0;
+    stop_ = [&] {
+      if (asked++ < stop_after) {
+        ++n_steps;
+        return false;
+      }
+      for (const auto& save : savers) save();
+      throw std::runtime_error("stopped");
+    };
+    try {
+      expect_same(whole, run({.steps = 6, .merged_bytes = 1}));
+      EXPECT_EQ(stop_after, 100);
+    } catch (const std::runtime_error&) {
+      EXPECT_LT(stop_after, 100);
+    }
+  }
+  EXPECT_EQ(n_steps, 12);
+}
+
+TEST_F(Distill, EndsEarlyWhenItIsTold) {
+  int asked = 0;
+  stop_ = [&] { return ++asked > 2; };
+  const Distilled found = run({.steps = 30});
+  for (const auto& curve : found.loss) EXPECT_EQ(curve.size(), 2U);
+}
+
+}  // namespace
+}  // namespace d2c::job
