@@ -42,6 +42,9 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"merged-dtype", {"f32", "f16", "bf16"}},
       {"scale", {"1.5", "auto"}},
       {"member-weights", {"auto"}},
+      {"refine", {"distill"}},
+      {"refine-steps", {"12"}},
+      {"refine-lr", {"0.004"}},
       {"threads", {"6"}},
       {"weights", {"f32", "bf16"}},
       {"compute", {"bf16"}},
@@ -223,8 +226,10 @@ TEST(Identity, IsMadeOfTheseOptions) {
                                             "method",          "merged-rank",
                                             "density",         "majority-sign-method",
                                             "merged-dtype",    "scale",
-                                            "member-weights",  "weights",
-                                            "compute",         "batch-tokens"}));
+                                            "member-weights",  "refine",
+                                            "refine-steps",    "refine-lr",
+                                            "weights",         "compute",
+                                            "batch-tokens"}));
 }
 
 TEST(Identity, HasALineForEachOption) {
