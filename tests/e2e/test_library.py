@@ -274,8 +274,7 @@ class Jobs(LibraryCase):
         values = {}
 
         def take(name, item):
-            if isinstance(item, h5py.Dataset) and not re.match("timing|iteration/seconds|task/adapter",
-                                                               name):
+            if isinstance(item, h5py.Dataset) and not re.match("timing|.*/seconds|task/adapter", name):
                 values[name] = item.asstr()[...].tolist() if item.dtype == object else item[...].tobytes()
 
         with h5py.File(output / "results.h5") as file:
