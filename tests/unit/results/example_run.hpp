@@ -95,6 +95,7 @@ inline RunResults example_run() {
                 .heldout_gain = {0.5, 0.55},
                 .changed = {0, 2},
                 .evaluations = {3, 24}};
+  run.distill = {.n_steps = 3, .loss = {2.0, 1.5, 1.25, 1.0, 0.75, nan}};
   return run;
 }
 

@@ -118,6 +118,8 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.refine.heldout_gain, b.refine.heldout_gain);
   expect_same(a.refine.changed, b.refine.changed);
   expect_same(a.refine.evaluations, b.refine.evaluations);
+  EXPECT_EQ(a.distill.n_steps, b.distill.n_steps);
+  expect_same(a.distill.loss, b.distill.loss);
   expect_same(a.timing.phase, b.timing.phase);
   expect_same(a.timing.min, b.timing.min);
   expect_same(a.timing.mean, b.timing.mean);
