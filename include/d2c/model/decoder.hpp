@@ -9,19 +9,10 @@
 #include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
-#include "d2c/ops/aligned.hpp"
 #include "d2c/ops/soft_cross_entropy.hpp"
 #include "d2c/ops/thread_team.hpp"
 
 namespace d2c::model {
-
-/// Keys and values of tokens that later batches continue, under one adapter.
-struct KeptTokens {
-  Index n = 0;
-  std::vector<ops::AlignedFloats> layers;  ///< of each [n, 2 kv_size]: key, value
-};
-/// Bytes of one kept token.
-[[nodiscard]] std::size_t kept_token_bytes(const ModelConfig& config);
 
 /// The forward pass in float32, with its workspace, which grows to the largest batch seen.
 ///
@@ -43,15 +34,6 @@ class Decoder {
   [[nodiscard]] std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
                                         std::span<const Target> targets,
                                         const PreparedAdapter* adapter = nullptr);
-
-  /// The same for a forest that continues earlier ones: its first kept.n rows were computed before,
-  /// and `kept` holds them. Rows up to n_to_keep are added to it.
-  /// @param targets  in the rows after kept.n
-  /// @param adapter  the one that `kept` was computed with
-  [[nodiscard]] std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
-                                        std::span<const Target> targets,
-                                        const PreparedAdapter* adapter, KeptTokens& kept,
-                                        Index n_to_keep);
 
   /// What each row predicts: the most probable tokens that follow its sequence. [rows.size()]
   /// @param most  tokens of each distribution at most

@@ -61,9 +61,9 @@ class GradientPass::Workspace {
     check_forest(config_, forest);
     for (const std::int32_t token : targets.tokens) check_token(token, config_.vocab_size);
     if (rows.empty()) return {};
-    placement_.place(forest, rows, 0);
+    placement_.place(forest, rows);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, 0, placement_.positions, nullptr};
+    const Pass pass{config_, threads, rotary_, forest, placement_.positions, nullptr};
     const ops::Rows x = forward(pass, adapter);
     std::vector<double> losses(rows.size());
     const ops::Rows dx = derivative_.shape(std::ssize(forest.ids), config_.hidden_size);

@@ -160,7 +160,7 @@ void add_norm_backward(const Pass& pass, const NormWeights& weights, ops::ConstR
 void layer_backward(const Pass& pass, const Layer& layer, ops::ConstRows x,
                     std::span<const Index> wanted, Activations& activations,
                     BackwardActivations& backward, AdapterGradient::Layer& sum, ops::Rows dx) {
-  D2C_EXPECTS(layer.record != nullptr && pass.first_row == 0);
+  D2C_EXPECTS(layer.record != nullptr);
   const Index n = std::ssize(wanted);
   const ops::Rows dy = dx.rows(0, n);
   const ops::Rows dh_mlp = mlp_backward(pass, layer, dy, activations, backward, sum);

@@ -14,10 +14,10 @@ namespace d2c::model {
 namespace {
 
 void check_batch(const ModelConfig& config, const TokenForest& forest,
-                 std::span<const Target> targets, Index first_row) {
+                 std::span<const Target> targets) {
   check_forest(config, forest);
   for (const Target& target : targets) {
-    D2C_EXPECTS(target.row >= first_row && target.row < std::ssize(forest.ids));
+    D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
     check_token(target.label, config.vocab_size);
   }
 }
@@ -39,10 +39,8 @@ class Decoder::Workspace {
            ops::held_bytes(labels_);
   }
 
-  /// @param kept  null = all rows are computed
   std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
-                          std::span<const Target> targets, const PreparedAdapter* adapter,
-                          KeptTokens* kept, Index n_to_keep) {
+                          std::span<const Target> targets, const PreparedAdapter* adapter) {
     rows_.clear();
     labels_.clear();
     for (const Target& target : targets) {
@@ -50,7 +48,7 @@ class Decoder::Workspace {
       labels_.push_back(target.label);
     }
     std::vector<double> result(targets.size());
-    predict(threads, forest, adapter, kept, n_to_keep, [&](ops::ConstRows h) {
+    predict(threads, forest, adapter, [&](ops::ConstRows h) {
       cross_entropy_(threads, h, weights_.head, head_of(adapter), labels_, result);
     });
     return result;
@@ -61,7 +59,7 @@ class Decoder::Workspace {
                                  Index most) {
     rows_.assign(rows.begin(), rows.end());
     ops::SoftTargets result;
-    predict(threads, forest, adapter, nullptr, 0, [&](ops::ConstRows h) {
+    predict(threads, forest, adapter, [&](ops::ConstRows h) {
       result = most_probable_(threads, h, weights_.head, head_of(adapter), most);
     });
     return result;
@@ -76,27 +74,23 @@ class Decoder::Workspace {
   /// Calls use(h) with the input [rows_, hidden] of the last layer's product.
   template <class Use>
   void predict(ops::ThreadTeam& threads, const TokenForest& forest, const PreparedAdapter* adapter,
-               KeptTokens* kept, Index n_to_keep, Use use) {
+               Use use) {
     if (rows_.empty()) return;
-    const Index first_row = kept == nullptr ? 0 : kept->n;
-    if (kept != nullptr) kept->layers.resize(static_cast<std::size_t>(config_.n_layers));
-    placement_.place(forest, rows_, first_row);
+    placement_.place(forest, rows_);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, first_row, placement_.positions, phases_};
+    const Pass pass{config_, threads, rotary_, forest, placement_.positions, phases_};
     ops::Rows x =
         activations_.residual.shape(std::ssize(placement_.positions), config_.hidden_size);
     embed(pass, weights_, adapter, activations_, x);
     for (Index index = 0; index < config_.n_layers; ++index) {
       const auto i = static_cast<std::size_t>(index);
       const Layer layer{weights_.layers[i], adapter == nullptr ? nullptr : &adapter->layers[i],
-                        config_.windows[i], kept == nullptr ? nullptr : &kept->layers[i],
-                        n_to_keep};
+                        config_.windows[i]};
       // From the last layer only the rows of targets are wanted.
       const bool is_last = index + 1 == config_.n_layers;
       x = layer_forward(pass, layer, x, is_last ? placement_.target_rows : placement_.all_rows,
                         activations_);
     }
-    if (kept != nullptr) kept->n = n_to_keep;
     const ops::Rows h = activations_.normalised.shape(x.n, x.width);
     normalise(pass, weights_.final_norm, x, h);
     const ops::Rows predicted = activations_.attended.shape(std::ssize(rows_), x.width);
@@ -133,16 +127,8 @@ std::size_t Decoder::workspace_bytes() const { return workspace_->held_bytes(); 
 
 std::vector<double> Decoder::nll(ops::ThreadTeam& threads, const TokenForest& forest,
                                  std::span<const Target> targets, const PreparedAdapter* adapter) {
-  check_batch(model_->config(), forest, targets, 0);
-  return workspace_->nll(threads, forest, targets, adapter, nullptr, 0);
-}
-
-std::vector<double> Decoder::nll(ops::ThreadTeam& threads, const TokenForest& forest,
-                                 std::span<const Target> targets, const PreparedAdapter* adapter,
-                                 KeptTokens& kept, Index n_to_keep) {
-  D2C_EXPECTS(kept.n <= n_to_keep && n_to_keep <= std::ssize(forest.ids));
-  check_batch(model_->config(), forest, targets, kept.n);
-  return workspace_->nll(threads, forest, targets, adapter, &kept, n_to_keep);
+  check_batch(model_->config(), forest, targets);
+  return workspace_->nll(threads, forest, targets, adapter);
 }
 
 ops::SoftTargets Decoder::most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
@@ -150,10 +136,6 @@ ops::SoftTargets Decoder::most_probable(ops::ThreadTeam& threads, const TokenFor
                                         const PreparedAdapter* adapter) {
   check_forest(model_->config(), forest);
   return workspace_->most_probable(threads, forest, rows, adapter, most);
-}
-
-std::size_t kept_token_bytes(const ModelConfig& config) {
-  return static_cast<std::size_t>(config.n_layers * 2 * config.kv_size()) * sizeof(float);
 }
 
 }  // namespace d2c::model

@@ -44,9 +44,9 @@ class InputPass::Workspace {
     if (forest.ids.empty()) return;
     rows_.resize(forest.ids.size());
     std::iota(rows_.begin(), rows_.end(), Index{0});
-    placement_.place(forest, rows_, 0);
+    placement_.place(forest, rows_);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, 0, placement_.positions, nullptr};
+    const Pass pass{config_, threads, rotary_, forest, placement_.positions, nullptr};
     ops::Rows x = activations_.residual.shape(std::ssize(rows_), config_.hidden_size);
     embed(pass, weights_, adapter, activations_, x);
     for (Index index = 0; index < config_.n_layers; ++index) {

@@ -72,27 +72,12 @@ void place_heads(const Pass& pass, std::span<const float> norm, ops::Rows x) {
   pass.rotary.rotate(pass.threads, x, pass.config.head_dim, pass.positions);
 }
 
-/// Reads keys and values of the rows that were computed before, and keeps those of new ones.
-/// @param kv  [tokens, 2 kv_size]
-void share_kept(const Pass& pass, const Layer& layer, ops::Rows kv) {
-  if (layer.kept == nullptr) return;
-  const Timed time(pass, Phase::attention);
-  for (Index row = 0; row < pass.first_row; ++row) {
-    std::copy_n(layer.kept->data() + row * kv.width, kv.width, kv.row(row));
-  }
-  layer.kept->reserve(static_cast<std::size_t>(layer.n_to_keep * kv.width));
-  for (Index row = pass.first_row; row < layer.n_to_keep; ++row) {
-    layer.kept->insert(layer.kept->end(), kv.row(row), kv.row(row) + kv.width);
-  }
-}
-
-/// @param h  [tokens - first_row, hidden] the normalised input
+/// @param h  [tokens, hidden] the normalised input
 /// @return   [wanted.size(), q_size] before the output projection
 ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
                  std::span<const Index> wanted, Activations& activations) {
   const ModelConfig& config = pass.config;
-  const ops::Rows qkv =
-      activations.qkv.shape(pass.first_row + h.n, config.q_size() + 2 * config.kv_size());
+  const ops::Rows qkv = activations.qkv.shape(h.n, config.q_size() + 2 * config.kv_size());
   show(layer, UpdatePlace::qkv, h);
   const ops::Rows q = qkv.columns(0, config.q_size());
   const ops::Rows k = qkv.columns(config.q_size(), config.kv_size());
@@ -100,13 +85,12 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
   apply(pass,
         {layer.weights.qkv, layer.weights.qkv_bias,
          layer.updates == nullptr ? nullptr : &layer.updates->qkv},
-        h, Onto::nothing, activations.projected, qkv.rows(pass.first_row, h.n));
+        h, Onto::nothing, activations.projected, qkv);
   if (layer.record != nullptr && config.head_norm != HeadNorm::none) {
     layer.record->heads.copy(qkv.columns(0, config.q_size() + config.kv_size()));
   }
-  place_heads(pass, layer.weights.q_norm, q.rows(pass.first_row, h.n));
-  place_heads(pass, layer.weights.k_norm, k.rows(pass.first_row, h.n));
-  share_kept(pass, layer, qkv.columns(config.q_size(), 2 * config.kv_size()));
+  place_heads(pass, layer.weights.q_norm, q);
+  place_heads(pass, layer.weights.k_norm, k);
 
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
   const Timed time(pass, Phase::attention);
@@ -140,12 +124,11 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
       gate, Onto::y, activations.projected, x);
 }
 
-/// Moves the wanted rows to the front. @param rows  [tokens - first_row, ...]
-ops::Rows keep_wanted(const Pass& pass, std::span<const Index> wanted, ops::Rows rows) {
+/// Moves the wanted rows to the front. @param rows  [tokens, ...]
+ops::Rows keep_wanted(std::span<const Index> wanted, ops::Rows rows) {
   if (std::ssize(wanted) == rows.n) return rows;
   Index kept = 0;
-  for (const Index wanted_row : wanted) {
-    const Index row = wanted_row - pass.first_row;
+  for (const Index row : wanted) {
     if (row != kept) std::copy_n(rows.row(row), rows.width, rows.row(kept));
     ++kept;
   }
@@ -157,7 +140,7 @@ ops::Rows keep_wanted(const Pass& pass, std::span<const Index> wanted, ops::Rows
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x) {
   const Timed time(pass, Phase::elementwise);
-  const auto ids = std::span(pass.forest.ids).subspan(static_cast<std::size_t>(pass.first_row));
+  const std::span ids(pass.forest.ids);
   weights.embedding.copy_rows(pass.threads, ids, x);
   if (adapter == nullptr || adapter->embedding.empty()) return;
   const ops::Rows u = activations.projected.shape(x.n, adapter->embedding.rank());
@@ -192,8 +175,8 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
   if (layer.record != nullptr) layer.record->input.copy(h);
   const ops::Rows attended = attend(pass, layer, h, wanted, activations);
   show(layer, UpdatePlace::o, attended);
-  x = keep_wanted(pass, wanted, x);
-  h = keep_wanted(pass, wanted, h);
+  x = keep_wanted(wanted, x);
+  h = keep_wanted(wanted, h);
   apply(pass,
         {layer.weights.o, layer.weights.o_bias,
          layer.updates == nullptr ? nullptr : &layer.updates->o},

@@ -23,8 +23,7 @@ struct Pass {
   ops::ThreadTeam& threads;
   const ops::RotaryTable& rotary;  ///< covers the positions
   const TokenForest& forest;
-  Index first_row = 0;               ///< rows before it were computed by earlier passes
-  std::span<const Index> positions;  ///< [tokens - first_row] of the rows to be computed
+  std::span<const Index> positions;  ///< [tokens]
   PhaseSeconds* phases = nullptr;    ///< null = not recorded
 };
 
@@ -45,7 +44,7 @@ class Timed {
   double start_;
 };
 
-/// x = embedding of the ids. @param x  [tokens - first_row, hidden]
+/// x = embedding of the ids. @param x  [tokens, hidden]
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x);
 
@@ -57,18 +56,14 @@ struct Layer {
   const LayerWeights& weights;
   const PreparedAdapter::Layer* updates = nullptr;  ///< null = the base model alone
   Index window = 0;                                 ///< see ops::AttentionShape
-  /// [rows, 2 kv_size] keys and values of the rows before Pass::first_row, to which those of rows
-  /// up to n_to_keep are added; null = there are none, and none are kept.
-  ops::AlignedFloats* kept = nullptr;
-  Index n_to_keep = 0;
-  LayerRecord* record = nullptr;       ///< null = no backward pass follows
-  const ShowInputs* inputs = nullptr;  ///< null = nobody looks
+  LayerRecord* record = nullptr;                    ///< null = no backward pass follows
+  const ShowInputs* inputs = nullptr;               ///< null = nobody looks
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).
 ///
-/// @param x       [tokens - first_row, hidden] the residual stream
-/// @param wanted  rows of the forest whose output is wanted, ascending, from first_row on
+/// @param x       [tokens, hidden] the residual stream
+/// @param wanted  rows of the forest whose output is wanted, ascending
 /// @return        [wanted.size(), hidden] the output, in the first rows of x
 [[nodiscard]] ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
                                       std::span<const Index> wanted, Activations& activations);

@@ -39,16 +39,16 @@ void check_forest(const ModelConfig& config, const TokenForest& forest) {
   D2C_EXPECTS(end_before(std::ssize(forest.segments)) == std::ssize(forest.ids));
 }
 
-void Placement::place(const TokenForest& forest, std::span<const Index> rows, Index first_row) {
+void Placement::place(const TokenForest& forest, std::span<const Index> rows) {
   positions.clear();
   positions.reserve(forest.ids.size());
   for (const Segment& segment : forest.segments) {
-    for (Index i = 0; segment.begin >= first_row && i < segment.length(); ++i) {
+    for (Index i = 0; i < segment.length(); ++i) {
       positions.push_back(segment.first_position + i);
     }
   }
   all_rows.resize(positions.size());
-  std::iota(all_rows.begin(), all_rows.end(), first_row);
+  std::iota(all_rows.begin(), all_rows.end(), Index{0});
   target_rows.assign(rows.begin(), rows.end());
   std::ranges::sort(target_rows);
   target_rows.erase(std::unique(target_rows.begin(), target_rows.end()), target_rows.end());

@@ -11,13 +11,12 @@ namespace d2c::model {
 
 /// Where the rows of a forest stand, and which of them are looked at.
 struct Placement {
-  std::vector<Index> positions;    ///< [computed tokens]
-  std::vector<Index> all_rows;     ///< the first computed row .. tokens - 1
+  std::vector<Index> positions;    ///< [tokens]
+  std::vector<Index> all_rows;     ///< 0 .. tokens - 1
   std::vector<Index> target_rows;  ///< ascending, each once
 
-  /// @param rows       that targets are predicted from; not empty
-  /// @param first_row  rows before it are not computed
-  void place(const TokenForest& forest, std::span<const Index> rows, Index first_row);
+  /// @param rows  that targets are predicted from; not empty
+  void place(const TokenForest& forest, std::span<const Index> rows);
 
   /// Index of a row in target_rows.
   [[nodiscard]] Index target_row(Index row) const;
