@@ -9,12 +9,8 @@
 
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
-#include "d2c/comm/communicator.hpp"
-#include "d2c/core/timer.hpp"
-#include "d2c/eval/loss_engine.hpp"
 
-#include "input/adapter_store.hpp"
-#include "input/task_store.hpp"
+#include "merging/job_parts.hpp"
 #include "merging/merger.hpp"
 
 namespace d2c::job {
@@ -49,13 +45,7 @@ struct TrainingStates {
   int n_groups = 0;  ///< that were trained so far
 };
 
-struct DistillParts {
-  comm::Communicator& comm;
-  const AdapterStore& adapters;
-  const TaskStore& tasks;
-  const IdVector<TaskId, int>& adapter_of_task;
-  eval::LossEngine& engine;
-  PhaseTimers& timers;
+struct DistillParts : JobParts {
   Merger& merger;
   /// Asked before each step; true = no more steps. May end the job. The same on every rank.
   const std::function<bool()>& stop;

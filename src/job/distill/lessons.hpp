@@ -5,12 +5,8 @@
 #include <vector>
 
 #include "d2c/cluster/folds.hpp"
-#include "d2c/comm/communicator.hpp"
-#include "d2c/core/timer.hpp"
-#include "d2c/eval/loss_engine.hpp"
 
-#include "input/adapter_store.hpp"
-#include "input/task_store.hpp"
+#include "merging/job_parts.hpp"
 
 namespace d2c::job {
 
@@ -24,13 +20,7 @@ struct Learner {
 };
 
 /// What is needed to ask the tasks' own adapters.
-struct Teachers {
-  comm::Communicator& comm;
-  const AdapterStore& adapters;
-  const TaskStore& tasks;
-  const IdVector<TaskId, int>& adapter_of_task;
-  eval::LossEngine& engine;
-  PhaseTimers& timers;
+struct Teachers : JobParts {
   cluster::ExampleFolds folds;  ///< learnt from are those that a search may look at
   Index most_tokens = 0;        ///< of a distribution at most
 };

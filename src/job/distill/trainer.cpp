@@ -146,9 +146,7 @@ void Trainer::plan_and_teach() {
                         parts_.merger.plan().exchange_bytes / 2);
   std::vector<Learner> learners;
   for (const LearningTask& task : plan_.tasks) learners.push_back({task.task, task.rank});
-  const Teachers teachers{parts_.comm,   parts_.adapters, parts_.tasks,   parts_.adapter_of_task,
-                          parts_.engine, parts_.timers,   options_.folds, teacher_tokens};
-  lessons_ = taught_lessons(teachers, learners);
+  lessons_ = taught_lessons({parts_, options_.folds, teacher_tokens}, learners);
 }
 
 void Trainer::update_own() {

@@ -95,9 +95,7 @@ lora::FactorMap DistributedOracle::merged(const MergeRequest& request) {
 Distilled DistributedOracle::distill(std::span<const DistillCluster> clusters,
                                      const DistillOptions& options,
                                      const std::function<bool()>& stop) {
-  return job::distill({parts_.comm, parts_.adapters, parts_.tasks, parts_.adapter_of_task,
-                       parts_.engine, parts_.timers, merger_, stop, parts_.training},
-                      clusters, options);
+  return job::distill({parts_, merger_, stop, parts_.training}, clusters, options);
 }
 
 int DistributedOracle::keep(std::shared_ptr<const TrainedAdapter> adapter) {

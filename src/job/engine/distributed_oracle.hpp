@@ -21,6 +21,7 @@
 #include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
 #include "losses/known_losses.hpp"
+#include "merging/job_parts.hpp"
 #include "merging/merger.hpp"
 
 namespace d2c::job {
@@ -45,13 +46,7 @@ struct MachineOptions {
 /// the losses of tasks under them measured over all ranks.
 class DistributedOracle final : public cluster::LossOracle {
  public:
-  struct Parts {
-    comm::Communicator& comm;
-    const AdapterStore& adapters;
-    const TaskStore& tasks;
-    const IdVector<TaskId, int>& adapter_of_task;
-    eval::LossEngine& engine;
-    PhaseTimers& timers;
+  struct Parts : JobParts {
     KnownLosses& known;                  ///< is never measured again; gets what is measured
     const std::function<void()>& pause;  ///< called between batches of work; may end the job
     InputStore* inputs = nullptr;        ///< see Merger::Parts

@@ -43,7 +43,7 @@ std::vector<bool> wanted_sites(const AdapterStore& adapters, std::span<const int
 
 }  // namespace
 
-InputStore::InputStore(const Parts& parts, std::vector<model::InputSite> sites, int verify)
+InputStore::InputStore(const JobParts& parts, std::vector<model::InputSite> sites, int verify)
     : parts_(parts),
       sites_(std::move(sites)),
       verify_(verify),

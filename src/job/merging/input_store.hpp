@@ -7,15 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "d2c/comm/communicator.hpp"
-#include "d2c/core/id_vector.hpp"
-#include "d2c/core/timer.hpp"
-#include "d2c/eval/loss_engine.hpp"
 #include "d2c/lora/input_moment.hpp"
 #include "d2c/model/input_pass.hpp"
 
-#include "input/adapter_store.hpp"
-#include "input/task_store.hpp"
+#include "merging/job_parts.hpp"
 
 namespace d2c::job {
 
@@ -37,18 +32,9 @@ class PendingInputs {
 /// merge the adapter, as its factors do.
 class InputStore {
  public:
-  struct Parts {
-    comm::Communicator& comm;
-    const AdapterStore& adapters;
-    const TaskStore& tasks;
-    const IdVector<TaskId, int>& adapter_of_task;
-    eval::LossEngine& engine;
-    PhaseTimers& timers;
-  };
-
   /// @param sites   of the model
   /// @param verify  examples of each task that are kept from the search
-  InputStore(const Parts& parts, std::vector<model::InputSite> sites, int verify);
+  InputStore(const JobParts& parts, std::vector<model::InputSite> sites, int verify);
 
   /// One forward pass for each task, when it is called first. Collective.
   /// @throws InputError, the same on every rank
@@ -74,7 +60,7 @@ class InputStore {
   void collect_of(int adapter);
   [[nodiscard]] std::vector<eval::Batch> batches_of(TaskId task) const;
 
-  Parts parts_;
+  JobParts parts_;
   std::vector<model::InputSite> sites_;
   int verify_;
   std::vector<int> site_of_module_;

@@ -90,16 +90,11 @@ void Session::log_input() const {
 }
 
 DistributedOracle::Parts Session::parts() {
-  return {.comm = comm_,
-          .adapters = *input_.adapters,
-          .tasks = *input_.tasks,
-          .adapter_of_task = input_.adapter_of_task,
-          .engine = *engine_,
-          .timers = timers_,
-          .known = known_,
-          .pause = pause_,
-          .inputs = &inputs_,
-          .training = &training_};
+  return {{comm_, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
+          known_,
+          pause_,
+          &inputs_,
+          &training_};
 }
 
 cluster::Problem Session::problem(cluster::CachedOracle& cache,

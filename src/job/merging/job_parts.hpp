@@ -1,0 +1,23 @@
+#pragma once
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/id_vector.hpp"
+#include "d2c/core/timer.hpp"
+#include "d2c/eval/loss_engine.hpp"
+
+#include "input/adapter_store.hpp"
+#include "input/task_store.hpp"
+
+namespace d2c::job {
+
+/// What all that evaluates tasks under adapters works with. What it refers to outlives its users.
+struct JobParts {
+  comm::Communicator& comm;
+  const AdapterStore& adapters;
+  const TaskStore& tasks;
+  const IdVector<TaskId, int>& adapter_of_task;
+  eval::LossEngine& engine;
+  PhaseTimers& timers;
+};
+
+}  // namespace d2c::job
