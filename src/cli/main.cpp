@@ -20,7 +20,7 @@
 namespace d2c::cli {
 namespace {
 
-constexpr std::array kCommands{
+constexpr std::array command_table{
     Command{"run", "cluster and merge adapters: the job, also under mpirun or srun", run_command},
     Command{"add", "add tasks to the clusters of a result", add_command},
     Command{"compare", "searches, merge methods and K side by side, over one cache",
@@ -68,13 +68,13 @@ int report(ExitCode code, const std::string& line) {
 
 }  // namespace
 
-std::span<const Command> commands() { return kCommands; }
+std::span<const Command> commands() { return command_table; }
 
 const Command& command_named(const std::string& name) {
-  const auto place = std::ranges::find(kCommands, name, &Command::name);
-  if (place != kCommands.end()) return *place;
+  const auto place = std::ranges::find(command_table, name, &Command::name);
+  if (place != command_table.end()) return *place;
   std::vector<std::string> names;
-  for (const Command& command : kCommands) names.emplace_back(command.name);
+  for (const Command& command : command_table) names.emplace_back(command.name);
   const auto meant = nearest(name, names);
   throw UsageError({fmt::format("'{}' is not a command", name), "",
                     meant ? fmt::format("did you mean {}? `d2c --help` lists the commands", *meant)

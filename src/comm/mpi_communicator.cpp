@@ -24,7 +24,7 @@ namespace d2c::comm {
 namespace {
 
 // MPI counts are int; larger messages travel in pieces.
-constexpr std::size_t kPiece = std::size_t{1} << 30;
+constexpr std::size_t piece = std::size_t{1} << 30;
 
 /// Requests in flight.
 class PendingRequests final : public PendingExchange {
@@ -48,7 +48,7 @@ class MpiMailbox final : public Mailbox {
   void post(int to, const Content& content) override {
     Sent& sent = sent_.emplace_back();
     sent.content = content;
-    MPI_Isend(sent.content.data(), kWords, MPI_UINT64_T, to, 0, comm_, &sent.request);
+    MPI_Isend(sent.content.data(), words, MPI_UINT64_T, to, 0, comm_, &sent.request);
   }  // NOLINT(clang-analyzer-optin.mpi.MPI-Checker): look() waits for it
   [[nodiscard]] std::optional<Letter> look() override {
     std::erase_if(sent_, [](Sent& sent) {
@@ -61,7 +61,7 @@ class MpiMailbox final : public Mailbox {
     MPI_Iprobe(MPI_ANY_SOURCE, 0, comm_, &there, &status);
     if (there == 0) return std::nullopt;
     Letter letter{status.MPI_SOURCE, {}};
-    MPI_Recv(letter.content.data(), kWords, MPI_UINT64_T, letter.from, 0, comm_, MPI_STATUS_IGNORE);
+    MPI_Recv(letter.content.data(), words, MPI_UINT64_T, letter.from, 0, comm_, MPI_STATUS_IGNORE);
     return letter;
   }
   void arrive() override { MPI_Ibarrier(comm_, &barrier_); }
@@ -72,7 +72,7 @@ class MpiMailbox final : public Mailbox {
   }
 
  private:
-  static constexpr int kWords = std::tuple_size_v<Content>;
+  static constexpr int words = std::tuple_size_v<Content>;
   struct Sent {
     Content content{};
     MPI_Request request = MPI_REQUEST_NULL;
@@ -153,7 +153,7 @@ class MpiCommunicator final : public Communicator {
         continue;
       }
       for_each_piece(parcel.bytes.size(), [&](std::size_t begin, int count) {
-        MPI_Irecv(parcel.bytes.data() + begin, count, MPI_BYTE, parcel.rank, kTag, comm_,
+        MPI_Irecv(parcel.bytes.data() + begin, count, MPI_BYTE, parcel.rank, tag, comm_,
                   &requests.emplace_back());
       });
     }
@@ -163,7 +163,7 @@ class MpiCommunicator final : public Communicator {
         continue;
       }
       for_each_piece(parcel.bytes.size(), [&](std::size_t begin, int count) {
-        MPI_Isend(parcel.bytes.data() + begin, count, MPI_BYTE, parcel.rank, kTag, comm_,
+        MPI_Isend(parcel.bytes.data() + begin, count, MPI_BYTE, parcel.rank, tag, comm_,
                   &requests.emplace_back());
       });
     }
@@ -195,20 +195,20 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  static constexpr int kTag = 1;
+  static constexpr int tag = 1;
 
   template <class T>
   void reduce(std::span<T> values, MPI_Datatype type, MPI_Op op) {
-    for (std::size_t begin = 0; begin < values.size(); begin += kPiece / sizeof(T)) {
-      const std::size_t count = std::min(kPiece / sizeof(T), values.size() - begin);
+    for (std::size_t begin = 0; begin < values.size(); begin += piece / sizeof(T)) {
+      const std::size_t count = std::min(piece / sizeof(T), values.size() - begin);
       MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, static_cast<int>(count), type, op, comm_);
     }
   }
 
   template <class Visit>
   static void for_each_piece(std::size_t size, Visit visit) {
-    for (std::size_t begin = 0; begin < size; begin += kPiece) {
-      visit(begin, static_cast<int>(std::min(kPiece, size - begin)));
+    for (std::size_t begin = 0; begin < size; begin += piece) {
+      visit(begin, static_cast<int>(std::min(piece, size - begin)));
     }
   }
 

@@ -108,10 +108,10 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
   // has no single meaning, so it is refused.
   std::vector<std::set<std::string>> keys;
   // Values are copied and printed by recursion, so their depth is bounded.
-  constexpr int kDeepest = 512;
+  constexpr int deepest = 512;
   const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > kDeepest) {
-      throw InputError({file, {}, line}, {fmt::format("nested deeper than {} levels", kDeepest), "",
+    if (depth > deepest) {
+      throw InputError({file, {}, line}, {fmt::format("nested deeper than {} levels", deepest), "",
                                           "write the value with less nesting"});
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();

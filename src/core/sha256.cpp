@@ -11,7 +11,7 @@
 namespace d2c {
 namespace {
 
-constexpr std::array<std::uint32_t, 64> kRound = {
+constexpr std::array<std::uint32_t, 64> round = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -42,7 +42,7 @@ void Sha256::add_block(std::span<const std::byte, 64> block) {
   auto [a, b, c, d, e, f, g, h] = state_;
   for (std::size_t i = 0; i < 64; ++i) {
     const std::uint32_t s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
-    const std::uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kRound[i] + w[i];
+    const std::uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + round[i] + w[i];
     const std::uint32_t s0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
     const std::uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
@@ -76,11 +76,11 @@ std::string Sha256::text() {
 }
 
 std::string sha256_of(const std::filesystem::path& file) {
-  constexpr std::uint64_t kBlock = 1 << 20;
+  constexpr std::uint64_t block_bytes = 1 << 20;
   const InputFile input(file);
   Sha256 sum;
-  for (std::uint64_t at = 0; at < input.size(); at += kBlock) {
-    sum.update(input.read(at, std::min(kBlock, input.size() - at)));
+  for (std::uint64_t at = 0; at < input.size(); at += block_bytes) {
+    sum.update(input.read(at, std::min(block_bytes, input.size() - at)));
   }
   return sum.text();
 }

@@ -17,7 +17,7 @@ namespace {
 
 using json::Json;
 
-constexpr std::array kFields =
+constexpr std::array fields =
     std::to_array<std::string_view>({"prompt", "response", "messages", "input_ids", "prompt_len"});
 
 /// Whether the line has the field; null counts as absent.
@@ -41,7 +41,7 @@ class LineReader {
            "the text cannot be tokenised", "save the file as UTF-8");
     }
     const Json value = json::parse(text, file_, line);
-    if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", kForms);
+    if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", forms);
     check_fields(value);
     if (holds(value, "input_ids")) {
       result_.examples.push_back(checked(from_ids(value)));
@@ -63,7 +63,7 @@ class LineReader {
   }
 
  private:
-  static constexpr const char* kForms =
+  static constexpr const char* forms =
       "write {\"prompt\", \"response\"}, {\"messages\"} or {\"input_ids\", \"prompt_len\"}";
 
   [[noreturn]] void fail(std::string item, std::string what, std::string why,
@@ -84,11 +84,11 @@ class LineReader {
   /// that has some stands for all.
   void check_fields(const Json& value) {
     if (!holds(value, "input_ids") && !has_text(value) && !holds(value, "messages")) {
-      fail("", "holds no example", "", kForms);
+      fail("", "holds no example", "", forms);
     }
     if ((holds(value, "messages") && !has_text(value)) || told_of_field_) return;
     for (const auto& [field, content] : value.items()) {
-      if (content.is_null() || std::ranges::find(kFields, field) != kFields.end()) continue;
+      if (content.is_null() || std::ranges::find(fields, field) != fields.end()) continue;
       told_of_field_ = true;
       warn(
           fmt::format("has the field '{}', which no example has (it is ignored, in every line); "
@@ -99,7 +99,7 @@ class LineReader {
   }
 
   [[nodiscard]] std::string text_field(const Json& value, const char* field) const {
-    if (!holds(value, field)) fail(field, "is missing", "an example needs both parts", kForms);
+    if (!holds(value, field)) fail(field, "is missing", "an example needs both parts", forms);
     if (!value[field].is_string()) fail(field, "is not a text", "", "write a JSON string");
     return value[field].get<std::string>();
   }
@@ -203,9 +203,9 @@ class LineReader {
       }
       example.ids.push_back(static_cast<std::int32_t>(*id));
     }
-    constexpr const char* kWhy = "it says where the response begins";
-    constexpr const char* kFix = "give the number of prompt tokens, BOS included";
-    if (!holds(value, "prompt_len")) fail("prompt_len", "is missing", kWhy, kFix);
+    constexpr const char* why_it_matters = "it says where the response begins";
+    constexpr const char* what_to_give = "give the number of prompt tokens, BOS included";
+    if (!holds(value, "prompt_len")) fail("prompt_len", "is missing", why_it_matters, what_to_give);
     const auto length = json::integer(value["prompt_len"]);
     if (!length) {
       const bool is_number = value["prompt_len"].is_number();
@@ -214,7 +214,7 @@ class LineReader {
                        is_number ? written("/prompt_len") : value["prompt_len"].dump(),
                        value["prompt_len"].is_number_unsigned() ? "too large"
                                                                 : "not a whole number in range"),
-           kWhy, kFix);
+           why_it_matters, what_to_give);
     }
     example.prompt_len = *length;
     return example;

@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTables = "compare.h5";
-constexpr const char* kCsv = "compare.csv";
+constexpr const char* tables = "compare.h5";
+constexpr const char* csv = "compare.csv";
 
 RunOptions with_method(const RunOptions& job, const std::string& method) {
   RunOptions options = job;
@@ -56,7 +56,7 @@ void check_ranks(const AdapterStore& adapters, const std::string& name) {
 
 /// Refuses what cannot become one of the comparison's files. On rank 0.
 void prepare(const RunOptions& job) {
-  for (const char* name : {kTables, kCsv}) {
+  for (const char* name : {tables, csv}) {
     if (job.overwrite || !fs::exists(job.output / name)) continue;
     throw InputError({job.output / name, {}},
                      {"exists already", "results are not overwritten unasked",
@@ -89,9 +89,9 @@ results::Comparison empty_comparison(const CompareOptions& options, const Sessio
 }
 
 void write(const RunOptions& job, const results::Comparison& comparison) {
-  results::write_comparison(job.output / kTables, comparison,
+  results::write_comparison(job.output / tables, comparison,
                             job.overwrite ? results::IfExists::replace : results::IfExists::refuse);
-  write_text(job.output / kCsv, results::comparison_csv(comparison));
+  write_text(job.output / csv, results::comparison_csv(comparison));
 }
 
 void refuse_repeats(const std::string& option, std::vector<std::string> names) {

@@ -24,9 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "base_model.model.";
-constexpr const char* kOtherModel = "check that the adapter was trained for this model";
-constexpr const char* kSaveAgain = "save the adapter again with PEFT";
+constexpr std::string_view prefix = "base_model.model.";
+constexpr const char* other_model = "check that the adapter was trained for this model";
+constexpr const char* save_again = "save the adapter again with PEFT";
 
 /// What the name of a tensor says: `base_model.model.<module>.<part>[.<adapter>][.weight]`.
 struct TensorKey {
@@ -40,16 +40,16 @@ struct Part {
   std::string_view tail;  ///< ending after the optional adapter name
   bool is_a;
 };
-constexpr std::array kParts = std::to_array<Part>({{"lora_A", ".weight", true},
-                                                   {"lora_B", ".weight", false},
-                                                   {"lora_embedding_A", "", true},
-                                                   {"lora_embedding_B", "", false}});
+constexpr std::array parts = std::to_array<Part>({{"lora_A", ".weight", true},
+                                                  {"lora_B", ".weight", false},
+                                                  {"lora_embedding_A", "", true},
+                                                  {"lora_embedding_B", "", false}});
 
 /// Nothing if the name is not that of a LoRA factor.
 std::optional<TensorKey> parse_key(std::string_view name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  for (const Part& part : kParts) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  for (const Part& part : parts) {
     const std::size_t place = name.rfind(fmt::format(".{}", part.name));
     if (place == std::string_view::npos || place == 0) continue;
     std::string_view rest = name.substr(place + 1 + part.name.size());
@@ -134,7 +134,7 @@ class AdapterReader {
       if (is_embedding != (kind_of(key->module) == ModuleKind::embedding)) {
         refuse(name, fmt::format("'{}' are not the factors of this kind of module", key->part),
                "linear layers have lora_A and lora_B, the embedding lora_embedding_A and _B",
-               kOtherModel);
+               other_model);
       }
       FactorNames& names = names_[key->module];
       std::string& place = key->part.ends_with('A') ? names.a : names.b;
@@ -147,7 +147,7 @@ class AdapterReader {
       place = name;
     }
     if (names_.empty())
-      refuse({}, "holds no LoRA factors", "there is nothing to apply", kSaveAgain);
+      refuse({}, "holds no LoRA factors", "there is nothing to apply", save_again);
   }
 
   /// PEFT finds no module for such names and loads nothing. What a vision-language model calls its
@@ -170,7 +170,7 @@ class AdapterReader {
   void check_other_tensor(const std::string& name) {
     constexpr std::string_view copy_end = ".base_layer.weight";
     std::string_view module = name;
-    if (module.starts_with(kPrefix)) module.remove_prefix(kPrefix.size());
+    if (module.starts_with(prefix)) module.remove_prefix(prefix.size());
     for (const std::string_view end : {copy_end, std::string_view(".weight")}) {
       if (!module.ends_with(end)) continue;
       const std::string layer(module.substr(0, module.size() - end.size()));
@@ -200,7 +200,7 @@ class AdapterReader {
       refuse_shape(name, original.shape,
                    fmt::format("{} of the base model has {}: the vocabulary was resized",
                                *base_name, original.shape),
-                   kOtherModel);
+                   other_model);
     }
     if (copy.shape.size() != 2 || !is_float(copy.dtype) || !equals_rounded(name, *base_name)) {
       refuse(name, "differs from the base model", "the embedding was trained beside LoRA",
@@ -237,24 +237,24 @@ class AdapterReader {
       const std::string& present = names.a.empty() ? names.b : names.a;
       if (names.a.empty() || names.b.empty()) {
         refuse(present, "its partner is missing", "an update is the product of A and B",
-               kSaveAgain);
+               save_again);
       }
       if (!base_.empty() && !base_.contains(module)) {
         refuse(names.a, fmt::format("module {} is not in the base model", module),
                is_fused(module) ? "it fuses projections that the base model has apart"
                                 : "its update cannot be applied",
-               kOtherModel);
+               other_model);
       }
       if (!rules_.selects(module)) {
         refuse(names.a, fmt::format("module {} is not selected by the configuration", module),
-               "tensors and target_modules must agree", kSaveAgain);
+               "tensors and target_modules must agree", save_again);
       }
     }
     if (config_.targets.form == ModuleSelector::Form::none) return;
     for (const auto& [module, target] : base_) {
       if (rules_.selects(module) && !names_.contains(module)) {
         refuse({}, fmt::format("has no factors for module {}", module),
-               "the configuration selects it", kSaveAgain);
+               "the configuration selects it", save_again);
       }
     }
   }
@@ -274,13 +274,13 @@ class AdapterReader {
     if (factors.a.rows() != rank) {
       refuse_shape(names.a, {rank, factors.d_in()},
                    fmt::format("{} says rank {}", config_.file.filename().string(), rank),
-                   kSaveAgain);
+                   save_again);
     }
     if (factors.b.cols() != rank) {
       refuse_shape(names.b, {factors.d_out(), rank},
                    fmt::format("A has shape {}, so that the last size must be {}",
                                tensors_.info(names.a).shape, rank),
-                   kSaveAgain);
+                   save_again);
     }
     if (!base_.empty()) check_shape(*base_.at(module), factors, names);
     return factors;
@@ -293,7 +293,7 @@ class AdapterReader {
       refuse_shape(
           tensor, expected,
           fmt::format("the module is [{}, {}] in the base model", target.d_out, target.d_in),
-          kOtherModel);
+          other_model);
     };
     check(names.a, {factors.rank(), target.d_in});
     check(names.b, {target.d_out, factors.rank()});

@@ -16,16 +16,16 @@ namespace {
 
 using Json = json::OrderedJson;  // rank_pattern and alpha_pattern: the first key that matches wins
 
-constexpr const char* kTrainPlain = "train a plain LoRA adapter";
+constexpr const char* train_plain = "train a plain LoRA adapter";
 
 struct Refusal {
   std::string_view field;
   const char* why;
-  const char* fix = kTrainPlain;
+  const char* fix = train_plain;
 };
 
 /// Fields of PEFT's LoraConfig that make it something else than W + scaling * B A when set.
-constexpr std::array kRefusedFields = std::to_array<Refusal>({
+constexpr std::array refused_fields = std::to_array<Refusal>({
     {"use_dora", "DoRA rescales the columns of the adapted weight"},
     {"lora_bias", "the adapter has trained biases"},
     {"modules_to_save", "whole modules were trained beside LoRA"},
@@ -46,7 +46,7 @@ constexpr std::array kRefusedFields = std::to_array<Refusal>({
 /// Fields read here, or without effect on what a trained adapter computes. The configs of
 /// initialisations count among the latter: the initialisations that matter are refused by
 /// init_lora_weights.
-constexpr std::array kKnownFields = std::to_array<std::string_view>({
+constexpr std::array known_fields = std::to_array<std::string_view>({
     "alpha_pattern",     "auto_mapping",   "base_model_name_or_path", "bias",
     "corda_config",      "eva_config",     "exclude_modules",         "inference_mode",
     "init_lora_weights", "layers_pattern", "layers_to_transform",     "loftq_config",
@@ -59,7 +59,7 @@ constexpr std::array kKnownFields = std::to_array<std::string_view>({
 /// Initialisations that start from the unchanged base weights. The others (PiSSA, OLoRA, CorDA,
 /// LoRA-GA, LoftQ) subtract their start from the base weights, so that the saved factors fit only
 /// that changed base; PEFT writes `true` here once such an adapter is converted to plain LoRA.
-constexpr std::array kHarmlessInitialisations =
+constexpr std::array harmless_initialisations =
     std::to_array<std::string_view>({"gaussian", "eva", "orthogonal", "mica"});
 
 /// Python's truth value.
@@ -117,7 +117,7 @@ class ConfigReader {
              type.empty() ? "repair the configuration"
                           : "convert it with peft.save_as_lora, where peft can, or train a LoRA");
     }
-    for (const auto& [field, why, fix] : kRefusedFields) {
+    for (const auto& [field, why, fix] : refused_fields) {
       const auto found = json_.find(field);
       if (found != json_.end() && is_set(*found)) {
         refuse(std::string(field), fmt::format("{} is not supported", shown(*found)), why, fix);
@@ -125,13 +125,13 @@ class ConfigReader {
     }
     if (const std::string bias = text("bias"); !bias.empty() && bias != "none") {
       refuse("bias", fmt::format("'{}' is not supported", bias), "the adapter has trained biases",
-             kTrainPlain);
+             train_plain);
     }
     refuse_initialisations();
     for (const auto& [field, value] : json_.items()) {
       const bool known =
-          std::ranges::find(kKnownFields, field) != kKnownFields.end() ||
-          std::ranges::find(kRefusedFields, field, &Refusal::field) != kRefusedFields.end();
+          std::ranges::find(known_fields, field) != known_fields.end() ||
+          std::ranges::find(refused_fields, field, &Refusal::field) != refused_fields.end();
       if (!known && is_set(value)) {
         refuse(field, fmt::format("{} is not known", shown(value)),
                "an unknown field may change what the adapter computes",
@@ -144,7 +144,7 @@ class ConfigReader {
     const Json* value = find("init_lora_weights");
     if (value == nullptr || value->is_boolean()) return;
     const std::string name = text("init_lora_weights");
-    if (std::ranges::find(kHarmlessInitialisations, name) != kHarmlessInitialisations.end()) return;
+    if (std::ranges::find(harmless_initialisations, name) != harmless_initialisations.end()) return;
     refuse("init_lora_weights", fmt::format("'{}' is not supported", name),
            "it alters the base weights, which this adapter would need",
            "convert the adapter: save_pretrained with path_initial_model_for_weight_conversion");

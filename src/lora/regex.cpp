@@ -15,7 +15,7 @@
 namespace d2c::lora {
 namespace {
 
-constexpr std::uint32_t kMaxSteps = 1'000'000;
+constexpr std::uint32_t max_steps = 1'000'000;
 
 PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
@@ -78,7 +78,7 @@ Regex::Regex(std::string_view pattern, const std::filesystem::path& file, std::s
   }
   MatchData data(pcre2_match_data_create_from_pattern(code.get(), nullptr));
   MatchContext context(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(context.get(), kMaxSteps);
+  pcre2_set_match_limit(context.get(), max_steps);
   impl_ = std::make_unique<Impl>(
       Impl{file, std::move(field), std::move(code), std::move(data), std::move(context)});
 }

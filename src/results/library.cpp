@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr Schema library_schema{"d2c-library", 1};
 constexpr hsize_t page = 4096;
-constexpr const char* kRestore = "restore the file, or pack it again";
+constexpr const char* restore = "restore the file, or pack it again";
 
 template <class Archive, class Index>
 void visit_library(Archive& archive, Index& index) {
@@ -90,8 +90,8 @@ void copy_range(const InputFile& from, const WritableFile& to, std::uint64_t beg
   }
 }
 
-/// Gone at the end of the scope. Its name is not a PendingFile's, so that what a killed process left
-/// is written over by the next one, which holds the lock of the library.
+/// Gone at the end of the scope. Its name is not a PendingFile's, so that what a killed process
+/// left is written over by the next one, which holds the lock of the library.
 struct FrameFile {
   fs::path path;
   explicit FrameFile(fs::path place) : path(std::move(place)) {}
@@ -178,7 +178,7 @@ LibraryIndex read_library(const fs::path& file) {
   if (!hole) {
     throw InputError({file, {}},
                      {"is not a whole library of adapters",
-                      "the checksum that ends one is missing or does not fit", kRestore});
+                      "the checksum that ends one is missing or does not fit", restore});
   }
   SchemaReader archive(file, SchemaReader::SealRule::was_checked);
   archive.check_header(library_schema);

@@ -17,8 +17,8 @@ namespace {
 
 using json::Json;
 
-constexpr const char* kMetadataKey = "__metadata__";
-constexpr const char* kFetchAgain = "download or write the file again";
+constexpr const char* metadata_key = "__metadata__";
+constexpr const char* fetch_again = "download or write the file again";
 
 /// Refusals that name the file and one of its tensors.
 class Place {
@@ -26,7 +26,7 @@ class Place {
   Place(const std::filesystem::path& file, std::string item)
       : file_(file), item_(std::move(item)) {}
 
-  [[noreturn]] void refuse(std::string what, std::string why, std::string fix = kFetchAgain) const {
+  [[noreturn]] void refuse(std::string what, std::string why, std::string fix = fetch_again) const {
     throw InputError({file_, item_}, {std::move(what), std::move(why), std::move(fix)});
   }
 
@@ -36,22 +36,22 @@ class Place {
 };
 
 std::string_view header_text(std::span<const std::byte> content, const Place& place) {
-  if (content.size() < kPrefixBytes) {
+  if (content.size() < prefix_bytes) {
     place.refuse(fmt::format("holds {} bytes", content.size()),
                  "a safetensors file starts with 8 bytes of header length; the file is truncated");
   }
   std::uint64_t length = 0;
-  std::memcpy(&length, content.data(), kPrefixBytes);
-  if (length > kMaxHeaderBytes) {
-    place.refuse(fmt::format("header length {} exceeds {}", length, kMaxHeaderBytes),
+  std::memcpy(&length, content.data(), prefix_bytes);
+  if (length > max_header_bytes) {
+    place.refuse(fmt::format("header length {} exceeds {}", length, max_header_bytes),
                  "this is not a safetensors file, or its start is damaged");
   }
-  if (length > content.size() - kPrefixBytes) {
+  if (length > content.size() - prefix_bytes) {
     place.refuse(fmt::format("header length {} exceeds the {} bytes that follow", length,
-                             content.size() - kPrefixBytes),
+                             content.size() - prefix_bytes),
                  "the file is truncated");
   }
-  const std::string_view text(reinterpret_cast<const char*>(content.data()) + kPrefixBytes, length);
+  const std::string_view text(reinterpret_cast<const char*>(content.data()) + prefix_bytes, length);
   if (!text.starts_with('{')) {
     place.refuse("header does not start with '{'", "this is not a safetensors file");
   }
@@ -60,7 +60,7 @@ std::string_view header_text(std::span<const std::byte> content, const Place& pl
 
 std::map<std::string, std::string> parse_metadata(const Json& json,
                                                   const std::filesystem::path& file) {
-  const Place place(file, kMetadataKey);
+  const Place place(file, metadata_key);
   if (!json.is_object()) place.refuse("is not an object", "it must map text to text");
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : json.items()) {
@@ -188,9 +188,9 @@ Header parse_header(std::span<const std::byte> content, const std::filesystem::p
   const std::string_view text = header_text(content, Place(file, {}));
   const Json json = json::parse(text, file);
   Header header;
-  header.data_begin = kPrefixBytes + text.size();
+  header.data_begin = prefix_bytes + text.size();
   for (const auto& [name, entry] : json.items()) {
-    if (name == kMetadataKey) {
+    if (name == metadata_key) {
       header.metadata = parse_metadata(entry, file);
     } else {
       header.tensors.emplace(name, parse_tensor(entry, Place(file, name)));

@@ -10,8 +10,8 @@
 
 namespace d2c::safetensors {
 
-inline constexpr std::size_t kPrefixBytes = 8;  ///< the header length, u64 little-endian
-inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+inline constexpr std::size_t prefix_bytes = 8;  ///< the header length, u64 little-endian
+inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 
 /// The validated header of a whole file.
 struct Header {

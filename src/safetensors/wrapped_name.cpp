@@ -9,7 +9,7 @@ struct Wrapper {
   std::string_view part;
   const char* name;
 };
-constexpr std::array kWrappers = std::to_array<Wrapper>({
+constexpr std::array wrappers = std::to_array<Wrapper>({
     {"_orig_mod.", "torch.compile"},
     {"_fsdp_wrapped_module.", "FullyShardedDataParallel"},
     {"_checkpoint_wrapped_module.", "activation checkpointing"},
@@ -20,7 +20,7 @@ constexpr std::array kWrappers = std::to_array<Wrapper>({
 }  // namespace
 
 std::optional<WrappedName> find_wrapper(std::string_view tensor) {
-  for (const auto& [part, name] : kWrappers) {
+  for (const auto& [part, name] : wrappers) {
     std::string bare(tensor);
     for (std::size_t at = bare.find(part); at != std::string::npos; at = bare.find(part, at)) {
       // A component of the name by itself, not the end of a longer one.

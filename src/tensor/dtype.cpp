@@ -19,23 +19,23 @@ struct Row {
   std::size_t size;
 };
 
-constexpr std::array<Row, 15> kRows{{{DType::f64, "F64", 8},
-                                     {DType::f32, "F32", 4},
-                                     {DType::f16, "F16", 2},
-                                     {DType::bf16, "BF16", 2},
-                                     {DType::i64, "I64", 8},
-                                     {DType::i32, "I32", 4},
-                                     {DType::i16, "I16", 2},
-                                     {DType::i8, "I8", 1},
-                                     {DType::u64, "U64", 8},
-                                     {DType::u32, "U32", 4},
-                                     {DType::u16, "U16", 2},
-                                     {DType::u8, "U8", 1},
-                                     {DType::boolean, "BOOL", 1},
-                                     {DType::f8_e4m3, "F8_E4M3", 1},
-                                     {DType::f8_e5m2, "F8_E5M2", 1}}};
+constexpr std::array<Row, 15> rows{{{DType::f64, "F64", 8},
+                                    {DType::f32, "F32", 4},
+                                    {DType::f16, "F16", 2},
+                                    {DType::bf16, "BF16", 2},
+                                    {DType::i64, "I64", 8},
+                                    {DType::i32, "I32", 4},
+                                    {DType::i16, "I16", 2},
+                                    {DType::i8, "I8", 1},
+                                    {DType::u64, "U64", 8},
+                                    {DType::u32, "U32", 4},
+                                    {DType::u16, "U16", 2},
+                                    {DType::u8, "U8", 1},
+                                    {DType::boolean, "BOOL", 1},
+                                    {DType::f8_e4m3, "F8_E4M3", 1},
+                                    {DType::f8_e5m2, "F8_E5M2", 1}}};
 
-const Row& row(DType type) { return kRows[static_cast<std::size_t>(type)]; }
+const Row& row(DType type) { return rows[static_cast<std::size_t>(type)]; }
 
 template <class Stored, class Decode>
 void decode_all(std::span<const std::byte> source, std::span<float> target, Decode decode) {
@@ -60,7 +60,7 @@ std::size_t size_of(DType type) { return row(type).size; }
 std::string_view name_of(DType type) { return row(type).name; }
 
 std::optional<DType> dtype_from_name(std::string_view name) {
-  for (const Row& candidate : kRows) {
+  for (const Row& candidate : rows) {
     if (candidate.name == name) return candidate.type;
   }
   return std::nullopt;

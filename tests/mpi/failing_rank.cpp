@@ -14,8 +14,8 @@ namespace {
 
 /// Grows until the limit of the address space is hit.
 void use_up_memory() {
-  constexpr rlim_t kRoom = rlim_t{4} << 30;
-  const rlimit limit{kRoom, kRoom};
+  constexpr rlim_t room = rlim_t{4} << 30;
+  const rlimit limit{room, room};
   setrlimit(RLIMIT_AS, &limit);
   // Asked for, but not filled: that takes seconds on a busy machine.
   std::vector<std::unique_ptr<char[]>> blocks;

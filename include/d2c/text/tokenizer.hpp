@@ -17,7 +17,7 @@ namespace d2c::text {
 using TokenId = std::int32_t;
 
 /// The files beside tokenizer.json that say how text becomes tokens.
-inline constexpr std::array kFilesBesideTokenizer = {
+inline constexpr std::array files_beside_tokenizer = {
     "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     "additional_chat_templates/tool_use.jinja"};
 

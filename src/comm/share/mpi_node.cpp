@@ -10,7 +10,7 @@
 namespace d2c::comm {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t alignment = 64;
 
 /// A window of MPI shared memory; all of it belongs to the first rank's segment, so that it is
 /// placed in the memory next to that rank.
@@ -19,7 +19,7 @@ class SharedWindow final : public NodeMemory {
   SharedWindow(std::shared_ptr<const NodeComms> comms, std::size_t bytes)
       : comms_(std::move(comms)), size_(bytes) {
     void* own = nullptr;
-    const auto own_bytes = static_cast<MPI_Aint>(is_writer() ? bytes + kAlignment : 0);
+    const auto own_bytes = static_cast<MPI_Aint>(is_writer() ? bytes + alignment : 0);
     MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, comms_->node(), &own, &window_);
     MPI_Aint whole = 0;
     int unit = 0;
@@ -36,8 +36,8 @@ class SharedWindow final : public NodeMemory {
   [[nodiscard]] std::span<std::byte> bytes() override {
     // Pages are mapped at different addresses in each process, but at the same offset in a page.
     void* aligned = base_;
-    std::size_t room = size_ + kAlignment;
-    return {static_cast<std::byte*>(std::align(kAlignment, size_, aligned, room)), size_};
+    std::size_t room = size_ + alignment;
+    return {static_cast<std::byte*>(std::align(alignment, size_, aligned, room)), size_};
   }
   [[nodiscard]] bool is_writer() const override { return comms_->is_leader(); }
   void publish() override {
@@ -59,13 +59,13 @@ class SharedWindow final : public NodeMemory {
     std::vector<int> counts;
     std::vector<int> offsets;
     for (std::size_t node = 0; node + 1 < part_begin.size(); ++node) {
-      D2C_EXPECTS(part_begin[node] % kAlignment == 0 && part_begin[node] <= part_begin[node + 1]);
-      offsets.push_back(static_cast<int>(part_begin[node] / kAlignment));
-      counts.push_back(static_cast<int>((part_begin[node + 1] - part_begin[node]) / kAlignment));
+      D2C_EXPECTS(part_begin[node] % alignment == 0 && part_begin[node] <= part_begin[node + 1]);
+      offsets.push_back(static_cast<int>(part_begin[node] / alignment));
+      counts.push_back(static_cast<int>((part_begin[node + 1] - part_begin[node]) / alignment));
     }
-    D2C_EXPECTS(part_begin.back() % kAlignment == 0 && part_begin.back() <= size_);
+    D2C_EXPECTS(part_begin.back() % alignment == 0 && part_begin.back() <= size_);
     MPI_Datatype line = MPI_DATATYPE_NULL;
-    MPI_Type_contiguous(static_cast<int>(kAlignment), MPI_BYTE, &line);
+    MPI_Type_contiguous(static_cast<int>(alignment), MPI_BYTE, &line);
     MPI_Type_commit(&line);
     MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes().data(), counts.data(),
                    offsets.data(), line, comms_->leaders());

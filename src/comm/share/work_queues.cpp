@@ -12,11 +12,11 @@
 namespace d2c::comm {
 namespace {
 
-constexpr std::size_t kLine = 64;
+constexpr std::size_t cache_line = 64;
 /// Nodes that a rank asks before it gives up. All ranks of a node ask, each its own choice.
-constexpr std::size_t kAskedNodes = 4;
+constexpr std::size_t asked_nodes = 4;
 
-enum LetterKind : std::uint64_t { kRequest, kAnswer };
+enum LetterKind : std::uint64_t { request, answer };
 
 /// A rank on each of a few other nodes, chosen by a stream of this rank's own, so that ranks which
 /// run dry at the same time ask different ones.
@@ -29,7 +29,7 @@ std::vector<int> choose_asked(const NodeMap& nodes, int rank) {
   ranks_of.erase(ranks_of.begin() + nodes.of_rank[static_cast<std::size_t>(rank)]);
   CounterRng rng(hash_name("work queues"), static_cast<std::uint64_t>(rank));
   std::vector<int> asked;
-  while (asked.size() < kAskedNodes && !ranks_of.empty()) {
+  while (asked.size() < asked_nodes && !ranks_of.empty()) {
     const auto node = ranks_of.begin() + static_cast<std::ptrdiff_t>(rng.below(ranks_of.size()));
     asked.push_back((*node)[rng.below(node->size())]);
     ranks_of.erase(node);
@@ -54,7 +54,7 @@ WorkQueues::WorkQueues(Communicator& comm, int ranks_per_node, Balance balance)
     ++n_neighbours_;
   }
   asked_ = choose_asked(nodes, comm.rank());
-  memory_ = comm.allocate_on_node(n_neighbours_ * kLine, ranks_per_node);
+  memory_ = comm.allocate_on_node(n_neighbours_ * cache_line, ranks_per_node);
   mailbox_ = comm.open_mailbox();
   store_own({});
 }
@@ -109,7 +109,7 @@ void WorkQueues::close() {
 
 std::uint64_t& WorkQueues::word(std::size_t place) {
   if (balance_ == Balance::fixed) return own_word_;
-  return *reinterpret_cast<std::uint64_t*>(memory_->bytes().data() + place * kLine);
+  return *reinterpret_cast<std::uint64_t*>(memory_->bytes().data() + place * cache_line);
 }
 
 WorkQueues::Range WorkQueues::load(std::size_t place) {
@@ -150,9 +150,9 @@ WorkQueues::Range WorkQueues::take_half() {
 void WorkQueues::serve() {
   if (asked_.empty()) return;
   while (const auto letter = mailbox_->look()) {
-    if (letter->content[0] == kRequest) {
+    if (letter->content[0] == request) {
       const Range range = take_half();
-      mailbox_->post(letter->from, {kAnswer, range.begin, range.end});
+      mailbox_->post(letter->from, {answer, range.begin, range.end});
       continue;
     }
     waiting_ = false;
@@ -165,7 +165,7 @@ void WorkQueues::serve() {
 }
 
 void WorkQueues::ask_next_node() {
-  mailbox_->post(asked_[next_asked_++], {kRequest, 0, 0});
+  mailbox_->post(asked_[next_asked_++], {request, 0, 0});
   waiting_ = true;
 }
 

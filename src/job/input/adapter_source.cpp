@@ -46,10 +46,10 @@ class Folders final : public AdapterSource {
     return opened;
   }
 
-  static constexpr std::uint64_t kMostOpen = 256;  ///< of the 1024 that a process usually may open
+  static constexpr std::uint64_t most_open = 256;  ///< of the 1024 that a process usually may open
   std::vector<fs::path> folders_;
   std::vector<double> bytes_;
-  mutable RecentCache<int, InputFile> open_{kMostOpen};
+  mutable RecentCache<int, InputFile> open_{most_open};
 };
 
 class Library final : public AdapterSource {

@@ -16,8 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Names of parts. Each task's are followed by its name.
-constexpr const char* kTasks = "tasks";
-constexpr const char* kOfTask = " of task '";
+constexpr const char* tasks_part = "tasks";
+constexpr const char* of_task_mark = " of task '";
 
 std::string text_of(std::uint64_t digest) { return fmt::format("{:016x}", digest); }
 
@@ -36,7 +36,7 @@ void add_tasks(const Job& job, results::Identity& parts) {
     const int adapter = job.adapter_of_task[id];
     names.update(task.name).update(task.name.size());
     const auto of_task = [&](const char* what) -> std::string& {
-      return parts[fmt::format("{}{}{}'", what, kOfTask, task.name)];
+      return parts[fmt::format("{}{}{}'", what, of_task_mark, task.name)];
     };
     // Tasks that share an adapter are not the same as tasks with equal ones.
     of_task("adapter") = fmt::format("{} {}", text_of(job.adapters->fingerprint(adapter)), adapter);
@@ -45,7 +45,7 @@ void add_tasks(const Job& job, results::Identity& parts) {
     if (task.test.empty()) continue;
     of_task("test examples") = text_of(job.tasks->facts(id, Split::held_out).digest);
   }
-  parts[kTasks] = names.text();
+  parts[tasks_part] = names.text();
 }
 
 void add_constraints(const cluster::Constraints& constraints, results::Identity& parts) {
@@ -92,12 +92,12 @@ std::string differences(const results::Identity& before, const results::Identity
   };
   results::Identity all = now;
   all.insert(before.begin(), before.end());
-  const bool same_tasks = value(before, kTasks) == value(now, kTasks);
+  const bool same_tasks = value(before, tasks_part) == value(now, tasks_part);
   std::vector<std::string> found;
   for (const auto& [part, ignored] : all) {
     const std::string then = value(before, part);
     const std::string present = value(now, part);
-    if (then == present || (!same_tasks && part.find(kOfTask) != std::string::npos)) continue;
+    if (then == present || (!same_tasks && part.find(of_task_mark) != std::string::npos)) continue;
     found.push_back(part.starts_with("-") ? fmt::format("{} was {} and is {}", part, then, present)
                                           : changed(part));
   }

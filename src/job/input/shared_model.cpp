@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 /// The small files of a model folder.
 std::vector<const char*> text_files() {
   std::vector<const char*> names{"config.json", "tokenizer.json"};
-  names.insert(names.end(), text::kFilesBesideTokenizer.begin(), text::kFilesBesideTokenizer.end());
+  names.insert(names.end(), text::files_beside_tokenizer.begin(),
+               text::files_beside_tokenizer.end());
   return names;
 }
 

@@ -62,7 +62,7 @@ std::string model_card(const Job& job, const results::RunResults& results, Clust
   return card;
 }
 
-constexpr std::array kPeftFiles = {"adapter_config.json", "adapter_model.safetensors"};
+constexpr std::array peft_files = {"adapter_config.json", "adapter_model.safetensors"};
 
 /// @param sums  of the files, one after the other; empty = no files were written
 WrittenAdapter describe(ClusterId cluster, const lora::FactorMap& merged, const std::string& sums) {
@@ -70,9 +70,9 @@ WrittenAdapter describe(ClusterId cluster, const lora::FactorMap& merged, const 
       .cluster = cluster, .folder = {}, .rank = lora::largest_rank(merged), .sha256 = {}};
   if (sums.empty()) return adapter;
   adapter.folder = "merged/" + cluster_folder(cluster);
-  const std::size_t digits = sums.size() / kPeftFiles.size();
-  for (std::size_t i = 0; i < kPeftFiles.size(); ++i) {
-    adapter.sha256[kPeftFiles[i]] = sums.substr(i * digits, digits);
+  const std::size_t digits = sums.size() / peft_files.size();
+  for (std::size_t i = 0; i < peft_files.size(); ++i) {
+    adapter.sha256[peft_files[i]] = sums.substr(i * digits, digits);
   }
   return adapter;
 }
@@ -107,7 +107,7 @@ std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& or
         write.short_names = lora::short_names(merged, job.adapters->modules());
         const fs::path folder = files.merged() / cluster_folder(cluster);
         lora::write_adapter(folder, merged, write);
-        for (const char* file : kPeftFiles) sums += sha256_of(folder / file);
+        for (const char* file : peft_files) sums += sha256_of(folder / file);
       }
       if (wanted == MergedOutput::peft || files.writer() == nullptr) return;
       for (const auto& [module, factors] : merged) {

@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 
 fs::path note_in(const fs::path& folder) { return folder / "d2c-publishing.json"; }
 
-constexpr std::string_view kDigits = "0123456789";
-constexpr std::string_view kHexDigits = "0123456789abcdef";
+constexpr std::string_view digits = "0123456789";
+constexpr std::string_view hex_digits = "0123456789abcdef";
 
 /// Whether `name` is prefix, one or more of `characters`, suffix.
 bool is_named(std::string_view name, std::string_view prefix, std::string_view characters,
@@ -36,19 +36,19 @@ bool is_named(std::string_view name, std::string_view prefix, std::string_view c
 }
 
 bool is_results_name(std::string_view name) {
-  return is_named(name, "results.h5.", kHexDigits, ".partial");
+  return is_named(name, "results.h5.", hex_digits, ".partial");
 }
 bool is_merged_name(std::string_view name) {
-  return is_named(name, "merged.", kHexDigits, ".partial");
+  return is_named(name, "merged.", hex_digits, ".partial");
 }
 bool is_old_name(std::string_view name) {
-  return name == "merged.old" || is_named(name, "merged.old.", kDigits, "");
+  return name == "merged.old" || is_named(name, "merged.old.", digits, "");
 }
 
 /// The place of a text file by the name of its partial file; nothing where d2c gives no such name.
 std::optional<std::string_view> place_of_text(std::string_view partial) {
   for (const std::string_view name : {"assignment.csv", "manifest.json", "routing.json"}) {
-    if (is_named(partial, std::string(name) + ".", kHexDigits, ".partial")) return name;
+    if (is_named(partial, std::string(name) + ".", hex_digits, ".partial")) return name;
   }
   return std::nullopt;
 }

@@ -8,25 +8,25 @@ namespace d2c::job {
 namespace {
 
 // In the order of a job. "write" contains the merging of the adapters that are written.
-constexpr std::array kPhases{"load",       "merge",     "exchange", "evaluate", "wait", "reduce",
-                             "similarity", "gradients", "write",    "other",    "total"};
+constexpr std::array phases{"load",       "merge",     "exchange", "evaluate", "wait", "reduce",
+                            "similarity", "gradients", "write",    "other",    "total"};
 
 }  // namespace
 
 results::Timing phase_report(comm::Communicator& comm, const PhaseTimers& timers,
                              double total_seconds) {
-  std::vector<double> own(kPhases.size(), 0.0);
-  for (std::size_t i = 0; i < kPhases.size(); ++i) {
-    const auto place = timers.seconds().find(kPhases[i]);
+  std::vector<double> own(phases.size(), 0.0);
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    const auto place = timers.seconds().find(phases[i]);
     if (place != timers.seconds().end()) own[i] = place->second;
   }
   double accounted = 0.0;
   for (const double seconds : own) accounted += seconds;
-  own[kPhases.size() - 2] = std::max(0.0, total_seconds - accounted);
-  own[kPhases.size() - 1] = total_seconds;
+  own[phases.size() - 2] = std::max(0.0, total_seconds - accounted);
+  own[phases.size() - 1] = total_seconds;
 
   results::Timing timing;
-  timing.phase.assign(kPhases.begin(), kPhases.end());
+  timing.phase.assign(phases.begin(), phases.end());
   timing.min = timing.mean = timing.max = own;
   comm.minimum(timing.min);
   comm.maximum(timing.max);

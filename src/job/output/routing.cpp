@@ -18,7 +18,7 @@ namespace {
 using json::OrderedJson;
 
 /// Token ids of the examples that check one adapter, at most.
-constexpr std::int64_t kCheckIds = 4096;
+constexpr std::int64_t check_ids = 4096;
 
 /// null where there is no value
 OrderedJson value(const std::vector<double>& values, std::size_t i) {
@@ -81,7 +81,7 @@ std::optional<TaskId> shortest_task(const Job& job, const results::RunResults& r
     if (results.result.assignment[task.index()] != cluster.value()) continue;
     if (!shortest || ids(task) < ids(*shortest)) shortest = task;
   }
-  if (shortest && ids(*shortest) > kCheckIds) return std::nullopt;
+  if (shortest && ids(*shortest) > check_ids) return std::nullopt;
   return shortest;
 }
 

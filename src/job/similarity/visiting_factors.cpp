@@ -7,9 +7,11 @@
 namespace d2c::job {
 namespace {
 
-constexpr std::size_t kLine = 64;
+constexpr std::size_t cache_line = 64;
 
-std::size_t round_up(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+std::size_t round_up(std::size_t bytes) {
+  return (bytes + cache_line - 1) / cache_line * cache_line;
+}
 
 lora::Shape shape_of(const AdapterStore& store, int module) {
   const lora::TargetModule& target = store.modules()[static_cast<std::size_t>(module)];
@@ -61,7 +63,7 @@ void VisitingFactors::lay_out() {
 void VisitingFactors::bring(std::vector<Part> parts, const Fetch& fetch) {
   parts_ = std::move(parts);
   lay_out();
-  const std::size_t size = std::max(node_begin_.back(), kLine);
+  const std::size_t size = std::max(node_begin_.back(), cache_line);
   if (memory_ == nullptr || memory_->bytes().size() < size) {
     memory_.reset();
     memory_ = comm_.allocate_on_node(size, ranks_per_node_);

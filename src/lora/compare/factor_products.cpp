@@ -8,13 +8,13 @@ namespace d2c::lora {
 namespace {
 
 /// Chains of sums, so that one addition need not wait for another.
-constexpr std::size_t kChains = 32;
+constexpr std::size_t chains = 32;
 
 double inner_product(const float* x, const float* y, std::size_t n) {
-  std::array<double, kChains> sums{};
+  std::array<double, chains> sums{};
   std::size_t i = 0;
-  for (; i + kChains <= n; i += kChains) {
-    for (std::size_t c = 0; c < kChains; ++c) {
+  for (; i + chains <= n; i += chains) {
+    for (std::size_t c = 0; c < chains; ++c) {
       sums[c] += static_cast<double>(x[i + c]) * static_cast<double>(y[i + c]);
     }
   }

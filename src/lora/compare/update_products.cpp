@@ -10,31 +10,31 @@ namespace d2c::lora {
 namespace {
 
 /// Values that are multiplied and summed in float32, in one chain: their rounding errors stay
-/// within kDepth 2^-24 of the sum of absolute products.
-constexpr Index kDepth = 512;
+/// within depth 2^-24 of the sum of absolute products.
+constexpr Index depth = 512;
 /// Components of visitors and hosts at a time, if no adapter alone has more: the doubles of a tile
 /// and the blocks of both stay in the second-level cache.
-constexpr Index kVisitorRows = 96;
-constexpr Index kHostColumns = 256;
-constexpr Index kPanel = 16;  ///< columns of a panel of ops::PackedMatrix
+constexpr Index visitor_rows = 96;
+constexpr Index host_columns = 256;
+constexpr Index panel = 16;  ///< columns of a panel of ops::PackedMatrix
 
-Index round_up(Index n) { return (n + kPanel - 1) / kPanel * kPanel; }
+Index round_up(Index n) { return (n + panel - 1) / panel * panel; }
 
-/// to = from, or to += from. @param n  a multiple of kPanel
+/// to = from, or to += from. @param n  a multiple of panel
 template <bool add>
 void accumulate(const float* from, double* to, Index n) {
-  for (Index begin = 0; begin < n; begin += kPanel) {
-    for (Index i = begin; i < begin + kPanel; ++i) {
+  for (Index begin = 0; begin < n; begin += panel) {
+    for (Index i = begin; i < begin + panel; ++i) {
       const auto value = static_cast<double>(from[i]);
       to[i] = add ? to[i] + value : value;
     }
   }
 }
 
-/// sums += x * y, entry by entry. @param n  a multiple of kPanel
+/// sums += x * y, entry by entry. @param n  a multiple of panel
 void add_products(const double* x, const float* y, double* sums, Index n) {
-  for (Index begin = 0; begin < n; begin += kPanel) {
-    for (Index i = begin; i < begin + kPanel; ++i) sums[i] += x[i] * static_cast<double>(y[i]);
+  for (Index begin = 0; begin < n; begin += panel) {
+    for (Index i = begin; i < begin + panel; ++i) sums[i] += x[i] * static_cast<double>(y[i]);
   }
 }
 
@@ -59,7 +59,7 @@ UpdateProducts::UpdateProducts(ops::ThreadTeam& threads, Shape shape,
   for (const bool of_b : {false, true}) {
     const Index first = of_b ? shape.d_in : 0;
     const Index n = of_b ? shape.d_out : shape.d_in;
-    const Index n_blocks = (n + kDepth - 1) / kDepth;
+    const Index n_blocks = (n + depth - 1) / depth;
     const Index size = n_blocks == 0 ? 0 : round_up((n + n_blocks - 1) / n_blocks);
     for (Index begin = 0; begin < n; begin += size) {
       blocks_.push_back({first + begin, std::min(size, n - begin), of_b});
@@ -68,7 +68,7 @@ UpdateProducts::UpdateProducts(ops::ThreadTeam& threads, Shape shape,
   for (std::size_t h = 0; h < hosts.size(); ++h) {
     if (hosts[h] == nullptr || hosts[h]->rank() == 0) continue;
     const Index rank = hosts[h]->rank();
-    if (tiles_.empty() || tiles_.back().columns + rank > kHostColumns) tiles_.emplace_back();
+    if (tiles_.empty() || tiles_.back().columns + rank > host_columns) tiles_.emplace_back();
     HostTile& tile = tiles_.back();
     tile.hosts.push_back(h);
     tile.first_column.push_back(tile.columns);
@@ -173,7 +173,7 @@ void UpdateProducts::multiply(std::span<const Components> visitors, const Wanted
   for (std::size_t v = 0; v < visitors.size(); ++v) {
     const Components& visitor = visitors[v];
     if (visitor.rank == 0) continue;
-    if (tile.rows > 0 && tile.rows + visitor.rank > kVisitorRows) flush();
+    if (tile.rows > 0 && tile.rows + visitor.rank > visitor_rows) flush();
     if (tile.rows > 0) {
       const Components& last = tile.visitors.back();
       tile.adjacent = tile.adjacent && last.rows + last.rank * shape_.width() == visitor.rows;

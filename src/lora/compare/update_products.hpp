@@ -16,7 +16,7 @@ namespace d2c::lora {
 ///     <dW_v, dW_h>_F = s_v s_h sum over k, l of (A_v A_h^T)[k, l] (B_v^T B_h)[k, l]
 ///
 /// The components of many adapters stand below each other, so that both matrices come from products
-/// of tall blocks. Products of at most kDepth values are summed in float32; what they add up to,
+/// of tall blocks. Products of at most depth values are summed in float32; what they add up to,
 /// and everything else, in double.
 class UpdateProducts final : public ModuleProducts {
  public:

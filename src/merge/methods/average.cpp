@@ -13,7 +13,7 @@ using Eigen::VectorXd;
 
 /// Columns that are multiplied at a time where the sum is held densely: the same for any number of
 /// ranks, as it decides the order of summation.
-constexpr Index kColumns = 128;
+constexpr Index columns = 128;
 
 /// As long as the ranks add up to no more than the smaller side of the module, the factors are
 /// kept side by side; otherwise their sum is kept, [d_out, d_in]. Neither grows with the number of
@@ -24,7 +24,7 @@ class Average final : public ModuleMerge {
       : module_(module),
         options_(options),
         dense_(shape.total_rank > std::min(shape.d_out, shape.d_in)),
-        capacity_(dense_ ? kColumns + shape.largest_rank : shape.total_rank),
+        capacity_(dense_ ? columns + shape.largest_rank : shape.total_rank),
         stack_{MatrixXd(shape.d_out, capacity_), MatrixXd(shape.d_in, capacity_),
                VectorXd(capacity_)} {
     unit_.module = module_;
@@ -35,7 +35,7 @@ class Average final : public ModuleMerge {
     admit(unit_, member);
     D2C_EXPECTS(used_ + member.factors->rank() <= capacity_);
     used_ = put(member, used_, stack_);
-    if (dense_ && used_ >= kColumns) multiply();
+    if (dense_ && used_ >= columns) multiply();
   }
 
   [[nodiscard]] lora::Factors finish() override {

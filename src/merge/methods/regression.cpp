@@ -18,12 +18,12 @@ using Eigen::VectorXd;
 
 /// What the entries off the diagonal of a second moment are multiplied by: few inputs overstate how
 /// they hang together.
-constexpr double kDamping = 0.9;
+constexpr double damping = 0.9;
 /// Added to the diagonal, whose mean is 1.
-constexpr double kRidge = 1e-3;
+constexpr double ridge = 1e-3;
 /// An update of low rank tells of few directions, in which it would keep its full size while the
 /// others have none: with little ridge the merge is nearer to the sum than to the mean.
-constexpr double kEstimatedRidge = 10;
+constexpr double estimated_ridge = 10;
 
 /// C = diag(diagonal) + rows^T rows + gram, where what is empty is zero.
 struct Covariance {
@@ -58,20 +58,20 @@ Covariance covariance_of(const lora::InputMoment& moment) {
       c.rows = Eigen::Map<const EigenRowMajor>(moment.values.data(), moment.n(), moment.d_in)
                    .cast<double>();
       c.diagonal = c.rows.colwise().squaredNorm();
-      c.rows *= std::sqrt(kDamping);
+      c.rows *= std::sqrt(damping);
       break;
     case lora::MomentForm::packed:
       c.gram = unpacked(moment);
       c.diagonal = c.gram.diagonal();
-      c.gram *= kDamping;
+      c.gram *= damping;
       break;
     case lora::MomentForm::diagonal:
       c.diagonal =
           Eigen::Map<const Eigen::VectorXf>(moment.values.data(), moment.d_in).cast<double>();
-      c.diagonal.array() += kRidge;
+      c.diagonal.array() += ridge;
       return c;
   }
-  c.diagonal = (1 - kDamping) * c.diagonal.array() + kRidge;
+  c.diagonal = (1 - damping) * c.diagonal.array() + ridge;
   return c;
 }
 
@@ -83,9 +83,8 @@ Covariance covariance_of(const lora::Factors& factors) {
   c.rows = square_root_factor(b.transpose() * b).transpose() * as_eigen(factors.a).cast<double>();
   const double trace = c.rows.squaredNorm();
   if (trace > 0) c.rows *= std::sqrt(static_cast<double>(factors.d_in()) / trace);
-  c.diagonal =
-      (1 - kDamping) * c.rows.colwise().squaredNorm().transpose().array() + kEstimatedRidge;
-  c.rows *= std::sqrt(kDamping);
+  c.diagonal = (1 - damping) * c.rows.colwise().squaredNorm().transpose().array() + estimated_ridge;
+  c.rows *= std::sqrt(damping);
   return c;
 }
 

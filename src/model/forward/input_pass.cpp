@@ -12,10 +12,10 @@
 namespace d2c::model {
 namespace {
 
-constexpr std::size_t kPlacesPerLayer = 4;
+constexpr std::size_t places_per_layer = 4;
 
 std::size_t site_of(UpdatePlace place, Index layer) {
-  return 1 + static_cast<std::size_t>(layer) * kPlacesPerLayer + static_cast<std::size_t>(place) -
+  return 1 + static_cast<std::size_t>(layer) * places_per_layer + static_cast<std::size_t>(place) -
          static_cast<std::size_t>(UpdatePlace::qkv);
 }
 

@@ -18,19 +18,19 @@
 namespace d2c::results {
 namespace {
 
-constexpr std::string_view kStart = "\nd2c crc32 ";
-constexpr std::size_t kDigits = 8;  ///< of the checksum that follows
-constexpr std::string_view kHoleStart = " without ";
-constexpr std::size_t kHoleDigits = 16;  ///< of its begin, and of its end
+constexpr std::string_view line_start = "\nd2c crc32 ";
+constexpr std::size_t digits = 8;  ///< of the checksum that follows
+constexpr std::string_view hole_start = " without ";
+constexpr std::size_t hole_digits = 16;  ///< of its begin, and of its end
 
 /// What follows the checksum.
 std::string end_text(std::optional<Hole> hole) {
   if (!hole) return "\n";
-  return fmt::format("{}{:016x} {:016x}\n", kHoleStart, hole->begin, hole->end);
+  return fmt::format("{}{:016x} {:016x}\n", hole_start, hole->begin, hole->end);
 }
 
 std::size_t line_bytes(bool holed) {
-  return kStart.size() + kDigits + end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
+  return line_start.size() + digits + end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
 }
 
 /// Adds bytes [begin, end) of a file to a checksum.
@@ -84,16 +84,16 @@ std::optional<Line> find_line(std::ifstream& in, bool holed) {
   std::string text(bytes, '\0');
   in.seekg(static_cast<std::streamoff>(size - bytes));
   in.read(text.data(), static_cast<std::streamsize>(bytes));
-  if (!text.starts_with(kStart)) return std::nullopt;
-  Line line{size - bytes, text.substr(kStart.size(), kDigits), std::nullopt};
+  if (!text.starts_with(line_start)) return std::nullopt;
+  Line line{size - bytes, text.substr(line_start.size(), digits), std::nullopt};
   if (holed) {
     const auto number_at = [&](std::size_t at) {
       std::uint64_t value = 0;
-      std::from_chars(text.data() + at, text.data() + at + kHoleDigits, value, 16);
+      std::from_chars(text.data() + at, text.data() + at + hole_digits, value, 16);
       return value;
     };
-    const std::size_t numbers = kStart.size() + kDigits + kHoleStart.size();
-    line.hole = Hole{number_at(numbers), number_at(numbers + kHoleDigits + 1)};
+    const std::size_t numbers = line_start.size() + digits + hole_start.size();
+    line.hole = Hole{number_at(numbers), number_at(numbers + hole_digits + 1)};
     if (line.hole->begin > line.hole->end || line.hole->end > line.begin) return std::nullopt;
   }
   // What follows the checksum is spelled as it is written, too.
@@ -123,7 +123,7 @@ std::string seal_line(const std::filesystem::path& file, std::optional<Hole> hol
   std::ifstream in = open_to_check(file);
   const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
   if (!in) fail(file, "cannot be read to its end");
-  return fmt::format("{}{}{}", kStart, checksum, end_text(hole));
+  return fmt::format("{}{}{}", line_start, checksum, end_text(hole));
 }
 
 Seal check_seal(const std::filesystem::path& file) {

@@ -50,7 +50,7 @@ class ChatTemplate::Impl {
       throw InputError(
           {file_, "chat_template"},
           {"the model has no chat template", "messages cannot be made into text",
-           std::string("add the model's chat_template.jinja, or ") + kGiveTextInstead});
+           std::string("add the model's chat_template.jinja, or ") + give_text_instead});
     }
     renderer_.emplace(file_, config.chat_templates, config.special_tokens, date_, limits_);
   }
@@ -87,7 +87,7 @@ RenderedChat ChatTemplate::split_last_answer(std::string_view row) {
     throw InputError(
         {impl_->file(), "chat_template"},
         {"the prompt with its generation prompt is not the beginning of the whole chat",
-         "prompt and response cannot be told apart", kGiveTextInstead});
+         "prompt and response cannot be told apart", give_text_instead});
   }
   std::string response = whole.substr(prompt.size());
   return {std::move(prompt), std::move(response)};

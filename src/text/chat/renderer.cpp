@@ -13,7 +13,7 @@
 namespace d2c::text {
 namespace {
 
-constexpr const char* kNoRendering = "the conversation cannot be rendered";
+constexpr const char* no_rendering = "the conversation cannot be rendered";
 
 /// Where Jinja2 is looked for, the first that has it counts.
 std::vector<std::string> pythons() {
@@ -52,9 +52,9 @@ Renderer::Renderer(std::filesystem::path file, const json::OrderedJson& template
 /// Whether this Python has Jinja2; then it is ready.
 bool Renderer::start(const std::string& python, const std::string& setup) {
   // A cold start from a busy network file system takes long.
-  constexpr std::chrono::seconds kStart{120};
-  process_.emplace(std::vector<std::string>{python, "-I", "-B", "-c", kRenderProgram});
-  const auto answer = process_->ask(setup, kStart, limits_.characters);
+  constexpr std::chrono::seconds start_limit{120};
+  process_.emplace(std::vector<std::string>{python, "-I", "-B", "-c", render_program});
+  const auto answer = process_->ask(setup, start_limit, limits_.characters);
   if (answer.failure == ChildProcess::Failure::ended) return false;
   const json::Json reply = read(answer);
   return !reply.contains("missing");
@@ -86,12 +86,12 @@ json::Json Renderer::read(const ChildProcess::Answer& answer) const {
       reply["line"].is_number() ? fmt::format("line {}: ", reply["line"].get<int>()) : "";
   const bool is_date = reply["date"].get<bool>();
   refuse(where + reply["error"].get<std::string>(),
-         is_date ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", kGiveTextInstead)
-                 : kGiveTextInstead);
+         is_date ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", give_text_instead)
+                 : give_text_instead);
 }
 
 void Renderer::refuse(std::string what, std::string fix) const {
-  throw InputError({file_, "chat_template"}, {std::move(what), kNoRendering, std::move(fix)});
+  throw InputError({file_, "chat_template"}, {std::move(what), no_rendering, std::move(fix)});
 }
 
 }  // namespace d2c::text

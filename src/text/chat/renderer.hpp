@@ -13,10 +13,10 @@
 namespace d2c::text {
 
 /// render.py, which runs in the child process.
-extern const char* const kRenderProgram;
+extern const char* const render_program;
 
 /// What the advice of every error about chat templates comes down to.
-inline constexpr const char* kGiveTextInstead =
+inline constexpr const char* give_text_instead =
     "give prompt and response, or input_ids, instead of messages";
 
 /// Jinja2 in a child process with the templates of one model.
@@ -39,7 +39,7 @@ class Renderer {
  private:
   [[nodiscard]] bool start(const std::string& python, const std::string& setup);
   [[nodiscard]] json::Json read(const ChildProcess::Answer& answer) const;
-  [[noreturn]] void refuse(std::string what, std::string fix = kGiveTextInstead) const;
+  [[noreturn]] void refuse(std::string what, std::string fix = give_text_instead) const;
 
   std::filesystem::path file_;
   ChatLimits limits_;

@@ -11,7 +11,7 @@
 namespace d2c::text {
 namespace {
 
-constexpr std::string_view kSpace = R"(\p{White_Space})";
+constexpr std::string_view space = R"(\p{White_Space})";
 
 std::string union_of(std::initializer_list<const char*> properties) {
   std::string members;
@@ -23,8 +23,8 @@ std::string word() { return union_of({"Alphabetic", "M", "Nd", "Pc"}); }
 /// Unlike [:word:] and \w in a set, \w by itself has the superscripts and fractions of Latin-1 too.
 std::string word_escape() { return word() + R"(\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})"; }
 
-constexpr std::string_view kHexDigit = "0-9A-Fa-f";
-constexpr std::string_view kVerticalTab = R"(\x{0B})";
+constexpr std::string_view hex_digit = "0-9A-Fa-f";
+constexpr std::string_view vertical_tab = R"(\x{0B})";
 
 /// One pass over a pattern from left to right.
 class Translator {
@@ -101,19 +101,19 @@ class Translator {
   }
 
   void posix_bracket() {
-    static const std::map<std::string_view, std::string> kBrackets = {
+    static const std::map<std::string_view, std::string> brackets = {
         {"alnum", union_of({"Alphabetic", "Nd"})},
         {"alpha", union_of({"Alphabetic"})},
         {"digit", union_of({"Nd"})},
         {"lower", union_of({"Lowercase"})},
-        {"space", std::string(kSpace)},
+        {"space", std::string(space)},
         {"upper", union_of({"Uppercase"})},
         {"word", word()},
-        {"xdigit", std::string(kHexDigit)}};
+        {"xdigit", std::string(hex_digit)}};
     const std::size_t end = pattern_.find(":]", at_);
     if (end == std::string_view::npos) return nested_set();
-    const auto row = kBrackets.find(pattern_.substr(at_ + 2, end - at_ - 2));
-    if (row == kBrackets.end()) refuse(pattern_.substr(at_, end + 2 - at_));
+    const auto row = brackets.find(pattern_.substr(at_ + 2, end - at_ - 2));
+    if (row == brackets.end()) refuse(pattern_.substr(at_, end + 2 - at_));
     result_ += row->second;
     at_ = end + 2;
   }
@@ -156,7 +156,7 @@ class Translator {
     const char letter = pattern_[at_ + 1];
     switch (letter) {
       case 's':
-        return replace(kSpace);
+        return replace(space);
       case 'S':
         return replace(R"(\P{White_Space})");
       case 'w':
@@ -168,11 +168,11 @@ class Translator {
       case 'D':
         return replace(depth_ > 0 ? others_than("Nd") : fmt::format("[{}]", others_than("Nd")));
       case 'h':
-        return replace_set(kHexDigit);
+        return replace_set(hex_digit);
       case 'H':
-        return replace_complement(kHexDigit);
+        return replace_complement(hex_digit);
       case 'v':
-        return replace(kVerticalTab);
+        return replace(vertical_tab);
       case 'b':
       case 'B':
         return boundary(letter == 'b');
@@ -235,10 +235,10 @@ class Translator {
   /// PCRE2 knows general categories by their short names only, and takes the bare name of a script
   /// for its extensions.
   static std::string pcre2_property(std::string_view name) {
-    static const std::map<std::string_view, std::string_view> kCategories = {
+    static const std::map<std::string_view, std::string_view> categories = {
         {"Letter", "L"}, {"Mark", "M"},      {"Number", "N"}, {"Punctuation", "P"},
         {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"}};
-    if (const auto row = kCategories.find(name); row != kCategories.end()) {
+    if (const auto row = categories.find(name); row != categories.end()) {
       return std::string(row->second);
     }
     if (name.size() <= 2) return std::string(name);

@@ -37,7 +37,7 @@ std::string error_text(int error) {
   return reinterpret_cast<const char*>(buffer.data());
 }
 
-constexpr const char* kWhy = "the text cannot be split as the model's training text was";
+constexpr const char* why_it_matters = "the text cannot be split as the model's training text was";
 
 }  // namespace
 
@@ -48,13 +48,13 @@ Regex::Regex(std::string_view pattern, const Field& field) : pattern_(pattern) {
   } catch (const UnsupportedConstruct& construct) {
     field.fail({fmt::format("'{}' in the regular expression '{}' is not supported",
                             construct.what(), pattern),
-                kWhy, "write the pattern without it"});
+                why_it_matters, "write the pattern without it"});
   }
   const Compiled compiled = compile(translated);
   if (!compiled.code) {
     field.fail({fmt::format("the regular expression '{}' is not valid: {}", pattern,
                             error_text(compiled.error)),
-                kWhy, ""});
+                why_it_matters, ""});
   }
   // Where there is no just-in-time compiler, matching is interpreted and slower.
   pcre2_jit_compile(compiled.code.get(), PCRE2_JIT_COMPLETE);
@@ -80,7 +80,7 @@ std::vector<Range> Regex::find_all(std::string_view text) const {
       throw InputError({{}, "text"},
                        {fmt::format("the regular expression '{}' fails at byte {}: {}", pattern_,
                                     from, error_text(result)),
-                        kWhy, "split the text into shorter ones"});
+                        why_it_matters, "split the text into shorter ones"});
     }
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
     const Range found{bounds[0], bounds[1]};

@@ -5,14 +5,14 @@
 namespace d2c::text {
 
 Metaspace read_metaspace(const Field& field) {
-  static const std::map<std::string, PrependScheme> kSchemes = {{"always", PrependScheme::always},
-                                                                {"first", PrependScheme::first},
-                                                                {"never", PrependScheme::never}};
+  static const std::map<std::string, PrependScheme> schemes = {{"always", PrependScheme::always},
+                                                               {"first", PrependScheme::first},
+                                                               {"never", PrependScheme::never}};
   Metaspace metaspace{field.at("replacement").character(), PrependScheme::always};
   const auto scheme = field.find("prepend_scheme");
   if (scheme) {
-    const auto row = kSchemes.find(scheme->string());
-    if (row == kSchemes.end()) {
+    const auto row = schemes.find(scheme->string());
+    if (row == schemes.end()) {
       scheme->fail({"the scheme '" + scheme->string() + "' is not known", "",
                     "one of always, first, never"});
     }

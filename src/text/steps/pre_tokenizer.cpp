@@ -80,10 +80,10 @@ PreTokenizer make_split(const Field& field) {
 
 PreTokenizer make_byte_level(const Field& field) {
   // Source: Radford et al., GPT-2, encoder.py.
-  static constexpr const char* kPattern =
+  static constexpr const char* pattern =
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
   const auto split = field.boolean("use_regex", true)
-                         ? split_by({kPattern, field}, DelimiterBehavior::Isolated, false)
+                         ? split_by({pattern, field}, DelimiterBehavior::Isolated, false)
                          : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
   return [split, add_space = field.boolean("add_prefix_space", true)](std::vector<Piece>& pieces) {
     if (add_space) {
@@ -110,9 +110,9 @@ PreTokenizer make_punctuation(const Field& field) {
 
 /// Words and runs of other visible characters.
 PreTokenizer make_whitespace(const Field& field) {
-  static constexpr const char* kPattern =
+  static constexpr const char* pattern =
       R"([[:word:]\p{Join_Control}]+|[^[:word:]\p{Join_Control}\s]+)";
-  return split_by({kPattern, field}, DelimiterBehavior::Removed, true);
+  return split_by({pattern, field}, DelimiterBehavior::Removed, true);
 }
 
 PreTokenizer make_whitespace_split(const Field& /*field*/) {

@@ -39,14 +39,14 @@ bool alike(bool is_delimiter, bool previous) { return is_delimiter == previous; 
 }  // namespace
 
 DelimiterBehavior read_behavior(const Field& field) {
-  static const std::map<std::string, DelimiterBehavior> kNames = {
+  static const std::map<std::string, DelimiterBehavior> names = {
       {"Removed", DelimiterBehavior::Removed},
       {"Isolated", DelimiterBehavior::Isolated},
       {"MergedWithPrevious", DelimiterBehavior::MergedWithPrevious},
       {"MergedWithNext", DelimiterBehavior::MergedWithNext},
       {"Contiguous", DelimiterBehavior::Contiguous}};
-  const auto row = kNames.find(field.string());
-  if (row == kNames.end()) {
+  const auto row = names.find(field.string());
+  if (row == names.end()) {
     field.fail({"the behavior '" + field.string() + "' is not known", "",
                 "one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous"});
   }

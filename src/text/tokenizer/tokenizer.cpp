@@ -49,7 +49,7 @@ struct RebuiltClass {
   const char* eos;
   bool add_bos;
 };
-constexpr std::array kRebuiltClasses = std::to_array<RebuiltClass>({
+constexpr std::array rebuilt_classes = std::to_array<RebuiltClass>({
     {"CodeLlamaTokenizer", "<s>", "</s>", true},
     {"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true},
     {"GemmaTokenizer", "<bos>", "<eos>", true},
@@ -59,8 +59,8 @@ constexpr std::array kRebuiltClasses = std::to_array<RebuiltClass>({
 
 template <class IdOf>
 Frame frame_of(const Field& root, const TokenizerConfig& config, const IdOf& id_of) {
-  const auto row = std::ranges::find(kRebuiltClasses, config.class_name, &RebuiltClass::name);
-  if (row == kRebuiltClasses.end() || (!config.add_bos && !config.add_eos)) {
+  const auto row = std::ranges::find(rebuilt_classes, config.class_name, &RebuiltClass::name);
+  if (row == rebuilt_classes.end() || (!config.add_bos && !config.add_eos)) {
     const auto field = root.find("post_processor");
     return field ? make_frame(*field) : Frame{};
   }

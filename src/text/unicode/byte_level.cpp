@@ -23,16 +23,17 @@ constexpr std::array<char16_t, 256> make_characters() {
   return characters;
 }
 
-constexpr std::array<char16_t, 256> kCharacters = make_characters();
+constexpr std::array<char16_t, 256> character_of_byte = make_characters();
 
 constexpr std::array<int, 0x144> make_bytes() {
   std::array<int, 0x144> bytes{};
   bytes.fill(-1);
-  for (int byte = 0; byte < 256; ++byte) bytes[kCharacters[static_cast<std::size_t>(byte)]] = byte;
+  for (int byte = 0; byte < 256; ++byte)
+    bytes[character_of_byte[static_cast<std::size_t>(byte)]] = byte;
   return bytes;
 }
 
-constexpr std::array<int, 0x144> kBytes = make_bytes();
+constexpr std::array<int, 0x144> byte_of_character = make_bytes();
 
 }  // namespace
 
@@ -40,7 +41,7 @@ std::string to_byte_level(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size() + bytes.size() / 4);
   for (const char byte : bytes) {
-    append_character(text, kCharacters[static_cast<unsigned char>(byte)]);
+    append_character(text, character_of_byte[static_cast<unsigned char>(byte)]);
   }
   return text;
 }
@@ -49,7 +50,7 @@ std::string from_byte_level(std::string_view token) {
   std::string bytes;
   for (std::size_t at = 0; at < token.size();) {
     const char32_t character = next_character(token, at);
-    const int byte = character < kBytes.size() ? kBytes[character] : -1;
+    const int byte = character < byte_of_character.size() ? byte_of_character[character] : -1;
     if (byte < 0) return std::string(token);
     bytes += static_cast<char>(byte);
   }

@@ -20,9 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Records are written through to the disk and noted after so many bytes or so much time.
-constexpr std::uint64_t kCommitBytes = 64U << 20;
-constexpr double kCommitSeconds = 1.0;
-constexpr std::uint64_t kTensorAlignment = 64;
+constexpr std::uint64_t commit_bytes = 64U << 20;
+constexpr double commit_seconds = 1.0;
+constexpr std::uint64_t tensor_alignment = 64;
 
 /// Bytes from the start of the file.
 std::uint64_t place(std::uint64_t in_data) { return results::library_data_begin() + in_data; }
@@ -167,7 +167,7 @@ void Packer::pack_one(const PackEntry& entry) {
   packed.record = write_record(files);
   note(std::move(packed), lora::read_adapter(std::move(files), request_.modules, request_.model),
        entry);
-  if (journal_.data_end() - committed_ < kCommitBytes && since_commit_.seconds() < kCommitSeconds) {
+  if (journal_.data_end() - committed_ < commit_bytes && since_commit_.seconds() < commit_seconds) {
     return;
   }
   commit();
@@ -181,7 +181,7 @@ results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) con
   record.begin = journal_.data_end();
   record.config_bytes = files.config.size();
   record.tensors_begin =
-      (record.config_bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+      (record.config_bytes + tensor_alignment - 1) / tensor_alignment * tensor_alignment;
   record.tensors_bytes = files.tensors.size();
   std::string head = files.config;
   head.resize(record.tensors_begin, '\0');

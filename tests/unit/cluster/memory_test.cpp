@@ -37,12 +37,12 @@ void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 namespace d2c::cluster {
 namespace {
 
-constexpr int kTasks = 2000;
-constexpr std::int64_t kMatrix = std::int64_t{8} * kTasks * kTasks;
+constexpr int task_count = 2000;
+constexpr std::int64_t matrix_bytes = std::int64_t{8} * task_count * task_count;
 
 class PlainOracle final : public LossOracle {
  public:
-  [[nodiscard]] int n_tasks() const override { return kTasks; }
+  [[nodiscard]] int n_tasks() const override { return task_count; }
   [[nodiscard]] int n_folds() const override { return 1; }
   [[nodiscard]] std::vector<double> losses(std::span<const TaskSet> sets,
                                            std::span<const Query> queries) override {
@@ -57,9 +57,10 @@ class PlainOracle final : public LossOracle {
 /// Two groups of tasks.
 SimilarityMatrix two_groups() {
   std::vector<double> values;
-  values.reserve(static_cast<std::size_t>(kTasks) * kTasks);
-  for (int a = 0; a < kTasks; ++a)
-    for (int b = 0; b < kTasks; ++b) values.push_back(a == b ? 1.0 : a % 2 == b % 2 ? 0.5 : 0.1);
+  values.reserve(static_cast<std::size_t>(task_count) * task_count);
+  for (int a = 0; a < task_count; ++a)
+    for (int b = 0; b < task_count; ++b)
+      values.push_back(a == b ? 1.0 : a % 2 == b % 2 ? 0.5 : 0.1);
   return values;
 }
 
@@ -67,14 +68,14 @@ SimilarityMatrix two_groups() {
 std::int64_t most_of(const SearchMethod& method, const SimilarityMatrix& similarity, bool works) {
   PlainOracle oracle;
   CachedOracle cache(oracle);
-  const Objective objective(ObjectiveKind::loss, kTasks, {}, {});
+  const Objective objective(ObjectiveKind::loss, task_count, {}, {});
   Problem problem{.oracle = cache, .objective = objective};
   problem.similarity = problem.trimmed_similarity = [&] { return similarity; };
   problem.once = [&](const std::function<std::vector<std::int64_t>()>& work) {
     if (works) return work();
     // As another rank found it.
     std::vector<std::int64_t> result;
-    for (int task = 0; task < kTasks; ++task) result.push_back(task % 2);
+    for (int task = 0; task < task_count; ++task) result.push_back(task % 2);
     result.push_back(0);
     return result;
   };
@@ -94,8 +95,8 @@ TEST(Similarity, OneRankHasRoomToWorkOnItAndTheOthersHoldNothingThatGrowsWithTas
   const SimilarityMatrix similarity = two_groups();
   for (const std::string_view name : {"kmeans", "kmeans_trimmed", "spectral", "agglomerative"}) {
     const SearchMethod& method = search_method(name);
-    EXPECT_LT(most_of(method, similarity, false), kMatrix / 16) << name;
-    EXPECT_LT(most_of(method, similarity, true), kMatrix + kMatrix / 4) << name;
+    EXPECT_LT(most_of(method, similarity, false), matrix_bytes / 16) << name;
+    EXPECT_LT(most_of(method, similarity, true), matrix_bytes + matrix_bytes / 4) << name;
   }
 }
 

@@ -10,7 +10,7 @@
 namespace d2c::eval {
 namespace {
 
-constexpr TokenLimits kLimits{.vocabulary = 100, .max_positions = 8};
+constexpr TokenLimits limits{.vocabulary = 100, .max_positions = 8};
 
 /// A tokenizer of single characters, ids 1 (BOS) and up.
 text::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
@@ -31,7 +31,7 @@ text::Tokenizer letter_tokenizer(const test::TempFolder& folder) {
 ExampleFile read(const test::TempFolder& folder, std::string_view text,
                  const TextEncoding& encoding = {}) {
   test::write_file(folder / "x.jsonl", text);
-  return read_examples(folder / "x.jsonl", encoding, kLimits);
+  return read_examples(folder / "x.jsonl", encoding, limits);
 }
 
 TEST(ReadExamples, TakesIdsAsTheyAre) {

@@ -13,7 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const results::LossKey kKey{"average", "few_shot", {0}, {1.0}};
+const results::LossKey key{"average", "few_shot", {0}, {1.0}};
 
 class CheckpointingTest : public testing::Test {
  protected:
@@ -34,10 +34,10 @@ class CheckpointingTest : public testing::Test {
 
 TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   KnownLosses known;
-  known.add(kKey, 4, std::vector{1.5, 2.5});
+  known.add(key, 4, std::vector{1.5, 2.5});
   Checkpointing checkpointing = make(folder_ / "c", "0", known);
   checkpointing.resume();
-  known.add(kKey, 4, std::vector{1.5, 2.5});
+  known.add(key, 4, std::vector{1.5, 2.5});
   EXPECT_FALSE(checkpointing.check());
   EXPECT_FALSE(std::filesystem::exists(folder_ / "c"));
   stop_ = true;
@@ -47,7 +47,7 @@ TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   stop_ = false;
   Checkpointing next = make(folder_ / "c", "0", again);
   next.resume();
-  EXPECT_THAT(again.find(kKey, 4), ElementsAre(1.5, 2.5));
+  EXPECT_THAT(again.find(key, 4), ElementsAre(1.5, 2.5));
   EXPECT_THAT(log_, ElementsAre(HasSubstr("going on from")));
   next.remove();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "c"));

@@ -14,43 +14,43 @@ using testing::NanSensitiveDoubleEq;
 using testing::Pair;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-const results::LossKey kPair{"average", "few_shot", {0, 1}, {0.5, 0.5}};
-const results::LossKey kScaled{"average", "few_shot", {0, 1}, {0.5, 0.5}, 2.0};
+const results::LossKey pair_key{"average", "few_shot", {0, 1}, {0.5, 0.5}};
+const results::LossKey scaled{"average", "few_shot", {0, 1}, {0.5, 0.5}, 2.0};
 
 TEST(KnownLosses, AreFoundByTheContentOfTheMergeAndTheTask) {
   KnownLosses known;
-  known.add(kPair, 3, std::vector{3.0, 3.5});
-  known.add(kPair, 1, std::vector{1.0, 1.5});
-  known.add(kScaled, 1, std::vector{7.0, 7.5});
-  EXPECT_THAT(known.find(kPair, 1), ElementsAre(1.0, 1.5));
-  EXPECT_THAT(known.find(kPair, 3), ElementsAre(3.0, 3.5));
-  EXPECT_THAT(known.find(kPair, 2), IsEmpty());
-  EXPECT_THAT(known.find(kScaled, 1), ElementsAre(7.0, 7.5));
-  EXPECT_THAT(known.find(kScaled, 3), IsEmpty());
+  known.add(pair_key, 3, std::vector{3.0, 3.5});
+  known.add(pair_key, 1, std::vector{1.0, 1.5});
+  known.add(scaled, 1, std::vector{7.0, 7.5});
+  EXPECT_THAT(known.find(pair_key, 1), ElementsAre(1.0, 1.5));
+  EXPECT_THAT(known.find(pair_key, 3), ElementsAre(3.0, 3.5));
+  EXPECT_THAT(known.find(pair_key, 2), IsEmpty());
+  EXPECT_THAT(known.find(scaled, 1), ElementsAre(7.0, 7.5));
+  EXPECT_THAT(known.find(scaled, 3), IsEmpty());
 }
 
 TEST(KnownLosses, PartsOfTheExamplesAddUp) {
   KnownLosses known;
-  known.add(kPair, 0, std::vector{nan, nan});
-  EXPECT_THAT(known.find(kPair, 0), IsEmpty());
-  known.add(kPair, 0, std::vector{nan, 2.0});
-  EXPECT_FALSE(known.knows(kPair, 0));
-  EXPECT_THAT(known.find(kPair, 0),
+  known.add(pair_key, 0, std::vector{nan, nan});
+  EXPECT_THAT(known.find(pair_key, 0), IsEmpty());
+  known.add(pair_key, 0, std::vector{nan, 2.0});
+  EXPECT_FALSE(known.knows(pair_key, 0));
+  EXPECT_THAT(known.find(pair_key, 0),
               ElementsAre(NanSensitiveDoubleEq(nan), NanSensitiveDoubleEq(2.0)));
-  known.add(kPair, 0, std::vector{1.0, nan});
-  EXPECT_TRUE(known.knows(kPair, 0));
-  EXPECT_THAT(known.find(kPair, 0), ElementsAre(1.0, 2.0));
+  known.add(pair_key, 0, std::vector{1.0, nan});
+  EXPECT_TRUE(known.knows(pair_key, 0));
+  EXPECT_THAT(known.find(pair_key, 0), ElementsAre(1.0, 2.0));
 }
 
 TEST(KnownLosses, WhatIsMissingIsAskedForOnce) {
   KnownLosses known;
-  known.add(kPair, 1, std::vector{1.0});
-  const std::vector keys{kPair, kScaled, kScaled};
+  known.add(pair_key, 1, std::vector{1.0});
+  const std::vector keys{pair_key, scaled, scaled};
   const std::vector<cluster::Query> queries{{0, 1}, {0, 2}, {1, 5}, {2, 5}, {2, 4}, {1, 5}};
   std::vector<std::pair<std::size_t, TaskId>> missing;
   for (const auto& [set, task] : known.missing(keys, queries)) missing.emplace_back(set, task);
   EXPECT_THAT(missing, ElementsAre(Pair(0, TaskId(2)), Pair(1, TaskId(5)), Pair(1, TaskId(4))));
-  known.add(kScaled, 5, std::vector{5.0});
+  known.add(scaled, 5, std::vector{5.0});
   EXPECT_THAT(known.read(keys, queries, 1), ElementsAre(1.0, NanSensitiveDoubleEq(nan), 5.0, 5.0,
                                                         NanSensitiveDoubleEq(nan), 5.0));
 }

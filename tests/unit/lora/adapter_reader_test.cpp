@@ -15,16 +15,16 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Key;
 
-constexpr const char* kQ = "model.layers.0.self_attn.q_proj";
-constexpr const char* kV = "model.layers.0.self_attn.v_proj";
-constexpr const char* kQA = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
-constexpr const char* kQB = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
+constexpr const char* q_name = "model.layers.0.self_attn.q_proj";
+constexpr const char* v_name = "model.layers.0.self_attn.v_proj";
+constexpr const char* qa = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+constexpr const char* qb = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
 
 class ReadAdapter : public ::testing::Test {
  protected:
   void SetUp() override {
-    made_.add(kQ, 6, 4, 2);
-    made_.add(kV, 3, 4, 2);
+    made_.add(q_name, 6, 4, 2);
+    made_.add(v_name, 3, 4, 2);
   }
   [[nodiscard]] Adapter read(std::span<const TargetModule> base = {}) const {
     made_.save(folder_ / "a");
@@ -33,17 +33,17 @@ class ReadAdapter : public ::testing::Test {
 
   test::TempFolder folder_;
   HandmadeAdapter made_;
-  std::vector<TargetModule> base_{{kQ, 6, 4}, {kV, 3, 4}, {"lm_head", 9, 4}};
+  std::vector<TargetModule> base_{{q_name, 6, 4}, {v_name, 3, 4}, {"lm_head", 9, 4}};
 };
 
 TEST_F(ReadAdapter, GivesFactorsUnderTheNamesOfTheBaseModel) {
   const Adapter adapter = read(base_);
   EXPECT_EQ(adapter.folder, folder_ / "a");
   EXPECT_EQ(adapter.dtype, DType::f32);
-  EXPECT_THAT(adapter.modules, ElementsAre(Key(kQ), Key(kV)));
-  const Factors& q = adapter.modules.at(kQ);
-  EXPECT_EQ(q.a, made_.tensors.at(kQA));
-  EXPECT_EQ(q.b, made_.tensors.at(kQB));
+  EXPECT_THAT(adapter.modules, ElementsAre(Key(q_name), Key(v_name)));
+  const Factors& q = adapter.modules.at(q_name);
+  EXPECT_EQ(q.a, made_.tensors.at(qa));
+  EXPECT_EQ(q.b, made_.tensors.at(qb));
   EXPECT_EQ(q.scaling, 2.0);
   EXPECT_EQ(q.d_in(), 4);
   EXPECT_EQ(q.d_out(), 6);
@@ -54,28 +54,28 @@ TEST_F(ReadAdapter, GivesFactorsUnderTheNamesOfTheBaseModel) {
 
 TEST_F(ReadAdapter, AcceptsAnAdapterNameInTheKeys) {
   made_.tensors.clear();
-  made_.add(kQ, 6, 4, 2, "default");
-  made_.add(kV, 3, 4, 2, "default");
-  EXPECT_THAT(read(base_).modules, ElementsAre(Key(kQ), Key(kV)));
+  made_.add(q_name, 6, 4, 2, "default");
+  made_.add(v_name, 3, 4, 2, "default");
+  EXPECT_THAT(read(base_).modules, ElementsAre(Key(q_name), Key(v_name)));
 }
 
 TEST_F(ReadAdapter, RefusesSeveralAdaptersInOneFile) {
-  made_.add(kV, 3, 4, 2, "second");
+  made_.add(v_name, 3, 4, 2, "second");
   D2C_EXPECT_ERROR((void)read(), InputError, "adapter_model.safetensors", "several adapters",
                    "second");
 }
 
 TEST_F(ReadAdapter, RanksMayDifferPerModule) {
   made_.tensors.clear();
-  made_.add(kQ, 6, 4, 2);
-  made_.add(kV, 3, 4, 3);
+  made_.add(q_name, 6, 4, 2);
+  made_.add(v_name, 3, 4, 3);
   made_.config = R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_rslora": true,
       "target_modules": ["q_proj", "v_proj"], "rank_pattern": {"v_proj": 3},
       "alpha_pattern": {"v_proj": 5}})";
   const Adapter adapter = read(base_);
-  EXPECT_EQ(adapter.modules.at(kV).rank(), 3);
-  EXPECT_EQ(adapter.modules.at(kV).scaling, 5.0 / std::sqrt(3.0));
-  EXPECT_EQ(adapter.modules.at(kQ).scaling, 4.0 / std::sqrt(2.0));
+  EXPECT_EQ(adapter.modules.at(v_name).rank(), 3);
+  EXPECT_EQ(adapter.modules.at(v_name).scaling, 5.0 / std::sqrt(3.0));
+  EXPECT_EQ(adapter.modules.at(q_name).scaling, 4.0 / std::sqrt(2.0));
 }
 
 TEST_F(ReadAdapter, ReadsShortFloats) {
@@ -83,8 +83,8 @@ TEST_F(ReadAdapter, ReadsShortFloats) {
     made_.dtype = type;
     const Adapter adapter = read();
     EXPECT_EQ(adapter.dtype, type);
-    EXPECT_NEAR(adapter.modules.at(kQ).a(1, 2), made_.tensors.at(kQA)(1, 2),
-                std::abs(made_.tensors.at(kQA)(1, 2)) * 0x1p-8);
+    EXPECT_NEAR(adapter.modules.at(q_name).a(1, 2), made_.tensors.at(qa)(1, 2),
+                std::abs(made_.tensors.at(qa)(1, 2)) * 0x1p-8);
     std::filesystem::remove_all(folder_ / "a");
   }
 }
@@ -189,24 +189,24 @@ TEST_F(ReadAdapter, RefusesAnAdapterThatLacksASelectedModule) {
 }
 
 TEST_F(ReadAdapter, RefusesAFactorWithoutItsPartner) {
-  made_.tensors.erase(kQB);
-  D2C_EXPECT_ERROR((void)read(), InputError, kQA, "partner is missing");
-  made_.add(kQ, 6, 4, 2);
-  made_.tensors.erase(kQA);
-  D2C_EXPECT_ERROR((void)read(), InputError, kQB, "partner is missing");
+  made_.tensors.erase(qb);
+  D2C_EXPECT_ERROR((void)read(), InputError, qa, "partner is missing");
+  made_.add(q_name, 6, 4, 2);
+  made_.tensors.erase(qa);
+  D2C_EXPECT_ERROR((void)read(), InputError, qb, "partner is missing");
 }
 
 TEST_F(ReadAdapter, RefusesShapesThatDisagreeAndNamesBoth) {
-  made_.tensors[kQA] = random_matrix(3, 4, 1);
-  D2C_EXPECT_ERROR((void)read(), InputError, kQA, "[3, 4]", "rank 2");
-  made_.tensors[kQA] = random_matrix(2, 4, 1);
-  made_.tensors[kQB] = random_matrix(6, 3, 1);
-  D2C_EXPECT_ERROR((void)read(), InputError, kQB, "[6, 3]", "[2, 4]");
-  made_.tensors[kQB] = random_matrix(5, 2, 1);
-  D2C_EXPECT_ERROR((void)read(base_), InputError, kQB, "[5, 2]", "[6, 4]");
-  made_.tensors[kQB] = random_matrix(6, 2, 1);
-  made_.tensors[kQA] = random_matrix(2, 5, 1);
-  D2C_EXPECT_ERROR((void)read(base_), InputError, kQA, "[2, 5]", "[6, 4]");
+  made_.tensors[qa] = random_matrix(3, 4, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, qa, "[3, 4]", "rank 2");
+  made_.tensors[qa] = random_matrix(2, 4, 1);
+  made_.tensors[qb] = random_matrix(6, 3, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, qb, "[6, 3]", "[2, 4]");
+  made_.tensors[qb] = random_matrix(5, 2, 1);
+  D2C_EXPECT_ERROR((void)read(base_), InputError, qb, "[5, 2]", "[6, 4]");
+  made_.tensors[qb] = random_matrix(6, 2, 1);
+  made_.tensors[qa] = random_matrix(2, 5, 1);
+  D2C_EXPECT_ERROR((void)read(base_), InputError, qa, "[2, 5]", "[6, 4]");
 }
 
 TEST_F(ReadAdapter, RefusesTensorsThatAreNoFactors) {
@@ -243,16 +243,16 @@ TEST_F(ReadAdapter, FingerprintSeesEveryPartOfTheContent) {
   const std::uint64_t original = fingerprint(modules);
   EXPECT_EQ(fingerprint(FactorMap(modules)), original);
   FactorMap changed = modules;
-  changed.at(kQ).a(0, 0) = -changed.at(kQ).a(0, 0);
+  changed.at(q_name).a(0, 0) = -changed.at(q_name).a(0, 0);
   EXPECT_NE(fingerprint(changed), original);
   changed = modules;
-  changed.at(kV).scaling *= 2.0;
+  changed.at(v_name).scaling *= 2.0;
   EXPECT_NE(fingerprint(changed), original);
   changed = modules;
-  changed.erase(kV);
+  changed.erase(v_name);
   EXPECT_NE(fingerprint(changed), original);
   changed = modules;
-  std::swap(changed.at(kQ), changed.at(kV));
+  std::swap(changed.at(q_name), changed.at(v_name));
   EXPECT_NE(fingerprint(changed), original);
 }
 
@@ -291,11 +291,12 @@ TEST(ReadAdapterReference, ReadsEveryTrainedAdapterAgainstItsBaseModel) {
 TEST(ReadAdapterReference, ScalingsFollowPatternsAndRankStabilisation) {
   const auto folder = test::golden("llama-mha/adapters");
   const FactorMap patterns = read_adapter(folder / "all-r4-patterns").modules;
-  EXPECT_EQ(patterns.at(kQ).scaling, 16.0 / 6.0);
+  EXPECT_EQ(patterns.at(q_name).scaling, 16.0 / 6.0);
   EXPECT_EQ(patterns.at("model.layers.2.self_attn.k_proj").scaling, 3.0 / 4.0);
   EXPECT_EQ(patterns.at("model.layers.1.mlp.down_proj").scaling, 16.0 / 2.0);
-  EXPECT_EQ(patterns.at(kV).scaling, 16.0 / 4.0);
-  EXPECT_EQ(read_adapter(folder / "all-r8-rslora").modules.at(kV).scaling, 16.0 / std::sqrt(8.0));
+  EXPECT_EQ(patterns.at(v_name).scaling, 16.0 / 4.0);
+  EXPECT_EQ(read_adapter(folder / "all-r8-rslora").modules.at(v_name).scaling,
+            16.0 / std::sqrt(8.0));
 }
 
 }  // namespace

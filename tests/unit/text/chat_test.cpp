@@ -52,7 +52,7 @@ std::string rendered(const std::string& text, const OrderedJson& row = conversat
   return Model(text).render(row);
 }
 
-constexpr const char* kTurns =
+constexpr const char* turns =
     "{{ bos_token }}{% for m in messages %}{{ '<' + m.role + '>' + m.content + eos_token }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
 
@@ -79,7 +79,7 @@ TEST(ChatTemplateGolden, RendersAsJinja2OrRefusesWhatItRefuses) {
 }
 
 TEST(ChatTemplate, TheLastAnswerIsTheResponse) {
-  const auto [prompt, response] = Model(kTurns).split(conversation());
+  const auto [prompt, response] = Model(turns).split(conversation());
   EXPECT_EQ(prompt, "<s><user>Hi</s><assistant>");
   EXPECT_EQ(response, "Yo</s>");
 }
@@ -178,7 +178,7 @@ TEST(ChatTemplate, WithoutJinja2ItSaysWhatToInstall) {
 }
 
 TEST(ChatTemplate, WhatIsNoConversationWithAnAnswerIsRefused) {
-  Model chat(kTurns);
+  Model chat(turns);
   for (const char* messages :
        {R"("x")", "[]", "[1]", R"([{"content": "x"}])", R"([{"role": 1}])",
         R"([{"role": "assistant", "content": "x"}])",
