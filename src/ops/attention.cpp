@@ -10,8 +10,6 @@ namespace {
 
 constexpr Index rows_per_block = 48;  // query rows times heads that share a key head
 
-Index round_up(Index n) { return (n + panel_width - 1) / panel_width * panel_width; }
-
 Index queries_per_block(const AttentionShape& shape) {
   return std::max(rows_per_block / (shape.n_heads / shape.n_kv_heads), Index{1});
 }
@@ -19,7 +17,7 @@ Index queries_per_block(const AttentionShape& shape) {
 /// Scratch of one block: queries and results [rows, head_dim], sums [rows], scores [rows, longest].
 Index scratch_floats(const AttentionShape& shape, Index longest) {
   const Index rows = queries_per_block(shape) * (shape.n_heads / shape.n_kv_heads);
-  return rows * (2 * shape.head_dim + 1 + round_up(longest));
+  return rows * (2 * shape.head_dim + 1 + in_whole_panels(longest));
 }
 
 }  // namespace
@@ -27,62 +25,30 @@ Index scratch_floats(const AttentionShape& shape, Index longest) {
 struct Attention::Call {
   const AttentionShape& shape;
   std::span<const Segment> segments;
-  ConstRows q, k, v;
-  std::span<const Index> queries;
+  const KeyMemory& memory;
+  const QueryRows& queries;
   Rows out;
-  Index n_keys = 0;  ///< of all segments, each rounded up to panels
 
   [[nodiscard]] const Segment& segment(Index i) const {
     return segments[static_cast<std::size_t>(i)];
   }
-  [[nodiscard]] Index head_panels() const { return round_up(shape.head_dim) / panel_width; }
+  /// Row of q that is wanted.
+  [[nodiscard]] Index row(Index query) const {
+    return queries.wanted[static_cast<std::size_t>(query)];
+  }
+  /// Row of the segments where it stands.
+  [[nodiscard]] Index place(Index query) const {
+    const Index at = row(query);
+    return queries.places.empty() ? at : queries.places[static_cast<std::size_t>(at)];
+  }
 };
-
-/// Keys transposed and values as they are, both in panels: no copy per query head or per child.
-void Attention::pack(ThreadTeam& threads, const Call& call) {
-  const Index head_dim = call.shape.head_dim;
-  const Index padded_dim = round_up(head_dim);
-  grow_to(keys_, static_cast<std::size_t>(call.shape.n_kv_heads * call.n_keys * head_dim));
-  grow_to(values_, static_cast<std::size_t>(call.shape.n_kv_heads * call.k.n * padded_dim));
-  const Index n_segments = std::ssize(call.segments);
-  constexpr Index work_per_element = 64;  // of a key and of a value, in places far apart
-  const Index work = call.k.n * call.k.width * work_per_element;
-  parallel_for(threads, call.shape.n_kv_heads * n_segments, work, [&](Index task) {
-    const Index kv_head = task / n_segments;
-    const Index index = task % n_segments;
-    const Segment& segment = call.segment(index);
-    float* keys = keys_.data() +
-                  (kv_head * call.n_keys + first_key_[static_cast<std::size_t>(index)]) * head_dim;
-    float* values = values_.data() + (kv_head * call.v.n + segment.begin) * padded_dim;
-    for (Index j = 0; j < segment.length(); ++j) {
-      const float* from = call.k.row(segment.begin + j) + kv_head * head_dim;
-      float* to = keys + j / panel_width * panel_width * head_dim + j % panel_width;
-      for (Index d = 0; d < head_dim; ++d) to[d * panel_width] = from[d];
-    }
-    for (Index j = segment.length(); j % panel_width != 0; ++j) {
-      float* to = keys + j / panel_width * panel_width * head_dim + j % panel_width;
-      for (Index d = 0; d < head_dim; ++d) to[d * panel_width] = 0.0F;
-    }
-    for (Index panel = 0; panel < call.head_panels(); ++panel) {
-      const Index width = std::min(panel_width, head_dim - panel * panel_width);
-      for (Index j = 0; j < segment.length(); ++j) {
-        const float* from =
-            call.v.row(segment.begin + j) + kv_head * head_dim + panel * panel_width;
-        float* to = values + (panel * segment.length() + j) * panel_width;
-        std::fill(std::copy(from, from + width, to), to + panel_width, 0.0F);
-      }
-    }
-  });
-}
 
 /// One block of query rows with one key head: row i of the scratch is query i / group, head i %
 /// group.
 class Attention::BlockAnswer {
  public:
-  BlockAnswer(const Attention& attention, const Call& call, const Block& block, Index kv_head,
-              Scratch& scratch)
-      : attention_(attention),
-        call_(call),
+  BlockAnswer(const Call& call, const Block& block, Index kv_head, Scratch& scratch)
+      : call_(call),
         block_(block),
         own_(call.segment(block.segment)),
         kv_head_(kv_head),
@@ -91,7 +57,7 @@ class Attention::BlockAnswer {
         n_rows_(block.n_queries * group_),
         lowest_(first_seen(position(0))),
         n_positions_(position(n_rows_ - 1) + 1),
-        score_stride_(round_up(n_positions_)),
+        score_stride_(in_whole_panels(n_positions_)),
         queries_(scratch.floats.data()),
         results_(queries_ + n_rows_ * head_dim_),
         sums_(results_ + n_rows_ * head_dim_),
@@ -113,12 +79,10 @@ class Attention::BlockAnswer {
   }
 
  private:
-  [[nodiscard]] Index query_row(Index i) const {
-    return call_.queries[static_cast<std::size_t>(block_.first_query + i / group_)];
-  }
+  [[nodiscard]] Index query(Index i) const { return block_.first_query + i / group_; }
   [[nodiscard]] Index head(Index i) const { return kv_head_ * group_ + i % group_; }
   [[nodiscard]] Index position(Index i) const {
-    return own_.first_position + query_row(i) - own_.begin;
+    return own_.first_position + call_.place(query(i)) - own_.begin;
   }
   [[nodiscard]] Index first_seen(Index position) const {
     const Index window = call_.shape.window;
@@ -139,7 +103,7 @@ class Attention::BlockAnswer {
 
   void gather_queries() {
     for (Index i = 0; i < n_rows_; ++i) {
-      const float* from = call_.q.row(query_row(i)) + head(i) * head_dim_;
+      const float* from = call_.queries.q.row(call_.row(query(i))) + head(i) * head_dim_;
       float* to = queries_ + i * head_dim_;
       for (Index d = 0; d < head_dim_; ++d) to[d] = call_.shape.scale * from[d];
     }
@@ -157,10 +121,8 @@ class Attention::BlockAnswer {
     for (const Index s : chain_) {
       const Index first = first_score(s);
       product.n = std::min(end_of(s), n_positions_) - first;
-      product.b = attention_.keys_.data() +
-                  (kv_head_ * call_.n_keys + attention_.first_key_[static_cast<std::size_t>(s)] +
-                   skipped(s)) *
-                      head_dim_;
+      product.b = call_.memory.keys_.data() + call_.memory.first_of_keys(kv_head_, s) +
+                  skipped(s) * head_dim_;
       product.c = scores_ + first;
       multiply_panels(product);
     }
@@ -188,14 +150,12 @@ class Attention::BlockAnswer {
     product.c = results_;
     product.ldc = head_dim_;
     for (const Index s : chain_) {
-      const Segment& segment = call_.segment(s);
       const Index first = first_score(s);
       product.k = std::min(end_of(s), n_positions_) - first;
       product.a = scores_ + first;
-      product.b = attention_.values_.data() +
-                  (kv_head_ * call_.v.n + segment.begin) * round_up(head_dim_) +
+      product.b = call_.memory.values_.data() + call_.memory.first_of_values(kv_head_, s) +
                   skipped(s) * panel_width;
-      product.panel_stride = segment.length() * panel_width;
+      product.panel_stride = call_.memory.segment(s).length() * panel_width;
       multiply_panels(product);
       product.store = Store::extend;
     }
@@ -204,13 +164,12 @@ class Attention::BlockAnswer {
   void write_results() {
     for (Index i = 0; i < n_rows_; ++i) {
       const float* from = results_ + i * head_dim_;
-      float* to = call_.out.row(block_.first_query + i / group_) + head(i) * head_dim_;
+      float* to = call_.out.row(query(i)) + head(i) * head_dim_;
       const float factor = 1.0F / sums_[i];
       for (Index d = 0; d < head_dim_; ++d) to[d] = factor * from[d];
     }
   }
 
-  const Attention& attention_;
   const Call& call_;
   const Block& block_;
   const Segment& own_;
@@ -229,48 +188,40 @@ class Attention::BlockAnswer {
 };
 
 void Attention::operator()(ThreadTeam& threads, const AttentionShape& shape,
-                           std::span<const Segment> segments, ConstRows q, ConstRows k, ConstRows v,
-                           std::span<const Index> queries, Rows out) {
+                           std::span<const Segment> segments, const KeyMemory& memory,
+                           const QueryRows& queries, Rows out) {
   D2C_EXPECTS(shape.n_kv_heads > 0 && shape.n_heads % shape.n_kv_heads == 0);
-  D2C_EXPECTS(q.width == shape.n_heads * shape.head_dim && out.width == q.width);
-  D2C_EXPECTS(k.width == shape.n_kv_heads * shape.head_dim && v.width == k.width);
-  D2C_EXPECTS(q.n == k.n && k.n == v.n && out.n == std::ssize(queries));
-  Call call{shape, segments, q, k, v, queries, out};
-  const Index longest = lay_out(call);
-  pack(threads, call);
+  D2C_EXPECTS(queries.q.width == shape.n_heads * shape.head_dim && out.width == queries.q.width);
+  D2C_EXPECTS(out.n == std::ssize(queries.wanted));
+  const Call call{shape, segments, memory, queries, out};
+  const Index longest = cut_blocks(call);
 
   const Index n_blocks = std::ssize(blocks_);
   scratch_.resize(static_cast<std::size_t>(threads.size()));
   for (Scratch& scratch : scratch_) {
     grow_to(scratch.floats, static_cast<std::size_t>(scratch_floats(shape, longest)));
   }
-  const Index work = 4 * std::ssize(queries) * q.width * longest;
+  const Index work = 4 * out.n * out.width * longest;
   parallel_for(threads, n_blocks * shape.n_kv_heads, work, [&](Index task, int thread) {
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
-    BlockAnswer(*this, call, blocks_[static_cast<std::size_t>(task / shape.n_kv_heads)],
+    BlockAnswer(call, blocks_[static_cast<std::size_t>(task / shape.n_kv_heads)],
                 task % shape.n_kv_heads, scratch)
         .run();
   });
 }
 
-/// Places of the segments' keys, and the blocks of queries. @return length of the longest sequence
-Index Attention::lay_out(Call& call) {
-  first_key_.clear();
+/// The blocks of queries. @return length of the longest sequence
+Index Attention::cut_blocks(const Call& call) {
   blocks_.clear();
   Index longest = 0;
   Index query = 0;
-  const Index n_queries = std::ssize(call.queries);
+  const Index n_queries = std::ssize(call.queries.wanted);
   for (Index s = 0; s < std::ssize(call.segments); ++s) {
     const Segment& segment = call.segment(s);
-    first_key_.push_back(call.n_keys);
-    call.n_keys += round_up(segment.length());
     longest = std::max(longest, segment.first_position + segment.length());
     for (Index first = query; query < n_queries; first = query) {
-      const Index most = first + queries_per_block(call.shape);
-      while (query < std::min(most, n_queries) &&
-             call.queries[static_cast<std::size_t>(query)] < segment.end) {
-        ++query;
-      }
+      const Index most = std::min(first + queries_per_block(call.shape), n_queries);
+      while (query < most && call.place(query) < segment.end) ++query;
       if (query == first) break;
       blocks_.push_back({s, first, query - first});
     }
@@ -282,19 +233,20 @@ Index Attention::lay_out(Call& call) {
 std::size_t Attention::workspace_bytes(const AttentionShape& shape, Index n_tokens,
                                        Index n_segments, Index longest, Index n_threads) {
   const Index keys = (n_tokens + n_segments * (panel_width - 1)) * shape.head_dim;
-  const Index values = n_tokens * round_up(shape.head_dim);
+  const Index values = n_tokens * in_whole_panels(shape.head_dim);
   const auto floats = static_cast<std::size_t>(shape.n_kv_heads * (keys + values) +
                                                n_threads * scratch_floats(shape, longest));
   // Lists grow by doubling.
   const auto blocks =
       static_cast<std::size_t>(n_segments + n_tokens / queries_per_block(shape) + 1);
-  const auto segments = static_cast<std::size_t>(n_segments + n_threads * n_segments);
-  return sizeof(float) * floats + 2 * (sizeof(Block) * blocks + sizeof(Index) * segments);
+  const auto segments = static_cast<std::size_t>(n_segments);
+  const std::size_t per_segment =
+      KeyMemory::bytes_per_segment + static_cast<std::size_t>(n_threads) * sizeof(Index);
+  return sizeof(float) * floats + 2 * (sizeof(Block) * blocks + per_segment * segments);
 }
 
 std::size_t Attention::held_bytes() const {
-  std::size_t bytes = ops::held_bytes(keys_) + ops::held_bytes(values_) +
-                      ops::held_bytes(first_key_) + ops::held_bytes(blocks_);
+  std::size_t bytes = ops::held_bytes(blocks_);
   for (const Scratch& scratch : scratch_) {
     bytes += ops::held_bytes(scratch.floats) + ops::held_bytes(scratch.chain);
   }

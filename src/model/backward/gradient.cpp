@@ -63,7 +63,7 @@ class GradientPass::Workspace {
     if (rows.empty()) return {};
     placement_.place(forest, rows);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, placement_.positions, nullptr};
+    const Pass pass{config_, threads, rotary_, forest.ids, placement_.positions, forest.segments};
     const ops::Rows x = forward(pass, adapter);
     std::vector<double> losses(rows.size());
     const ops::Rows dx = derivative_.shape(std::ssize(forest.ids), config_.hidden_size);
@@ -150,9 +150,9 @@ class GradientPass::Workspace {
     const ops::Rows both = backward_.projected.shape(2 * dx.n, adapter.embedding.rank());
     const ops::Rows u = both.rows(0, dx.n);
     const ops::Rows du = both.rows(dx.n, dx.n);
-    adapter.embedding.project_one_hot(pass.forest.ids, u);
+    adapter.embedding.project_one_hot(pass.ids, u);
     adapter.embedding.expand_backward(pass.threads, backward_.products, u, dx, du, sum.embedding);
-    adapter.embedding.add_one_hot_gradient(pass.forest.ids, du, sum.embedding);
+    adapter.embedding.add_one_hot_gradient(pass.ids, du, sum.embedding);
   }
 
   const ModelConfig& config_;

@@ -99,7 +99,7 @@ ops::Rows attention_backward(const Pass& pass, const Layer& layer, ops::ConstRow
   const ops::Rows dk = d.columns(q_size, kv_size);
   {
     const Timed time(pass, Phase::attention);
-    backward.attention(pass.threads, attention_shape(config, layer), pass.forest.segments,
+    backward.attention(pass.threads, attention_shape(config, layer), pass.segments,
                        qkv.columns(0, q_size), qkv.columns(q_size, kv_size),
                        qkv.columns(q_size + kv_size, kv_size), wanted, dattended, dq, dk,
                        d.columns(q_size + kv_size, kv_size));

@@ -46,10 +46,11 @@ struct Activations {
   Buffer attended;    ///< [tokens, q_size]; at the end [targets, hidden]
   Buffer gate_up;     ///< [tokens, 2 intermediate]
   Buffer projected;   ///< [tokens, sum of ranks]
+  ops::KeyMemory keys;
   ops::Attention attention;
 
   [[nodiscard]] std::size_t held_bytes() const {
-    std::size_t bytes = attention.held_bytes();
+    std::size_t bytes = keys.held_bytes() + attention.held_bytes();
     for (const Buffer* buffer : {&residual, &normalised, &qkv, &attended, &gate_up, &projected}) {
       bytes += buffer->held_bytes();
     }

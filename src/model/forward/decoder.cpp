@@ -7,8 +7,8 @@
 #include "d2c/ops/most_probable.hpp"
 #include "d2c/ops/rope.hpp"
 
-#include "forward/layer.hpp"
 #include "forward/placement.hpp"
+#include "forward/stack.hpp"
 
 namespace d2c::model {
 namespace {
@@ -49,7 +49,7 @@ class Decoder::Workspace {
     }
     std::vector<double> result(targets.size());
     predict(threads, forest, adapter, [&](ops::ConstRows h) {
-      cross_entropy_(threads, h, weights_.head, head_of(adapter), labels_, result);
+      cross_entropy_(threads, h, weights_.head, head_update(adapter), labels_, result);
     });
     return result;
   }
@@ -60,17 +60,12 @@ class Decoder::Workspace {
     rows_.assign(rows.begin(), rows.end());
     ops::SoftTargets result;
     predict(threads, forest, adapter, [&](ops::ConstRows h) {
-      result = most_probable_(threads, h, weights_.head, head_of(adapter), most);
+      result = most_probable_(threads, h, weights_.head, head_update(adapter), most);
     });
     return result;
   }
 
  private:
-  [[nodiscard]] static const ops::LowRankUpdate& head_of(const PreparedAdapter* adapter) {
-    static const ops::LowRankUpdate none;
-    return adapter == nullptr ? none : adapter->head;
-  }
-
   /// Calls use(h) with the input [rows_, hidden] of the last layer's product.
   template <class Use>
   void predict(ops::ThreadTeam& threads, const TokenForest& forest, const PreparedAdapter* adapter,
@@ -78,22 +73,16 @@ class Decoder::Workspace {
     if (rows_.empty()) return;
     placement_.place(forest, rows_);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, placement_.positions, phases_};
-    ops::Rows x =
-        activations_.residual.shape(std::ssize(placement_.positions), config_.hidden_size);
-    embed(pass, weights_, adapter, activations_, x);
-    for (Index index = 0; index < config_.n_layers; ++index) {
-      const auto i = static_cast<std::size_t>(index);
-      const Layer layer{weights_.layers[i], adapter == nullptr ? nullptr : &adapter->layers[i],
-                        config_.windows[i]};
-      // From the last layer only the rows of targets are wanted.
-      const bool is_last = index + 1 == config_.n_layers;
-      x = layer_forward(pass, layer, x, is_last ? placement_.target_rows : placement_.all_rows,
-                        activations_);
-    }
-    const ops::Rows h = activations_.normalised.shape(x.n, x.width);
-    normalise(pass, weights_.final_norm, x, h);
-    const ops::Rows predicted = activations_.attended.shape(std::ssize(rows_), x.width);
+    const Pass pass{.config = config_,
+                    .threads = threads,
+                    .rotary = rotary_,
+                    .ids = forest.ids,
+                    .positions = placement_.positions,
+                    .segments = forest.segments,
+                    .phases = phases_};
+    const ops::Rows h = stack_forward(pass, weights_, adapter, placement_.all_rows,
+                                      placement_.target_rows, activations_);
+    const ops::Rows predicted = activations_.attended.shape(std::ssize(rows_), h.width);
     for (Index i = 0; i < predicted.n; ++i) {
       std::copy_n(h.row(placement_.target_row(rows_[static_cast<std::size_t>(i)])), h.width,
                   predicted.row(i));

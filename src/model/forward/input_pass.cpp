@@ -46,7 +46,7 @@ class InputPass::Workspace {
     std::iota(rows_.begin(), rows_.end(), Index{0});
     placement_.place(forest, rows_);
     rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
-    const Pass pass{config_, threads, rotary_, forest, placement_.positions, nullptr};
+    const Pass pass{config_, threads, rotary_, forest.ids, placement_.positions, forest.segments};
     ops::Rows x = activations_.residual.shape(std::ssize(rows_), config_.hidden_size);
     embed(pass, weights_, adapter, activations_, x);
     for (Index index = 0; index < config_.n_layers; ++index) {

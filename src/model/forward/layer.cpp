@@ -94,8 +94,12 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
 
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
   const Timed time(pass, Phase::attention);
-  activations.attention(pass.threads, attention_shape(config, layer), pass.forest.segments, q, k, v,
-                        wanted, attended);
+  const ops::AttentionShape shape = attention_shape(config, layer);
+  ops::KeyMemory& keys = layer.kept == nullptr ? activations.keys : *layer.kept;
+  if (layer.kept == nullptr) keys.lay_out(shape, pass.segments);
+  keys.put(pass.threads, k, v, pass.places);
+  activations.attention(pass.threads, shape, pass.segments, keys, {q, wanted, pass.places},
+                        attended);
   return attended;
 }
 
@@ -140,11 +144,10 @@ ops::Rows keep_wanted(std::span<const Index> wanted, ops::Rows rows) {
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x) {
   const Timed time(pass, Phase::elementwise);
-  const std::span ids(pass.forest.ids);
-  weights.embedding.copy_rows(pass.threads, ids, x);
+  weights.embedding.copy_rows(pass.threads, pass.ids, x);
   if (adapter == nullptr || adapter->embedding.empty()) return;
   const ops::Rows u = activations.projected.shape(x.n, adapter->embedding.rank());
-  adapter->embedding.project_one_hot(ids, u);
+  adapter->embedding.project_one_hot(pass.ids, u);
   adapter->embedding.expand(pass.threads, u, x);
 }
 

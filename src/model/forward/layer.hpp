@@ -21,10 +21,12 @@ namespace d2c::model {
 struct Pass {
   const ModelConfig& config;
   ops::ThreadTeam& threads;
-  const ops::RotaryTable& rotary;  ///< covers the positions
-  const TokenForest& forest;
-  std::span<const Index> positions;  ///< [tokens]
-  PhaseSeconds* phases = nullptr;    ///< null = not recorded
+  const ops::RotaryTable& rotary;     ///< covers the positions
+  std::span<const std::int32_t> ids;  ///< [tokens] that pass
+  std::span<const Index> positions;   ///< [tokens]
+  std::span<const Segment> segments;  ///< what they attend to
+  std::span<const Index> places{};    ///< [tokens] rows of the segments; empty = 0, 1, ...
+  PhaseSeconds* phases = nullptr;     ///< null = not recorded
 };
 
 /// Adds the processor time from construction to destruction to a phase of a pass.
@@ -58,6 +60,9 @@ struct Layer {
   Index window = 0;                                 ///< see ops::AttentionShape
   LayerRecord* record = nullptr;                    ///< null = no backward pass follows
   const ShowInputs* inputs = nullptr;               ///< null = nobody looks
+  /// Laid out for the segments, and has the keys of tokens that have passed before; null = all
+  /// tokens pass now.
+  ops::KeyMemory* kept = nullptr;
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).

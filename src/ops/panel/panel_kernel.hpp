@@ -9,6 +9,10 @@
 namespace d2c::ops {
 
 inline constexpr Index panel_width = 16;  ///< columns of B stored side by side
+/// The next multiple of the width.
+[[nodiscard]] inline Index in_whole_panels(Index n) {
+  return (n + panel_width - 1) / panel_width * panel_width;
+}
 
 /// What happens to the old values of C.
 enum class Store {

@@ -7,6 +7,7 @@
 #include "d2c/core/json.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/model/decoder.hpp"
+#include "d2c/model/generator.hpp"
 
 #include "batches.hpp"
 #include "test_support.hpp"
@@ -82,6 +83,49 @@ TEST_P(GoldenModel, LossesOfBaseAndAdaptersAreThoseOfTheReference) {
         compare(decoder.nll(test::one_thread, batch.forest, batch.targets, &prepared), reference);
     std::cout << name << ": largest error " << worst << '\n';
     EXPECT_LE(worst.error, tolerance) << name;
+  }
+}
+
+TEST_P(GoldenModel, GeneratesWhatFullPassesGiveTokenByToken) {
+  constexpr Index n_tokens = 20;
+  const json::Json golden = json::read_file(folder() / "golden.json");
+  const Model model(folder() / "model");
+  std::vector<Ids> prompts;
+  for (const json::Json& example : golden.at("examples")) {
+    const Ids ids = example.at("ids").get<Ids>();
+    prompts.emplace_back(ids.begin(), ids.begin() + example.at("prompt_len").get<Index>());
+  }
+  Generator generator(model);
+  Decoder decoder(model);
+  const auto check = [&](const PreparedAdapter* adapter) {
+    TokenForest forest;
+    std::vector<Index> ends;
+    for (const Ids& prompt : prompts) {
+      test::add_segment(forest, prompt);
+      ends.push_back(forest.segments.back().end - 1);
+    }
+    const auto generated = generator(test::one_thread, forest, ends, {n_tokens, {}}, adapter);
+    std::vector<Ids> texts = prompts;
+    for (Index step = 0; step < n_tokens; ++step) {
+      TokenForest whole;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        test::add_segment(whole, texts[i]);
+        ends[i] = whole.segments.back().end - 1;
+      }
+      const auto next = decoder.most_probable(test::one_thread, whole, ends, 1, adapter).tokens;
+      for (std::size_t i = 0; i < texts.size(); ++i) texts[i].push_back(next[i]);
+    }
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      texts[i].erase(texts[i].begin(), texts[i].begin() + std::ssize(prompts[i]));
+      EXPECT_EQ(generated[i], texts[i]) << "example " << i;
+    }
+  };
+  check(nullptr);
+  for (const char* name : {"all-r4-c", "qv-r4"}) {
+    SCOPED_TRACE(name);
+    const auto adapter = lora::read_adapter(folder() / "adapters" / name, model.target_modules());
+    const PreparedAdapter prepared(test::one_thread, model.config(), adapter.modules);
+    check(&prepared);
   }
 }
 

@@ -79,9 +79,11 @@ struct Inputs {
   [[nodiscard]] Matrix attend(const AttentionShape& shape, const std::vector<Segment>& segments,
                               const std::vector<Index>& queries) const {
     Matrix out(std::ssize(queries), q.cols());
+    KeyMemory memory;
+    memory.lay_out(shape, segments);
+    memory.put(test::one_thread, rows_of(k), rows_of(v));
     Attention attention;
-    attention(test::one_thread, shape, segments, rows_of(q), rows_of(k), rows_of(v), queries,
-              rows_of(out));
+    attention(test::one_thread, shape, segments, memory, {rows_of(q), queries}, rows_of(out));
     return out;
   }
 };
@@ -153,6 +155,49 @@ TEST(Attention, AnswersOnlyTheQueriesAskedFor) {
   const Matrix some = inputs.attend(shape, some_forest(), queries);
   for (Index i = 0; i < std::ssize(queries); ++i) {
     EXPECT_TRUE(std::ranges::equal(some.row(i), all.row(queries[static_cast<std::size_t>(i)])));
+  }
+}
+
+/// Some rows of a matrix.
+Matrix rows_at(const Matrix& all, const std::vector<Index>& rows) {
+  Matrix some(std::ssize(rows), all.cols());
+  for (Index i = 0; i < some.rows(); ++i) {
+    std::ranges::copy(all.row(rows[static_cast<std::size_t>(i)]), some.row(i).begin());
+  }
+  return some;
+}
+
+TEST(Attention, KeysThatComePieceByPieceGiveTheBitsOfThoseThatComeAtOnce) {
+  for (const Index window : {0, 13}) {
+    const AttentionShape shape{4, 2, 12, 0.3F, window};
+    const std::vector<Segment> segments = some_forest();
+    const Inputs all(shape, 200);
+    const Matrix expected = all.attend(shape, segments, all_rows(200));
+    KeyMemory memory;
+    memory.lay_out(shape, segments);
+    Attention attention;
+    std::vector<Segment> known = segments;
+    for (Segment& segment : known) segment.end = segment.begin;
+    // Each piece holds the next tokens of several segments, and none of others.
+    for (const std::size_t most : {20, 1, 1, 3, 15, 1, 60}) {
+      std::vector<Index> places;
+      for (std::size_t s = 0; s < segments.size(); ++s) {
+        const bool has_prefix = segments[s].parent < 0 ||
+                                known[static_cast<std::size_t>(segments[s].parent)].end ==
+                                    segments[static_cast<std::size_t>(segments[s].parent)].end;
+        for (std::size_t i = 0; has_prefix && i < most && known[s].end < segments[s].end; ++i) {
+          places.push_back(known[s].end++);
+        }
+      }
+      const Matrix q = rows_at(all.q, places);
+      memory.put(test::one_thread, rows_of(rows_at(all.k, places)), rows_of(rows_at(all.v, places)),
+                 places);
+      Matrix out(q.rows(), q.cols());
+      attention(test::one_thread, shape, known, memory, {rows_of(q), all_rows(q.rows()), places},
+                rows_of(out));
+      EXPECT_EQ(out, rows_at(expected, places)) << "window " << window;
+    }
+    EXPECT_EQ(known.back().end, segments.back().end);
   }
 }
 

@@ -44,8 +44,11 @@ TEST(Threads, DoNotChangeTheBitsOfAttention) {
   const auto run = [&](int n_threads) {
     ThreadTeam team(n_threads);
     Matrix out(300, 128);
+    KeyMemory memory;
+    memory.lay_out(shape, segments);
+    memory.put(team, rows_of(kv), rows_of(kv));
     Attention attention;
-    attention(team, shape, segments, rows_of(q), rows_of(kv), rows_of(kv), rows, rows_of(out));
+    attention(team, shape, segments, memory, {rows_of(q), rows}, rows_of(out));
     return out;
   };
   const Matrix one = run(1);

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "d2c/model/model.hpp"
+#include "d2c/model/prepared_adapter.hpp"
+#include "d2c/model/token_forest.hpp"
+#include "d2c/ops/thread_team.hpp"
+
+namespace d2c::model {
+
+/// Where a generated text ends.
+struct GenerationLimits {
+  Index most_tokens = 0;            ///< generated at most, >= 1
+  std::vector<std::int32_t> stops;  ///< tokens that end it; the one that does is its last
+};
+
+/// Greedy generation in float32: each token is the most probable one, of equally probable ones the
+/// lower. Keys and values of what has passed are kept, so that a token passes once.
+///
+/// The tokens depend on the model, the adapter and their own prompt alone, as the bits of Decoder.
+class Generator {
+ public:
+  /// @param model  outlives this object
+  explicit Generator(const Model& model);
+  ~Generator();
+  Generator(Generator&&) noexcept;
+  Generator& operator=(Generator&&) noexcept;
+
+  /// Continues sequences. One ends with a stop, or as long as the limits or the model's positions
+  /// allow.
+  /// @param ends  [sequences] last row of each prompt, which is the last of its segment
+  /// @param adapter  null = the base model alone
+  /// @return      [sequences] generated tokens
+  /// @throws InputError for an id outside the vocabulary, or for a prompt that leaves no position
+  [[nodiscard]] std::vector<std::vector<std::int32_t>> operator()(
+      ops::ThreadTeam& threads, const TokenForest& forest, std::span<const Index> ends,
+      const GenerationLimits& limits, const PreparedAdapter* adapter = nullptr);
+
+  /// Bytes of keys, values and activations that this object keeps.
+  [[nodiscard]] std::size_t workspace_bytes() const;
+
+ private:
+  class Workspace;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+}  // namespace d2c::model
