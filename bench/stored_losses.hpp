@@ -54,7 +54,7 @@ class StoredOracle final : public cluster::LossOracle {
     for (const auto& [key, row] : loaded->checkpoint.measured) {
       if (key.on != examples()) continue;
       for (std::size_t i = 0; i < row.tasks.size(); ++i)
-        known_[ids_of<TaskId>(key.adapters)][row.tasks[i]].assign(
+        known_[ids_of<TaskId>(numbers_of(key.adapters))][row.tasks[i]].assign(
             row.losses.begin() + static_cast<std::ptrdiff_t>(i) * n_folds,
             row.losses.begin() + static_cast<std::ptrdiff_t>(i + 1) * n_folds);
     }
@@ -65,8 +65,8 @@ class StoredOracle final : public cluster::LossOracle {
     results::LossTable measured;
     for (const auto& [set, tasks] : known_) {
       // The tasks of the set stand for their adapters, all of one weight.
-      results::LossRow& row =
-          measured[{"average", examples(), numbers_of(set), std::vector<double>(set.size(), 1.0)}];
+      results::LossRow& row = measured[{"average", examples(), ids_of<AdapterId>(numbers_of(set)),
+                                        std::vector<double>(set.size(), 1.0)}];
       for (const auto& [task, losses] : tasks) {
         row.tasks.push_back(task);
         row.losses.insert(row.losses.end(), losses.begin(), losses.end());

@@ -38,15 +38,14 @@ RunOptions with_method(const RunOptions& job, const std::string& method) {
 /// Some methods need members of equal ranks: better to say so before hours of work.
 void check_ranks(const AdapterStore& adapters, const std::string& name) {
   if (name == medoid_method || merge::find_method(name).mixed_ranks) return;
-  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+  for (const ModuleId module : adapters.modules().ids()) {
     int rank = 0;
-    for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
+    for (const AdapterId adapter : adapters.ids()) {
       const int other = adapters.rank_of(adapter, module);
       if (rank != 0 && other != 0 && other != rank) {
         throw UsageError(
             {fmt::format("--methods has {}, which merges adapters of equal ranks only", name),
-             fmt::format("{} has ranks {} and {}",
-                         adapters.modules()[static_cast<std::size_t>(module)].name, rank, other),
+             fmt::format("{} has ranks {} and {}", adapters.modules()[module].name, rank, other),
              "leave it out"});
       }
       rank = std::max(rank, other);

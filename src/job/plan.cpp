@@ -20,9 +20,9 @@ namespace {
 Index joint_rank(const AdapterStore& adapters, const MergePlan& plan, const MergeRequest& all) {
   Index largest = plan.options.merged_rank;
   Index sum = 0;
-  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
+  for (const ModuleId module : adapters.modules().ids()) {
     Index of_module = 0;
-    for (const int adapter : all.adapters) {
+    for (const AdapterId adapter : all.adapters) {
       largest = std::max<Index>(largest, adapters.rank_of(adapter, module));
       of_module += adapters.rank_of(adapter, module);
     }
@@ -55,7 +55,8 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
   if (!comm.is_root()) return 0.0;
   constexpr int repeats = 3;
   lora::FactorMap factors;
-  for (int adapter = 0; adapter < job.adapters->n_adapters() && factors.empty(); ++adapter) {
+  for (const AdapterId adapter : job.adapters->ids()) {
+    if (!factors.empty()) break;
     if (job.adapters->owner(adapter) == comm.rank()) factors = job.adapters->local(adapter);
   }
   const eval::AdapterHandle adapter = factors.empty() ? nullptr : engine.prepare(factors);
@@ -131,9 +132,9 @@ void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job
   plan.adapter_bytes = static_cast<std::uint64_t>(bytes);
   plan.adapters_note = job.adapters_note;
   std::uint64_t travelling = 0;
-  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+  for (const AdapterId adapter : job.adapters->ids()) {
     travelling += job.adapters->bytes_of(adapter);
-    for (int module = 0; module < static_cast<int>(job.adapters->modules().size()); ++module) {
+    for (const ModuleId module : job.adapters->modules().ids()) {
       plan.adapter_rank = std::max(plan.adapter_rank, job.adapters->rank_of(adapter, module));
     }
   }
@@ -142,9 +143,9 @@ void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job
 
 /// What a merge method that uses the layers' inputs takes.
 void add_inputs(comm::Communicator& comm, const Job& job, Plan& plan) {
-  const std::vector<model::InputSite> sites = model::input_sites(job.model->model.config());
+  const Sites sites = model::input_sites(job.model->model.config());
   double bytes = 0.0;
-  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) {
+  for (const AdapterId adapter : job.adapters->ids()) {
     if (job.adapters->owner(adapter) != comm.rank()) continue;
     bytes += static_cast<double>(
         input_bytes(*job.adapters, *job.tasks, sites, adapter, job.adapter_of_task));
@@ -211,7 +212,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   merging.method = &merge::find_method(by_name ? options.merge_method : "average");
   merging.options = options.merge;
   MergeRequest all;
-  for (int adapter = 0; adapter < plan.n_adapters; ++adapter) all.adapters.push_back(adapter);
+  for (const AdapterId adapter : job.adapters->ids()) all.adapters.push_back(adapter);
   add_merged(options, merged_bytes(*job.adapters, merging, all), plan);
   add_passes(comm, job, *engine, joint_rank(*job.adapters, merging, all), plan);
 

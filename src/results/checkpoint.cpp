@@ -52,7 +52,7 @@ Flat flatten(const Identity& identity, const LossTable& measured) {
     flat.n_adapters.push_back(std::ssize(key.adapters));
     flat.n_tasks.push_back(std::ssize(row.tasks));
     flat.n_losses.push_back(std::ssize(row.losses));
-    append(flat.adapter, key.adapters);
+    append_numbers(key.adapters, flat.adapter);
     append(flat.weight, key.weights);
     append_numbers(row.tasks, flat.task);
     append(flat.loss, row.losses);
@@ -87,8 +87,9 @@ Checkpoint unflatten(const SchemaReader& archive, const Flat& flat) {
     auto tasks = take(entries, flat.n_tasks[r]);
     auto losses = take(values, flat.n_losses[r]);
     check(adapters && weight && tasks && losses);
-    checkpoint.measured[{flat.under[r], flat.on[r], std::move(*adapters), std::move(*weight),
-                         flat.scale[r]}] = {ids_of<TaskId>(*tasks), std::move(*losses)};
+    checkpoint.measured[{flat.under[r], flat.on[r], ids_of<AdapterId>(*adapters),
+                         std::move(*weight), flat.scale[r]}] = {ids_of<TaskId>(*tasks),
+                                                                std::move(*losses)};
   }
   check(members.empty() && entries.empty() && values.empty());
   return checkpoint;

@@ -13,11 +13,11 @@ namespace d2c::results {
 
 /// What losses were measured under and on.
 struct LossKey {
-  std::string under;            ///< `base`, `own`, or the name of a merge method
-  std::string on;               ///< the examples, and how they are divided into folds
-  std::vector<int> adapters;    ///< that were merged, ascending; none under `base` and `own`
-  std::vector<double> weights;  ///< one per adapter
-  double scale = 1.0;           ///< factor on the merged update
+  std::string under;                ///< `base`, `own`, or the name of a merge method
+  std::string on;                   ///< the examples, and how they are divided into folds
+  std::vector<AdapterId> adapters;  ///< that were merged, ascending; none under `base` and `own`
+  std::vector<double> weights;      ///< one per adapter
+  double scale = 1.0;               ///< factor on the merged update
 
   // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
   [[nodiscard]] auto operator<=>(const LossKey&) const = default;

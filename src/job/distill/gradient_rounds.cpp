@@ -32,7 +32,7 @@ LearningPlan plan_learning(std::vector<LearningTask> tasks, std::span<const doub
 
 GradientExchange::GradientExchange(comm::Communicator& comm,
                                    std::span<const TrainedAdapter* const> adapters,
-                                   std::span<const lora::TargetModule> modules,
+                                   const IdVector<ModuleId, lora::TargetModule>& modules,
                                    std::span<const LearningTask> round)
     : comm_(comm), adapters_(adapters), modules_(modules), round_(round), offsets_(round.size()) {
   std::map<int, std::size_t> to;
@@ -56,14 +56,14 @@ GradientExchange::GradientExchange(comm::Communicator& comm,
 }
 
 std::size_t GradientExchange::bytes_of(const TrainedAdapter::Part& part) const {
-  const lora::TargetModule& module = modules_[static_cast<std::size_t>(part.module)];
+  const lora::TargetModule& module = modules_[part.module];
   return static_cast<std::size_t>(part.rank * (module.d_in + module.d_out)) * sizeof(float);
 }
 
 void GradientExchange::put(std::size_t index, const lora::FactorMap& gradient) {
   const auto& parts = adapters_[static_cast<std::size_t>(round_[index].cluster)]->parts;
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    const lora::Factors& d = gradient.at(modules_[static_cast<std::size_t>(parts[p].module)].name);
+    const lora::Factors& d = gradient.at(modules_[parts[p].module].name);
     const auto a = std::as_bytes(d.a.values());
     const auto b = std::as_bytes(d.b.values());
     D2C_EXPECTS(a.size() + b.size() == bytes_of(parts[p]));
@@ -74,7 +74,7 @@ void GradientExchange::put(std::size_t index, const lora::FactorMap& gradient) {
 }
 
 void GradientExchange::deliver(
-    const std::function<void(const LearningTask&, int, std::span<const float>)>& add) {
+    const std::function<void(const LearningTask&, ModuleId, std::span<const float>)>& add) {
   comm_.exchange(outgoing_, incoming_);
   std::map<int, std::span<const std::byte>> rest;
   for (const comm::Parcel& parcel : incoming_) rest[parcel.rank] = parcel.bytes;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
-#include "d2c/core/id.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/lora/adapter.hpp"
 
 #include "merging/trained_adapter.hpp"
@@ -43,9 +43,8 @@ struct LearningPlan {
 class GradientExchange {
  public:
   /// @param adapters  by cluster
-  /// @param modules   names, by TrainedAdapter::Part::module
   GradientExchange(comm::Communicator& comm, std::span<const TrainedAdapter* const> adapters,
-                   std::span<const lora::TargetModule> modules,
+                   const IdVector<ModuleId, lora::TargetModule>& modules,
                    std::span<const LearningTask> round);
 
   /// Puts the gradient of a task of this rank in its place. Different tasks from any threads.
@@ -54,7 +53,7 @@ class GradientExchange {
   /// Sends what was put and calls add(task, module, values) for all parts that this rank
   /// has: task by task in the order of the round, part by part.
   /// @param add  gets A and B of the part, after each other
-  void deliver(const std::function<void(const LearningTask& task, int module,
+  void deliver(const std::function<void(const LearningTask& task, ModuleId module,
                                         std::span<const float> values)>& add);
 
  private:
@@ -62,7 +61,7 @@ class GradientExchange {
 
   comm::Communicator& comm_;
   std::span<const TrainedAdapter* const> adapters_;
-  std::span<const lora::TargetModule> modules_;
+  const IdVector<ModuleId, lora::TargetModule>& modules_;
   std::span<const LearningTask> round_;
   std::vector<std::vector<std::size_t>> offsets_;  ///< [round][parts] in the parcel of their rank
   std::vector<comm::Parcel> outgoing_;

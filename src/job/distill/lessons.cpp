@@ -44,12 +44,12 @@ class Asking {
   void ask(std::span<const Learner> learners, std::map<int, std::vector<std::byte>>& parcels) {
     std::vector<std::vector<eval::Batch>> batches;
     std::vector<eval::AdapterHandle> of_unit;
-    std::map<int, eval::AdapterHandle> handles;
+    std::map<AdapterId, eval::AdapterHandle> handles;
     for (const auto& [task, rank] : learners) {
       auto& of_task = batches.emplace_back();
       for (eval::Lesson& lesson : untaught_lessons(teachers_, task))
         of_task.push_back(std::move(lesson.batch));
-      const int adapter = teachers_.adapter_of_task[task];
+      const AdapterId adapter = teachers_.adapter_of_task[task];
       eval::AdapterHandle& handle = handles[adapter];
       if (handle == nullptr) handle = teachers_.engine.prepare(teachers_.adapters.local(adapter));
       of_unit.push_back(handle);

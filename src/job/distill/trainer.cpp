@@ -96,22 +96,22 @@ void Trainer::take_over_starts() {
   std::vector<MergeRequest> starts;
   for (const DistillCluster& cluster : clusters_) starts.push_back(cluster.start);
   parts_.merger.merge(starts);
-  std::map<std::string, int> module_of;
-  for (const lora::TargetModule& module : parts_.adapters.modules()) {
-    module_of.emplace(module.name, static_cast<int>(module_of.size()));
+  std::map<std::string, ModuleId> module_of;
+  for (const ModuleId module : parts_.adapters.modules().ids()) {
+    module_of.emplace(parts_.adapters.modules()[module].name, module);
   }
   std::vector<TrainedAdapter::Part*> all;
   std::vector<double> costs;
   for (std::size_t c = 0; c < clusters_.size(); ++c) {
     TrainedAdapter& adapter = *adapters_.emplace_back(std::make_shared<TrainedAdapter>());
     adapter.name = parts_.merger.plan().way_name(clusters_[c].start.way) + ", distilled";
-    for (const auto& [name, factors] : parts_.merger.merged(static_cast<int>(c))) {
+    for (const auto& [name, factors] : parts_.merger.merged(c)) {
       if (factors.rank() == 0) continue;
       adapter.parts.push_back({.module = module_of.at(name), .rank = factors.rank()});
     }
     std::ranges::sort(adapter.parts, {}, &TrainedAdapter::Part::module);
     for (TrainedAdapter::Part& part : adapter.parts) {
-      const auto& module = parts_.adapters.modules()[static_cast<std::size_t>(part.module)];
+      const auto& module = parts_.adapters.modules()[part.module];
       all.push_back(&part);
       costs.push_back(static_cast<double>(part.rank * (module.d_in + module.d_out)));
     }
@@ -119,10 +119,10 @@ void Trainer::take_over_starts() {
   const std::vector<int> owners = comm::balance(costs, parts_.comm.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i]->by = owners[i];
   for (std::size_t c = 0; c < clusters_.size(); ++c) {
-    lora::FactorMap merged = parts_.merger.merged(static_cast<int>(c));
+    lora::FactorMap merged = parts_.merger.merged(c);
     for (const auto& [module, by, rank] : adapters_[c]->parts) {
       if (by != parts_.comm.rank()) continue;
-      auto& factors = merged.at(parts_.adapters.modules()[static_cast<std::size_t>(module)].name);
+      auto& factors = merged.at(parts_.adapters.modules()[module].name);
       own_.emplace(std::pair(static_cast<int>(c), module),
                    TrainedFactors(std::move(factors), options_.rate));
     }
@@ -201,7 +201,8 @@ void Trainer::run_round(std::span<const LearningTask> round, std::span<double> l
       const auto& [cluster, task, rank] = round[i];
       if (rank != parts_.comm.rank()) continue;
       eval::AdapterHandle& handle = handles[cluster];
-      if (handle == nullptr) handle = parts_.engine.prepare(parts_.merger.merged(cluster));
+      if (handle == nullptr)
+        handle = parts_.engine.prepare(parts_.merger.merged(static_cast<std::size_t>(cluster)));
       mine.push_back(i);
       units.push_back({handle, lessons_.at(task)});
     }
@@ -212,7 +213,7 @@ void Trainer::run_round(std::span<const LearningTask> round, std::span<double> l
     });
   }
   const auto timer = parts_.timers.scope("exchange");
-  exchange.deliver([&](const LearningTask& task, int module, std::span<const float> gradient) {
+  exchange.deliver([&](const LearningTask& task, ModuleId module, std::span<const float> gradient) {
     const DistillCluster& cluster = clusters_[static_cast<std::size_t>(task.cluster)];
     const auto place = std::ranges::lower_bound(cluster.tasks, task.task) - cluster.tasks.begin();
     own_.at({task.cluster, module}).add(gradient, cluster.weights[static_cast<std::size_t>(place)]);
@@ -224,7 +225,7 @@ std::vector<StatePart> Trainer::state_parts() const {
   std::vector<StatePart> parts{{0, progress().size()}};
   for (const auto& adapter : adapters_) {
     for (const auto& [module, by, rank] : adapter->parts) {
-      const auto& shape = parts_.adapters.modules()[static_cast<std::size_t>(module)];
+      const auto& shape = parts_.adapters.modules()[module];
       parts.push_back(
           {by, TrainedFactors::state_bytes(static_cast<std::size_t>(rank * shape.d_in),
                                            static_cast<std::size_t>(rank * shape.d_out))});

@@ -81,8 +81,8 @@ class Trainer {
   DistillParts parts_;
   std::vector<DistillCluster> clusters_;
   DistillOptions options_;
-  std::vector<std::shared_ptr<TrainedAdapter>> adapters_;  ///< by cluster
-  std::map<std::pair<int, int>, TrainedFactors> own_;      ///< by cluster and module
+  std::vector<std::shared_ptr<TrainedAdapter>> adapters_;   ///< by cluster
+  std::map<std::pair<int, ModuleId>, TrainedFactors> own_;  ///< by cluster and module
   LearningPlan plan_;
   std::map<TaskId, TaskLessons> lessons_;  ///< by task
   int n_done_ = 0;

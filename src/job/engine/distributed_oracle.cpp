@@ -44,7 +44,7 @@ MergeRequest DistributedOracle::request_for(const cluster::MergeConfig& config) 
   request.way = config.method;
   if (config.trained >= 0) request.trained = trained_[static_cast<std::size_t>(config.trained)];
   if (config.weights.empty()) return request;
-  std::map<int, double> weight_of_adapter;
+  std::map<AdapterId, double> weight_of_adapter;
   for (std::size_t i = 0; i < config.members.size(); ++i) {
     weight_of_adapter[parts_.adapter_of_task[config.members[i]]] += config.weights[i];
   }
@@ -110,13 +110,14 @@ std::string DistributedOracle::way_name(const cluster::MergeConfig& config) cons
 
 PrepareAdapter DistributedOracle::prepare_merged() {
   return [this](Index index) {
-    return parts_.engine.prepare(merger_.merged(static_cast<int>(index)));
+    return parts_.engine.prepare(merger_.merged(static_cast<std::size_t>(index)));
   };
 }
 
 PrepareAdapter DistributedOracle::prepare_own() {
   return [this](Index adapter) {
-    return parts_.engine.prepare(parts_.adapters.local(static_cast<int>(adapter)));
+    return parts_.engine.prepare(
+        parts_.adapters.local(AdapterId(static_cast<std::size_t>(adapter))));
   };
 }
 
@@ -227,9 +228,9 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
   return of_all_tasks(key, examples, [&](std::span<const TaskId> tasks) {
     std::vector<Evaluation> evaluations;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-      const int adapter = parts_.adapter_of_task[tasks[i]];
+      const AdapterId adapter = parts_.adapter_of_task[tasks[i]];
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
-      evaluations.push_back({static_cast<std::size_t>(adapter), tasks[i], i});
+      evaluations.push_back({adapter.index(), tasks[i], i});
     }
     MeasuredLosses measured(tasks.size(), examples.n_folds());
     scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);

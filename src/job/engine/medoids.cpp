@@ -12,7 +12,7 @@ void Medoids::choose(std::span<const TaskSet> sets, const MeasureLosses& measure
   for (const TaskSet& set : sets) {
     if (medoids_.contains(set)) continue;
     double lowest = std::numeric_limits<double>::infinity();
-    for (const int adapter : merger_.members_of(set).adapters) {
+    for (const AdapterId adapter : merger_.members_of(set).adapters) {
       double sum = 0.0;
       for (const TaskId task : set) sum += single_losses_.at({adapter, task});
       if (sum < lowest) {
@@ -27,10 +27,10 @@ void Medoids::choose(std::span<const TaskSet> sets, const MeasureLosses& measure
 void Medoids::measure_singles(std::span<const TaskSet> sets, const MeasureLosses& measure) {
   std::vector<MergeRequest> singles;
   std::vector<Query> queries;
-  std::map<int, std::size_t> single_of_adapter;
+  std::map<AdapterId, std::size_t> single_of_adapter;
   for (const TaskSet& set : sets) {
     if (medoids_.contains(set)) continue;
-    for (const int adapter : merger_.members_of(set).adapters) {
+    for (const AdapterId adapter : merger_.members_of(set).adapters) {
       for (const TaskId task : set) {
         if (!single_losses_.emplace(std::pair(adapter, task), 0.0).second) continue;
         const auto [place, fresh] = single_of_adapter.emplace(adapter, singles.size());
@@ -42,7 +42,7 @@ void Medoids::measure_singles(std::span<const TaskSet> sets, const MeasureLosses
   const std::vector<double> values = measure(singles, queries);
   const auto n = static_cast<std::size_t>(folds_.n_folds());
   for (std::size_t q = 0; q < queries.size(); ++q) {
-    const int adapter = singles[queries[q].set].adapters.front();
+    const AdapterId adapter = singles[queries[q].set].adapters.front();
     const TaskId task = queries[q].task;
     single_losses_[{adapter, task}] = mean_to_choose_by(task, &values[q * n]);
   }

@@ -28,7 +28,7 @@ class Medoids {
   /// Finds those of sets that have none yet. Collective.
   void choose(std::span<const cluster::TaskSet> sets, const MeasureLosses& measure);
   /// @pre choose() was asked for it
-  [[nodiscard]] int of(const cluster::TaskSet& set) const { return medoids_.at(set); }
+  [[nodiscard]] AdapterId of(const cluster::TaskSet& set) const { return medoids_.at(set); }
 
  private:
   void measure_singles(std::span<const cluster::TaskSet> sets, const MeasureLosses& measure);
@@ -37,8 +37,8 @@ class Medoids {
   const Merger& merger_;
   const TaskStore& tasks_;
   cluster::ExampleFolds folds_;
-  std::map<std::pair<int, TaskId>, double> single_losses_;  ///< (adapter, task)
-  std::map<cluster::TaskSet, int> medoids_;
+  std::map<std::pair<AdapterId, TaskId>, double> single_losses_;
+  std::map<cluster::TaskSet, AdapterId> medoids_;
 };
 
 }  // namespace d2c::job

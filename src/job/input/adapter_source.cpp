@@ -8,6 +8,7 @@
 #include "d2c/comm/node_file.hpp"
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/recent_cache.hpp"
 #include "d2c/results/library.hpp"
@@ -23,23 +24,23 @@ class Folders final : public AdapterSource {
   Folders(std::vector<fs::path> folders, std::vector<double> bytes)
       : folders_(std::move(folders)), bytes_(std::move(bytes)) {}
 
-  [[nodiscard]] int size() const override { return static_cast<int>(folders_.size()); }
-  [[nodiscard]] std::string name(int adapter) const override { return folder(adapter).string(); }
+  [[nodiscard]] int size() const override { return folders_.n(); }
+  [[nodiscard]] std::string name(AdapterId adapter) const override {
+    return folder(adapter).string();
+  }
   [[nodiscard]] const std::vector<double>& bytes() const override { return bytes_; }
-  [[nodiscard]] lora::AdapterFiles read(int adapter) const override {
+  [[nodiscard]] lora::AdapterFiles read(AdapterId adapter) const override {
     return lora::read_adapter_files(folder(adapter));
   }
-  void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const override {
+  void read(AdapterId adapter, std::uint64_t begin, std::span<std::byte> target) const override {
     file(adapter)->read(begin, target);
   }
 
  private:
-  [[nodiscard]] const fs::path& folder(int adapter) const {
-    return folders_[static_cast<std::size_t>(adapter)];
-  }
+  [[nodiscard]] const fs::path& folder(AdapterId adapter) const { return folders_[adapter]; }
 
   /// The files in use last stay open: one request to the metadata server serves many reads.
-  [[nodiscard]] std::shared_ptr<const InputFile> file(int adapter) const {
+  [[nodiscard]] std::shared_ptr<const InputFile> file(AdapterId adapter) const {
     if (auto open = open_.find(adapter)) return open;
     auto opened = std::make_shared<const InputFile>(folder(adapter) / "adapter_model.safetensors");
     open_.insert(adapter, opened, 1);
@@ -47,9 +48,9 @@ class Folders final : public AdapterSource {
   }
 
   static constexpr std::uint64_t most_open = 256;  ///< of the 1024 that a process usually may open
-  std::vector<fs::path> folders_;
+  IdVector<AdapterId, fs::path> folders_;
   std::vector<double> bytes_;
-  mutable RecentCache<int, InputFile> open_{most_open};
+  mutable RecentCache<AdapterId, InputFile> open_{most_open};
 };
 
 class Library final : public AdapterSource {
@@ -62,27 +63,25 @@ class Library final : public AdapterSource {
     }
   }
 
-  [[nodiscard]] int size() const override { return static_cast<int>(names_.size()); }
-  [[nodiscard]] std::string name(int adapter) const override {
-    return names_[static_cast<std::size_t>(adapter)];
-  }
+  [[nodiscard]] int size() const override { return names_.n(); }
+  [[nodiscard]] std::string name(AdapterId adapter) const override { return names_[adapter]; }
   [[nodiscard]] const std::vector<double>& bytes() const override { return bytes_; }
-  [[nodiscard]] lora::AdapterFiles read(int adapter) const override {
+  [[nodiscard]] lora::AdapterFiles read(AdapterId adapter) const override {
     return results::read_record(file_, name(adapter), record(adapter));
   }
-  void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const override {
+  void read(AdapterId adapter, std::uint64_t begin, std::span<std::byte> target) const override {
     D2C_EXPECTS(begin + target.size() <= record(adapter).tensors_bytes);
     file_.read(record(adapter).begin + record(adapter).tensors_begin + begin, target);
   }
 
  private:
-  [[nodiscard]] const results::LibraryRecord& record(int adapter) const {
-    return records_[static_cast<std::size_t>(adapter)];
+  [[nodiscard]] const results::LibraryRecord& record(AdapterId adapter) const {
+    return records_[adapter];
   }
 
   InputFile file_;
-  std::vector<std::string> names_;
-  std::vector<results::LibraryRecord> records_;
+  IdVector<AdapterId, std::string> names_;
+  IdVector<AdapterId, results::LibraryRecord> records_;
   std::vector<double> bytes_;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/id.hpp"
 #include "d2c/lora/adapter.hpp"
 
 namespace d2c::job {
@@ -23,14 +24,14 @@ class AdapterSource {
 
   [[nodiscard]] virtual int size() const = 0;
   /// Folder of the adapter, or its name in the library.
-  [[nodiscard]] virtual std::string name(int adapter) const = 0;
+  [[nodiscard]] virtual std::string name(AdapterId adapter) const = 0;
   /// Bytes of each adapter's tensors as stored, at least 1.
   [[nodiscard]] virtual const std::vector<double>& bytes() const = 0;
 
   /// The whole adapter, verified as far as the source has a checksum. @throws InputError
-  [[nodiscard]] virtual lora::AdapterFiles read(int adapter) const = 0;
+  [[nodiscard]] virtual lora::AdapterFiles read(AdapterId adapter) const = 0;
   /// Bytes from `begin` on of its adapter_model.safetensors. @throws InputError
-  virtual void read(int adapter, std::uint64_t begin, std::span<std::byte> target) const = 0;
+  virtual void read(AdapterId adapter, std::uint64_t begin, std::span<std::byte> target) const = 0;
 };
 
 /// Each folder is opened by the rank that reads it. Collective: the ranks share the work of asking

@@ -1,7 +1,6 @@
 #include "input/adapter_store.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/checksum.hpp"
@@ -11,18 +10,6 @@
 
 namespace d2c::job {
 namespace {
-
-/// Wire form of factors: scaling as double, then A and B; the shapes are known to both sides.
-void append_factors(std::vector<std::byte>& bytes, const lora::Factors& factors) {
-  append_wire(bytes, std::span(&factors.scaling, 1));
-  append_wire(bytes, factors.a.values());
-  append_wire(bytes, factors.b.values());
-}
-
-const std::byte* take(const std::byte* from, std::span<std::byte> to) {
-  if (!to.empty()) std::memcpy(to.data(), from, to.size());
-  return from + to.size();
-}
 
 /// Factors in float32 from their stored bytes.
 /// @param content  bytes that start at `begin` of the tensor file
@@ -73,25 +60,25 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSour
                            std::span<const int> owners, std::span<const lora::TargetModule> modules,
                            const std::filesystem::path& model, const KeepOptions& keep)
     : comm_(comm),
-      owners_(owners.begin(), owners.end()),
-      modules_(modules.begin(), modules.end()),
+      owners_(std::vector<int>(owners.begin(), owners.end())),
+      modules_(std::vector<lora::TargetModule>(modules.begin(), modules.end())),
       source_(std::move(source)),
       keep_(keep),
       cache_(keep.cache_bytes),
-      fingerprints_(owners.size(), 0) {
-  D2C_EXPECTS(static_cast<std::size_t>(source_->size()) == owners.size());
+      fingerprints_(owners_.n(), 0) {
+  D2C_EXPECTS(source_->size() == n_adapters());
   D2C_EXPECTS(keep_.in != AdaptersIn::automatic);
   std::sort(modules_.begin(), modules_.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (int adapter = 0; adapter < source_->size(); ++adapter) {
-    names_.push_back(source_->name(adapter));
-  }
+  for (const AdapterId adapter : ids()) names_.push_back(source_->name(adapter));
   comm::agree(comm_, [&] {
-    for (const int adapter : comm::owned_by(owners_, comm_.rank())) load(adapter, model);
+    for (const int adapter : comm::owned_by(owners_.values(), comm_.rank())) {
+      load(AdapterId(adapter), model);
+    }
   });
   exchange_shapes();
   exchange_fingerprints();
-  const auto idle = comm::all_gather_values<int>(comm_, idle_);
+  const auto idle = comm::all_gather_values<AdapterId>(comm_, idle_);
   idle_.clear();
   for (const auto& of_rank : idle) idle_.insert(idle_.end(), of_rank.begin(), of_rank.end());
   std::ranges::sort(idle_);
@@ -99,12 +86,12 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSour
 
 AdapterStore::~AdapterStore() = default;
 
-void AdapterStore::load(int adapter, const std::filesystem::path& model) {
+void AdapterStore::load(AdapterId adapter, const std::filesystem::path& model) {
   lora::AdapterFiles files = source_->read(adapter);
   const bool in_memory = keep_.in == AdaptersIn::memory;
   const std::vector<std::byte> content = files.tensors;
   lora::Adapter read = lora::read_adapter(std::move(files), modules_, model);
-  fingerprints_[static_cast<std::size_t>(adapter)] = lora::fingerprint(read.modules);
+  fingerprints_[adapter] = lora::fingerprint(read.modules);
   if (lora::changes_nothing(read.modules)) idle_.push_back(adapter);
   read.modules.clear();
 
@@ -145,49 +132,38 @@ void AdapterStore::exchange_shapes() {
   if (!owners_.empty()) {
     const auto first = local_.find(0);
     base_model_ = comm::broadcast_text(comm_, first == local_.end() ? "" : first->second.base_model,
-                                       owners_.front());
+                                       owners_[0]);
   }
 
-  ranks_.resize(owners_.size() * modules_.size());
+  ranks_ = {n_adapters(), modules_.n()};
   std::vector<std::size_t> position(all.size(), 0);
-  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+  for (const AdapterId adapter : ids()) {
     const auto owner = static_cast<std::size_t>(owners_[adapter]);
     const auto row = std::span(all[owner]).subspan(position[owner], modules_.size() + 1);
     position[owner] += row.size();
     const auto dtype = static_cast<DType>(row[0]);
     common_dtype_ = adapter == 0 ? dtype : common_float(common_dtype_, dtype);
-    std::copy(row.begin() + 1, row.end(),
-              ranks_.begin() + static_cast<std::ptrdiff_t>(adapter * modules_.size()));
+    std::copy(row.begin() + 1, row.end(), ranks_.row(adapter).begin());
   }
 }
 
 void AdapterStore::exchange_fingerprints() {
   std::vector<std::uint64_t> own;
-  for (const auto& [adapter, content] : local_) {
-    own.push_back(fingerprints_[static_cast<std::size_t>(adapter)]);
-  }
+  for (const auto& [adapter, content] : local_) own.push_back(fingerprints_[adapter]);
   const auto all = comm::all_gather_values<std::uint64_t>(comm_, own);
   std::vector<std::size_t> position(all.size(), 0);
-  for (std::size_t adapter = 0; adapter < owners_.size(); ++adapter) {
+  for (const AdapterId adapter : ids()) {
     const auto rank = static_cast<std::size_t>(owners_[adapter]);
     fingerprints_[adapter] = all[rank][position[rank]++];
   }
 }
 
-int AdapterStore::rank_of(int adapter, int module) const {
-  return ranks_[static_cast<std::size_t>(adapter) * modules_.size() +
-                static_cast<std::size_t>(module)];
+int AdapterStore::n_applied(AdapterId adapter) const {
+  return modules_.n() - static_cast<int>(std::ranges::count(ranks_.row(adapter), 0));
 }
 
-int AdapterStore::n_applied(int adapter) const {
-  const auto row = ranks_.begin() +
-                   static_cast<std::ptrdiff_t>(static_cast<std::size_t>(adapter) * modules_.size());
-  return static_cast<int>(modules_.size()) -
-         static_cast<int>(std::count(row, row + std::ssize(modules_), 0));
-}
-
-std::uint64_t AdapterStore::bytes_of(int adapter, int module) const {
-  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
+std::uint64_t AdapterStore::bytes_of(AdapterId adapter, ModuleId module) const {
+  const lora::TargetModule& shape = modules_[module];
   return static_cast<std::uint64_t>(rank_of(adapter, module) * (shape.d_in + shape.d_out)) *
              sizeof(float) +
          sizeof(double);
@@ -200,24 +176,25 @@ std::uint64_t AdapterStore::local_bytes() const {
   return bytes;
 }
 
-const AdapterStore::Local& AdapterStore::local_of(int adapter) const {
+const AdapterStore::Local& AdapterStore::local_of(AdapterId adapter) const {
   const auto place = local_.find(adapter);
   D2C_EXPECTS(place != local_.end());
   return place->second;
 }
 
-lora::FactorMap AdapterStore::local(int adapter) const {
+lora::FactorMap AdapterStore::local(AdapterId adapter) const {
   lora::FactorMap factors;
-  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+  for (const ModuleId module : modules_.ids()) {
     if (rank_of(adapter, module) == 0) continue;
-    factors.emplace(modules_[static_cast<std::size_t>(module)].name, *own_factors(adapter, module));
+    factors.emplace(modules_[module].name, *own_factors(adapter, module));
   }
   return factors;
 }
 
-std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int module) const {
+std::shared_ptr<const lora::Factors> AdapterStore::own_factors(AdapterId adapter,
+                                                               ModuleId module) const {
   const Local& own = local_of(adapter);
-  const std::string& name = modules_[static_cast<std::size_t>(module)].name;
+  const std::string& name = modules_[module].name;
   const lora::StoredFactors& stored = own.stored.at(name);
   if (keep_.in == AdaptersIn::memory) return expand(stored, own.values, 0);
 
@@ -237,82 +214,37 @@ std::shared_ptr<const lora::Factors> AdapterStore::own_factors(int adapter, int 
   return factors;
 }
 
-std::uint64_t AdapterStore::bytes_of(int adapter) const {
+std::uint64_t AdapterStore::bytes_of(AdapterId adapter) const {
   std::uint64_t bytes = 0;
-  for (int module = 0; module < static_cast<int>(modules_.size()); ++module) {
+  for (const ModuleId module : modules_.ids()) {
     if (rank_of(adapter, module) > 0) bytes += bytes_of(adapter, module);
   }
   return bytes;
 }
 
-const std::byte* AdapterStore::read_factors(const std::byte* from, int adapter, int module,
-                                            lora::Factors& factors) const {
-  const lora::TargetModule& shape = modules_[static_cast<std::size_t>(module)];
-  const int r = rank_of(adapter, module);
-  factors = {Matrix(r, shape.d_in), Matrix(shape.d_out, r), 0.0};
-  from = take(from, std::as_writable_bytes(std::span(&factors.scaling, 1)));
-  from = take(from, std::as_writable_bytes(factors.a.values()));
-  return take(from, std::as_writable_bytes(factors.b.values()));
+std::unique_ptr<PendingFactors> AdapterStore::start_shipping(
+    std::span<const Shipment<ModuleId>> shipments) const {
+  // Scaling as double, then A and B.
+  WireForm<ModuleId, lora::Factors> form;
+  form.size = [this](AdapterId adapter, ModuleId module) { return bytes_of(adapter, module); };
+  form.append = [this](std::vector<std::byte>& bytes, AdapterId adapter, ModuleId module) {
+    const auto factors = own_factors(adapter, module);
+    append_wire(bytes, std::span(&factors->scaling, 1));
+    append_wire(bytes, factors->a.values());
+    append_wire(bytes, factors->b.values());
+  };
+  form.take = [this](std::span<const std::byte>& bytes, AdapterId adapter, ModuleId module) {
+    const int r = rank_of(adapter, module);
+    lora::Factors factors{Matrix(r, modules_[module].d_in), Matrix(modules_[module].d_out, r), 0.0};
+    take_wire(bytes, std::span(&factors.scaling, 1));
+    take_wire(bytes, factors.a.values());
+    take_wire(bytes, factors.b.values());
+    return factors;
+  };
+  return std::make_unique<PendingFactors>(comm_, owners_, shipments, std::move(form));
 }
 
-/// Keeps what is sent and received in place until it has arrived.
-class AdapterStore::Shipping final : public PendingShipment {
- public:
-  Shipping(const AdapterStore& store, std::span<const Shipment> shipments) : store_(store) {
-    std::map<int, comm::Parcel> outgoing;
-    std::map<int, std::size_t> incoming_bytes;
-    const int this_rank = store.comm_.rank();
-    for (const Shipment& shipment : shipments) {
-      const int from = store.owner(shipment.adapter);
-      if (from == shipment.to || store.rank_of(shipment.adapter, shipment.module) == 0) continue;
-      if (from == this_rank) {
-        comm::Parcel& parcel = outgoing[shipment.to];
-        parcel.rank = shipment.to;
-        append_factors(parcel.bytes, *store.find(shipment.adapter, shipment.module, {}));
-      } else if (shipment.to == this_rank) {
-        incoming_bytes[from] += store.bytes_of(shipment.adapter, shipment.module);
-        expected_[from].push_back(shipment);
-      }
-    }
-    outgoing_.reserve(outgoing.size());
-    for (auto& [rank, parcel] : outgoing) outgoing_.push_back(std::move(parcel));
-    incoming_.reserve(incoming_bytes.size());
-    for (const auto& [rank, bytes] : incoming_bytes) {
-      incoming_.push_back({rank, std::vector<std::byte>(bytes)});
-    }
-    exchange_ = store.comm_.start_exchange(outgoing_, incoming_);
-  }
-
-  [[nodiscard]] ReceivedFactors wait() override {
-    exchange_->wait();
-    outgoing_.clear();
-    ReceivedFactors received;
-    for (comm::Parcel& parcel : incoming_) {
-      const std::byte* place = parcel.bytes.data();
-      for (const Shipment& shipment : expected_[parcel.rank]) {
-        lora::Factors factors;
-        place = store_.read_factors(place, shipment.adapter, shipment.module, factors);
-        received.emplace(std::pair(shipment.adapter, shipment.module), std::move(factors));
-      }
-      parcel = {};
-    }
-    return received;
-  }
-
- private:
-  const AdapterStore& store_;
-  std::vector<comm::Parcel> outgoing_;
-  std::vector<comm::Parcel> incoming_;
-  std::map<int, std::vector<Shipment>> expected_;
-  std::unique_ptr<comm::PendingExchange> exchange_;
-};
-
-std::unique_ptr<PendingShipment> AdapterStore::start_shipping(
-    std::span<const Shipment> shipments) const {
-  return std::make_unique<Shipping>(*this, shipments);
-}
-
-std::shared_ptr<const lora::Factors> AdapterStore::find(int adapter, int module,
+std::shared_ptr<const lora::Factors> AdapterStore::find(AdapterId adapter, ModuleId module,
                                                         const ReceivedFactors& received) const {
   if (rank_of(adapter, module) == 0) return nullptr;
   if (owner(adapter) == comm_.rank()) return own_factors(adapter, module);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -11,33 +10,18 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/core/recent_cache.hpp"
 #include "d2c/job/adapters_in.hpp"
 #include "d2c/lora/adapter.hpp"
 
 #include "input/adapter_source.hpp"
+#include "input/shipment.hpp"
 
 namespace d2c::job {
 
-/// Factors of one module of one adapter, to be sent to one rank.
-struct Shipment {
-  int adapter = 0;
-  int module = 0;  ///< index into AdapterStore::modules()
-  int to = 0;      ///< rank
-  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 for one
-  [[nodiscard]] auto operator<=>(const Shipment&) const = default;
-};
-
-/// Factors received from other ranks, by (adapter, module).
-using ReceivedFactors = std::map<std::pair<int, int>, lora::Factors>;
-
-/// Factors on their way. Another shipment may be started before this one has arrived.
-class PendingShipment {
- public:
-  virtual ~PendingShipment() = default;
-  /// What has arrived at this rank. Call once.
-  [[nodiscard]] virtual ReceivedFactors wait() = 0;
-};
+using ReceivedFactors = Received<ModuleId, lora::Factors>;
+using PendingFactors = PendingShipment<ModuleId, lora::Factors>;
 
 /// How a rank keeps its adapters.
 struct KeepOptions {
@@ -61,22 +45,24 @@ class AdapterStore {
                const std::filesystem::path& model, const KeepOptions& keep = {});
   ~AdapterStore();
 
-  [[nodiscard]] int n_adapters() const { return static_cast<int>(owners_.size()); }
-  [[nodiscard]] const std::vector<lora::TargetModule>& modules() const { return modules_; }
-  [[nodiscard]] const std::string& name(int adapter) const {
-    return names_[static_cast<std::size_t>(adapter)];
-  }
-  [[nodiscard]] int owner(int adapter) const { return owners_[static_cast<std::size_t>(adapter)]; }
+  [[nodiscard]] int n_adapters() const { return owners_.n(); }
+  [[nodiscard]] IdRange<AdapterId> ids() const { return owners_.ids(); }
+  [[nodiscard]] const IdVector<ModuleId, lora::TargetModule>& modules() const { return modules_; }
+  [[nodiscard]] const std::string& name(AdapterId adapter) const { return names_[adapter]; }
+  [[nodiscard]] int owner(AdapterId adapter) const { return owners_[adapter]; }
+  [[nodiscard]] const IdVector<AdapterId, int>& owners() const { return owners_; }
   /// Of the adapter's content: the same wherever its folder lies.
-  [[nodiscard]] std::uint64_t fingerprint(int adapter) const {
-    return fingerprints_[static_cast<std::size_t>(adapter)];
+  [[nodiscard]] std::uint64_t fingerprint(AdapterId adapter) const {
+    return fingerprints_[adapter];
   }
   /// Rank r of the factors; 0 = the adapter lacks the module.
-  [[nodiscard]] int rank_of(int adapter, int module) const;
+  [[nodiscard]] int rank_of(AdapterId adapter, ModuleId module) const {
+    return ranks_(adapter, module);
+  }
   /// Modules that the adapter changes.
-  [[nodiscard]] int n_applied(int adapter) const;
+  [[nodiscard]] int n_applied(AdapterId adapter) const;
   /// Adapters all of whose updates are zero.
-  [[nodiscard]] const std::vector<int>& idle() const { return idle_; }
+  [[nodiscard]] const std::vector<AdapterId>& idle() const { return idle_; }
   /// Stored type of the adapter that was read with the most precise one.
   [[nodiscard]] DType common_dtype() const { return common_dtype_; }
   /// base_model_name_or_path of the first adapter; may be empty.
@@ -84,53 +70,50 @@ class AdapterStore {
   /// Bytes of factors that this rank keeps in memory, at most.
   [[nodiscard]] std::uint64_t local_bytes() const;
   /// Bytes of the factors of one module of one adapter on their way to another rank.
-  [[nodiscard]] std::uint64_t bytes_of(int adapter, int module) const;
+  [[nodiscard]] std::uint64_t bytes_of(AdapterId adapter, ModuleId module) const;
 
   /// The adapter in float32. @pre this rank owns it @throws InputError if it is read from the disk
   /// and has changed there
-  [[nodiscard]] lora::FactorMap local(int adapter) const;
+  [[nodiscard]] lora::FactorMap local(AdapterId adapter) const;
 
   /// Sends factors to where they are wanted. Every rank passes the same list, in which an (adapter,
   /// module, rank) stands at most once; shipments from a rank to itself cost nothing and are not
   /// in the result. Collective; the caller bounds the bytes of one call, and waits for shipments in
-  /// the order in which they were started.
+  /// the order in which they were started. @pre the adapters have the modules
   /// @throws as local()
-  [[nodiscard]] std::unique_ptr<PendingShipment> start_shipping(
-      std::span<const Shipment> shipments) const;
+  [[nodiscard]] std::unique_ptr<PendingFactors> start_shipping(
+      std::span<const Shipment<ModuleId>> shipments) const;
 
   /// Bytes of all factors of an adapter.
-  [[nodiscard]] std::uint64_t bytes_of(int adapter) const;
+  [[nodiscard]] std::uint64_t bytes_of(AdapterId adapter) const;
 
   /// Factors from this rank's own adapters or else from `received`; null if the adapter lacks the
   /// module. @pre the factors are in one of them
   /// @throws as local()
-  [[nodiscard]] std::shared_ptr<const lora::Factors> find(int adapter, int module,
+  [[nodiscard]] std::shared_ptr<const lora::Factors> find(AdapterId adapter, ModuleId module,
                                                           const ReceivedFactors& received) const;
 
  private:
   struct Local;
-  class Shipping;
 
-  [[nodiscard]] const Local& local_of(int adapter) const;
-  void load(int adapter, const std::filesystem::path& model);
-  [[nodiscard]] std::shared_ptr<const lora::Factors> own_factors(int adapter, int module) const;
+  [[nodiscard]] const Local& local_of(AdapterId adapter) const;
+  void load(AdapterId adapter, const std::filesystem::path& model);
+  [[nodiscard]] std::shared_ptr<const lora::Factors> own_factors(AdapterId adapter,
+                                                                 ModuleId module) const;
   void exchange_shapes();
   void exchange_fingerprints();
-  /// Unpacks one module from its wire form. @return what follows it
-  const std::byte* read_factors(const std::byte* from, int adapter, int module,
-                                lora::Factors& factors) const;
 
   comm::Communicator& comm_;
-  std::vector<std::string> names_;
-  std::vector<int> owners_;
-  std::vector<lora::TargetModule> modules_;
+  IdVector<AdapterId, std::string> names_;
+  IdVector<AdapterId, int> owners_;
+  IdVector<ModuleId, lora::TargetModule> modules_;
   std::unique_ptr<AdapterSource> source_;
   KeepOptions keep_;
-  mutable RecentCache<std::pair<int, int>, lora::Factors> cache_;  ///< by (adapter, module)
-  std::map<int, Local> local_;
-  std::vector<std::uint16_t> ranks_;  ///< [adapter, module]
-  std::vector<std::uint64_t> fingerprints_;
-  std::vector<int> idle_;
+  mutable RecentCache<std::pair<AdapterId, ModuleId>, lora::Factors> cache_;
+  std::map<AdapterId, Local> local_;
+  IdMatrix<AdapterId, ModuleId, std::uint16_t> ranks_;
+  IdVector<AdapterId, std::uint64_t> fingerprints_;
+  std::vector<AdapterId> idle_;
   DType common_dtype_ = DType::bf16;
   std::string base_model_;
 };

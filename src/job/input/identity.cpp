@@ -33,7 +33,7 @@ void add_tasks(const Job& job, results::Identity& parts) {
   Digest names;
   for (const TaskId id : job.tasks->ids()) {
     const eval::TaskSpec& task = job.manifest.tasks[id.index()];
-    const int adapter = job.adapter_of_task[id];
+    const AdapterId adapter = job.adapter_of_task[id];
     names.update(task.name).update(task.name.size());
     const auto of_task = [&](const char* what) -> std::string& {
       return parts[fmt::format("{}{}{}'", what, of_task_mark, task.name)];

@@ -29,12 +29,12 @@ std::string share_manifest(comm::Communicator& comm, const fs::path& path, std::
 
 /// The distinct adapters in the order of the first task that names each.
 std::vector<fs::path> distinct_adapters(const eval::Manifest& manifest,
-                                        IdVector<TaskId, int>& adapter_of_task) {
-  std::map<fs::path, int> index;
+                                        IdVector<TaskId, AdapterId>& adapter_of_task) {
+  std::map<fs::path, AdapterId> index;
   std::vector<fs::path> adapters;
   for (const eval::TaskSpec& task : manifest.tasks) {
     const fs::path adapter = task.adapter.lexically_normal();
-    const auto [place, fresh] = index.emplace(adapter, static_cast<int>(adapters.size()));
+    const auto [place, fresh] = index.emplace(adapter, adapters.size());
     if (fresh) adapters.push_back(adapter);
     adapter_of_task.push_back(place->second);
   }

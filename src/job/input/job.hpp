@@ -24,7 +24,7 @@ struct Job {
   cluster::Constraints constraints;
   std::unique_ptr<eval::ModelFolder> model;
   results::Identity model_content;  ///< digests of its files; on rank 0
-  IdVector<TaskId, int> adapter_of_task;
+  IdVector<TaskId, AdapterId> adapter_of_task;
   std::unique_ptr<TaskStore> tasks;
   std::unique_ptr<AdapterStore> adapters;
   std::string adapters_note;  ///< where they are kept, for people

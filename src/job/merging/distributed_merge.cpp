@@ -17,8 +17,8 @@ namespace {
 
 /// One module of one request.
 struct Unit {
-  int request = 0;
-  int module = 0;
+  std::size_t request = 0;
+  ModuleId module;
   int rank = 0;  ///< that computes it
   bool uses_inputs = false;
   merge::UnitShape shape;
@@ -36,11 +36,11 @@ void check_members_fit(comm::Communicator& comm, const AdapterStore& store, cons
                        std::span<const MergeRequest> requests, std::span<const Unit> units) {
   constexpr double mib = 1 << 20;
   for (const Unit& unit : units) {
-    const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);
+    const MergeWay way = plan.way(requests[unit.request].way);
     const double bytes = held_bytes(way, unit);
     if (bytes <= plan.members_bytes) continue;
     const InputError error(
-        {{}, store.modules()[static_cast<std::size_t>(unit.module)].name},
+        {{}, store.modules()[unit.module].name},
         {fmt::format("the factors of {} adapters are {:.4g} MiB, more than {:.4g}",
                      unit.shape.members, bytes / mib, plan.members_bytes / mib),
          fmt::format("the method '{}' needs all members of a module at a time on one rank",
@@ -59,10 +59,10 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
   std::vector<double> costs;
   for (std::size_t q = 0; q < requests.size(); ++q) {
     if (requests[q].trained != nullptr) continue;
-    for (int module = 0; module < static_cast<int>(store.modules().size()); ++module) {
-      const auto& target = store.modules()[static_cast<std::size_t>(module)];
+    for (const ModuleId module : store.modules().ids()) {
+      const auto& target = store.modules()[module];
       merge::UnitShape shape{target.d_out, target.d_in, 0, 0, 0};
-      for (const int adapter : requests[q].adapters) {
+      for (const AdapterId adapter : requests[q].adapters) {
         const Index rank = store.rank_of(adapter, module);
         if (rank == 0) continue;
         ++shape.members;
@@ -71,7 +71,7 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
       }
       if (shape.members == 0) continue;
       const merge::Method& method = *plan.way(requests[q].way).method;
-      units.push_back({static_cast<int>(q), module, 0, method.uses_inputs, shape});
+      units.push_back({q, module, 0, method.uses_inputs, shape});
       costs.push_back(method.cost(shape));
     }
   }
@@ -80,9 +80,8 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
   for (std::size_t q = 0; q < requests.size(); ++q) {
     if (requests[q].trained == nullptr) continue;
     for (const auto& [module, by, rank] : requests[q].trained->parts) {
-      const auto& target = store.modules()[static_cast<std::size_t>(module)];
-      units.push_back(
-          {static_cast<int>(q), module, by, false, {target.d_out, target.d_in, 0, rank, rank}});
+      const auto& target = store.modules()[module];
+      units.push_back({q, module, by, false, {target.d_out, target.d_in, 0, rank, rank}});
     }
   }
   return units;
@@ -121,9 +120,9 @@ class Rounds {
   }
 
   struct Round {
-    std::vector<Step> mine;           ///< of this rank
-    std::vector<Shipment> shipments;  ///< to or from this rank, sorted
-    std::vector<Shipment> inputs;     ///< the same of sites
+    std::vector<Step> mine;                   ///< of this rank
+    std::vector<Shipment<ModuleId>> factors;  ///< to or from this rank, sorted
+    std::vector<Shipment<SiteId>> inputs;     ///< the same
   };
   /// The next round; nothing after the last.
   std::optional<Round> next(int this_rank) {
@@ -134,14 +133,18 @@ class Rounds {
     }
     if (!any) return std::nullopt;
     // Requests of one call may share adapters, and modules a site.
-    for (std::vector<Shipment>* list : {&round.shipments, &round.inputs}) {
-      std::sort(list->begin(), list->end());
-      list->erase(std::unique(list->begin(), list->end()), list->end());
-    }
+    sort_once(round.factors);
+    sort_once(round.inputs);
     return round;
   }
 
  private:
+  template <class List>
+  static void sort_once(List& list) {
+    std::ranges::sort(list);
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  }
+
   struct Cursor {
     std::vector<std::size_t> units;
     std::size_t unit = 0;    ///< index into `units`
@@ -155,20 +158,21 @@ class Rounds {
     bool moved = false;
     for (; cursor.unit < cursor.units.size(); ++cursor.unit, cursor.member = 0) {
       const std::size_t u = cursor.units[cursor.unit];
-      const auto& adapters = requests_[static_cast<std::size_t>(units_[u].request)].adapters;
+      const auto& adapters = requests_[units_[u].request].adapters;
       for (; cursor.member < adapters.size(); ++cursor.member) {
-        const int adapter = adapters[cursor.member];
+        const AdapterId adapter = adapters[cursor.member];
         if (store_.rank_of(adapter, units_[u].module) == 0) continue;
-        const int site = units_[u].uses_inputs ? inputs_->site_of(units_[u].module) : -1;
+        const SiteId site =
+            units_[u].uses_inputs ? inputs_->site_of(units_[u].module) : SiteId::none();
         const std::uint64_t more = store_.bytes_of(adapter, units_[u].module) +
-                                   (site < 0 ? 0 : inputs_->bytes_of(adapter, site));
+                                   (site == SiteId::none() ? 0 : inputs_->bytes_of(adapter, site));
         if (moved && bytes + more > cap_) return true;
         bytes += more;
         moved = true;
         if (rank == this_rank) round.mine.push_back({u, cursor.member});
         if (rank == this_rank || store_.owner(adapter) == this_rank) {
-          round.shipments.push_back({adapter, units_[u].module, rank});
-          if (site >= 0) round.inputs.push_back({adapter, site, rank});
+          round.factors.push_back({adapter, units_[u].module, rank});
+          if (site != SiteId::none()) round.inputs.push_back({adapter, site, rank});
         }
       }
     }
@@ -184,7 +188,7 @@ class Rounds {
 };
 
 /// What has arrived of a round.
-struct Received {
+struct Arrived {
   ReceivedFactors factors;
   ReceivedInputs inputs;
 };
@@ -193,16 +197,16 @@ struct Received {
 class Shipments {
  public:
   Shipments(const AdapterStore& store, const InputStore* inputs, const Rounds::Round& round)
-      : factors_(store.start_shipping(round.shipments)),
+      : factors_(store.start_shipping(round.factors)),
         inputs_(inputs == nullptr ? nullptr : inputs->start_shipping(round.inputs)) {}
-  [[nodiscard]] Received wait() {
-    Received received{factors_->wait(), {}};
+  [[nodiscard]] Arrived wait() {
+    Arrived received{factors_->wait(), {}};
     if (inputs_ != nullptr) received.inputs = inputs_->wait();
     return received;
   }
 
  private:
-  std::unique_ptr<PendingShipment> factors_;
+  std::unique_ptr<PendingFactors> factors_;
   std::unique_ptr<PendingInputs> inputs_;
 };
 
@@ -219,16 +223,15 @@ class OwnMerges {
         units_(units),
         merged_(merged) {}
 
-  void take(const Step& step, const Received& received) {
+  void take(const Step& step, const Arrived& received) {
     const Unit& unit = units_[step.unit];
-    const auto& request = requests_[static_cast<std::size_t>(unit.request)];
+    const auto& request = requests_[unit.request];
     if (taken_ == 0) {
       const MergeWay way = plan_.way(request.way);
-      current_ = merge::start_merge(*way.method,
-                                    store_.modules()[static_cast<std::size_t>(unit.module)].name,
-                                    unit.shape, way.options);
+      current_ = merge::start_merge(*way.method, store_.modules()[unit.module].name, unit.shape,
+                                    way.options);
     }
-    const int adapter = request.adapters[step.member];
+    const AdapterId adapter = request.adapters[step.member];
     const auto factors_of_member = store_.find(adapter, unit.module, received.factors);
     merge::Member member{factors_of_member.get(), request.weights[step.member],
                          store_.fingerprint(adapter), store_.name(adapter)};
@@ -274,7 +277,7 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                            const MergeRequest& request) {
   std::uint64_t bytes = 0;
   for (const Unit& unit : plan_units(store, plan, std::span(&request, 1), 1)) {
-    bytes += MergedArena::bytes_of(store.modules()[static_cast<std::size_t>(unit.module)],
+    bytes += MergedArena::bytes_of(store.modules()[unit.module],
                                    largest_merged_rank(plan.way(request.way), unit.shape));
   }
   return bytes;
@@ -295,7 +298,7 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
   check_members_fit(comm, store, plan, requests, units);
   std::vector<MergedArena::Part> parts;
   for (const Unit& unit : units) {
-    const MergeWay way = plan.way(requests[static_cast<std::size_t>(unit.request)].way);
+    const MergeWay way = plan.way(requests[unit.request].way);
     parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(way, unit.shape)});
   }
   {
@@ -318,7 +321,7 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
   std::exception_ptr failure;
   while (coming.has_value()) {
     const Rounds::Round round = *std::exchange(coming, std::nullopt);
-    const Received received = [&] {
+    const Arrived received = [&] {
       const auto timer = timers.scope("exchange");
       return shipment->wait();
     }();
@@ -332,7 +335,7 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
     }
   }
   for (std::size_t u = 0; u < units.size(); ++u) {
-    const auto& trained = requests[static_cast<std::size_t>(units[u].request)].trained;
+    const auto& trained = requests[units[u].request].trained;
     if (trained == nullptr || units[u].rank != comm.rank()) continue;
     merged.write(u, trained->own.at(units[u].module));
   }

@@ -18,10 +18,10 @@ namespace d2c::job {
 
 /// Adapters to be merged into one, with their weights.
 struct MergeRequest {
-  std::vector<int> adapters;    ///< ascending, distinct
-  std::vector<double> weights;  ///< one per adapter
-  double scale = 1.0;           ///< factor on the merged update; it goes into B
-  int way = 0;                  ///< see MergePlan::way
+  std::vector<AdapterId> adapters;  ///< ascending, distinct
+  std::vector<double> weights;      ///< one per adapter
+  double scale = 1.0;               ///< factor on the merged update; it goes into B
+  int way = 0;                      ///< see MergePlan::way
   /// Takes the place of their merge; null = none.
   std::shared_ptr<const TrainedAdapter> trained = nullptr;
 };

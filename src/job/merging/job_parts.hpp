@@ -15,7 +15,7 @@ struct JobParts {
   comm::Communicator& comm;
   const AdapterStore& adapters;
   const TaskStore& tasks;
-  const IdVector<TaskId, int>& adapter_of_task;
+  const IdVector<TaskId, AdapterId>& adapter_of_task;
   eval::LossEngine& engine;
   PhaseTimers& timers;
 };

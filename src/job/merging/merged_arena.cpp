@@ -43,9 +43,8 @@ void MergedArena::reset(std::vector<Part> parts) {
     const Part& part = parts_[p];
     of_node[static_cast<std::size_t>(nodes_.of_rank[static_cast<std::size_t>(part.by)])].push_back(
         p);
-    const auto adapter = static_cast<std::size_t>(part.adapter);
-    of_adapter_.resize(std::max(of_adapter_.size(), adapter + 1));
-    of_adapter_[adapter].push_back(p);
+    of_adapter_.resize(std::max(of_adapter_.size(), part.adapter + 1));
+    of_adapter_[part.adapter].push_back(p);
   }
   offsets_.resize(parts_.size());
   node_begin_.assign(1, 0);
@@ -53,7 +52,7 @@ void MergedArena::reset(std::vector<Part> parts) {
   for (const auto& of_this : of_node) {
     for (const std::size_t p : of_this) {
       offsets_[p] = end;
-      end += bytes_of(store_.modules()[static_cast<std::size_t>(parts_[p].module)], parts_[p].rank);
+      end += bytes_of(store_.modules()[parts_[p].module], parts_[p].rank);
     }
     node_begin_.push_back(end);
   }
@@ -80,11 +79,11 @@ void MergedArena::write(std::size_t part, const lora::Factors& factors) {
 
 void MergedArena::share() { memory_->share_parts(node_begin_); }
 
-lora::FactorMap MergedArena::adapter(int index) const {
+lora::FactorMap MergedArena::adapter(std::size_t index) const {
   lora::FactorMap adapter;
-  if (index >= std::ssize(of_adapter_)) return adapter;
-  for (const std::size_t p : of_adapter_[static_cast<std::size_t>(index)]) {
-    const lora::TargetModule& module = store_.modules()[static_cast<std::size_t>(parts_[p].module)];
+  if (index >= of_adapter_.size()) return adapter;
+  for (const std::size_t p : of_adapter_[index]) {
+    const lora::TargetModule& module = store_.modules()[parts_[p].module];
     const std::byte* from = memory_->bytes().data() + offsets_[p];
     Header header;
     std::memcpy(&header, from, sizeof(header));

@@ -19,10 +19,10 @@ class MergedArena {
  public:
   /// A module of a merged adapter.
   struct Part {
-    int adapter = 0;  ///< index into the set that is held
-    int module = 0;   ///< index into AdapterStore::modules()
-    int by = 0;       ///< rank that writes it
-    Index rank = 0;   ///< largest that it can have
+    std::size_t adapter = 0;  ///< index into the set that is held
+    ModuleId module;
+    int by = 0;      ///< rank that writes it
+    Index rank = 0;  ///< largest that it can have
   };
 
   /// @param comm, store    outlive this object
@@ -38,7 +38,7 @@ class MergedArena {
   void share();
 
   /// A copy of one of the adapters. @pre share()
-  [[nodiscard]] lora::FactorMap adapter(int index) const;
+  [[nodiscard]] lora::FactorMap adapter(std::size_t index) const;
 
   /// Bytes that a module of this rank takes.
   [[nodiscard]] static std::size_t bytes_of(const lora::TargetModule& module, Index rank);

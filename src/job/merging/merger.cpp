@@ -12,7 +12,7 @@ Merger::Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int
       arena_(parts.comm, parts.adapters, ranks_per_node) {}
 
 MergeRequest Merger::members_of(const cluster::TaskSet& set) const {
-  std::map<int, double> tasks_of_adapter;
+  std::map<AdapterId, double> tasks_of_adapter;
   for (const TaskId task : set) tasks_of_adapter[parts_.adapter_of_task[task]] += 1.0;
   MergeRequest request;
   request.scale = plan_.scale;

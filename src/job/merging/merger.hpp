@@ -21,7 +21,7 @@ class Merger {
   struct Parts {
     comm::Communicator& comm;
     const AdapterStore& adapters;
-    const IdVector<TaskId, int>& adapter_of_task;
+    const IdVector<TaskId, AdapterId>& adapter_of_task;
     PhaseTimers& timers;
     InputStore* inputs = nullptr;  ///< of methods that use them; null = there are none
   };
@@ -42,7 +42,7 @@ class Merger {
   void merge_in_turn(std::span<const MergeRequest> requests,
                      const std::function<void(std::size_t begin, std::size_t end)>& use);
   /// A copy of one that was merged last. Any thread.
-  [[nodiscard]] lora::FactorMap merged(int index) const { return arena_.adapter(index); }
+  [[nodiscard]] lora::FactorMap merged(std::size_t index) const { return arena_.adapter(index); }
 
   [[nodiscard]] const MergePlan& plan() const { return plan_; }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/id.hpp"
 #include "d2c/lora/factors.hpp"
 
 namespace d2c::job {
@@ -11,13 +12,13 @@ namespace d2c::job {
 /// A merged adapter that was trained further. Each of its modules lies on one rank.
 struct TrainedAdapter {
   struct Part {
-    int module = 0;  ///< index into AdapterStore::modules()
+    ModuleId module;
     int by = 0;      ///< rank that has it
     Index rank = 0;  ///< of the factors
   };
-  std::string name;                  ///< how it came about: losses under it are known by that
-  std::vector<Part> parts;           ///< ascending by module; the same on every rank
-  std::map<int, lora::Factors> own;  ///< by module; those of this rank
+  std::string name;                       ///< how it came about: losses under it are known by that
+  std::vector<Part> parts;                ///< ascending by module; the same on every rank
+  std::map<ModuleId, lora::Factors> own;  ///< those of this rank
 };
 
 }  // namespace d2c::job

@@ -41,7 +41,7 @@ std::string model_card(const Job& job, const results::RunResults& results, Clust
   for (const TaskId id : job.tasks->ids()) {
     const std::size_t task = id.index();
     if (results.result.assignment[task] != cluster.value()) continue;
-    const int adapter = job.adapter_of_task[id];
+    const AdapterId adapter = job.adapter_of_task[id];
     // A medoid stands for tasks whose own adapters have no part in it.
     const auto place = std::ranges::find(request.adapters, adapter);
     const double weight =

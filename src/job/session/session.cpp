@@ -69,17 +69,17 @@ void Session::settle_clusters() {
 void Session::log_input() const {
   for (const std::string& warning : input_.tasks->warnings()) say("warning: " + warning);
   for (const std::string& warning : input_.model->warnings()) say("warning: " + warning);
-  for (const int adapter : input_.adapters->idle()) {
+  for (const AdapterId adapter : input_.adapters->idle()) {
     say(
         fmt::format("warning: {}: the adapter changes nothing (all its updates are zero); check "
                     "that it was saved whole",
                     input_.adapters->name(adapter)));
   }
   say(input_.adapters_note);
-  const int n_modules = static_cast<int>(input_.adapters->modules().size());
+  const int n_modules = input_.adapters->modules().n();
   int fewest = n_modules;
   int most = 0;
-  for (int adapter = 0; adapter < input_.adapters->n_adapters(); ++adapter) {
+  for (const AdapterId adapter : input_.adapters->ids()) {
     fewest = std::min(fewest, input_.adapters->n_applied(adapter));
     most = std::max(most, input_.adapters->n_applied(adapter));
   }

@@ -68,15 +68,15 @@ std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) 
     [[nodiscard]] std::uint64_t values() const { return rows * static_cast<std::uint64_t>(rank); }
   };
   Size merged;
-  std::vector<Size> alone(static_cast<std::size_t>(adapters.n_adapters()));
-  for (int module = 0; module < static_cast<int>(adapters.modules().size()); ++module) {
-    const auto& shape = adapters.modules()[static_cast<std::size_t>(module)];
+  IdVector<AdapterId, Size> alone(adapters.n_adapters());
+  for (const ModuleId module : adapters.modules().ids()) {
+    const auto& shape = adapters.modules()[module];
     const auto row = static_cast<std::uint64_t>(shape.d_in + shape.d_out);
     Index largest = 0;
-    for (int adapter = 0; adapter < adapters.n_adapters(); ++adapter) {
+    for (const AdapterId adapter : adapters.ids()) {
       const Index rank = adapters.rank_of(adapter, module);
       largest = std::max(largest, rank);
-      alone[static_cast<std::size_t>(adapter)].add(row, rank);
+      alone[adapter].add(row, rank);
     }
     if (largest == 0) continue;
     const Index chosen = std::min({plan.options.merged_rank, shape.d_in, shape.d_out});

@@ -17,8 +17,8 @@ namespace {
 
 /// Whether the product of adapters i and j is computed by the owner of i: for each pair by one of
 /// the two, and for every adapter with about half of the others.
-bool is_host(int i, int j, int n_adapters) {
-  const int distance = (j - i + n_adapters) % n_adapters;
+bool is_host(AdapterId i, AdapterId j, int n_adapters) {
+  const int distance = (j.value() - i.value() + n_adapters) % n_adapters;
   return 2 * distance < n_adapters || (2 * distance == n_adapters && i < j);
 }
 
@@ -28,17 +28,17 @@ class NodeProducts {
  public:
   /// Collective.
   NodeProducts(comm::Communicator& comm, const AdapterStore& adapters, int ranks_per_node)
-      : place_(static_cast<std::size_t>(adapters.n_adapters())),
+      : place_(adapters.n_adapters()),
         // A row fills whole lines, which is how nodes share them.
         stride_((place_.size() + 7) / 8 * 8) {
     const comm::NodeMap nodes = comm.nodes(ranks_per_node);
     const auto node_of = [&](int rank) { return nodes.of_rank[static_cast<std::size_t>(rank)]; };
-    int end = 0;
+    std::size_t end = 0;
     for (int node = 0; node < nodes.n_nodes; ++node) {
-      for (std::size_t i = 0; i < place_.size(); ++i) {
-        if (node_of(adapters.owner(static_cast<int>(i))) == node) place_[i] = end++;
+      for (const AdapterId i : place_.ids()) {
+        if (node_of(adapters.owner(i)) == node) place_[i] = end++;
       }
-      part_begin_.push_back(static_cast<std::size_t>(end) * stride_ * sizeof(double));
+      part_begin_.push_back(end * stride_ * sizeof(double));
     }
     for (int rank = 0; rank < comm.size(); ++rank) {
       if (node_of(rank) != node_of(comm.rank())) continue;
@@ -46,62 +46,63 @@ class NodeProducts {
       ++n_neighbours_;
     }
     memory_ = comm.allocate_on_node(part_begin_.back(), ranks_per_node);
-    for (int i = 0; i < n(); ++i) {
+    for (const AdapterId i : place_.ids()) {
       if (adapters.owner(i) == comm.rank()) std::fill_n(row(i), stride_, 0.0);
     }
   }
 
   /// @pre the rank that calls it owns adapter i, and is_host(i, j)
-  void add(int i, int j, double value) { row(i)[place(j)] += value; }
+  void add(AdapterId i, AdapterId j, double value) { row(i)[place_[j]] += value; }
 
   /// After it, all ranks see all values. Collective.
   /// @param as_seen  the value that is seen, from the products of (i, j), (i, i) and (j, j)
   template <class AsSeen>
   void share(AsSeen as_seen) {
     memory_->share_parts(part_begin_);
-    std::vector<double> squares;
-    squares.reserve(place_.size());
-    for (int i = 0; i < n(); ++i) squares.push_back(row(i)[place(i)]);
+    IdVector<AdapterId, double> squares;
+    for (const AdapterId i : place_.ids()) squares.push_back(row(i)[place_[i]]);
     memory_->publish();
-    // The ranks of a node divide the work.
-    for (int i = this_neighbour_; i < n(); i += n_neighbours_) {
-      for (int j = 0; j < n(); ++j) {
-        if (!is_host(i, j, n())) continue;
-        double& value = row(i)[place(j)];
-        value = as_seen(value, squares[static_cast<std::size_t>(i)],
-                        squares[static_cast<std::size_t>(j)]);
+    for (const AdapterId i : place_.ids()) {
+      if (!is_shared_out_here(i)) continue;
+      for (const AdapterId j : place_.ids()) {
+        if (!is_host(i, j, place_.n())) continue;
+        double& value = row(i)[place_[j]];
+        value = as_seen(value, squares[i], squares[j]);
       }
     }
     memory_->publish();
-    for (int i = this_neighbour_; i < n(); i += n_neighbours_) {
-      for (int j = 0; j < n(); ++j) {
-        if (!is_host(i, j, n())) row(i)[place(j)] = row(j)[place(i)];
+    for (const AdapterId i : place_.ids()) {
+      if (!is_shared_out_here(i)) continue;
+      for (const AdapterId j : place_.ids()) {
+        if (!is_host(i, j, place_.n())) row(i)[place_[j]] = row(j)[place_[i]];
       }
     }
     memory_->publish();
   }
 
   [[nodiscard]] static cluster::SimilarityMatrix of_tasks(
-      std::shared_ptr<NodeProducts> products, const IdVector<TaskId, int>& adapter_of_task) {
+      std::shared_ptr<NodeProducts> products, const IdVector<TaskId, AdapterId>& adapter_of_task) {
     IdVector<TaskId, std::size_t> place_of_task;
-    for (const int adapter : adapter_of_task) place_of_task.push_back(products->place(adapter));
+    for (const AdapterId adapter : adapter_of_task) {
+      place_of_task.push_back(products->place_[adapter]);
+    }
     const std::span<const double> values = products->values();
     const std::size_t stride = products->stride_;
     return {values, stride, std::move(place_of_task), std::move(products)};
   }
 
  private:
-  [[nodiscard]] int n() const { return static_cast<int>(place_.size()); }
-  [[nodiscard]] std::size_t place(int adapter) const {
-    return static_cast<std::size_t>(place_[static_cast<std::size_t>(adapter)]);
+  /// The ranks of a node divide the work.
+  [[nodiscard]] bool is_shared_out_here(AdapterId i) const {
+    return i.value() % n_neighbours_ == this_neighbour_;
   }
   [[nodiscard]] std::span<double> values() {
     const std::span<std::byte> bytes = memory_->bytes();
     return {reinterpret_cast<double*>(bytes.data()), bytes.size() / sizeof(double)};
   }
-  [[nodiscard]] double* row(int adapter) { return &values()[place(adapter) * stride_]; }
+  [[nodiscard]] double* row(AdapterId adapter) { return &values()[place_[adapter] * stride_]; }
 
-  std::vector<int> place_;  ///< of an adapter among the rows
+  IdVector<AdapterId, std::size_t> place_;  ///< of an adapter among the rows
   std::size_t stride_;
   std::vector<std::size_t> part_begin_{0};  ///< [nodes + 1]
   int this_neighbour_ = 0;                  ///< of this rank among the ranks of its node
@@ -133,8 +134,8 @@ class AllPairs {
       if (!batch.empty()) meet(std::exchange(batch, {}));
       bytes = 0;
     };
-    for (int module = 0; module < static_cast<int>(adapters_.modules().size()); ++module) {
-      for (int adapter = 0; adapter < adapters_.n_adapters(); ++adapter) {
+    for (const ModuleId module : adapters_.modules().ids()) {
+      for (const AdapterId adapter : adapters_.ids()) {
         if (adapters_.rank_of(adapter, module) == 0) continue;
         const Part part{module, adapter};
         const std::uint64_t size = VisitingFactors::bytes_of(adapters_, part);
@@ -151,7 +152,7 @@ class AllPairs {
 
   /// Neighbouring adapters of this rank whose factors of a module are made ready at a time.
   struct Hosts {
-    std::vector<int> adapters;
+    std::vector<AdapterId> adapters;
     std::uint64_t bytes = 0;
   };
 
@@ -163,9 +164,9 @@ class AllPairs {
 
   /// This rank's adapters that have the module. Factors and what is made of them stay within the
   /// cap of a batch, if one adapter alone does.
-  [[nodiscard]] std::vector<Hosts> hosts_of(int module) const {
+  [[nodiscard]] std::vector<Hosts> hosts_of(ModuleId module) const {
     std::vector<Hosts> result;
-    for (int adapter = 0; adapter < adapters_.n_adapters(); ++adapter) {
+    for (const AdapterId adapter : adapters_.ids()) {
       if (adapters_.owner(adapter) != comm_.rank() || adapters_.rank_of(adapter, module) == 0)
         continue;
       const std::uint64_t bytes = VisitingFactors::bytes_of(adapters_, {module, adapter});
@@ -181,8 +182,8 @@ class AllPairs {
     visiting_.bring(std::move(batch), [this](const Part& part) { return fetch(part); });
     const std::vector<Part>& parts = visiting_.parts();
     for (std::size_t begin = 0; begin < parts.size();) {
-      const int module = parts[begin].module;
-      std::vector<int> adapters;
+      const ModuleId module = parts[begin].module;
+      std::vector<AdapterId> adapters;
       std::vector<lora::Components> visitors;
       for (; begin < parts.size() && parts[begin].module == module; ++begin) {
         adapters.push_back(parts[begin].adapter);
@@ -213,10 +214,10 @@ class AllPairs {
     ready_.reset();
     std::vector<std::shared_ptr<const lora::Factors>> factors;
     std::vector<const lora::Factors*> pointers;
-    for (const int adapter : hosts.adapters) {
+    for (const AdapterId adapter : hosts.adapters) {
       pointers.push_back(factors.emplace_back(fetch({module_, adapter})).get());
     }
-    const lora::TargetModule& target = adapters_.modules()[static_cast<std::size_t>(module_)];
+    const lora::TargetModule& target = adapters_.modules()[module_];
     ready_ = lora::make_products(threads_, kind_, {target.d_in, target.d_out}, pointers);
   }
 
@@ -228,15 +229,15 @@ class AllPairs {
   ops::ThreadTeam threads_;
   NodeProducts& result_;
   VisitingFactors visiting_;
-  int module_ = -1;           ///< whose hosts these are
-  std::vector<Hosts> hosts_;  ///< of this rank
+  ModuleId module_ = ModuleId::none();  ///< whose hosts these are
+  std::vector<Hosts> hosts_;            ///< of this rank
   std::unique_ptr<lora::ModuleProducts> ready_;
 };
 
 }  // namespace
 
 cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const AdapterStore& adapters,
-                                          const IdVector<TaskId, int>& adapter_of_task,
+                                          const IdVector<TaskId, AdapterId>& adapter_of_task,
                                           std::uint64_t batch_bytes, int ranks_per_node,
                                           int n_threads) {
   auto products = std::make_shared<NodeProducts>(comm, adapters, ranks_per_node);
@@ -248,7 +249,7 @@ cluster::SimilarityMatrix task_similarity(comm::Communicator& comm, const Adapte
 }
 
 cluster::SimilarityMatrix trimmed_task_gram(comm::Communicator& comm, const AdapterStore& adapters,
-                                            const IdVector<TaskId, int>& adapter_of_task,
+                                            const IdVector<TaskId, AdapterId>& adapter_of_task,
                                             std::uint64_t batch_bytes, int ranks_per_node,
                                             int n_threads) {
   constexpr double density = 0.2;

@@ -23,16 +23,16 @@ namespace d2c::job {
 /// @param n_threads       of this rank, that share the work
 [[nodiscard]] cluster::SimilarityMatrix task_similarity(
     comm::Communicator& comm, const AdapterStore& adapters,
-    const IdVector<TaskId, int>& adapter_of_task, std::uint64_t batch_bytes, int ranks_per_node,
-    int n_threads);
+    const IdVector<TaskId, AdapterId>& adapter_of_task, std::uint64_t batch_bytes,
+    int ranks_per_node, int n_threads);
 
 /// Inner products of the factors of every pair of tasks' adapters, of which the largest fifth of
 /// the entries of each matrix is kept; see lora::trimmed and lora::factor_gram. Memory as in
 /// task_similarity(). Collective.
 [[nodiscard]] cluster::SimilarityMatrix trimmed_task_gram(
     comm::Communicator& comm, const AdapterStore& adapters,
-    const IdVector<TaskId, int>& adapter_of_task, std::uint64_t batch_bytes, int ranks_per_node,
-    int n_threads);
+    const IdVector<TaskId, AdapterId>& adapter_of_task, std::uint64_t batch_bytes,
+    int ranks_per_node, int n_threads);
 
 /// A provider that asks another one once and keeps what it gets as long as it lives.
 [[nodiscard]] cluster::SimilarityProvider kept(cluster::SimilarityProvider provider);

@@ -13,8 +13,8 @@ std::size_t round_up(std::size_t bytes) {
   return (bytes + cache_line - 1) / cache_line * cache_line;
 }
 
-lora::Shape shape_of(const AdapterStore& store, int module) {
-  const lora::TargetModule& target = store.modules()[static_cast<std::size_t>(module)];
+lora::Shape shape_of(const AdapterStore& store, ModuleId module) {
+  const lora::TargetModule& target = store.modules()[module];
   return {target.d_in, target.d_out};
 }
 

@@ -20,8 +20,8 @@ namespace d2c::job {
 class VisitingFactors {
  public:
   struct Part {
-    int module = 0;  ///< index into AdapterStore::modules()
-    int adapter = 0;
+    ModuleId module;
+    AdapterId adapter;
   };
   using Fetch = std::function<std::shared_ptr<const lora::Factors>(const Part& part)>;
 

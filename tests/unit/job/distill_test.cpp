@@ -107,7 +107,7 @@ class Distill : public testing::Test {
                                                model.model.target_modules(), manifest_.model);
     tasks_ = std::make_unique<TaskStore>(*comm_, manifest_, model.encoding(), model.limits(),
                                          PackOptions{}, 0);
-    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), 0);
+    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), AdapterId(0));
   }
 
   /// {0, 2} and {1, 3, 4}.
@@ -145,7 +145,7 @@ class Distill : public testing::Test {
   eval::Manifest manifest_;
   std::unique_ptr<AdapterStore> adapters_;
   std::unique_ptr<TaskStore> tasks_;
-  IdVector<TaskId, int> adapter_of_task_ = IdVector<TaskId, int>(n_tasks);
+  IdVector<TaskId, AdapterId> adapter_of_task_ = IdVector<TaskId, AdapterId>(n_tasks);
   PhaseTimers timers_;
   std::function<bool()> stop_ = [] { return false; };
   TrainingStates* states_ = nullptr;

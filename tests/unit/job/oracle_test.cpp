@@ -39,7 +39,7 @@ class Oracle : public testing::Test {
     // Batches of few tokens, so that a task has several.
     tasks_ = std::make_unique<TaskStore>(*comm_, manifest_, model.encoding(), model.limits(),
                                          PackOptions{.max_tokens = 60}, 0);
-    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), 0);
+    std::iota(adapter_of_task_.begin(), adapter_of_task_.end(), AdapterId(0));
   }
 
   [[nodiscard]] DistributedOracle oracle(eval::LossEngine& engine, cluster::ExampleFolds folds,
@@ -73,7 +73,7 @@ class Oracle : public testing::Test {
   eval::Manifest manifest_;
   std::unique_ptr<AdapterStore> adapters_;
   std::unique_ptr<TaskStore> tasks_;
-  IdVector<TaskId, int> adapter_of_task_ = IdVector<TaskId, int>(n_tasks);
+  IdVector<TaskId, AdapterId> adapter_of_task_ = IdVector<TaskId, AdapterId>(n_tasks);
   PhaseTimers timers_;
   std::list<KnownLosses> known_;  ///< of each oracle
   std::function<void()> pause_ = [] {};
@@ -92,8 +92,9 @@ TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
       const auto of_task = base.begin() + std::ptrdiff_t{3} * task.value();
       EXPECT_EQ((std::vector<double>{of_task, of_task + 3}),
                 expected({}, task, Split::few_shot, folds));
-      EXPECT_EQ(own[task.index()],
-                expected(adapters_->local(task.value()), task, Split::held_out, {}).front());
+      EXPECT_EQ(
+          own[task.index()],
+          expected(adapters_->local(adapter_of_task_[task]), task, Split::held_out, {}).front());
     }
   }
 }
@@ -139,8 +140,8 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
   const std::vector<TaskSet> sets{{0, 2, 3}, {1, 4}};
   oracle.choose_representatives(sets);
   for (const TaskSet& set : sets) {
-    const int medoid = oracle.request_for(set).adapters.front();
-    const auto sum_under = [&](int adapter) {
+    const AdapterId medoid = oracle.request_for(set).adapters.front();
+    const auto sum_under = [&](AdapterId adapter) {
       double sum = 0.0;
       for (const TaskId task : set) {
         const auto examples = tasks_->examples(task, Split::few_shot);
@@ -156,7 +157,8 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
       }
       return sum;
     };
-    for (const TaskId other : set) EXPECT_LE(sum_under(medoid), sum_under(other.value()) + 1e-9);
+    for (const TaskId other : set)
+      EXPECT_LE(sum_under(medoid), sum_under(adapter_of_task_[other]) + 1e-9);
   }
 }
 
