@@ -223,12 +223,18 @@ TEST(Agree, GivesTheErrorOfTheLowestFailingRankToAll) {
   try {
     agree(world(), [&] {
       if (world().rank() >= first_failing) {
-        throw InputError({"file" + std::to_string(world().rank()), {}}, {"is wrong", "", ""});
+        throw InputError({"file" + std::to_string(world().rank()), "", 7},
+                         {"is wrong", "2:1 odds", "mend it"});
       }
     });
     FAIL() << "no error";
   } catch (const AgreedError& error) {
-    EXPECT_EQ(error.what(), "file" + std::to_string(first_failing) + ": is wrong");
+    const std::string file = "file" + std::to_string(first_failing);
+    EXPECT_EQ(error.what(), file + ":7: is wrong (2:1 odds); mend it");
+    EXPECT_EQ(error.where().file, file);
+    EXPECT_EQ(error.where().line, 7);
+    EXPECT_EQ(error.message().why, "2:1 odds");
+    EXPECT_EQ(error.message().fix, "mend it");
     EXPECT_EQ(error.code(), ExitCode::bad_input);
   }
   EXPECT_NO_THROW(agree(world(), [] {}));

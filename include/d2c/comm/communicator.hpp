@@ -38,8 +38,7 @@ class NodeMemory {
   virtual void publish() = 0;
   /// Completes memory of which every node wrote its own part: afterwards all ranks of all nodes see
   /// all parts. One rank per node sends and receives; no second copy is made. Collective.
-  /// @param part_begin  [nodes + 1] offsets of the nodes' parts, ascending multiples of 64, the
-  /// same
+  /// @param part_begin  [nodes + 1] offsets of the nodes' parts, ascending multiples of 64, the same
   ///                    on every rank
   virtual void share_parts(std::span<const std::size_t> part_begin) = 0;
 };
@@ -164,9 +163,9 @@ class AgreedError : public Error {
 };
 
 /// Runs `work` on this rank and agrees with all others on the outcome: if it threw on any rank,
-/// every rank throws an AgreedError with
-/// the message and code of the lowest such rank. For phases that read users' files, so that
-/// bad input gives one message and the same exit code everywhere. Collective.
+/// every rank throws an AgreedError with the code, place and message of the lowest such rank. For
+/// phases that read users' files, so that bad input gives one message and the same exit code
+/// everywhere. Collective.
 void agree(Communicator& comm, const std::function<void()>& work);
 
 /// MPI for the life of this object (initialised with MPI_THREAD_FUNNELED).
