@@ -1,36 +1,40 @@
-#include <array>
 #include <optional>
-#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/wire.hpp"
 
 namespace d2c::comm {
 namespace {
 
-/// What an error tells, as one text: each part after its length.
-std::string packed(const Error& error) {
-  const auto& [file, item, line] = error.where();
-  const auto& [what, why, fix] = error.message();
-  std::string text;
-  for (const std::string& part : {std::to_string(static_cast<int>(error.code())), file.string(),
-                                  item, std::to_string(line), what, why, fix}) {
-    text += fmt::format("{}:{}", part.size(), part);
-  }
-  return text;
+std::vector<std::byte> packed(const Error& error) {
+  const int code = static_cast<int>(error.code());
+  std::vector<std::byte> bytes;
+  append_wire(bytes, std::span(&code, 1));
+  append_wire(bytes, std::span(&error.where().line, 1));
+  append_list(bytes, error.where().file.string());
+  append_list(bytes, error.where().item);
+  append_list(bytes, error.message().what);
+  append_list(bytes, error.message().why);
+  append_list(bytes, error.message().fix);
+  return bytes;
 }
 
-AgreedError unpacked(std::string_view text) {
-  std::array<std::string, 7> parts;
-  for (std::string& part : parts) {
-    const std::size_t colon = text.find(':');
-    part = text.substr(colon + 1, std::stoul(std::string(text.substr(0, colon))));
-    text.remove_prefix(colon + 1 + part.size());
+AgreedError unpacked(std::span<const std::byte> bytes) {
+  int code = 0;
+  Where where;
+  std::string file;
+  Message message;
+  take_wire(bytes, std::span(&code, 1));
+  take_wire(bytes, std::span(&where.line, 1));
+  for (std::string* part : {&file, &where.item, &message.what, &message.why, &message.fix}) {
+    take_list(bytes, *part);
   }
-  const auto& [code, file, item, line, what, why, fix] = parts;
-  return {static_cast<ExitCode>(std::stoi(code)), {file, item, std::stoll(line)}, {what, why, fix}};
+  where.file = file;
+  return {static_cast<ExitCode>(code), std::move(where), std::move(message)};
 }
 
 /// What `work` throws.
@@ -61,7 +65,8 @@ void agree(Communicator& comm, const std::function<void()>& work) {
   comm.minimum({&first_failed, 1});
   const int root = static_cast<int>(first_failed);
   if (root == comm.size()) return;
-  throw unpacked(broadcast_text(comm, root == comm.rank() ? packed(*failure) : "", root));
+  throw unpacked(
+      comm.broadcast(root == comm.rank() ? packed(*failure) : std::vector<std::byte>(), root));
 }
 
 }  // namespace d2c::comm

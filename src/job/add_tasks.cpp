@@ -11,10 +11,10 @@
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/core/wire.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/results/reader.hpp"
 
-#include "input/wire.hpp"
 #include "losses/recorded_losses.hpp"
 #include "output/output_folder.hpp"
 #include "output/result_files.hpp"

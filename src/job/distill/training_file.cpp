@@ -9,8 +9,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/pending.hpp"
-
-#include "input/wire.hpp"
+#include "d2c/core/wire.hpp"
 
 namespace d2c::job {
 namespace {

@@ -15,10 +15,10 @@
 #include "d2c/core/timer.hpp"
 #include "d2c/eval/loss_engine.hpp"
 
+#include "adapters/adapter_store.hpp"
 #include "distill/distill.hpp"
 #include "engine/medoids.hpp"
 #include "engine/scheduler.hpp"
-#include "input/adapter_store.hpp"
 #include "input/task_store.hpp"
 #include "losses/known_losses.hpp"
 #include "merging/job_parts.hpp"

@@ -13,7 +13,7 @@
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/checkpoint.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 #include "input/task_store.hpp"
 
 namespace d2c::job {

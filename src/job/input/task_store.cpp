@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "d2c/core/error.hpp"
-
-#include "input/wire.hpp"
+#include "d2c/core/wire.hpp"
 
 namespace d2c::job {
 namespace {

@@ -9,7 +9,7 @@
 #include "d2c/core/timer.hpp"
 #include "d2c/merge/merge.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 #include "merging/input_store.hpp"
 #include "merging/merged_arena.hpp"
 #include "merging/trained_adapter.hpp"

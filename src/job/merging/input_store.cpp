@@ -8,8 +8,7 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
-
-#include "input/wire.hpp"
+#include "d2c/core/wire.hpp"
 
 namespace d2c::job {
 namespace {

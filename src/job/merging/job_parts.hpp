@@ -5,7 +5,7 @@
 #include "d2c/core/timer.hpp"
 #include "d2c/eval/loss_engine.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 #include "input/task_store.hpp"
 
 namespace d2c::job {

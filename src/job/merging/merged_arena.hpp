@@ -8,7 +8,7 @@
 
 #include "d2c/comm/communicator.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 
 namespace d2c::job {
 

@@ -9,7 +9,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/timer.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/merged_arena.hpp"
 

@@ -12,8 +12,8 @@
 #include "losses/method_losses.hpp"
 #include "losses/recorded_losses.hpp"
 #include "output/merged_writer.hpp"
-#include "output/progress_log.hpp"
 #include "output/result_files.hpp"
+#include "report/progress_log.hpp"
 #include "session/session.hpp"
 
 namespace d2c::job {

@@ -9,8 +9,8 @@
 #include "d2c/eval/cpu_engine.hpp"
 
 #include "input/identity.hpp"
-#include "output/phase_report.hpp"
 #include "output/record.hpp"
+#include "report/phase_report.hpp"
 #include "session/setup.hpp"
 #include "similarity/similarity.hpp"
 

@@ -17,7 +17,7 @@
 #include "input/job.hpp"
 #include "losses/known_losses.hpp"
 #include "merging/input_store.hpp"
-#include "output/checkpointing.hpp"
+#include "session/checkpointing.hpp"
 
 namespace d2c::job {
 

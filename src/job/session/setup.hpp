@@ -4,7 +4,7 @@
 #include "d2c/cluster/search.hpp"
 #include "d2c/job/run_options.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "d2c/cluster/search.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 
 namespace d2c::job {
 

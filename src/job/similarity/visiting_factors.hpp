@@ -10,7 +10,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/lora/module_products.hpp"
 
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 
 namespace d2c::job {
 

@@ -2,8 +2,8 @@
 
 #include "d2c/tensor/eigen.hpp"
 
+#include "algebra/low_rank.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 namespace {

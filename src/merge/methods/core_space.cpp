@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "methods/decompositions.hpp"
-#include "methods/elementwise.hpp"
+#include "algebra/decompositions.hpp"
+#include "algebra/elementwise.hpp"
+#include "algebra/low_rank.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 namespace {

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "methods/elementwise.hpp"
+#include "algebra/elementwise.hpp"
+#include "algebra/low_rank.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 namespace {

@@ -2,7 +2,7 @@
 #include <string>
 #include <utility>
 
-#include "methods/elementwise.hpp"
+#include "algebra/elementwise.hpp"
 #include "methods/families.hpp"
 
 namespace d2c::merge {

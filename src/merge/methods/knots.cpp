@@ -1,8 +1,8 @@
+#include "algebra/decompositions.hpp"
+#include "algebra/elementwise.hpp"
+#include "algebra/low_rank.hpp"
 #include "methods/core_space.hpp"
-#include "methods/decompositions.hpp"
-#include "methods/elementwise.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 

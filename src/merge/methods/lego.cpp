@@ -2,9 +2,9 @@
 #include <cmath>
 #include <limits>
 
-#include "methods/elementwise.hpp"
+#include "algebra/elementwise.hpp"
+#include "algebra/low_rank.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 namespace {

@@ -5,10 +5,10 @@
 
 #include "d2c/tensor/eigen.hpp"
 
-#include "methods/decompositions.hpp"
-#include "methods/eigenpairs.hpp"
+#include "algebra/decompositions.hpp"
+#include "algebra/eigenpairs.hpp"
+#include "algebra/low_rank.hpp"
 #include "methods/families.hpp"
-#include "methods/low_rank.hpp"
 
 namespace d2c::merge {
 namespace {

@@ -1,4 +1,4 @@
-#include "output/checkpointing.hpp"
+#include "session/checkpointing.hpp"
 
 #include <gmock/gmock.h>
 

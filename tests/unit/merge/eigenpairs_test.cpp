@@ -1,4 +1,4 @@
-#include "methods/eigenpairs.hpp"
+#include "algebra/eigenpairs.hpp"
 
 #include <random>
 

@@ -1,8 +1,8 @@
 #include <numeric>
 
+#include "algebra/elementwise.hpp"
 #include "merge_test_support.hpp"
 #include "methods/core_space.hpp"
-#include "methods/elementwise.hpp"
 #include "test_support.hpp"
 
 namespace d2c::merge::test {

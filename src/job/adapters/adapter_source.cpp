@@ -1,4 +1,4 @@
-#include "input/adapter_source.hpp"
+#include "adapters/adapter_source.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -1,12 +1,11 @@
-#include "input/adapter_store.hpp"
+#include "adapters/adapter_store.hpp"
 
 #include <algorithm>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
-
-#include "input/wire.hpp"
+#include "d2c/core/wire.hpp"
 
 namespace d2c::job {
 namespace {

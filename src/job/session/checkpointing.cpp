@@ -1,4 +1,4 @@
-#include "output/checkpointing.hpp"
+#include "session/checkpointing.hpp"
 
 #include <array>
 #include <cstddef>
@@ -11,9 +11,9 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/wire.hpp"
 
 #include "input/identity.hpp"
-#include "input/wire.hpp"
 
 namespace d2c::job {
 namespace {

@@ -1,4 +1,4 @@
-#include "methods/low_rank.hpp"
+#include "algebra/low_rank.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,8 +6,8 @@
 
 #include "d2c/tensor/eigen.hpp"
 
-#include "methods/decompositions.hpp"
-#include "methods/eigenpairs.hpp"
+#include "algebra/decompositions.hpp"
+#include "algebra/eigenpairs.hpp"
 
 namespace d2c::merge {
 namespace {

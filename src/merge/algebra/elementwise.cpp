@@ -1,4 +1,4 @@
-#include "methods/elementwise.hpp"
+#include "algebra/elementwise.hpp"
 
 #include <algorithm>
 #include <cmath>

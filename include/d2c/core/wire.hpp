@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace d2c::job {
+namespace d2c {
 
 /// Values as bytes on their way between ranks of one job: both ends are the same program.
 template <class T, std::size_t n>
@@ -39,4 +39,4 @@ void take_list(std::span<const std::byte>& bytes, List& list) {
   take_wire(bytes, std::span(list));
 }
 
-}  // namespace d2c::job
+}  // namespace d2c

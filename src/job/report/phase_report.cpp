@@ -1,4 +1,4 @@
-#include "output/phase_report.hpp"
+#include "report/phase_report.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "methods/decompositions.hpp"
+#include "algebra/decompositions.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "output/progress_log.hpp"
+#include "report/progress_log.hpp"
 
 #include <fmt/format.h>
 

@@ -42,12 +42,10 @@ std::string to_json(const Plan& plan) {
   value["bytes_per_node"] = {{"weights", plan.weight_bytes},
                              {"merged", plan.merged_bytes},
                              {"examples", plan.example_bytes}};
-  value["bytes_per_rank"] = {{"exchange", plan.exchange_bytes},
-                             {"packed_examples", plan.packed_bytes},
-                             {"activations", plan.activation_bytes},
-                             {"adapter_in_use", plan.in_use_bytes},
-                             {"layer_inputs", plan.input_bytes},
-                             {"merge", plan.merge_bytes}};
+  value["bytes_per_rank"] = {
+      {"exchange", plan.exchange_bytes},      {"packed_examples", plan.packed_bytes},
+      {"activations", plan.activation_bytes}, {"adapter_in_use", plan.in_use_bytes},
+      {"layer_inputs", plan.input_bytes},     {"merge", plan.merge_bytes}};
   return value.dump(1);
 }
 

@@ -1,11 +1,11 @@
-#include "methods/eigenpairs.hpp"
+#include "algebra/eigenpairs.hpp"
 
 #include <algorithm>
 #include <optional>
 
 #include "d2c/core/rng.hpp"
 
-#include "methods/decompositions.hpp"
+#include "algebra/decompositions.hpp"
 
 namespace d2c::merge {
 namespace {

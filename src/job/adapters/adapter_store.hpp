@@ -15,8 +15,8 @@
 #include "d2c/job/adapters_in.hpp"
 #include "d2c/lora/adapter.hpp"
 
-#include "input/adapter_source.hpp"
-#include "input/shipment.hpp"
+#include "adapters/adapter_source.hpp"
+#include "adapters/shipment.hpp"
 
 namespace d2c::job {
 
