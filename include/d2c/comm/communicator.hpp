@@ -26,11 +26,16 @@ struct Parcel {
 /// may write different bytes of it at the same time.
 class NodeMemory {
  public:
+  static constexpr std::size_t alignment = 64;
+  [[nodiscard]] static constexpr std::size_t aligned(std::size_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+  }
+
   NodeMemory() = default;
   NodeMemory(const NodeMemory&) = delete;
   NodeMemory& operator=(const NodeMemory&) = delete;
   virtual ~NodeMemory() = default;
-  /// Aligned to 64 bytes.
+  /// Aligned as said.
   [[nodiscard]] virtual std::span<std::byte> bytes() = 0;
   /// Whether this rank is the one of its node that writes what is written once.
   [[nodiscard]] virtual bool is_writer() const = 0;
@@ -38,8 +43,8 @@ class NodeMemory {
   virtual void publish() = 0;
   /// Completes memory of which every node wrote its own part: afterwards all ranks of all nodes see
   /// all parts. One rank per node sends and receives; no second copy is made. Collective.
-  /// @param part_begin  [nodes + 1] offsets of the nodes' parts, ascending multiples of 64, the same
-  ///                    on every rank
+  /// @param part_begin  [nodes + 1] offsets of the nodes' parts, ascending and aligned, the same on
+  ///                    every rank
   virtual void share_parts(std::span<const std::size_t> part_begin) = 0;
 };
 

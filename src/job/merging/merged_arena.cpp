@@ -15,12 +15,7 @@ struct Header {
   double scaling = 1.0;
 };
 
-constexpr std::size_t cache_line = 64;
-static_assert(sizeof(Header) <= cache_line);
-
-std::size_t round_up(std::size_t bytes) {
-  return (bytes + cache_line - 1) / cache_line * cache_line;
-}
+constexpr std::size_t header_bytes = comm::NodeMemory::aligned(sizeof(Header));
 
 }  // namespace
 
@@ -31,8 +26,9 @@ MergedArena::MergedArena(comm::Communicator& comm, const AdapterStore& store, in
       nodes_(comm.nodes(ranks_per_node)) {}
 
 std::size_t MergedArena::bytes_of(const lora::TargetModule& module, Index rank) {
-  return cache_line +
-         round_up(static_cast<std::size_t>(rank * (module.d_in + module.d_out)) * sizeof(float));
+  return header_bytes +
+         comm::NodeMemory::aligned(static_cast<std::size_t>(rank * (module.d_in + module.d_out)) *
+                                   sizeof(float));
 }
 
 void MergedArena::reset(std::vector<Part> parts) {
@@ -58,7 +54,7 @@ void MergedArena::reset(std::vector<Part> parts) {
   }
   if (memory_ == nullptr || memory_->bytes().size() < end) {
     memory_.reset();
-    memory_ = comm_.allocate_on_node(std::max(end, cache_line), ranks_per_node_);
+    memory_ = comm_.allocate_on_node(std::max(end, comm::NodeMemory::alignment), ranks_per_node_);
   } else {
     // Nobody writes while another rank of the node still reads what was there.
     memory_->publish();
@@ -73,8 +69,8 @@ void MergedArena::write(std::size_t part, const lora::Factors& factors) {
   std::memcpy(to, &header, sizeof(header));
   const auto a = std::as_bytes(factors.a.values());
   const auto b = std::as_bytes(factors.b.values());
-  std::ranges::copy(a, to + cache_line);
-  std::ranges::copy(b, to + cache_line + a.size());
+  std::ranges::copy(a, to + header_bytes);
+  std::ranges::copy(b, to + header_bytes + a.size());
 }
 
 void MergedArena::share() { memory_->share_parts(node_begin_); }
@@ -91,8 +87,8 @@ lora::FactorMap MergedArena::adapter(std::size_t index) const {
                           header.scaling};
     const auto a = std::as_writable_bytes(factors.a.values());
     const auto b = std::as_writable_bytes(factors.b.values());
-    if (!a.empty()) std::memcpy(a.data(), from + cache_line, a.size());
-    if (!b.empty()) std::memcpy(b.data(), from + cache_line + a.size(), b.size());
+    if (!a.empty()) std::memcpy(a.data(), from + header_bytes, a.size());
+    if (!b.empty()) std::memcpy(b.data(), from + header_bytes + a.size(), b.size());
     adapter.emplace(module.name, std::move(factors));
   }
   return adapter;

@@ -8,14 +8,14 @@
 namespace d2c::job {
 namespace {
 
-constexpr int largest = 1'000'000;
+constexpr int largest_k = 1'000'000;
 
 /// 0 = no such number
 int parse_count(std::string_view text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && value >= 1 && value <= largest ? value : 0;
+  return whole && value >= 1 && value <= largest_k ? value : 0;
 }
 
 }  // namespace

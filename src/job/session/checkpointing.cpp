@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::byte> packed(const results::LossTable& table) {
+std::vector<std::byte> packed_table(const results::LossTable& table) {
   std::vector<std::byte> bytes;
   for (const auto& [key, row] : table) {
     append_list(bytes, key.under);
@@ -34,7 +34,7 @@ std::vector<std::byte> packed(const results::LossTable& table) {
   return bytes;
 }
 
-results::LossTable unpacked(std::span<const std::byte> bytes) {
+results::LossTable unpacked_table(std::span<const std::byte> bytes) {
   results::LossTable table;
   while (!bytes.empty()) {
     results::LossKey key;
@@ -86,9 +86,9 @@ void Checkpointing::resume() {
            "restore what has changed, choose another --output, or remove the file"});
     }
     if (log_) log_(fmt::format("going on from {}: {} losses", file_.string(), n_losses(measured)));
-    bytes = packed(measured);
+    bytes = packed_table(measured);
   });
-  known_ = KnownLosses(unpacked(comm_.broadcast(std::move(bytes), 0)));
+  known_ = KnownLosses(unpacked_table(comm_.broadcast(std::move(bytes), 0)));
 }
 
 bool Checkpointing::check() {

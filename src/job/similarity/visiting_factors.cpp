@@ -7,12 +7,6 @@
 namespace d2c::job {
 namespace {
 
-constexpr std::size_t cache_line = 64;
-
-std::size_t round_up(std::size_t bytes) {
-  return (bytes + cache_line - 1) / cache_line * cache_line;
-}
-
 lora::Shape shape_of(const AdapterStore& store, ModuleId module) {
   const lora::TargetModule& target = store.modules()[module];
   return {target.d_in, target.d_out};
@@ -55,7 +49,7 @@ void VisitingFactors::lay_out() {
       places_[p].rows = end;
       end += n_values(store_, parts_[p]) * sizeof(float);
     }
-    end = round_up(end);
+    end = comm::NodeMemory::aligned(end);
     node_begin_.push_back(end);
   }
 }
@@ -63,7 +57,7 @@ void VisitingFactors::lay_out() {
 void VisitingFactors::bring(std::vector<Part> parts, const Fetch& fetch) {
   parts_ = std::move(parts);
   lay_out();
-  const std::size_t size = std::max(node_begin_.back(), cache_line);
+  const std::size_t size = std::max(node_begin_.back(), comm::NodeMemory::alignment);
   if (memory_ == nullptr || memory_->bytes().size() < size) {
     memory_.reset();
     memory_ = comm_.allocate_on_node(size, ranks_per_node_);

@@ -8,8 +8,6 @@
 namespace d2c::merge {
 namespace {
 
-std::span<float> values(EigenRowMajor& m) { return {m.data(), static_cast<std::size_t>(m.size())}; }
-
 int sign(float x) { return (x > 0) - (x < 0); }
 
 }  // namespace
@@ -117,13 +115,13 @@ EigenRowMajor ties(std::vector<EigenRowMajor> tasks, std::span<const double> wei
                    const Options& options) {
   std::vector<std::span<const float>> pruned;
   for (EigenRowMajor& task : tasks) {
-    std::vector<float> magnitudes(values(task).begin(), values(task).end());
+    std::vector<float> magnitudes(entries(task).begin(), entries(task).end());
     for (float& x : magnitudes) x = std::abs(x);
-    Pruner::by_magnitude(std::move(magnitudes), options.density).prune(values(task));
-    pruned.push_back(values(task));
+    Pruner::by_magnitude(std::move(magnitudes), options.density).prune(entries(task));
+    pruned.push_back(entries(task));
   }
   EigenRowMajor merged(tasks.front().rows(), tasks.front().cols());
-  combine(pruned, weights, Combination::disjoint, options.majority_sign, values(merged));
+  combine(pruned, weights, Combination::disjoint, options.majority_sign, entries(merged));
   return merged;
 }
 

@@ -16,6 +16,11 @@
 /// entry (peft/utils/merge_utils.py).
 namespace d2c::merge {
 
+/// In row-major order.
+[[nodiscard]] inline std::span<float> entries(EigenRowMajor& m) {
+  return {m.data(), static_cast<std::size_t>(m.size())};
+}
+
 /// Prunes one task tensor, given in one or several consecutive blocks in row-major order.
 class Pruner {
  public:

@@ -24,8 +24,6 @@ class DeltaRows {
   Eigen::MatrixXd a_;
 };
 
-std::span<float> values(EigenRowMajor& m) { return {m.data(), static_cast<std::size_t>(m.size())}; }
-
 /// Rows per block: about a million entries, a function of the shape only.
 Index rows_per_block(const Unit& unit) {
   return std::clamp<Index>((Index{1} << 20) / unit.d_in, 1, unit.d_out);
@@ -44,7 +42,7 @@ std::vector<float> magnitudes(const Unit& unit, const DeltaRows& delta) {
   result.reserve(static_cast<std::size_t>(unit.d_out * unit.d_in));
   for_each_block(unit, [&](Index first, Index count) {
     EigenRowMajor block = delta.rows(first, count);
-    for (const float x : values(block)) result.push_back(std::abs(x));
+    for (const float x : entries(block)) result.push_back(std::abs(x));
   });
   return result;
 }
@@ -70,8 +68,8 @@ Matrix merge_deltas(const Unit& unit, Operator op, const Options& options) {
     blocks.reserve(deltas.size());
     for (std::size_t i = 0; i < deltas.size(); ++i) {
       EigenRowMajor& block = blocks.emplace_back(deltas[i].rows(first, count));
-      pruners[i].prune(values(block));
-      views.push_back(values(block));
+      pruners[i].prune(entries(block));
+      views.push_back(entries(block));
     }
     combine(views, weights, op.combination, options.majority_sign,
             merged.values().subspan(static_cast<std::size_t>(first * unit.d_in),
