@@ -164,15 +164,15 @@ class Add(Case):
     def test_bad_input(self):
         result = self.run_old()
 
-        def fails(code, words, *extra, tasks=self.new, output=self.folder / "out", of=result):
-            self.fail_with(code, words, "add", of, "--tasks", tasks, "--output", output, *extra, ranks=2)
+        def fails(code, words, *extra, tasks=self.new, output=self.folder / "out", of=result, ranks=0):
+            self.fail_with(code, words, "add", of, "--tasks", tasks, "--output", output, *extra, ranks=ranks)
             self.assertFalse((self.folder / "out" / "manifest.json").exists())
-        fails(3, ["absent"], of=self.folder / "absent")
+        fails(3, ["absent"], of=self.folder / "absent", ranks=2)
         fails(3, ["absent.json"], tasks=self.folder / "absent.json")
         fails(3, [self.old_tasks[0]["name"], "already"], tasks=self.manifest("same.json", self.old_tasks[:1]))
         fails(2, ["--output", "old result"], output=result)
         fails(3, ["absent", "adapter"], tasks=self.manifest(
-            "spoilt.json", [dict(self.new_tasks[0], adapter=str(self.folder / "absent"))]))
+            "spoilt.json", [dict(self.new_tasks[0], adapter=str(self.folder / "absent"))]), ranks=2)
         fails(3, ["model", "result was made with"], tasks=write_manifest(
             self.folder / "other.json", {"model": str(self.folder), "tasks": self.new_tasks}))
         fails(3, ["not the tasks of the result"], "--manifest", self.new)

@@ -52,8 +52,9 @@ class Distribution(Case):
                                                      "--balance", balance, *more, ranks=ranks), name)
 
     def test_ranks_nodes_and_balancing_do_not_matter(self):
-        self.compare(10, 3, [(ranks, per_node, balance) for balance in ("static", "dynamic")
-                             for ranks, per_node in ((1, 0), (2, 0), (2, 1), (3, 2), (4, 0), (4, 2), (8, 4))])
+        layouts = ((1, 0), (2, 0), (2, 1), (3, 2), (4, 0), (4, 2), (8, 4))
+        self.compare(10, 3, [(*layout, "dynamic") for layout in layouts] +
+                     [(*layout, "static") for layout in layouts[3::2]])
 
     def test_bounds_on_memory_do_not_matter(self):
         self.compare(10, 3, [(2, 0, "dynamic", "--exchange-mib", 1, "--merged-mib", 1),

@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
-from harness import BINARY, DEMO, SOURCE, environment  # noqa: E402
+from harness import BINARY, DEMO, SOURCE, demo_manifest, environment, write_manifest  # noqa: E402
 
 JOBS = SOURCE / "jobs"
 TOOLS = ("slurmctld", "slurmd", "sbatch", "scontrol")
@@ -112,19 +112,20 @@ class Jobs(unittest.TestCase):
     def setUpClass(cls):
         cls.slurm = Slurm(nodes=2, cpus=2)
         cls.addClassCleanup(cls.slurm.stop)
+        cls.manifest = write_manifest(cls.slurm.folder / "manifest.json", demo_manifest(10))
 
     def submit(self, *options, script="one-node.sbatch", **env):
-        return self.slurm.run_job(JOBS / script, *options, D2C=BINARY, K="5",
+        return self.slurm.run_job(JOBS / script, *options, D2C=BINARY, K="3",
                                   OUTPUT=str(self.slurm.folder / env.pop("name")),
-                                  **{"MANIFEST": str(DEMO / "manifest.json"), **env})
+                                  **{"MANIFEST": str(self.manifest), **env})
 
     def test_one_node_with_srun_and_with_mpirun(self):
         for launcher in ("srun", "mpirun"):
             state, log, _ = self.submit(name=launcher, LAUNCHER=launcher)
             self.assertEqual(state, "COMPLETED", log)
-            self.assertIn("Input is valid: 40 tasks", log)
+            self.assertIn("Input is valid: 10 tasks", log)
             self.assertTrue((self.slurm.folder / launcher / "results.h5").exists(), log)
-            self.assertEqual(len(list((self.slurm.folder / launcher / "merged").iterdir())), 5)
+            self.assertEqual(len(list((self.slurm.folder / launcher / "merged").iterdir())), 3)
 
     def test_many_nodes_give_the_results_of_one(self):
         # The nodes are one host: Open MPI's shared-memory transport takes them for different ones.
@@ -135,13 +136,13 @@ class Jobs(unittest.TestCase):
             name = "many-" + launcher
             state, log, _ = self.submit(script="many-nodes.sbatch", name=name, LAUNCHER=launcher, **network)
             self.assertEqual(state, "COMPLETED", log)
-            for cluster in range(5):
+            for cluster in range(3):
                 file = f"merged/cluster_{cluster:02}/adapter_model.safetensors"
                 self.assertEqual((self.slurm.folder / "one" / file).read_bytes(),
                                  (self.slurm.folder / name / file).read_bytes())
 
     def test_job_made_from_the_plan_runs(self):
-        plan = self.slurm.call(BINARY, "plan", DEMO / "manifest.json", "-K", 5, "--json")
+        plan = self.slurm.call(BINARY, "plan", self.manifest, "-K", 3, "--json")
         script = self.slurm.folder / "made.sbatch"
         script.write_text(subprocess.run(
             [sys.executable, SOURCE / "scripts" / "make_job.py", "-", "--cores-per-node", "2",
@@ -150,14 +151,14 @@ class Jobs(unittest.TestCase):
         output = self.slurm.folder / "made"
         state, log, _ = self.slurm.run_job(script, LAUNCHER="mpirun", OUTPUT=str(output))
         self.assertEqual(state, "COMPLETED", log)
-        self.assertEqual(len(list((output / "merged").iterdir())), 5)
+        self.assertEqual(len(list((output / "merged").iterdir())), 3)
 
     def test_array_runs_every_pair_of_k_and_seed(self):
         folder = self.slurm.folder / "array"
         job = self.slurm.call(
             "sbatch", "--parsable", "--array=0-4", JOBS / "array.sbatch", D2C=BINARY,
             K_LIST="2 3", SEED_LIST="0 7", OUTPUT=str(folder), LAUNCHER="mpirun",
-            MANIFEST=str(DEMO / "manifest.json")).strip()
+            MANIFEST=str(self.manifest)).strip()
         deadline = time.monotonic() + 240
         while self.slurm.call("squeue", "-h", "-j", job).strip():
             self.assertLess(time.monotonic(), deadline, self.slurm.call("squeue"))
