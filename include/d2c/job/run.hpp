@@ -1,11 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/signals.hpp"
+#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
@@ -17,6 +19,9 @@ struct RunContext {
   std::function<void(const std::string&)> log;  ///< progress lines; called on rank 0 only
   /// Whether the job shall end at the next good moment; asked on every rank. Empty = never.
   std::function<bool()> stop_requested = StopSignals::requested;
+  /// What measures losses: the model, and the threads of this rank.
+  std::function<std::unique_ptr<eval::LossEngine>(const model::Model&, int)> make_engine =
+      eval::make_cpu_engine;
 };
 
 /// The job: loads model, adapters and tasks, searches the clusters, measures baselines and held-out

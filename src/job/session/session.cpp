@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "d2c/core/digest.hpp"
-#include "d2c/eval/cpu_engine.hpp"
 
 #include "input/identity.hpp"
 #include "output/record.hpp"
@@ -22,7 +21,7 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
       context_(context),
       options_(options),
       input_(load_job(comm, options, timers_, files.manifest)),
-      engine_(eval::make_cpu_engine(input_.model->model, options.threads)),
+      engine_(context.make_engine(input_.model->model, options.threads)),
       inputs_({comm, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
               model::input_sites(input_.model->model.config()), options.verify_examples) {
   log_input();

@@ -7,6 +7,7 @@
 #include "d2c/job/compare_methods.hpp"
 #include "d2c/job/run.hpp"
 
+#include "fake_engine.hpp"
 #include "test_support.hpp"
 
 namespace d2c::job {
@@ -15,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-/// Jobs on the first tasks of the bundled data, as one rank without MPI. The input is a copy.
+/// Jobs on some tasks of the bundled data with an engine that computes nothing, as one rank without
+/// MPI. The input is a copy.
 class SessionTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -39,6 +41,9 @@ class SessionTest : public testing::Test {
     options_.search = "d2c";
     options_.restarts = 2;
     context_.stop_requested = nullptr;
+    context_.make_engine = [](const model::Model&, int) {
+      return std::make_unique<test::FakeEngine>(3);
+    };
   }
 
   [[nodiscard]] std::optional<results::RunResults> run_into(const std::string& output) {
@@ -140,7 +145,7 @@ TEST_F(SessionTest, MedoidsGoOnAsIfTheyHadNotStopped) {
   options_.merge_method = "medoid";
   const auto whole = run_into("whole");
   ASSERT_TRUE(whole);
-  for (const int n : {6, 12}) {
+  for (const int n : {3, 6}) {
     stop_after(n);
     EXPECT_FALSE(run_into("out"));
   }
