@@ -30,12 +30,6 @@ Index largest_rank(const FactorMap& modules) {
   return largest;
 }
 
-Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base) {
-  const auto applied = std::ranges::count_if(
-      base, [&](const TargetModule& target) { return modules.contains(target.name); });
-  return {static_cast<std::size_t>(applied), base.size()};
-}
-
 std::uint64_t fingerprint(const FactorMap& modules) {
   std::vector<std::uint64_t> parts;
   for (const auto& [name, factors] : modules) {

@@ -78,13 +78,6 @@ struct TargetModule {
 [[nodiscard]] Adapter read_adapter(AdapterFiles files, std::span<const TargetModule> base = {},
                                    const std::filesystem::path& model = {});
 
-/// How much of a base model an adapter changes.
-struct Coverage {
-  std::size_t applied = 0;  ///< modules with factors
-  std::size_t of = 0;       ///< modules that could have some
-};
-[[nodiscard]] Coverage coverage(const FactorMap& modules, std::span<const TargetModule> base);
-
 /// 0 where there are no modules.
 [[nodiscard]] Index largest_rank(const FactorMap& modules);
 

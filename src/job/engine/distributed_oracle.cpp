@@ -27,11 +27,9 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
                                      cluster::ExampleFolds folds, const MachineOptions& machine)
     : parts_(parts),
       folds_(folds),
-      merger_({parts.comm, parts.adapters, parts.adapter_of_task, parts.timers, parts.inputs},
-              std::move(plan), machine.merged_bytes, machine.ranks_per_node),
+      merger_(parts, parts.inputs, std::move(plan), machine.merged_bytes, machine.ranks_per_node),
       medoids_(merger_, parts.tasks, folds),
-      scheduler_({parts.comm, parts.tasks, parts.engine, parts.timers}, machine.ranks_per_node,
-                 machine.balance) {}
+      scheduler_(parts, machine.ranks_per_node, machine.balance) {}
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   if (plan().representative == Representative::merged) return merger_.members_of(set);

@@ -11,15 +11,10 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 #include "d2c/cluster/refine.hpp"
-#include "d2c/comm/communicator.hpp"
-#include "d2c/core/timer.hpp"
-#include "d2c/eval/loss_engine.hpp"
 
-#include "adapters/adapter_store.hpp"
 #include "distill/distill.hpp"
 #include "engine/medoids.hpp"
 #include "engine/scheduler.hpp"
-#include "input/task_store.hpp"
 #include "losses/known_losses.hpp"
 #include "merging/job_parts.hpp"
 #include "merging/merger.hpp"
@@ -49,7 +44,7 @@ class DistributedOracle final : public cluster::LossOracle {
   struct Parts : JobParts {
     KnownLosses& known;                  ///< is never measured again; gets what is measured
     const std::function<void()>& pause;  ///< called between batches of work; may end the job
-    InputStore* inputs = nullptr;        ///< see Merger::Parts
+    InputStore* inputs = nullptr;        ///< see Merger
     TrainingStates* training = nullptr;  ///< see DistillParts::states
   };
 

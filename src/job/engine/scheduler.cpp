@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -74,7 +73,7 @@ class EvaluationUnits final : public eval::UnitSource {
 
 }  // namespace
 
-Scheduler::Scheduler(const Parts& parts, int ranks_per_node, comm::Balance balance)
+Scheduler::Scheduler(const JobParts& parts, int ranks_per_node, comm::Balance balance)
     : parts_(parts), queues_(parts.comm, ranks_per_node, balance), costs_(parts.tasks) {}
 
 void Scheduler::measure(std::vector<Evaluation> evaluations, const FoldedSplit& examples,
@@ -128,10 +127,6 @@ std::vector<double> Scheduler::combine(MeasuredLosses measured, const FoldedSpli
   for (std::size_t entry = 0; entry < task_of.size(); ++entry) {
     const TaskId task = task_of[entry];
     const std::span<double> losses = std::span(measured.losses).subspan(entry * n_folds, n_folds);
-    if (parts_.tasks.facts(task, examples.split).n_examples == 0) {
-      std::ranges::fill(losses, std::numeric_limits<double>::quiet_NaN());
-      continue;
-    }
     if (!std::ranges::all_of(losses, [](double loss) { return std::isfinite(loss); })) {
       throw InputError({}, {fmt::format("the loss of task {} is not finite", task),
                             "no cluster can be chosen for it",

@@ -7,14 +7,11 @@
 #include <vector>
 
 #include "d2c/cluster/folds.hpp"
-#include "d2c/comm/communicator.hpp"
 #include "d2c/comm/work_queues.hpp"
-#include "d2c/core/timer.hpp"
-#include "d2c/eval/loss_engine.hpp"
 
 #include "engine/evaluation_costs.hpp"
 #include "engine/work_items.hpp"
-#include "input/task_store.hpp"
+#include "merging/job_parts.hpp"
 
 namespace d2c::job {
 
@@ -50,15 +47,8 @@ struct MeasuredLosses {
 /// a task cost so far; with Balance::dynamic ranks that finish early take over from others.
 class Scheduler {
  public:
-  struct Parts {
-    comm::Communicator& comm;
-    const TaskStore& tasks;
-    eval::LossEngine& engine;
-    PhaseTimers& timers;
-  };
-
   /// Collective. @param ranks_per_node  see comm::Communicator::nodes
-  Scheduler(const Parts& parts, int ranks_per_node, comm::Balance balance);
+  Scheduler(const JobParts& parts, int ranks_per_node, comm::Balance balance);
 
   /// Measures what of `evaluations` falls to this rank. Collective, with the same ones on every
   /// rank.
@@ -68,14 +58,14 @@ class Scheduler {
   /// Measures evaluations that are this rank's alone. Collective.
   void measure_own(std::vector<Evaluation> evaluations, const FoldedSplit& examples,
                    const PrepareAdapter& prepare, MeasuredLosses& measured);
-  /// The losses of all ranks, NaN for tasks that have no such examples. Collective.
-  /// @param task_of  [entries]
+  /// The losses of all ranks. Collective.
+  /// @param task_of  [entries] tasks that have the split
   /// @throws InputError, the same on every rank, if one is not finite
   [[nodiscard]] std::vector<double> combine(MeasuredLosses measured, const FoldedSplit& examples,
                                             std::span<const TaskId> task_of);
 
  private:
-  Parts parts_;
+  JobParts parts_;
   comm::WorkQueues queues_;
   EvaluationCosts costs_;
 };

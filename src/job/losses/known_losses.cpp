@@ -1,7 +1,6 @@
 #include "losses/known_losses.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <set>
@@ -9,12 +8,6 @@
 #include "d2c/core/error.hpp"
 
 namespace d2c::job {
-namespace {
-
-bool is_nan(double loss) { return std::isnan(loss); }
-
-}  // namespace
-
 std::span<const double> KnownLosses::find(const results::LossKey& key, TaskId task) const {
   const auto place = table_.find(key);
   if (place == table_.end()) return {};
@@ -23,11 +16,6 @@ std::span<const double> KnownLosses::find(const results::LossKey& key, TaskId ta
   if (at == tasks.end() || *at != task) return {};
   const std::size_t n_folds = losses.size() / tasks.size();
   return std::span(losses).subspan(static_cast<std::size_t>(at - tasks.begin()) * n_folds, n_folds);
-}
-
-bool KnownLosses::knows(const results::LossKey& key, TaskId task) const {
-  const auto losses = find(key, task);
-  return !losses.empty() && std::ranges::none_of(losses, is_nan);
 }
 
 std::vector<cluster::Query> KnownLosses::missing(std::span<const results::LossKey> keys,
@@ -40,7 +28,7 @@ std::vector<cluster::Query> KnownLosses::missing(std::span<const results::LossKe
   std::set<std::pair<std::size_t, TaskId>> seen;
   std::vector<cluster::Query> missing;
   for (const cluster::Query& query : queries) {
-    if (knows(keys[query.set], query.task)) continue;
+    if (!find(keys[query.set], query.task).empty()) continue;
     const std::size_t set = representative[query.set];
     if (seen.emplace(set, query.task).second) missing.push_back({set, query.task});
   }
@@ -59,19 +47,12 @@ std::vector<double> KnownLosses::read(std::span<const results::LossKey> keys,
 }
 
 void KnownLosses::add(const results::LossKey& key, TaskId task, std::span<const double> losses) {
-  if (std::ranges::all_of(losses, is_nan)) return;
   auto& [tasks, all] = table_[key];
   D2C_EXPECTS(tasks.empty() || all.size() == tasks.size() * losses.size());
   const auto at = std::ranges::lower_bound(tasks, task);
-  const auto begin = (at - tasks.begin()) * std::ssize(losses);
-  if (at == tasks.end() || *at != task) {
-    tasks.insert(at, task);
-    all.insert(all.begin() + begin, losses.begin(), losses.end());
-    return;
-  }
-  for (std::size_t fold = 0; fold < losses.size(); ++fold) {
-    if (!is_nan(losses[fold])) all[static_cast<std::size_t>(begin) + fold] = losses[fold];
-  }
+  D2C_EXPECTS(at == tasks.end() || *at != task);
+  all.insert(all.begin() + (at - tasks.begin()) * std::ssize(losses), losses.begin(), losses.end());
+  tasks.insert(at, task);
 }
 
 }  // namespace d2c::job

@@ -18,11 +18,8 @@ class KnownLosses {
   KnownLosses() = default;
   explicit KnownLosses(results::LossTable table) : table_(std::move(table)) {}
 
-  /// Losses of a task, one per fold, NaN where a fold is not known; empty = nothing is known. Valid
-  /// until losses are added.
+  /// Losses of a task, one per fold; empty = not known. Valid until losses are added.
   [[nodiscard]] std::span<const double> find(const results::LossKey& key, TaskId task) const;
-  /// Whether all folds are known.
-  [[nodiscard]] bool knows(const results::LossKey& key, TaskId task) const;
   /// Those of the queries that are not known, each once: `set` is the first of equal keys.
   /// @param queries  `set` is an index into `keys`
   [[nodiscard]] std::vector<cluster::Query> missing(std::span<const results::LossKey> keys,
@@ -31,7 +28,7 @@ class KnownLosses {
   [[nodiscard]] std::vector<double> read(std::span<const results::LossKey> keys,
                                          std::span<const cluster::Query> queries,
                                          std::size_t n_folds) const;
-  /// Adds what is not NaN.
+  /// @param losses  one per fold, of what is not known
   void add(const results::LossKey& key, TaskId task, std::span<const double> losses);
 
   [[nodiscard]] const results::LossTable& table() const { return table_; }

@@ -5,8 +5,10 @@
 
 namespace d2c::job {
 
-Merger::Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int ranks_per_node)
+Merger::Merger(const JobParts& parts, InputStore* inputs, MergePlan plan, std::uint64_t node_bytes,
+               int ranks_per_node)
     : parts_(parts),
+      inputs_(inputs),
       plan_(std::move(plan)),
       node_bytes_(node_bytes),
       arena_(parts.comm, parts.adapters, ranks_per_node) {}
@@ -28,7 +30,7 @@ void Merger::merge(std::span<const MergeRequest> requests) {
   InputStore* inputs = nullptr;
   for (const MergeRequest& request : requests) {
     if (request.trained != nullptr) continue;
-    if (plan_.way(request.way).method->uses_inputs) inputs = parts_.inputs;
+    if (plan_.way(request.way).method->uses_inputs) inputs = inputs_;
   }
   if (inputs != nullptr) inputs->collect();
   merge_distributed(parts_.comm, parts_.adapters, inputs, plan_, requests, arena_, parts_.timers);

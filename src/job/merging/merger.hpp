@@ -6,10 +6,7 @@
 #include <span>
 
 #include "d2c/cluster/oracle.hpp"
-#include "d2c/comm/communicator.hpp"
-#include "d2c/core/timer.hpp"
 
-#include "adapters/adapter_store.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/merged_arena.hpp"
 
@@ -18,19 +15,13 @@ namespace d2c::job {
 /// Merges the adapters of sets of tasks over all ranks into the memory of every node.
 class Merger {
  public:
-  struct Parts {
-    comm::Communicator& comm;
-    const AdapterStore& adapters;
-    const IdVector<TaskId, AdapterId>& adapter_of_task;
-    PhaseTimers& timers;
-    InputStore* inputs = nullptr;  ///< of methods that use them; null = there are none
-  };
-
   /// Collective.
+  /// @param inputs          of methods that use them; null = there are none
   /// @param node_bytes      cap on the merged adapters that a node holds at a time; at least one is
   ///                        held
   /// @param ranks_per_node  see comm::Communicator::nodes
-  Merger(const Parts& parts, MergePlan plan, std::uint64_t node_bytes, int ranks_per_node);
+  Merger(const JobParts& parts, InputStore* inputs, MergePlan plan, std::uint64_t node_bytes,
+         int ranks_per_node);
 
   /// Distinct adapters of a set's tasks; an adapter weighs as many tasks as name it.
   [[nodiscard]] MergeRequest members_of(const cluster::TaskSet& set) const;
@@ -47,7 +38,8 @@ class Merger {
   [[nodiscard]] const MergePlan& plan() const { return plan_; }
 
  private:
-  Parts parts_;
+  JobParts parts_;
+  InputStore* inputs_;
   MergePlan plan_;
   std::uint64_t node_bytes_;
   MergedArena arena_;

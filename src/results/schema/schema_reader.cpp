@@ -153,14 +153,4 @@ void SchemaReader::read(const h5::Dataset& dataset, const std::string& path,
   h5::close_read(where(path), space, type, stored);
 }
 
-std::vector<hsize_t> SchemaReader::matrix(const std::string& path,
-                                          std::vector<float>& values) const {
-  h5::Dataset dataset = open(path);
-  auto dims = dims_of(dataset, path);
-  if (dims.size() != 2) refuse(path, "is not a matrix");
-  read(dataset, path, dims, values);
-  h5::close_read(where(path), dataset);
-  return dims;
-}
-
 }  // namespace d2c::results

@@ -88,10 +88,6 @@ class SchemaReader {
     value = values.front();
   }
 
-  /// Matrix without scales; dims are returned.
-  [[nodiscard]] std::vector<hsize_t> matrix(const std::string& path,
-                                            std::vector<float>& values) const;
-
   /// Keys of a map that is stored as one dataset per key.
   template <class Map>
   void names(const std::string& group, Map& map) const {

@@ -34,7 +34,6 @@ class CheckpointingTest : public testing::Test {
 
 TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   KnownLosses known;
-  known.add(key, 4, std::vector{1.5, 2.5});
   Checkpointing checkpointing = make(folder_ / "c", "0", known);
   checkpointing.resume();
   known.add(key, 4, std::vector{1.5, 2.5});

@@ -121,11 +121,10 @@ class Distill : public testing::Test {
     MergePlan plan;
     plan.method = &merge::find_method("average");
     plan.exchange_bytes = exchange_bytes;
-    Merger merger({*comm_, *adapters_, adapter_of_task_, timers_}, plan, options.merged_bytes, 0);
     test::FakeEngine engine(3);
-    return distill(
-        {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, merger, stop_, states_},
-        clusters(), options);
+    const JobParts parts{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_};
+    Merger merger(parts, nullptr, plan, options.merged_bytes, 0);
+    return distill({parts, merger, stop_, states_}, clusters(), options);
   }
 
   static void expect_same(const Distilled& a, const Distilled& b) {

@@ -29,19 +29,6 @@ TEST(KnownLosses, AreFoundByTheContentOfTheMergeAndTheTask) {
   EXPECT_THAT(known.find(scaled, 3), IsEmpty());
 }
 
-TEST(KnownLosses, PartsOfTheExamplesAddUp) {
-  KnownLosses known;
-  known.add(pair_key, 0, std::vector{nan, nan});
-  EXPECT_THAT(known.find(pair_key, 0), IsEmpty());
-  known.add(pair_key, 0, std::vector{nan, 2.0});
-  EXPECT_FALSE(known.knows(pair_key, 0));
-  EXPECT_THAT(known.find(pair_key, 0),
-              ElementsAre(NanSensitiveDoubleEq(nan), NanSensitiveDoubleEq(2.0)));
-  known.add(pair_key, 0, std::vector{1.0, nan});
-  EXPECT_TRUE(known.knows(pair_key, 0));
-  EXPECT_THAT(known.find(pair_key, 0), ElementsAre(1.0, 2.0));
-}
-
 TEST(KnownLosses, WhatIsMissingIsAskedForOnce) {
   KnownLosses known;
   known.add(pair_key, 1, std::vector{1.0});

@@ -166,7 +166,6 @@ TEST(Results, WhatIsNotThereStaysAbsent) {
   const TempFolder folder;
   write_results(folder / "run.h5", smallest_run());
   expect_same(read_results(folder / "run.h5"), smallest_run());
-  EXPECT_THAT(ResultsReader(folder / "run.h5").merged_clusters(), IsEmpty());
 }
 
 TEST(Results, LargeHistoryIsCompressedWithoutLoss) {
@@ -195,25 +194,6 @@ TEST(Results, LargeHistoryIsCompressedWithoutLoss) {
   expect_same(read_results(folder / "run.h5"), run);
   EXPECT_LT(std::filesystem::file_size(folder / "run.h5"),
             run.iterations.loss.size() * sizeof(double));
-}
-
-TEST(Results, MergedFactorsAreReadByCluster) {
-  const TempFolder folder;
-  test::write_example(folder / "run.h5");
-  const ResultsReader reader(folder / "run.h5");
-  EXPECT_THAT(reader.merged_clusters(), ElementsAre(0, 1));
-  EXPECT_EQ(reader.read_merged(0).size(), 2U);
-  for (const auto& [cluster, module] : test::example_modules()) {
-    const MergedFactors expected = test::example_factors(cluster, module);
-    const auto merged = reader.read_merged(cluster);
-    const MergedFactors& factors = merged.at(module);
-    EXPECT_EQ(factors.rank, expected.rank);
-    EXPECT_EQ(factors.d_in, expected.d_in);
-    EXPECT_EQ(factors.d_out, expected.d_out);
-    EXPECT_EQ(factors.a, expected.a);
-    EXPECT_EQ(factors.b, expected.b);
-  }
-  D2C_EXPECT_ERROR(static_cast<void>(reader.read_merged(7)), InputError, "run.h5", "merged/7");
 }
 
 TEST(Results, AnExistingFileIsNotOverwrittenUnasked) {
