@@ -9,6 +9,7 @@
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/pending.hpp"
+#include "d2c/merge/parameters.hpp"
 
 #include "output/record.hpp"
 #include "session/method_comparison.hpp"
@@ -25,13 +26,8 @@ constexpr const char* csv = "compare.csv";
 RunOptions with_method(const RunOptions& job, const std::string& method) {
   RunOptions options = job;
   options.merge_method = method;
-  // Each method reads those of the parameters that it has.
   if (method == medoid_method) return options;
-  const merge::Method& row = merge::find_method(method);
-  const merge::Options defaults;
-  if (!row.uses_density) options.merge.density = defaults.density;
-  if (!row.uses_majority_sign) options.merge.majority_sign = defaults.majority_sign;
-  if (!row.uses_merged_rank) options.merge.merged_rank = defaults.merged_rank;
+  options.merge = merge::read_by(merge::find_method(method), options.merge);
   return options;
 }
 

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "d2c/merge/merge.hpp"
+#include "d2c/merge/parameters.hpp"
 
 #include "cost.hpp"
 #include "methods/families.hpp"
@@ -209,11 +209,25 @@ constexpr auto rows = std::to_array<Method>({
      .stream = start_inputs<Inputs::estimated>},
 });
 
-void refuse_unread(const Method& method, bool set, std::string_view option) {
-  if (!set) return;
-  throw UsageError({fmt::format("method '{}' does not read {}", method.name, option),
-                    "the value would have no effect", "leave it out or choose another method"});
+/// An option that some methods read and others refuse.
+struct Parameter {
+  std::string_view option;
+  bool Method::*used;
+  bool (*is_set)(const Options& options);
+  void (*reset)(Options& options);
+};
+
+template <auto field>
+constexpr Parameter row_of(std::string_view option, bool Method::*used) {
+  return {option, used, [](const Options& options) { return options.*field != Options().*field; },
+          [](Options& options) { options.*field = Options().*field; }};
 }
+
+constexpr auto parameters = std::to_array<Parameter>({
+    row_of<&Options::merged_rank>("--merged-rank", &Method::uses_merged_rank),
+    row_of<&Options::density>("--density", &Method::uses_density),
+    row_of<&Options::majority_sign>("--majority-sign-method", &Method::uses_majority_sign),
+});
 
 }  // namespace
 
@@ -243,10 +257,27 @@ void validate(const Method& method, const Options& options) {
                       "it is the share of entries that are kept",
                       "give a value such as 0.2 or 0.5, or 1 to prune nothing"});
   }
-  refuse_unread(method, !method.uses_merged_rank && options.merged_rank != 0, "a merged rank");
-  refuse_unread(method, !method.uses_density && options.density != 0, "a density");
-  refuse_unread(method, !method.uses_majority_sign && options.majority_sign != MajoritySign::total,
-                "a majority sign method");
+  for (const Parameter& parameter : parameters) {
+    if (method.*parameter.used || !parameter.is_set(options)) continue;
+    throw UsageError({fmt::format("method '{}' does not read {}", method.name, parameter.option),
+                      "the value would have no effect", "leave it out or choose another method"});
+  }
+}
+
+Options read_by(const Method& method, Options options) {
+  for (const Parameter& parameter : parameters) {
+    if (!(method.*parameter.used)) parameter.reset(options);
+  }
+  return options;
+}
+
+std::vector<std::string_view> parameters_of(const Method& method) {
+  std::vector<std::string_view> names;
+  for (const Parameter& parameter : parameters) {
+    if (method.*parameter.used) names.push_back(parameter.option);
+  }
+  if (method.uses_seed) names.emplace_back("--seed");
+  return names;
 }
 
 }  // namespace d2c::merge

@@ -87,7 +87,7 @@ class Options(Case):
                            output, "--method", method)
         self.fail_with(2, ["'ties' needs --density"], "compare", self.manifest, "-K", 2, "--output", output,
                        "--methods", "average,ties")
-        self.fail_with(2, ["'average' does not read a density"], "run", self.manifest, "-K", 2, "--output",
+        self.fail_with(2, ["'average' does not read --density"], "run", self.manifest, "-K", 2, "--output",
                        output, "--density", 0.5)
         self.assertFalse(output.exists())
 

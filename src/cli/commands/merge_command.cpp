@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/merge/parameters.hpp"
 #include "d2c/tools/merge_folders.hpp"
 
 #include "commands/commands.hpp"
@@ -63,14 +64,10 @@ std::vector<Option<Arguments>> own_options() {
 
 void list_methods() {
   for (const merge::Method& method : merge::methods()) {
-    std::string reads;
-    if (method.uses_merged_rank) reads += " --merged-rank";
-    if (method.uses_density) reads += " --density (needed)";
-    if (method.uses_majority_sign) reads += " --majority-sign-method";
-    if (method.uses_seed) reads += " --seed";
-    if (method.uses_inputs) reads += " the examples of a job (d2c run alone)";
+    auto reads = merge::parameters_of(method);
+    if (method.uses_inputs) reads.emplace_back("the examples of a job (d2c run alone)");
     fmt::print("{:<20} {}\n{:<20} {}{}\n", method.name, method.summary, "", method.reference,
-               reads.empty() ? "" : "; reads" + reads);
+               reads.empty() ? "" : fmt::format("; reads {}", fmt::join(reads, " ")));
   }
 }
 

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "d2c/core/error.hpp"
+#include "d2c/merge/parameters.hpp"
 
 #include "merge_test_support.hpp"
 #include "test_support.hpp"
@@ -52,6 +53,7 @@ TEST(Validate, RefusesAnOptionTheMethodDoesNotRead) {
         EXPECT_NO_THROW(validate(method, options)) << method.name;
       } else {
         D2C_EXPECT_ERROR(validate(method, options), UsageError, method.name, "does not read");
+        EXPECT_NO_THROW(validate(method, read_by(method, options)));
       }
     };
     check(method.uses_merged_rank, {.merged_rank = 4});
