@@ -2,7 +2,7 @@
 # test.sh [all | unit | sanitized]: builds and runs tests.
 #
 # all (default)  from a bare Debian 12 to passed tests: installs packages, builds, and runs all tests
-#                but the slow ones (ctest label "slow")
+#                but the slow ones (ctest label "slow"); checks the format where clang-format 14 is
 # unit           the unit tests alone
 # sanitized      the unit tests with contracts checked, and address and undefined-behaviour sanitizers
 set -euo pipefail
@@ -11,6 +11,7 @@ scripts/install-packages.sh tests
 . scripts/mpi-env.sh
 case ${1:-all} in
   all)
+    if clang-format --version 2>/dev/null | grep -q 'version 14'; then scripts/lint.sh format; fi
     scripts/build.sh release
     ctest --preset release --label-exclude slow -j "$(nproc)"
     ;;

@@ -20,10 +20,10 @@ struct PreparedAdapter {
     ops::LowRankUpdate down;
   };
   std::vector<Layer> layers;
-  ops::LowRankUpdate embedding;  ///< of the look-up only, also when embeddings are tied
-  ops::LowRankUpdate head;       ///< of the output projection only
+  ops::LowRankUpdate embedding;        ///< of the look-up only, also when embeddings are tied
+  ops::LowRankUpdate head;             ///< of the output projection only
   std::map<std::string, Index> ranks;  ///< of the modules that the adapter has
-  Index largest_rank = 0;        ///< largest sum of ranks of one update
+  Index largest_rank = 0;              ///< largest sum of ranks of one update
 
   /// @param threads  that may help to pack
   /// @throws InputError naming a module that the model does not have, or whose shape differs

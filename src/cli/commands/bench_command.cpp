@@ -116,7 +116,8 @@ int bench_command(const Invocation& invocation) {
           "its\n"
           "multiply-adds, the matrix products of the model, and one evaluation (the loss of 10 "
           "examples\n"
-          "of 100 tokens under an adapter). Of the model config.json is read, and the format of the "
+          "of 100 tokens under an adapter). Of the model config.json is read, and the format of "
+          "the "
           "weights;\n"
           "their values are random. Without --model, --weights auto is f32, or bf16 with --compute "
           "bf16."};
