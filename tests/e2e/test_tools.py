@@ -367,7 +367,7 @@ class Fv40(Case):
         self.need(folder)
         self.need_h5py()
         from harness import h5py
-        completed = self.succeed("run", folder / "manifest.json", "-K", 5, "--restarts", 1,
+        completed = self.succeed("run", folder / "manifest.json", "-K", 1, "--restarts", 1,
                                  "--max-iterations", 1, "--output", self.folder / "out", ranks=2)
         # The ids in the examples are the reference's; a line whose text gives others is a warning.
         self.assertNotIn("warning", completed.stderr)
