@@ -367,8 +367,8 @@ class Fv40(Case):
         self.need(folder)
         self.need_h5py()
         from harness import h5py
-        completed = self.succeed("run", folder / "manifest.json", "-K", 1, "--restarts", 1,
-                                 "--max-iterations", 1, "--output", self.folder / "out", ranks=2)
+        completed = self.succeed("run", folder / "manifest.json", "-K", 1, "--search", "kmeans",
+                                 "--output", self.folder / "out", ranks=2)
         # The ids in the examples are the reference's; a line whose text gives others is a warning.
         self.assertNotIn("warning", completed.stderr)
         reference = json.loads((folder / "reference_losses.json").read_text())
