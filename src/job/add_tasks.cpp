@@ -219,7 +219,7 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
     stages.place(start.clusters, start.recorded);
     stages.measure();
     // Tasks that had clusters keep them.
-    stages.refine(0);
+    stages.refine();
     if (options.compare_full) stages.compare_full();
     return stages.write(files, manifest);
   });

@@ -110,22 +110,9 @@ void validate(const CompareOptions& options) {
     throw UsageError({fmt::format("--refined has {}, which is none of --searches", search),
                       "only clusters that were searched can be refined", "add it to --searches"});
   }
-  const bool refines = options.job.tune_scale || options.job.tune_weights ||
-                       options.job.refinement != Refinement::none;
-  if (refines == options.refined.empty()) {
-    throw UsageError(
-        {refines ? "--refine distill, --scale auto and --member-weights auto need --refined"
-                 : "--refined needs --refine distill, --scale auto or --member-weights auto",
-         "the rows of a comparison are as the searches found them",
-         "name the searches to refine, such as --refined auto"});
-  }
   refuse_repeats("--methods", options.methods);
   if (options.n_seeds < 1) {
     throw UsageError({"--seeds must be at least 1", "it is the number of seeds to try", ""});
-  }
-  if (std::ranges::find(options.methods, auto_method) != options.methods.end()) {
-    throw UsageError(
-        {"--methods does not take 'auto'", "it is a choice among methods", "name the methods"});
   }
   for (const std::string& search : options.searches) {
     if (search == "one" || search == "own") {

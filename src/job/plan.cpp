@@ -1,6 +1,7 @@
 #include "d2c/job/plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 
@@ -8,6 +9,7 @@
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
 
+#include "distill/material.hpp"
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/input_store.hpp"
@@ -84,8 +86,15 @@ void add_evaluations(const Job& job, Plan& plan) {
                  static_cast<double>(facts.n_computed));
   }
   if (plan.options.refinement == Refinement::distill) {
-    // A step goes forward twice and backward once; then the result is measured.
-    plan.refine_evaluations = std::int64_t{plan.n_tasks} * (3 * plan.options.refine_steps + 1);
+    const int steps = spending(plan.options, plan.n_tasks).steps;
+    const MaterialOptions material{plan.options.refine_batch, plan.options.refine_variants};
+    double cost = 0.0;
+    for (const TaskId task : job.tasks->ids()) {
+      const std::int64_t n = job.tasks->facts(task, Split::few_shot).n_examples;
+      // Then the task is measured.
+      cost += 1.0 + learning_cost(n, material, steps);
+    }
+    plan.refine_evaluations = std::llround(cost);
   }
   plan.imbalance = imbalance_of(costs, plan.n_ranks);
 }
@@ -208,7 +217,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
 
   MergePlan merging;
   // A medoid is no larger than the result of `average`.
-  const bool by_name = options.merge_method != medoid_method && options.merge_method != auto_method;
+  const bool by_name = options.merge_method != medoid_method;
   merging.method = &merge::find_method(by_name ? options.merge_method : "average");
   merging.options = options.merge;
   MergeRequest all;

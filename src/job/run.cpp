@@ -1,7 +1,6 @@
 #include "d2c/job/run.hpp"
 
 #include "output/result_files.hpp"
-#include "session/refine_clusters.hpp"
 #include "session/result_stages.hpp"
 
 namespace d2c::job {
@@ -15,7 +14,7 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
     ResultStages stages(session);
     stages.search();
     stages.measure();
-    stages.refine(most_refinement_rounds);
+    stages.refine();
     return stages.write(files, "");
   });
 }

@@ -37,8 +37,18 @@ def environment():
     return env
 
 
+def plain_run(arguments):
+    """Options that keep a job to what its test is about: the search, as far as it goes."""
+    given = set(map(str, arguments))
+    if not given & {"run", "compare"} or given & {"--from", "--config", "--help", "-h", "--effort"}:
+        return []
+    refine = ["--refine", "none"] if "run" in given and "--refine" not in given else []
+    return ["--effort", "thorough", *refine]
+
+
 def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None, starter=None):
     """Runs d2c, by `starter` if there is one; ranks = 0 runs it without mpirun."""
+    arguments = [*arguments, *plain_run(arguments)]
     command = [*([str(starter)] if starter else []), BINARY, *map(str, arguments)]
     if ranks:
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] + command

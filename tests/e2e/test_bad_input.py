@@ -115,15 +115,15 @@ class BadInput(Case):
         self.run_fails(2, ["--scale", "'big'"], "--scale", "big")
         self.run_fails(2, ["--scale", "above 0"], "--scale", 0)
         self.run_fails(2, ["--scale", "above 0"], "--scale", "nan")
-        self.run_fails(2, ["--member-weights does not take 'fair' (that is none of its values); give one of: equal, auto"],
-                       "--member-weights", "fair")
-        self.run_fails(2, ["--member-weights", "medoid"], "--member-weights", "auto", "--method", "medoid")
-        self.run_fails(2, ["density"], "--method", "auto", "--density", 0.5)
+        self.run_fails(2, ["--effort does not take 'most' (that is none of its values); give one of: quick, default, thorough"],
+                       "--effort", "most")
         self.run_fails(2, ["--refine does not take 'more'", "none, distill"], "--refine", "more")
-        self.run_fails(2, ["--refine-steps", "at least 1"], "--refine", "distill", "--refine-steps", 0)
+        self.run_fails(2, ["--refine-steps", "at least 0"], "--refine", "distill", "--refine-steps", -1)
+        self.run_fails(2, ["--refine-batch", "at least 0"], "--refine", "distill", "--refine-batch", -1)
+        self.run_fails(2, ["--refine-variants", "at least 0"], "--refine", "distill", "--refine-variants", -1)
         self.run_fails(2, ["--refine-lr", "at least 0"], "--refine", "distill", "--refine-lr", -1)
-        self.run_fails(2, ["--refine-steps needs --refine distill"], "--refine-steps", 3)
-        self.run_fails(2, ["--refine-lr needs --refine distill"], "--refine-lr", 0.01)
+        for option in ("steps", "batch", "variants", "lr"):
+            self.run_fails(2, [f"--refine-{option} does not go with --refine none"], f"--refine-{option}", 3)
 
     def test_comparisons_that_cannot_be_made(self):
         path = write_manifest(self.folder / "manifest.json", self.manifest)
@@ -137,7 +137,7 @@ class BadInput(Case):
         fails(2, ["nonsense"], "--methods", "nonsense")
         fails(2, ["--searches", "auto twice"], "--searches", "auto,auto")
         fails(2, ["--searches is empty"], "--searches", "")
-        fails(2, ["--methods", "'auto'"], "--methods", "auto")
+        fails(2, ["'auto'"], "--methods", "auto")
         fails(2, ["linear", "equal ranks"], "--methods", "average,linear", ranks=2)
         fails(2, ["--seeds"], "--seeds", 0)
         fails(2, ["--search is not taken here (", "--searches"], "--search", "d2c")
@@ -145,12 +145,10 @@ class BadInput(Case):
         fails(2, ["--sweep-pick is not taken here ("], "--sweep-pick", 2)
         fails(2, ["--budget-mb is not taken here (", "give -K"], "--budget-mb", 4)
         fails(2, ["no search 'nosuch'", "kmeans_trimmed"], "--refined", "auto,nosuch")
-        fails(2, ["--scale auto", "--refined"], "--scale", "auto")
-        fails(2, ["--refine distill", "--refined"], "--refine", "distill")
         fails(2, ["--refined", "d2c", "--searches"], "--searches", "auto", "--refined", "d2c")
         fails(2, ["--refined", "auto twice"], "--refined", "auto,auto")
         fails(2, ["--refined is empty"], "--refined", "")
-        fails(2, ["--member-weights", "medoid"], "--refined", "auto", "--methods", "medoid")
+        fails(2, ["--refine-steps", "--refine none"], "--refine-steps", 9)
         fails(2, ["--max-hours is not taken here (", "--max-evaluations"], "--max-hours", 1)
         fails(2, ["--searches", "own", "baseline"], "--searches", "d2c,own")
         rules = self.folder / "rules.json"

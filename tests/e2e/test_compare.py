@@ -80,11 +80,12 @@ class Compare(Case):
 
     def test_refined_rows_equal_refined_jobs(self):
         outputs = []
+        steps = ("--refine-steps", 8)
         for name, ranks in (("alone", 0), ("ranks3", 3)):
             outputs.append(self.folder / name)
             completed = self.succeed(
                 "compare", self.manifest, "-K", 3, "--seeds", 2, "--searches", "auto,kmeans", "--refined",
-                "kmeans,auto", "--verify-examples", 2, "--output", outputs[-1], ranks=ranks)
+                "kmeans,auto", *steps, "--verify-examples", 2, "--output", outputs[-1], ranks=ranks)
         self.assertEqual(self.numbers(outputs[0]), self.numbers(outputs[1]))
         self.assertIn("kmeans refined", completed.stdout)
         with h5py.File(outputs[0] / "compare.h5") as file:
@@ -97,7 +98,7 @@ class Compare(Case):
             for row, s in ((4, 0), (6, 1)):
                 job = self.folder / f"job{row}"
                 self.succeed("run", self.manifest, "-K", 3, "--seed", s, "--search", search[row - 1],
-                             "--scale", "auto", "--member-weights", "auto", "--verify-examples", 2,
+                             "--refine", "distill", *steps, "--verify-examples", 2,
                              "--output", job, "--quiet")
                 with h5py.File(job / "results.h5") as alone:
                     self.assertEqual(file["objective"][row, s], alone["result/objective"][()])

@@ -32,7 +32,7 @@ class Install(Case):
         manifest = json.loads((share / "data" / "demo" / "manifest.json").read_text())
         del manifest["tasks"][6:]
         (share / "data" / "demo" / "six.json").write_text(json.dumps(manifest))
-        self.call(d2c, "run", share / "data" / "demo" / "six.json", "-K", 2, "--search", "kmeans", "-o", "out")
+        self.call(d2c, "run", share / "data" / "demo" / "six.json", "-K", 2, "--search", "kmeans", "--refine", "none", "-o", "out")
         if all(map(self.has_module, ("h5py", "jinja2", "matplotlib"))):
             self.call(d2c, "report", "out")
             self.assertIn("<svg", (self.folder / "out" / "report.html").read_text())

@@ -339,7 +339,7 @@ class Jobs(LibraryCase):
             trace = self.folder / f"{name}.trace"
             command = [STRACE, "-f", "-e", "trace=openat,open", "-o", str(trace), "mpirun",
                        "--oversubscribe", "--bind-to", "none", "-n", "3", BINARY, "run", str(manifest),
-                       "-K", "2", "--restarts", "1", "-q", "--output", str(self.folder / name)]
+                       "-K", "2", "--restarts", "1", "--refine", "none", "-q", "--output", str(self.folder / name)]
             done = subprocess.run(command, env=environment(), capture_output=True, text=True,
                                   timeout=120)
             self.assertEqual(done.returncode, 0, done.stderr)

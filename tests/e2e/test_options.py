@@ -48,7 +48,7 @@ class Options(Case):
     def test_what_dump_config_prints_is_read_by_config(self):
         for command, given in (
                 ("run", ("-K", "2..4", "--sweep-pick", 3, "--overwrite", "--output", self.folder / "out")),
-                ("plan", ("--budget-mb", 0.5, "--member-weights", "auto")),
+                ("plan", ("--budget-mb", 0.5, "--effort", "quick")),
                 ("compare", ("-K", 3, "--searches", "d2c,kmeans", "--seeds", 1))):
             text = self.succeed(command, self.manifest, *given, "--dump-config").stdout
             ini = self.folder / "job.ini"

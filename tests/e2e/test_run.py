@@ -14,7 +14,7 @@ import time
 import unittest
 
 from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
-                     read_safetensors, write_manifest)
+                     plain_run, read_safetensors, write_manifest)
 
 WHOLE = {"results.h5", "merged", "routing.json", "assignment.csv"}  # what a job leaves in its folder
 
@@ -361,49 +361,10 @@ class Run(Case):
             self.assertLessEqual(max(numpy.bincount(assignment)), 6, search)
             self.assertGreaterEqual(min(numpy.bincount(assignment)), 4, search)
 
-    def test_refined_adapters_are_no_worse_and_are_what_was_measured(self):
-        path = write_manifest(self.folder / "part.json", demo_manifest(12))
-        options = ("--method", "auto", "--scale", "auto", "--member-weights", "auto",
-                   "--verify-examples", 2)
-        alone = self.run_demo("alone", *options, manifest=path, k=3)
-        ranks = self.run_demo("ranks3", *options, manifest=path, k=3, ranks=3)
-        self.assert_same_bits(alone, ranks)
-        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
-            refine = file["refine"]
-            steps = list(refine["step"].asstr())
-            self.assertEqual(steps[:5], ["start", "method", "scale", "weights", "assign"])
-            self.assertEqual(steps[5:], ["scale", "weights", "assign"] * ((len(steps) - 5) // 3))
-            for part in ("objective", "verify_objective"):
-                self.assertTrue((numpy.diff(refine[part]) <= 1e-12).all(), refine[part][...])
-            self.assertGreater(sum(refine["changed"]), 0)
-            for name in refine:
-                if name != "step":
-                    self.assertEqual(refine[name][...].tobytes(), other["refine"][name][...].tobytes(), name)
-            self.assertAlmostEqual(refine["objective"][-1], file["result/objective"][()], 12)
-            self.assertAlmostEqual(refine["verify_objective"][-1], file["verify/objective"][()], 12)
-            self.assertAlmostEqual(refine["heldout_objective"][-1], file["heldout/objective"][()], 12)
-            self.assertAlmostEqual(refine["heldout_gain"][-1], numpy.mean(file["heldout/gain"]), 12)
-            self.assertAlmostEqual(refine["objective"][0], min(file["iteration/objective"]), 12)
-            assignment, weight = file["result/assignment"][...], file["recipe/weight"][...]
-            for cluster in range(3):
-                self.assertAlmostEqual(weight[assignment == cluster].sum(), 1.0, 12)
-            loss, scale = file["heldout/loss"][...], file["recipe/scale"][...]
-            method = file["recipe/method"].asstr()[...]
-        task = demo_manifest(12)["tasks"]
-        for cluster, t in ((0, 0), (1, 5), (2, 11)):
-            folder = alone / "merged" / f"cluster_{cluster:02}"
-            result = self.folder / "evaluation.json"
-            self.succeed("evaluate", "--model", DEMO / "model", "--adapter", folder, "--examples",
-                         task[t]["test"], "--json", result)
-            self.assertEqual(json.loads(result.read_text())["mean"], loss[t, cluster])
-            card = (folder / "README.md").read_text()
-            self.assertIn(f"`{method[cluster]}`", card)
-            self.assertIn(f"times {scale[cluster]:.4g}" if scale[cluster] != 1 else "", card)
-        self.assertIn("refinement of the clusters", self.succeed("inspect", alone / "results.h5").stdout)
-
     def test_distilled_adapters_serve_their_tasks_better_and_are_what_was_measured(self):
         path = write_manifest(self.folder / "part.json", demo_manifest(12))
-        options = ("--search", "kmeans", "--refine", "distill", "--refine-steps", 12, "--verify-examples", 2)
+        options = ("--search", "kmeans", "--refine", "distill", "--refine-steps", 12, "--refine-batch", 4,
+                   "--refine-variants", 1, "--verify-examples", 2)
         alone = self.run_demo("alone", *options, manifest=path, k=3)
         for ranks in (2, 3, 8):
             other = self.run_demo(f"ranks{ranks}", *options, "--threads", 1 + ranks % 2, manifest=path, k=3, ranks=ranks)
@@ -419,7 +380,8 @@ class Run(Case):
             self.assertLess(refine["objective"][1], refine["objective"][0])
             self.assertLessEqual(refine["verify_objective"][1], refine["verify_objective"][0])
             self.assertEqual(curve.shape, (3, 12))
-            self.assertTrue((curve[:, -1] < curve[:, 0]).all(), curve)
+            # Four portions take turns.
+            self.assertTrue((curve[:, -4:].mean(1) < curve[:, :4].mean(1)).all(), curve)
             self.assertAlmostEqual(refine["objective"][1], file["result/objective"][()], 12)
             self.assertAlmostEqual(refine["heldout_gain"][1], numpy.mean(file["heldout/gain"]), 12)
             loss, cluster = file["heldout/loss"][...], method.index("average, distilled")
@@ -430,46 +392,6 @@ class Run(Case):
                      demo_manifest(12)["tasks"][learner]["test"], "--json", result)
         self.assertEqual(json.loads(result.read_text())["mean"], loss[learner, cluster])
         self.assertIn("trained for 12 steps", (folder / "README.md").read_text())
-
-    def test_tasks_move_to_the_refined_clusters_that_serve_them_better(self):
-        options = ("--search", "kmeans", "--scale", "auto")
-        alone = self.run_demo("alone", *options)
-        ranks = self.run_demo("ranks3", *options, ranks=3)
-        self.assert_same_bits(alone, ranks)
-        with h5py.File(alone / "results.h5") as file, h5py.File(ranks / "results.h5") as other:
-            refine, assignment = file["refine"], file["result/assignment"][...]
-            step, changed = refine["step"].asstr()[...], refine["changed"][...]
-            self.assertEqual(refine["objective"][...].tobytes(), other["refine/objective"][...].tobytes())
-            self.assertTrue((numpy.diff(refine["objective"]) <= 1e-12).all())
-            moved = changed[step == "assign"]
-            self.assertGreater(moved[0], 0)
-            found = file["iteration/assignment"][-1]
-            self.assertGreaterEqual((found != assignment).sum(), 1)
-            numpy.testing.assert_array_equal(numpy.bincount(assignment), file["result/size"])
-            # Clusters are numbered by their lowest task.
-            lowest = [numpy.flatnonzero(assignment == k)[0] for k in range(5)]
-            self.assertEqual(lowest, sorted(lowest))
-            own = file["result/loss"][...][numpy.arange(40), assignment]
-            self.assertAlmostEqual(own.mean(), refine["objective"][-1], 12)
-            heldout = file["heldout/loss"][...]
-        task = demo_manifest()["tasks"]
-        for cluster in (0, 4):
-            result = self.folder / "evaluation.json"
-            self.succeed("evaluate", "--model", DEMO / "model", "--adapter",
-                         alone / "merged" / f"cluster_{cluster:02}", "--examples",
-                         task[lowest[cluster]]["test"], "--json", result)
-            self.assertEqual(json.loads(result.read_text())["mean"], heldout[lowest[cluster], cluster])
-
-    def test_scaled_medoids_may_lose_and_gain_tasks(self):
-        path = write_manifest(self.folder / "part.json", demo_manifest(12))
-        output = self.run_demo("medoid", "--method", "medoid", "--scale", "auto", "--search", "random",
-                               ranks=2, manifest=path, k=3)
-        with h5py.File(output / "results.h5") as file:
-            refine = file["refine"]
-            self.assertGreater(refine["changed"][...][refine["step"].asstr()[...] == "assign"][0], 0)
-            self.assertTrue((numpy.diff(refine["objective"]) <= 1e-12).all())
-            own = file["result/loss"][...][numpy.arange(12), file["result/assignment"]]
-            self.assertAlmostEqual(own.mean(), refine["objective"][-1], 12)
 
     def test_scale_multiplies_the_merged_update(self):
         path = write_manifest(self.folder / "small.json", demo_manifest(3))
@@ -503,7 +425,7 @@ class Run(Case):
         for task in manifest["tasks"]:
             del task["test"]
         path = write_manifest(self.folder / "no-test.json", manifest)
-        options = ["-K", "3", "--search", "d2c", "--restarts", "8", "--method", "medoid"]
+        options = ["-K", "3", "--search", "d2c", "--restarts", "8", "--method", "medoid", *plain_run(["run"])]
         output = self.folder / "medoid"
         self.stop_at("start   7", [BINARY, "run", str(path), *options, "--output", str(output)])
         self.succeed("run", path, *options, "--output", output)
@@ -516,7 +438,7 @@ class Run(Case):
     def test_options_come_from_an_ini_file_and_the_command_line_wins(self):
         manifest = write_manifest(self.folder / "part.json", demo_manifest(4))
         ini = self.folder / "job.ini"
-        ini.write_text("K = 2\nsearch = kmeans\nmerged-mib = 64\nquiet = true\n")
+        ini.write_text("K = 2\nsearch = kmeans\nrefine = none\nmerged-mib = 64\nquiet = true\n")
         for given, k in (([], 2), (["-K", 3], 3)):
             output = self.folder / f"out{k}"
             self.succeed("run", manifest, "--config", ini, "--output", output, *given)
@@ -531,7 +453,7 @@ class Run(Case):
         output = self.folder / "stopped"
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "run",
                    str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "6",
-                   "--output", str(output)]
+                   *plain_run(["run"]), "--output", str(output)]
         rest = self.stop_at("start   2", command)
         self.assertIn("run the same command again", rest)
         self.assertTrue((output / "checkpoint.h5").exists())

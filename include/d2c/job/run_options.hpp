@@ -26,8 +26,8 @@ enum class Refinement { none, distill };
 /// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
 inline constexpr std::string_view medoid_method = "medoid";
 
-/// Searches with `average`, then takes for each cluster the best of several methods.
-inline constexpr std::string_view auto_method = "auto";
+/// What a job may spend where nothing else says it, see spending().
+enum class Effort { quick, usual, thorough };
 
 /// Everything that decides what a job does, with its defaults. The option table (option_table.hpp)
 /// says how each member is called by users; validate() checks what depends on several of them.
@@ -50,19 +50,20 @@ struct RunOptions {
   int max_iterations = 50;
   int perturbations = 5;  ///< of the search `auto`: it ends when so many in a row led to nothing
   bool allow_empty = false;
-  std::int64_t max_evaluations = 0;  ///< 0 = no limit
+  Effort effort = Effort::usual;
+  std::int64_t max_evaluations = 0;  ///< 0 = as the effort says
   double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
   int verify_examples = 0;  ///< few-shot examples per task that the search does not see
 
   std::string merge_method = "average";
   merge::Options merge;
-  double scale = 1.0;         ///< factor on merged updates while clusters are searched
-  bool tune_scale = false;    ///< then a line search on the factor of each cluster
-  bool tune_weights = false;  ///< and one on the weights of its members
-  Refinement refinement = Refinement::none;
-  int refine_steps = 30;     ///< of the optimiser
-  double refine_rate = 0.0;  ///< learning rate of its first step; 0 = by the size of the factors
+  double scale = 1.0;  ///< factor on merged updates
+  Refinement refinement = Refinement::distill;
+  int refine_steps = 0;      ///< of the optimiser; 0 = as the effort says
+  int refine_batch = 2;      ///< examples of each task that a step learns; 0 = all
+  int refine_variants = 7;   ///< of each example, to learn from besides itself
+  double refine_rate = 0.0;  ///< learning rate of the first step; 0 = by the size of the factors
 
   eval::LossOn loss_on = eval::LossOn::response;
   std::string chat_date;      ///< YYYY-MM-DD, for chat templates that ask for today; empty = refuse
@@ -93,6 +94,13 @@ void validate_search(const RunOptions& options);
 void validate(const RunOptions& options, int n_tasks);
 /// The options of clustering that hold for any number of clusters.
 void validate_clustering(const RunOptions& options);
+
+/// What a job spends at most.
+struct Spending {
+  std::int64_t evaluations = 0;  ///< of the search; 0 = no limit
+  int steps = 0;                 ///< of the optimiser
+};
+[[nodiscard]] Spending spending(const RunOptions& options, int n_tasks);
 
 /// Whether the merge method looks at the few-shot examples (merge::Method::uses_inputs).
 [[nodiscard]] bool merges_by_inputs(const RunOptions& options);

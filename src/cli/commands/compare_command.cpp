@@ -87,10 +87,8 @@ int compare_command(const Invocation& invocation) {
   refuse_other_options(line, refusals, "a comparison has no use for it");
   if (!parse(line, invocation)) return 0;
   for (const std::string& search : options.refined) (void)cluster::search_method(search);
-  if (!options.refined.empty() && !options.job.tune_scale && !options.job.tune_weights &&
-      options.job.refinement == job::Refinement::none) {
-    options.job.tune_scale = options.job.tune_weights = true;
-  }
+  options.job.refinement =
+      options.refined.empty() ? job::Refinement::none : job::Refinement::distill;
   job::validate(options);
   voice.state = options.job.output.string();
   voice.made_what = "Tables";

@@ -10,6 +10,7 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 
+#include "distill/material.hpp"
 #include "merging/job_parts.hpp"
 #include "merging/merger.hpp"
 
@@ -25,14 +26,15 @@ struct DistillCluster {
 struct DistillOptions {
   int steps = 0;
   double rate = 0.0;  ///< learning rate in the first step; 0 = by the size of the factors
+  MaterialOptions material{};
   cluster::ExampleFolds folds{};                          ///< learnt from are those of a search
   std::uint64_t merged_bytes = std::uint64_t{512} << 20;  ///< adapters that a node holds at a time
 };
 
 struct Distilled {
   std::vector<std::shared_ptr<const TrainedAdapter>> adapters;  ///< by cluster
-  /// [cluster][step] loss before the step: weighted mean over the tasks of the cross-entropy
-  /// against their own adapters' predictions, nats per token
+  /// [cluster][step] loss before the step, on the portion that it learns: weighted mean over the
+  /// tasks of the cross-entropy against their own adapters' predictions, nats per token
   std::vector<std::vector<double>> loss;
 };
 

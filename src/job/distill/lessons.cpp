@@ -1,6 +1,7 @@
 #include "distill/lessons.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -9,8 +10,8 @@
 namespace d2c::job {
 namespace {
 
-/// Lessons whose targets are not known yet.
-TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
+/// Few-shot examples that the task may learn from.
+std::vector<eval::Example> examples_of(const Teachers& teachers, TaskId task) {
   std::vector<eval::Example> examples = teachers.tasks.examples(task, Split::few_shot);
   const std::vector<FoldId> fold_of = teachers.folds.of(std::ssize(examples));
   std::size_t n = 0;
@@ -18,20 +19,34 @@ TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
     if (fold_of[e].value() < teachers.folds.choose) std::swap(examples[n++], examples[e]);
   }
   examples.resize(n);
-  const PackOptions& packing = teachers.tasks.packing();
-  std::vector<double> n_targets(n, 0.0);
-  TaskLessons lessons;
+  return examples;
+}
+
+/// Lessons whose targets are not known yet.
+std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
+                                   const PackOptions& packing) {
+  std::vector<double> n_targets(examples.size(), 0.0);
+  std::vector<eval::Lesson> lessons;
   for (eval::Batch& batch : eval::pack(examples, packing.loss_on, packing.max_tokens)) {
     for (const auto& place : batch.places) n_targets[static_cast<std::size_t>(place.example)] += 1;
     lessons.push_back({.batch = std::move(batch)});
   }
   for (eval::Lesson& lesson : lessons) {
     for (const auto& place : lesson.batch.places) {
-      const double of_example = n_targets[static_cast<std::size_t>(place.example)];
-      lesson.weight.push_back(static_cast<float>(1.0 / (static_cast<double>(n) * of_example)));
+      const double n = n_targets[static_cast<std::size_t>(place.example)];
+      lesson.weight.push_back(static_cast<float>(1.0 / (static_cast<double>(examples.size()) * n)));
     }
   }
   return lessons;
+}
+
+TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
+  TaskLessons portions;
+  for (const auto& examples :
+       learning_material(examples_of(teachers, task), teachers.material, task.index())) {
+    portions.push_back(untaught(examples, teachers.tasks.packing()));
+  }
+  return portions;
 }
 
 /// Asks this rank's adapters about some of their tasks.
@@ -46,8 +61,9 @@ class Asking {
     std::map<AdapterId, eval::AdapterHandle> handles;
     for (const auto& [task, rank] : learners) {
       auto& of_task = batches.emplace_back();
-      for (eval::Lesson& lesson : untaught_lessons(teachers_, task))
-        of_task.push_back(std::move(lesson.batch));
+      for (auto& portion : untaught_lessons(teachers_, task)) {
+        for (eval::Lesson& lesson : portion) of_task.push_back(std::move(lesson.batch));
+      }
       const AdapterId adapter = teachers_.adapter_of_task[task];
       eval::AdapterHandle& handle = handles[adapter];
       if (handle == nullptr) handle = teachers_.engine.prepare(teachers_.adapters.local(adapter));
@@ -145,8 +161,8 @@ std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
   for (const Learner& learner : learners) {
     if (learner.rank != comm.rank()) continue;
     std::span<const std::byte>& bytes = rest.at(teacher(learner));
-    TaskLessons& lessons = mine[learner.task] = untaught_lessons(teachers, learner.task);
-    for (eval::Lesson& lesson : lessons) {
+    TaskLessons& portions = mine[learner.task] = untaught_lessons(teachers, learner.task);
+    for (eval::Lesson& lesson : portions | std::views::join) {
       take_list(bytes, lesson.targets.begin);
       take_list(bytes, lesson.targets.tokens);
       take_list(bytes, lesson.targets.probabilities);

@@ -6,12 +6,13 @@
 
 #include "d2c/cluster/folds.hpp"
 
+#include "distill/material.hpp"
 #include "merging/job_parts.hpp"
 
 namespace d2c::job {
 
-/// What a task's adapter is to learn, packed.
-using TaskLessons = std::vector<eval::Lesson>;
+/// What a task's adapter is to learn, packed: [portion][batch]. A step takes one portion.
+using TaskLessons = std::vector<std::vector<eval::Lesson>>;
 
 /// A task that a rank learns.
 struct Learner {
@@ -22,12 +23,13 @@ struct Learner {
 /// What is needed to ask the tasks' own adapters.
 struct Teachers : JobParts {
   cluster::ExampleFolds folds;  ///< learnt from are those that a search may look at
-  Index most_tokens = 0;        ///< of a distribution at most
+  MaterialOptions material;
+  Index most_tokens = 0;  ///< of a distribution at most
 };
 
 /// The lessons of the tasks that this rank learns, by task: the distributions that their own
-/// adapters predict, computed once by the ranks that hold these adapters. The loss of the lessons
-/// of a task is the mean over its examples of the mean over their targets. Collective.
+/// adapters predict, computed once by the ranks that hold these adapters. The loss of a portion is
+/// the mean over its examples of the mean over their targets. Collective.
 /// @param learners  the same on every rank, each task once
 [[nodiscard]] std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
                                                            std::span<const Learner> learners);

@@ -103,7 +103,7 @@ void Trainer::take_over_starts() {
   std::vector<double> costs;
   for (std::size_t c = 0; c < clusters_.size(); ++c) {
     TrainedAdapter& adapter = *adapters_.emplace_back(std::make_shared<TrainedAdapter>());
-    adapter.name = parts_.merger.plan().way_name(clusters_[c].start.way) + ", distilled";
+    adapter.name = parts_.merger.plan().method_name() + ", distilled";
     for (const auto& [name, factors] : parts_.merger.merged(c)) {
       if (factors.rank() == 0) continue;
       adapter.parts.push_back({.module = module_of.at(name), .rank = factors.rank()});
@@ -145,7 +145,7 @@ void Trainer::plan_and_teach() {
                         parts_.merger.plan().exchange_bytes / 2);
   std::vector<Learner> learners;
   for (const LearningTask& task : plan_.tasks) learners.push_back({task.task, task.rank});
-  lessons_ = taught_lessons({parts_, options_.folds, teacher_tokens}, learners);
+  lessons_ = taught_lessons({parts_, options_.folds, options_.material, teacher_tokens}, learners);
 }
 
 void Trainer::update_own() {
@@ -203,7 +203,8 @@ void Trainer::run_round(std::span<const LearningTask> round, std::span<double> l
       if (handle == nullptr)
         handle = parts_.engine.prepare(parts_.merger.merged(static_cast<std::size_t>(cluster)));
       mine.push_back(i);
-      units.push_back({handle, lessons_.at(task)});
+      const TaskLessons& portions = lessons_.at(task);
+      units.push_back({handle, portions[static_cast<std::size_t>(n_done_) % portions.size()]});
     }
     parts_.engine.gradients(units, [&](Index unit, const eval::GradientResult& result) {
       const std::size_t i = mine[static_cast<std::size_t>(unit)];

@@ -36,31 +36,20 @@ MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   return {{medoids_.of(set)}, {1.0}, plan().scale};
 }
 
-MergeRequest DistributedOracle::request_for(const cluster::MergeConfig& config) const {
+MergeRequest DistributedOracle::request_for(const MergeConfig& config) const {
   MergeRequest request = request_for(config.members);
-  request.scale = config.scale;
-  request.way = config.method;
   if (config.trained >= 0) request.trained = trained_[static_cast<std::size_t>(config.trained)];
-  if (config.weights.empty()) return request;
-  std::map<AdapterId, double> weight_of_adapter;
-  for (std::size_t i = 0; i < config.members.size(); ++i) {
-    weight_of_adapter[parts_.adapter_of_task[config.members[i]]] += config.weights[i];
-  }
-  for (std::size_t i = 0; i < request.adapters.size(); ++i) {
-    request.weights[i] = weight_of_adapter.at(request.adapters[i]);
-  }
   return request;
 }
 
-std::vector<MergeRequest> DistributedOracle::requests_for(
-    std::span<const cluster::MergeConfig> configs) {
+std::vector<MergeRequest> DistributedOracle::requests_for(std::span<const MergeConfig> configs) {
   std::vector<TaskSet> sets;
   sets.reserve(configs.size());
-  for (const cluster::MergeConfig& config : configs) sets.push_back(config.members);
+  for (const MergeConfig& config : configs) sets.push_back(config.members);
   choose_representatives(sets);
   std::vector<MergeRequest> requests;
   requests.reserve(configs.size());
-  for (const cluster::MergeConfig& config : configs) requests.push_back(request_for(config));
+  for (const MergeConfig& config : configs) requests.push_back(request_for(config));
   return requests;
 }
 
@@ -101,8 +90,8 @@ int DistributedOracle::keep(std::shared_ptr<const TrainedAdapter> adapter) {
   return static_cast<int>(trained_.size()) - 1;
 }
 
-std::string DistributedOracle::way_name(const cluster::MergeConfig& config) const {
-  return config.trained < 0 ? plan().way_name(config.method)
+std::string DistributedOracle::way_name(const MergeConfig& config) const {
+  return config.trained < 0 ? plan().method_name()
                             : trained_[static_cast<std::size_t>(config.trained)]->name;
 }
 
@@ -128,7 +117,7 @@ std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRe
                                                          const FoldedSplit& examples) const {
   std::vector<results::LossKey> keys;
   for (const MergeRequest& request : requests) {
-    keys.push_back({request.trained ? request.trained->name : plan().way_name(request.way),
+    keys.push_back({request.trained ? request.trained->name : plan().method_name(),
                     name_of(examples), request.adapters, request.weights, request.scale});
   }
   return keys;

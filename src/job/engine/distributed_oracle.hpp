@@ -10,10 +10,10 @@
 
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
-#include "d2c/cluster/refine.hpp"
 
 #include "distill/distill.hpp"
 #include "engine/medoids.hpp"
+#include "engine/merge_config.hpp"
 #include "engine/scheduler.hpp"
 #include "losses/known_losses.hpp"
 #include "merging/job_parts.hpp"
@@ -87,7 +87,7 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Forgets what was kept; nothing may ask for it again.
   void drop_trained() { trained_.clear(); }
   /// How the adapter of a merge configuration is made, in a few words.
-  [[nodiscard]] std::string way_name(const cluster::MergeConfig& config) const;
+  [[nodiscard]] std::string way_name(const MergeConfig& config) const;
 
   /// The merged adapter, on every rank. Collective.
   [[nodiscard]] lora::FactorMap merged(const MergeRequest& request);
@@ -98,11 +98,10 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
   /// The same with the weights, the way and the scale of a merge configuration, in place of the
   /// plan's.
-  [[nodiscard]] MergeRequest request_for(const cluster::MergeConfig& config) const;
+  [[nodiscard]] MergeRequest request_for(const MergeConfig& config) const;
 
   /// One for each configuration, whatever was asked for before. Collective.
-  [[nodiscard]] std::vector<MergeRequest> requests_for(
-      std::span<const cluster::MergeConfig> configs);
+  [[nodiscard]] std::vector<MergeRequest> requests_for(std::span<const MergeConfig> configs);
 
   /// Makes requests for these sets possible. Collective.
   void choose_representatives(std::span<const cluster::TaskSet> sets);

@@ -92,11 +92,10 @@ cluster::ExampleFolds MethodLosses::folds_of(Split split) const {
 }
 
 std::vector<double> MethodLosses::of(const cluster::Partition& partition, Split split) {
-  return of(configs_of(partition, oracle_.plan()), split);
+  return of(configs_of(partition), split);
 }
 
-std::vector<double> MethodLosses::of(const std::vector<cluster::MergeConfig>& configs,
-                                     Split split) {
+std::vector<double> MethodLosses::of(const std::vector<MergeConfig>& configs, Split split) {
   const std::vector<MergeRequest> requests = oracle_.requests_for(configs);
   std::vector<cluster::Query> queries;
   for (std::size_t r = 0; r < configs.size(); ++r) {
@@ -111,8 +110,8 @@ std::vector<double> MethodLosses::of(const std::vector<cluster::MergeConfig>& co
   return by_task;
 }
 
-std::vector<std::vector<double>> MethodLosses::columns(
-    const std::vector<cluster::MergeConfig>& configs, Split split) {
+std::vector<std::vector<double>> MethodLosses::columns(const std::vector<MergeConfig>& configs,
+                                                       Split split) {
   const std::vector<MergeRequest> requests = oracle_.requests_for(configs);
   std::vector<cluster::Query> queries;
   for (std::size_t r = 0; r < configs.size(); ++r) {
@@ -128,23 +127,13 @@ std::vector<std::vector<double>> MethodLosses::columns(
   return columns;
 }
 
-std::vector<cluster::MergeConfig> configs_of(const cluster::Partition& partition,
-                                             const MergePlan& plan) {
-  std::vector<cluster::MergeConfig> configs;
+std::vector<MergeConfig> configs_of(const cluster::Partition& partition) {
+  std::vector<MergeConfig> configs;
   for (cluster::TaskSet& members : partition.clusters()) {
     if (members.empty()) continue;
-    configs.push_back({.members = std::move(members), .scale = plan.scale});
+    configs.push_back({.members = std::move(members)});
   }
   return configs;
-}
-
-cluster::Partition partition_of(const std::vector<cluster::MergeConfig>& configs, int n_tasks,
-                                int k) {
-  cluster::Assignment assignment(n_tasks);
-  for (std::size_t r = 0; r < configs.size(); ++r) {
-    for (const TaskId task : configs[r].members) assignment[task] = ClusterId(r);
-  }
-  return cluster::Partition(std::move(assignment), k).canonical();
 }
 
 }  // namespace d2c::job

@@ -7,7 +7,6 @@
 #include "d2c/cluster/cached_oracle.hpp"
 #include "d2c/cluster/objective.hpp"
 #include "d2c/cluster/partition.hpp"
-#include "d2c/cluster/refine.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
@@ -60,11 +59,10 @@ class MethodLosses {
   /// Loss of every task under the merged adapter of its own cluster. [task, folds of the split]
   [[nodiscard]] std::vector<double> of(const cluster::Partition& partition, Split split);
   /// The same under the merge configuration that it is a member of; every task is one of one.
-  [[nodiscard]] std::vector<double> of(const std::vector<cluster::MergeConfig>& configs,
-                                       Split split);
+  [[nodiscard]] std::vector<double> of(const std::vector<MergeConfig>& configs, Split split);
   /// Loss of every task under every configuration. [configuration][task, folds of the split]
-  [[nodiscard]] std::vector<std::vector<double>> columns(
-      const std::vector<cluster::MergeConfig>& configs, Split split);
+  [[nodiscard]] std::vector<std::vector<double>> columns(const std::vector<MergeConfig>& configs,
+                                                         Split split);
 
  private:
   [[nodiscard]] MeasuredBaselines baselines(Split split);
@@ -82,11 +80,6 @@ class MethodLosses {
 };
 
 /// How each cluster that is not empty is served by the plan, in ascending order of clusters.
-[[nodiscard]] std::vector<cluster::MergeConfig> configs_of(const cluster::Partition& partition,
-                                                           const MergePlan& plan);
-
-/// The clusters that merge configurations make, numbered by their lowest task.
-[[nodiscard]] cluster::Partition partition_of(const std::vector<cluster::MergeConfig>& configs,
-                                              int n_tasks, int k);
+[[nodiscard]] std::vector<MergeConfig> configs_of(const cluster::Partition& partition);
 
 }  // namespace d2c::job

@@ -25,26 +25,25 @@ struct Unit {
 };
 
 /// Bytes of factors that the merge of a unit holds at a time; 0 if it takes them one by one.
-double held_bytes(const MergeWay& way, const Unit& unit) {
-  if (!merge::holds_all_members(*way.method, way.options)) return 0.0;
+double held_bytes(const MergePlan& plan, const Unit& unit) {
+  if (!merge::holds_all_members(*plan.method, plan.options)) return 0.0;
   return static_cast<double>(unit.shape.total_rank) *
          static_cast<double>(unit.shape.d_in + unit.shape.d_out) * sizeof(float);
 }
 
 /// The same on every rank. Collective if it throws. @throws comm::AgreedError
 void check_members_fit(comm::Communicator& comm, const AdapterStore& store, const MergePlan& plan,
-                       std::span<const MergeRequest> requests, std::span<const Unit> units) {
+                       std::span<const Unit> units) {
   constexpr double mib = 1 << 20;
   for (const Unit& unit : units) {
-    const MergeWay way = plan.way(requests[unit.request].way);
-    const double bytes = held_bytes(way, unit);
+    const double bytes = held_bytes(plan, unit);
     if (bytes <= plan.members_bytes) continue;
     const InputError error(
         {{}, store.modules()[unit.module].name},
         {fmt::format("the factors of {} adapters are {:.4g} MiB, more than {:.4g}",
                      unit.shape.members, bytes / mib, plan.members_bytes / mib),
          fmt::format("the method '{}' needs all members of a module at a time on one rank",
-                     way.method->name),
+                     plan.method->name),
          "choose average or one of the methods that work on A and B apart, or raise "
          "--members-mib"});
     comm::agree(comm, [&] { throw error; });
@@ -70,7 +69,7 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
         shape.largest_rank = std::max(shape.largest_rank, rank);
       }
       if (shape.members == 0) continue;
-      const merge::Method& method = *plan.way(requests[q].way).method;
+      const merge::Method& method = *plan.method;
       units.push_back({q, module, 0, method.uses_inputs, shape});
       costs.push_back(method.cost(shape));
     }
@@ -88,9 +87,9 @@ std::vector<Unit> plan_units(const AdapterStore& store, const MergePlan& plan,
 }
 
 /// Largest rank that a merged module can have.
-Index largest_merged_rank(const MergeWay& way, const merge::UnitShape& shape) {
-  return way.method->adds_ranks ? shape.total_rank
-                                : std::max(shape.largest_rank, way.options.merged_rank);
+Index largest_merged_rank(const MergePlan& plan, const merge::UnitShape& shape) {
+  return plan.method->adds_ranks ? shape.total_rank
+                                 : std::max(shape.largest_rank, plan.options.merged_rank);
 }
 
 /// A member on its way into the merge of a unit.
@@ -227,9 +226,8 @@ class OwnMerges {
     const Unit& unit = units_[step.unit];
     const auto& request = requests_[unit.request];
     if (taken_ == 0) {
-      const MergeWay way = plan_.way(request.way);
-      current_ = merge::start_merge(*way.method, store_.modules()[unit.module].name, unit.shape,
-                                    way.options);
+      current_ = merge::start_merge(*plan_.method, store_.modules()[unit.module].name, unit.shape,
+                                    plan_.options);
     }
     const AdapterId adapter = request.adapters[step.member];
     const auto factors_of_member = store_.find(adapter, unit.module, received.factors);
@@ -277,17 +275,16 @@ std::uint64_t merged_bytes(const AdapterStore& store, const MergePlan& plan,
                            const MergeRequest& request) {
   std::uint64_t bytes = 0;
   for (const Unit& unit : plan_units(store, plan, std::span(&request, 1), 1)) {
-    bytes += MergedArena::bytes_of(store.modules()[unit.module],
-                                   largest_merged_rank(plan.way(request.way), unit.shape));
+    bytes +=
+        MergedArena::bytes_of(store.modules()[unit.module], largest_merged_rank(plan, unit.shape));
   }
   return bytes;
 }
 
 bool members_fit(const AdapterStore& store, const MergePlan& plan, const MergeRequest& request) {
   const std::vector<Unit> units = plan_units(store, plan, std::span(&request, 1), 1);
-  return std::ranges::all_of(units, [&](const Unit& unit) {
-    return held_bytes(plan.way(request.way), unit) <= plan.members_bytes;
-  });
+  return std::ranges::all_of(
+      units, [&](const Unit& unit) { return held_bytes(plan, unit) <= plan.members_bytes; });
 }
 
 void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
@@ -295,11 +292,10 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
                        std::span<const MergeRequest> requests, MergedArena& merged,
                        PhaseTimers& timers) {
   const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
-  check_members_fit(comm, store, plan, requests, units);
+  check_members_fit(comm, store, plan, units);
   std::vector<MergedArena::Part> parts;
   for (const Unit& unit : units) {
-    const MergeWay way = plan.way(requests[unit.request].way);
-    parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(way, unit.shape)});
+    parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(plan, unit.shape)});
   }
   {
     const auto timer = timers.scope("exchange");

@@ -21,15 +21,8 @@ struct MergeRequest {
   std::vector<AdapterId> adapters;  ///< ascending, distinct
   std::vector<double> weights;      ///< one per adapter
   double scale = 1.0;               ///< factor on the merged update; it goes into B
-  int way = 0;                      ///< see MergePlan::way
   /// Takes the place of their merge; null = none.
   std::shared_ptr<const TrainedAdapter> trained = nullptr;
-};
-
-/// A merge method with its parameters.
-struct MergeWay {
-  const merge::Method* method = nullptr;
-  merge::Options options;
 };
 
 /// What serves a cluster.
@@ -43,7 +36,6 @@ struct MergePlan {
   const merge::Method* method = nullptr;
   Representative representative = Representative::merged;
   merge::Options options;
-  std::vector<MergeWay> others;  ///< ways to merge that a request may ask for instead
   double scale = 1.0;  ///< factor on the merged update of every set that a search asks for
   /// Merged factors are rounded to this type, so that what is evaluated is what gets written.
   DType stored_dtype = DType::f32;
@@ -53,13 +45,8 @@ struct MergePlan {
   double members_bytes = 4.0 * (1 << 30);
 
   /// As users call it.
-  [[nodiscard]] std::string way_name(int index) const {
-    if (representative == Representative::medoid) return "medoid";
-    return std::string(way(index).method->name);
-  }
-  /// 0 = method and options of the plan, then the others.
-  [[nodiscard]] MergeWay way(int index) const {
-    return index == 0 ? MergeWay{method, options} : others[static_cast<std::size_t>(index) - 1];
+  [[nodiscard]] std::string method_name() const {
+    return representative == Representative::medoid ? "medoid" : std::string(method->name);
   }
 };
 

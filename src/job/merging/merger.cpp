@@ -27,11 +27,9 @@ MergeRequest Merger::members_of(const cluster::TaskSet& set) const {
 
 void Merger::merge(std::span<const MergeRequest> requests) {
   if (requests.empty()) return;
-  InputStore* inputs = nullptr;
-  for (const MergeRequest& request : requests) {
-    if (request.trained != nullptr) continue;
-    if (plan_.way(request.way).method->uses_inputs) inputs = inputs_;
-  }
+  const bool merges = std::ranges::any_of(
+      requests, [](const MergeRequest& request) { return request.trained == nullptr; });
+  InputStore* inputs = merges && plan_.method->uses_inputs ? inputs_ : nullptr;
   if (inputs != nullptr) inputs->collect();
   merge_distributed(parts_.comm, parts_.adapters, inputs, plan_, requests, arena_, parts_.timers);
 }

@@ -39,7 +39,6 @@ constexpr auto merged_dtypes = enum_names<std::optional<DType>>({
     {DType::f16, "f16"},
     {DType::bf16, "bf16"},
 });
-constexpr auto member_weights = enum_names<bool>({{false, "equal"}, {true, "auto"}});
 constexpr auto weight_choices = enum_names<model::WeightChoice>({
     {model::WeightChoice::automatic, "auto"},
     {model::WeightChoice::f32, "f32"},
@@ -57,6 +56,11 @@ constexpr auto residences = enum_names<AdaptersIn>({
 constexpr auto refinements = enum_names<Refinement>({
     {Refinement::none, "none"},
     {Refinement::distill, "distill"},
+});
+constexpr auto efforts = enum_names<Effort>({
+    {Effort::quick, "quick"},
+    {Effort::usual, "default"},
+    {Effort::thorough, "thorough"},
 });
 constexpr auto balances = enum_names<comm::Balance>({
     {comm::Balance::fixed, "static"},
@@ -92,7 +96,7 @@ std::vector<std::string_view> search_names() {
 std::vector<std::string_view> method_names() {
   std::vector<std::string_view> names;
   for (const merge::Method& method : merge::methods()) names.push_back(method.name);
-  names.insert(names.end(), {medoid_method, auto_method});
+  names.push_back(medoid_method);
   return names;
 }
 
@@ -129,23 +133,6 @@ Value seed() {
   value.set = [set = value.set](RunOptions& options, std::string_view text) {
     auto problem = set(options, text);
     options.merge.seed = options.seed;
-    return problem;
-  };
-  return value;
-}
-
-/// --scale: a factor, or auto.
-Value scale() {
-  Value value = number(&RunOptions::scale, above(0));
-  value.kind = OptionKind::mixed;
-  value.text = [text = value.text](const RunOptions& options) {
-    return options.tune_scale ? "auto" : text(options);
-  };
-  value.set = [set = value.set](RunOptions& options,
-                                std::string_view text) -> std::optional<Message> {
-    options.tune_scale = text == "auto";
-    auto problem = set(options, options.tune_scale ? "1" : text);
-    if (problem) problem->fix = "give a factor such as 1.5, or auto";
     return problem;
   };
   return value;
@@ -224,8 +211,14 @@ Rows cluster_rows() {
        jobs | decides_numbers},
       {{"max-iterations", number(&O::max_iterations, at_least(1)), "per start"},
        jobs | decides_numbers},
+      {{"effort", words(&O::effort, efforts),
+        "what the job may spend where --max-evaluations and --refine-steps do not say it: quick "
+        "(the search auto compares two clusterings of the weights; 40 steps), default (it measures "
+        "2,000 losses and 10 for each task; 150 steps) or thorough (no limit; 500 steps)"},
+       jobs | decides_numbers},
       {{"max-evaluations", number(&O::max_evaluations, at_least(0)),
-        "stop after this many (task, merged adapter) evaluations; 0 = no limit"},
+        "stop the search after this many (task, merged adapter) evaluations; 0 = as --effort says "
+        "for the search auto, else no limit"},
        jobs | decides_numbers},
       {{"max-hours", number(&O::max_hours, at_least(0)),
         "end the search after so long, with the best so far; 0 = no limit"}},
@@ -256,9 +249,8 @@ Rows merging_rows() {
   return {
       {{"method", name_among(&O::merge_method, method_names()),
         "how adapters are merged: " + method_list() +
-            "medoid (no merging: the member that serves its cluster best), auto (average, and "
-            "after the search the best of several for each cluster); `d2c merge --list-methods` "
-            "explains them"},
+            "medoid (no merging: the member that serves its cluster best); "
+            "`d2c merge --list-methods` explains them"},
        run | plan | decides_numbers},
       {{"merged-rank", inside(&O::merge, number(&M::merged_rank, at_least(0))),
         "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its "
@@ -274,23 +266,23 @@ Rows merging_rows() {
       {{"merged-dtype", words(&O::merged_dtype, merged_dtypes),
         "number format of merged adapters: source (as the adapters), f32, f16 or bf16"},
        jobs | merge | decides_numbers},
-      {{"scale", scale(),
-        "factor on merged updates, already while clusters are searched; or auto: 1 during the "
-        "search, then a line search for each cluster"},
-       jobs | decides_numbers},
-      {{"member-weights", words(&O::tune_weights, member_weights),
-        "equal, or auto: after the search, the weights of each cluster's members are fitted"},
-       jobs | decides_numbers},
+      {{"scale", number(&O::scale, above(0)), "factor on merged updates"}, jobs | decides_numbers},
       {{"refine", words(&O::refinement, refinements),
-        "after the search: none, or distill: the factors of each cluster's merged adapter are "
-        "trained to predict on the few-shot examples what the members' own adapters predict there"},
+        "after the search: distill (the factors of each cluster's merged adapter are trained to "
+        "predict on the few-shot examples what the members' own adapters predict there) or none"},
        jobs | decides_numbers},
-      {{"refine-steps", number(&O::refine_steps, at_least(1)),
-        "steps of --refine distill; each costs about three evaluations of every task"},
+      {{"refine-steps", number(&O::refine_steps, at_least(0)),
+        "steps of the distillation; 0 = as --effort says"},
+       jobs | decides_numbers},
+      {{"refine-batch", number(&O::refine_batch, at_least(0)),
+        "examples of each task that a step learns, at three evaluations each; 0 = all"},
+       jobs | decides_numbers},
+      {{"refine-variants", number(&O::refine_variants, at_least(0)),
+        "variants of each example that are learnt too: some tokens of the prompt are exchanged, "
+        "and the member's own adapter says what to predict"},
        jobs | decides_numbers},
       {{"refine-lr", number(&O::refine_rate, at_least(0)),
-        "learning rate of the first step of --refine distill; 0 = a share of the size of the "
-        "factors"},
+        "learning rate of the first step; 0 = a share of the size of the factors"},
        jobs | decides_numbers},
   };
 }

@@ -14,10 +14,42 @@ void require(bool holds, const char* what, const char* why, const char* fix) {
   if (!holds) throw UsageError({what, why, fix});
 }
 
+/// Options of distillation where nothing is distilled.
+void refuse_idle_refinement_options(const RunOptions& options) {
+  if (options.refinement == Refinement::distill) return;
+  const RunOptions defaults;
+  for (const RunOption& row : option_table()) {
+    if (!row.name.starts_with("refine-")) continue;
+    if (row.value.text(options) == row.value.text(defaults)) continue;
+    throw UsageError({flag_of(row.name) + " does not go with --refine none",
+                      "there is nothing that it would change", "leave one of them out"});
+  }
+}
+
 }  // namespace
 
+Spending spending(const RunOptions& options, int n_tasks) {
+  Spending most;
+  switch (options.effort) {
+    case Effort::quick:
+      most = {2 * std::int64_t{n_tasks}, 40};
+      break;
+    case Effort::usual:
+      most = {2000 + 10 * std::int64_t{n_tasks}, 150};
+      break;
+    case Effort::thorough:
+      most = {0, 500};
+      break;
+  }
+  if (options.search != "auto") most.evaluations = 0;
+  if (options.max_evaluations > 0) most.evaluations = options.max_evaluations;
+  if (options.refine_steps > 0) most.steps = options.refine_steps;
+  if (options.refinement == Refinement::none) most.steps = 0;
+  return most;
+}
+
 bool merges_by_inputs(const RunOptions& options) {
-  if (options.merge_method == medoid_method || options.merge_method == auto_method) return false;
+  if (options.merge_method == medoid_method) return false;
   return merge::find_method(options.merge_method).uses_inputs;
 }
 
@@ -50,20 +82,8 @@ void validate_clustering(const RunOptions& options) {
       throw UsageError({flag_of(row.name) + " " + problem->what, problem->why, problem->fix});
     }
   }
-  require(!options.tune_weights || options.merge_method != medoid_method,
-          "--member-weights auto does not go with --method medoid",
-          "a medoid is one adapter as it is", "leave one of them out");
-  const RunOptions defaults;
-  const bool distils = options.refinement == Refinement::distill;
-  require(distils || options.refine_steps == defaults.refine_steps,
-          "--refine-steps needs --refine distill", "there are no other steps",
-          "add --refine distill, or leave it out");
-  require(distils || options.refine_rate == defaults.refine_rate,
-          "--refine-lr needs --refine distill", "nothing else learns",
-          "add --refine distill, or leave it out");
-  if (options.merge_method == auto_method) {
-    merge::validate(merge::find_method("average"), options.merge);
-  } else if (options.merge_method != medoid_method) {
+  refuse_idle_refinement_options(options);
+  if (options.merge_method != medoid_method) {
     merge::validate(merge::find_method(options.merge_method), options.merge);
   }
 }

@@ -18,7 +18,7 @@ void set_column(cluster::LossMatrix& matrix, ClusterId cluster,
 
 /// Without tasks where no task has a test split.
 cluster::LossMatrix held_out_matrix(MethodLosses& losses, const cluster::Partition& partition,
-                                    const std::vector<cluster::MergeConfig>& configs) {
+                                    const std::vector<MergeConfig>& configs) {
   if (losses.held_out().empty()) return {};
   cluster::LossMatrix matrix(partition.n_tasks(), partition.k());
   const auto columns = losses.columns(configs, Split::held_out);
@@ -33,13 +33,13 @@ cluster::LossMatrix held_out_matrix(MethodLosses& losses, const cluster::Partiti
 Measured measure_clusters(MethodLosses& losses, const cluster::SearchResult& search) {
   Measured measured{search.partition, search.loss, {}, {}};
   if (losses.keeps_examples()) measured.kept = cluster::verify(losses.cache(), search);
-  const auto configs = configs_of(search.partition, losses.oracle().plan());
+  const auto configs = configs_of(search.partition);
   measured.held_out = held_out_matrix(losses, search.partition, configs);
   return measured;
 }
 
 Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
-                          const std::vector<cluster::MergeConfig>& configs) {
+                          const std::vector<MergeConfig>& configs) {
   const cluster::LossMatrix empty(partition.n_tasks(), partition.k());
   Measured measured{partition, empty, {}, held_out_matrix(losses, partition, configs)};
   if (losses.keeps_examples()) measured.kept = empty;
@@ -106,14 +106,13 @@ results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& s
   return table;
 }
 
-results::RefineTable describe_refinement(MethodLosses& losses,
-                                         const std::vector<cluster::RefineStage>& stages) {
+results::RefineTable describe_refinement(MethodLosses& losses, const std::vector<Refined>& stages) {
   const RunOptions& options = losses.options();
   const results::Baselines chosen = losses.chosen();
   const results::Baselines kept = losses.kept();
   results::RefineTable table;
-  for (const cluster::RefineStage& stage : stages) {
-    table.step.emplace_back(cluster::name(stage.step));
+  for (const Refined& stage : stages) {
+    table.step.push_back(stage.step);
     table.changed.push_back(stage.changed);
     table.evaluations.push_back(stage.evaluations);
     const auto few_shot = losses.of(stage.configs, Split::few_shot);
@@ -134,7 +133,7 @@ results::RefineTable describe_refinement(MethodLosses& losses,
 }
 
 results::DistillTable describe_distillation(const std::vector<std::vector<double>>& curves,
-                                            const std::vector<cluster::MergeConfig>& configs,
+                                            const std::vector<MergeConfig>& configs,
                                             const cluster::Partition& partition) {
   std::size_t n_steps = 0;
   for (const auto& curve : curves) n_steps = std::max(n_steps, curve.size());
@@ -151,19 +150,17 @@ results::DistillTable describe_distillation(const std::vector<std::vector<double
 
 results::RecipeTable describe_configs(const DistributedOracle& oracle,
                                       const cluster::Partition& partition,
-                                      const std::vector<cluster::MergeConfig>& configs) {
+                                      const std::vector<MergeConfig>& configs) {
   results::RecipeTable table;
   table.method.resize(static_cast<std::size_t>(partition.k()));
   table.scale.assign(static_cast<std::size_t>(partition.k()), nan);
   table.weight.resize(static_cast<std::size_t>(partition.n_tasks()));
-  for (const cluster::MergeConfig& config : configs) {
+  for (const MergeConfig& config : configs) {
     const std::size_t cluster = partition[config.members.front()].index();
     table.method[cluster] = oracle.way_name(config);
-    table.scale[cluster] = config.scale;
-    for (std::size_t i = 0; i < config.members.size(); ++i) {
-      table.weight[config.members[i].index()] =
-          config.weights.empty() ? 1.0 / static_cast<double>(config.members.size())
-                                 : config.weights[i];
+    table.scale[cluster] = oracle.plan().scale;
+    for (const TaskId task : config.members) {
+      table.weight[task.index()] = 1.0 / static_cast<double>(config.members.size());
     }
   }
   return table;

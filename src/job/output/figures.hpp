@@ -1,8 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
-#include "d2c/cluster/refine.hpp"
 #include "d2c/cluster/sweep.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
@@ -25,21 +26,28 @@ struct Measured {
 [[nodiscard]] Measured measure_clusters(MethodLosses& losses, const cluster::SearchResult& search);
 /// The same under other merge configurations, one per cluster that is not empty. Collective.
 [[nodiscard]] Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
-                                        const std::vector<cluster::MergeConfig>& configs);
+                                        const std::vector<MergeConfig>& configs);
 
 /// Fills result, verify and heldout.
 void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out);
 /// The curve over K, on all parts of the examples. Collective.
 [[nodiscard]] results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& sweep);
-/// The clusters after every step of their refinement, on all parts of the examples. Collective.
-[[nodiscard]] results::RefineTable describe_refinement(
-    MethodLosses& losses, const std::vector<cluster::RefineStage>& stages);
+/// The clusters before or after a step of their refinement.
+struct Refined {
+  std::string step;
+  std::vector<MergeConfig> configs;
+  int changed = 0;               ///< clusters that the step changed
+  std::int64_t evaluations = 0;  ///< that it took
+};
+/// The same on all parts of the examples. Collective.
+[[nodiscard]] results::RefineTable describe_refinement(MethodLosses& losses,
+                                                       const std::vector<Refined>& stages);
 /// @param curves  [configs][step]
 [[nodiscard]] results::DistillTable describe_distillation(
-    const std::vector<std::vector<double>>& curves,
-    const std::vector<cluster::MergeConfig>& configs, const cluster::Partition& partition);
-[[nodiscard]] results::RecipeTable describe_configs(
-    const DistributedOracle& oracle, const cluster::Partition& partition,
-    const std::vector<cluster::MergeConfig>& configs);
+    const std::vector<std::vector<double>>& curves, const std::vector<MergeConfig>& configs,
+    const cluster::Partition& partition);
+[[nodiscard]] results::RecipeTable describe_configs(const DistributedOracle& oracle,
+                                                    const cluster::Partition& partition,
+                                                    const std::vector<MergeConfig>& configs);
 
 }  // namespace d2c::job

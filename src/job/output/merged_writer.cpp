@@ -86,7 +86,7 @@ results::MatrixView view(const Matrix& matrix) {
 std::string cluster_folder(ClusterId cluster) { return fmt::format("cluster_{:02}", cluster); }
 
 std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& oracle,
-                                         const std::vector<cluster::MergeConfig>& configs,
+                                         const std::vector<MergeConfig>& configs,
                                          const results::RunResults& results, ResultFiles& files) {
   const MergedOutput wanted = session.options().merged_output;
   const std::vector<MergeRequest> requests = oracle.requests_for(configs);

@@ -27,8 +27,9 @@ struct WrittenAdapter {
 /// and, where wanted, into the results file (by rank 0). Collective.
 /// @param configs  of the clusters that are not empty
 /// @return         in their order, the same on every rank
-[[nodiscard]] std::vector<WrittenAdapter> write_merged(
-    Session& session, DistributedOracle& oracle, const std::vector<cluster::MergeConfig>& configs,
-    const results::RunResults& results, ResultFiles& files);
+[[nodiscard]] std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& oracle,
+                                                       const std::vector<MergeConfig>& configs,
+                                                       const results::RunResults& results,
+                                                       ResultFiles& files);
 
 }  // namespace d2c::job

@@ -1,6 +1,7 @@
 #include "session/distill_clusters.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -31,7 +32,7 @@ struct MemberLosses {
   std::vector<double> kept;  ///< empty where none are kept
 };
 
-MemberLosses member_losses(MethodLosses& losses, const std::vector<cluster::MergeConfig>& configs) {
+MemberLosses member_losses(MethodLosses& losses, const std::vector<MergeConfig>& configs) {
   const std::vector<double> few_shot = losses.of(configs, Split::few_shot);
   MemberLosses measured{losses.cache().mean_of_chosen(few_shot), {}};
   if (losses.keeps_examples()) measured.kept = losses.cache().mean_of_others(few_shot);
@@ -55,7 +56,7 @@ cluster::Score part_of(const cluster::Objective& objective, const cluster::TaskS
 
 }  // namespace
 
-Distillation distill_clusters(MethodLosses& losses, const std::vector<cluster::MergeConfig>& start,
+Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfig>& start,
                               const std::function<bool()>& stop) {
   DistributedOracle& oracle = losses.oracle();
   const cluster::Objective& objective = losses.objective();
@@ -65,19 +66,31 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<cluster::M
     clusters.push_back({requests[c], start[c].members, loss_weights(objective, start[c].members)});
   }
   const RunOptions& options = losses.options();
+  const MaterialOptions material{options.refine_batch, options.refine_variants};
+  const int steps = spending(options, objective.n_tasks()).steps;
   Distilled distilled = oracle.distill(clusters,
-                                       {.steps = options.refine_steps,
+                                       {.steps = steps,
                                         .rate = options.refine_rate,
+                                        .material = material,
                                         .folds = oracle.folds(),
                                         .merged_bytes = options.merged_mib << 20},
                                        stop);
-  Distillation result{{cluster::RefineStep::distill, start, 0, 0}, std::move(distilled.loss), {}};
-  std::vector<cluster::MergeConfig> trained = start;
+  Distillation result{.configs = start, .curves = std::move(distilled.loss)};
+  std::vector<MergeConfig> trained = start;
+  const IdVector<TaskId, std::int64_t> n_examples = losses.examples_per_task();
+  double evaluations = 0.0;
   for (std::size_t c = 0; c < start.size(); ++c) {
     trained[c].trained = oracle.keep(std::move(distilled.adapters[c]));
-    const auto n_tasks = std::ssize(start[c].members);
-    result.stage.evaluations += n_tasks * (3 * std::ssize(result.curves[c]) + 1);
+    const auto n_steps = static_cast<int>(std::ssize(result.curves[c]));
+    for (const TaskId task : start[c].members) {
+      const std::vector<FoldId> fold_of = oracle.folds().of(n_examples[task]);
+      const auto n_learnt = std::ranges::count_if(
+          fold_of, [&](FoldId fold) { return fold.value() < oracle.folds().choose; });
+      // Then the task is measured.
+      evaluations += learning_cost(n_learnt, material, n_steps) + 1.0;
+    }
   }
+  result.evaluations = std::llround(evaluations);
   const MemberLosses before = member_losses(losses, start);
   const MemberLosses after = member_losses(losses, trained);
   for (std::size_t c = 0; c < start.size(); ++c) {
@@ -86,8 +99,8 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<cluster::M
       return !is.empty() && part_of(objective, members, was) < part_of(objective, members, is);
     };
     if (is_worse(before.chosen, after.chosen) || is_worse(before.kept, after.kept)) continue;
-    result.stage.configs[ClusterId(c)] = trained[c];
-    ++result.stage.changed;
+    result.configs[c] = trained[c];
+    ++result.changed;
     for (const TaskId task : members) {
       const std::size_t t = task.index();
       const bool loses = after.chosen[t] > before.chosen[t] ||

@@ -10,7 +10,6 @@
 
 #include "losses/gains.hpp"
 #include "session/distill_clusters.hpp"
-#include "session/refine_clusters.hpp"
 #include "session/setup.hpp"
 
 namespace d2c::job {
@@ -96,17 +95,10 @@ MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& pa
   const auto [place, fresh] = refined_of_.try_emplace(partition.assignment());
   Outcome& refined = place->second;
   if (fresh) {
-    cluster::RefineOptions how = refine_options(losses_);
-    how.rounds = most_refinement_rounds;
-    const auto start = configs_of(partition, losses_.oracle().plan());
-    std::vector<cluster::RefineStage> stages{{cluster::RefineStep::start, start, 0, 0}};
-    if (refines(how)) stages = refine_clusters(losses_, start, how);
-    if (losses_.options().refinement == Refinement::distill) {
-      const auto stop = [this] { return session_.check(); };
-      stages.push_back(distill_clusters(losses_, stages.back().configs, stop).stage);
-    }
-    for (const cluster::RefineStage& stage : stages) refined.evaluations += stage.evaluations;
-    const std::vector<cluster::MergeConfig>& configs = stages.back().configs;
+    const Distillation distillation =
+        distill_clusters(losses_, configs_of(partition), [this] { return session_.check(); });
+    refined.evaluations = distillation.evaluations;
+    const std::vector<MergeConfig>& configs = distillation.configs;
     const std::vector<double> few_shot = losses_.of(configs, Split::few_shot);
     refined.chosen = losses_.cache().mean_of_chosen(few_shot);
     if (losses_.keeps_examples()) refined.kept = losses_.cache().mean_of_others(few_shot);

@@ -15,7 +15,6 @@
 #include "output/record.hpp"
 #include "output/routing.hpp"
 #include "session/distill_clusters.hpp"
-#include "session/refine_clusters.hpp"
 #include "session/setup.hpp"
 
 namespace d2c::job {
@@ -88,39 +87,33 @@ void ResultStages::measure() {
     out_.evaluations.cached = sweep_->counts.cached;
   }
   partition_ = found_.partition;
-  configs_ = configs_of(partition_, losses_.oracle().plan());
+  configs_ = configs_of(partition_);
 }
 
-void ResultStages::refine(int rounds) {
-  cluster::RefineOptions how = refine_options(losses_);
-  how.rounds = rounds;
-  how.stop = [this] { return session_.check(); };
-  std::vector<cluster::RefineStage> stages{{cluster::RefineStep::start, configs_, 0, 0}};
-  if (refines(how)) {
-    session_.say("refining the merged adapter of each cluster");
-    stages = refine_clusters(losses_, configs_, how);
-  }
-  const bool distils = session_.options().refinement == Refinement::distill;
-  std::vector<std::vector<double>> curves;
-  if (distils && !session_.check()) {
-    session_.say("distilling the merged adapter of each cluster");
-    Distillation distillation = distill_clusters(losses_, stages.back().configs, how.stop);
-    report_losers(distillation.losers);
-    stages.push_back(std::move(distillation.stage));
-    curves = std::move(distillation.curves);
-  }
-  if (refines(how) || distils) {
-    if (session_.check())
-      session_.say("warning: the time limit has passed, refinement ended early");
-    out_.refine = describe_refinement(losses_, stages);
-    configs_ = stages.back().configs;
-    partition_ = partition_of(configs_, partition_.n_tasks(), out_.n_clusters);
-    if (!curves.empty()) out_.distill = describe_distillation(curves, configs_, partition_);
-    describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
-  } else {
+void ResultStages::refine() {
+  if (session_.options().refinement == Refinement::none) {
     describe_result(losses_, measure_clusters(losses_, found_), out_);
+  } else {
+    distil();
   }
   out_.recipe = describe_configs(losses_.oracle(), partition_, configs_);
+}
+
+void ResultStages::distil() {
+  const auto stop = [this] { return session_.check(); };
+  std::vector<Refined> stages{{"start", configs_, 0, 0}};
+  if (!stop()) {
+    session_.say("distilling the merged adapter of each cluster");
+    const Distillation distillation = distill_clusters(losses_, configs_, stop);
+    report_losers(distillation.losers);
+    stages.push_back(
+        {"distill", distillation.configs, distillation.changed, distillation.evaluations});
+    out_.distill = describe_distillation(distillation.curves, configs_, partition_);
+    configs_ = distillation.configs;
+  }
+  if (stop()) session_.say("warning: the time limit has passed, refinement ended early");
+  out_.refine = describe_refinement(losses_, stages);
+  describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
 }
 
 void ResultStages::report_losers(const std::vector<TaskId>& tasks) const {

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "d2c/cluster/refine.hpp"
 #include "d2c/cluster/search.hpp"
 #include "d2c/cluster/sweep.hpp"
 #include "d2c/results/run_results.hpp"
@@ -34,8 +33,7 @@ class ResultStages {
   /// Measures what the search has found on the test split, and the random baseline.
   void measure();
   /// Refines the merged adapters of the clusters, if the options ask for it.
-  /// @param rounds  of moves of tasks between them, at most
-  void refine(int rounds);
+  void refine();
   /// Searches all clusters anew, as if no task had one, and adds the baseline `full`.
   void compare_full();
   /// Merges the clusters once more, writes everything and puts it in place.
@@ -44,6 +42,7 @@ class ResultStages {
 
  private:
   [[nodiscard]] cluster::Problem problem(cluster::CachedOracle& cache);
+  void distil();
   void report_losers(const std::vector<TaskId>& tasks) const;
   void publish(ResultFiles& files, const std::string& manifest);
 
@@ -52,8 +51,8 @@ class ResultStages {
   ProgressLog progress_;
   std::optional<cluster::Sweep> sweep_;
   cluster::SearchResult found_;
-  cluster::Partition partition_;               ///< of the result
-  std::vector<cluster::MergeConfig> configs_;  ///< of its clusters that are not empty
+  cluster::Partition partition_;      ///< of the result
+  std::vector<MergeConfig> configs_;  ///< of its clusters that are not empty
   std::vector<WrittenAdapter> written_;
   results::RunResults out_;
 };

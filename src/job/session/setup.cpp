@@ -10,30 +10,13 @@
 
 namespace d2c::job {
 
-namespace {
-
-/// What --method auto tries besides `average`. None forms a full update; all take mixed ranks.
-std::vector<MergeWay> portfolio(const merge::Options& options) {
-  std::vector<MergeWay> ways;
-  for (const auto& [name, density] : {std::pair{"core_tsv", 0.0}, std::pair{"core_ties", 0.5},
-                                      std::pair{"knots_ties", 0.5}, std::pair{"lego", 0.0}}) {
-    ways.push_back({&merge::find_method(name), options});
-    ways.back().options.density = density;
-  }
-  return ways;
-}
-
-}  // namespace
-
 MergePlan merge_plan(const RunOptions& options, const AdapterStore& adapters) {
   MergePlan plan;
   const bool medoid = options.merge_method == medoid_method;
   plan.representative = medoid ? Representative::medoid : Representative::merged;
-  const bool several = options.merge_method == auto_method;
   // `cat` of one adapter is that adapter.
-  plan.method = &merge::find_method(medoid ? "cat" : several ? "average" : options.merge_method);
+  plan.method = &merge::find_method(medoid ? "cat" : options.merge_method);
   plan.options = options.merge;
-  if (several) plan.others = portfolio(options.merge);
   plan.scale = options.scale;
   plan.stored_dtype = options.merged_dtype.value_or(adapters.common_dtype());
   plan.exchange_bytes = options.exchange_mib << 20;
@@ -50,7 +33,7 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
   search.perturbations = options.perturbations;
   search.empty =
       options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
-  search.max_evaluations = options.max_evaluations;
+  search.max_evaluations = spending(options, job.tasks->n_tasks()).evaluations;
   search.constraints = job.constraints;
   return search;
 }

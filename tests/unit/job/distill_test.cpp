@@ -91,6 +91,57 @@ TEST(TrainedFactors, StartWithTheSameUpdateInEvenFactors) {
   EXPECT_NEAR(of_a, of_b, 1e-5);
 }
 
+/// Prompts "1 7 x y" with x and y of their own, and one that has nothing of its own.
+std::vector<eval::Example> few_examples() {
+  return {{{1, 7, 20, 21, 9, 2}, 4}, {{1, 7, 22, 23, 9, 2}, 4}, {{1, 7, 24, 25, 8, 2}, 4}};
+}
+
+TEST(LearningMaterial, HasEveryExampleAndItsVariantsInPortions) {
+  const auto examples = few_examples();
+  const auto portions = learning_material(examples, {2, 40}, 5);
+  EXPECT_EQ(portions, learning_material(examples, {2, 40}, 5));
+  EXPECT_NE(portions, learning_material(examples, {2, 40}, 6));
+  std::vector<eval::Example> all;
+  for (const auto& portion : portions) {
+    EXPECT_LE(portion.size(), 2U);
+    all.insert(all.end(), portion.begin(), portion.end());
+  }
+  ASSERT_EQ(all.size(), 3U * 41);
+  int n_replaced = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const eval::Example& original = examples[i % 3];
+    EXPECT_EQ(all[i].prompt_len, 4);
+    for (std::size_t at = 0; at < original.ids.size(); ++at) {
+      if (all[i].ids[at] == original.ids[at]) continue;
+      ++n_replaced;
+      EXPECT_GE(i, 3U) << "the originals come first, as they are";
+      EXPECT_TRUE(at == 2 || at == 3) << "instruction and response stay";
+      EXPECT_TRUE(all[i].ids[at] >= 20 && all[i].ids[at] <= 25);
+    }
+  }
+  EXPECT_NEAR(n_replaced, 0.15 * 5 / 6 * 240, 15);
+}
+
+TEST(LearningMaterial, HasNoVariantsWherePromptsHaveNothingOfTheirOwn) {
+  const std::vector<eval::Example> alike{{{1, 7, 9, 2}, 2}, {{1, 7, 8, 2}, 2}};
+  EXPECT_EQ(learning_material(alike, {0, 7}, 0), (std::vector<std::vector<eval::Example>>{alike}));
+  const std::vector<eval::Example> single{{{1, 7, 9, 2}, 2}};
+  EXPECT_EQ(learning_material(single, {2, 7}, 0),
+            (std::vector<std::vector<eval::Example>>{single}));
+}
+
+TEST(LearningMaterial, WithoutABatchAPortionHasAsManyAsThereAreExamples) {
+  const auto portions = learning_material(few_examples(), {0, 2}, 0);
+  ASSERT_EQ(portions.size(), 3U);
+  EXPECT_EQ(portions[0], few_examples());
+}
+
+TEST(LearningMaterial, CostsWhatItsStepsLearn) {
+  EXPECT_EQ(learning_cost(10, {2, 7}, 150), 8 + 3 * 150 * 0.2);
+  EXPECT_EQ(learning_cost(10, {0, 0}, 30), 1 + 90);
+  EXPECT_EQ(learning_cost(3, {5, 0}, 10), 1 + 30);
+}
+
 /// Clusters of some bundled tasks on one rank, with an engine whose gradients are known.
 class Distill : public testing::Test {
  protected:
@@ -151,7 +202,7 @@ class Distill : public testing::Test {
 };
 
 TEST_F(Distill, LeadsToTheWeightedMeanOfWhatTheTasksWant) {
-  const Distilled found = run({.steps = 200, .rate = 0.05});
+  const Distilled found = run({.steps = 200, .rate = 0.05, .material = {0, 0}});
   const auto goal = [&](TaskId task) {
     const auto batches =
         eval::pack(tasks_->examples(task, Split::few_shot), eval::LossOn::response, 2048);
@@ -181,20 +232,23 @@ TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
 TEST_F(Distill, LearnsFromWhatASearchMaySee) {
   const cluster::ExampleFolds kept{.choose = 2, .verify = 3};
   test::FakeEngine engine;
-  const Teachers teachers{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, kept, 4};
+  const Teachers teachers{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_,
+                          kept,   {2, 1},     4};
   const std::vector<Learner> learners{{3, 0}, {1, 0}};
   const auto lessons = taught_lessons(teachers, learners);
   ASSERT_EQ(lessons.size(), 2U);
   for (const auto& [task, of_task] : lessons) {
-    double weight = 0.0;
     std::size_t n_examples = 0;
-    for (const eval::Lesson& lesson : of_task) {
-      weight = std::accumulate(lesson.weight.begin(), lesson.weight.end(), weight);
-      n_examples += lesson.batch.examples.size();
+    for (const auto& portion : of_task) {
+      double weight = 0.0;
+      for (const eval::Lesson& lesson : portion) {
+        weight = std::accumulate(lesson.weight.begin(), lesson.weight.end(), weight);
+        n_examples += lesson.batch.examples.size();
+      }
+      EXPECT_NEAR(weight, 1.0, 1e-5);
     }
-    EXPECT_NEAR(weight, 1.0, 1e-5);
-    EXPECT_EQ(n_examples, static_cast<std::size_t>(tasks_->facts(task, Split::few_shot).n_examples -
-                                                   kept.verify));
+    const auto n_learnt = tasks_->facts(task, Split::few_shot).n_examples - kept.verify;
+    EXPECT_EQ(n_examples, static_cast<std::size_t>(2 * n_learnt));
   }
 }
 

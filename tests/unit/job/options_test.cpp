@@ -28,6 +28,7 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"restarts", {"3"}},
       {"perturbations", {"0"}},
       {"max-iterations", {"9"}},
+      {"effort", {"quick", "thorough"}},
       {"max-evaluations", {"5000000000"}},
       {"max-hours", {"1.5"}},
       {"allow-empty", {"true"}},
@@ -35,15 +36,16 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"verify-examples", {"2"}},
       {"loss-on", {"all"}},
       {"chat-date", {"2026-02-28"}},
-      {"method", {"ties", "medoid", "auto"}},
+      {"method", {"ties", "medoid"}},
       {"merged-rank", {"8"}},
       {"density", {"0.3"}},
       {"majority-sign-method", {"frequency"}},
       {"merged-dtype", {"f32", "f16", "bf16"}},
-      {"scale", {"1.5", "auto"}},
-      {"member-weights", {"auto"}},
-      {"refine", {"distill"}},
+      {"scale", {"1.5"}},
+      {"refine", {"none"}},
       {"refine-steps", {"12"}},
+      {"refine-batch", {"0"}},
+      {"refine-variants", {"3"}},
       {"refine-lr", {"0.004"}},
       {"threads", {"6"}},
       {"weights", {"f32", "bf16"}},
@@ -121,8 +123,7 @@ TEST(OptionTable, RefusesWhatIsNoValue) {
   EXPECT_EQ(refusal("objective", "best"),
             "does not take 'best' (that is none of its values); give one of: loss, gain, worst");
   EXPECT_EQ(refusal("restarts", "0"), "does not take '0' (it is a whole number of at least 1)");
-  EXPECT_EQ(refusal("scale", "big"),
-            "does not take 'big' (it is a number above 0); give a factor such as 1.5, or auto");
+  EXPECT_EQ(refusal("scale", "big"), "does not take 'big' (it is a number above 0)");
   for (const auto& [name, texts] : std::map<std::string, std::vector<std::string>>{
            {"restarts", {"", "many", "3 ", "3.5", "-1", "99999999999"}},
            {"seed", {"-1", "18446744073709551616"}},
@@ -226,10 +227,31 @@ TEST(Identity, IsMadeOfTheseOptions) {
                                             "method",          "merged-rank",
                                             "density",         "majority-sign-method",
                                             "merged-dtype",    "scale",
-                                            "member-weights",  "refine",
+                                            "effort",          "refine",
                                             "refine-steps",    "refine-lr",
+                                            "refine-batch",    "refine-variants",
                                             "weights",         "compute",
                                             "batch-tokens"}));
+}
+
+TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {
+  RunOptions options;
+  EXPECT_EQ(spending(options, 40).evaluations, 2400);
+  EXPECT_EQ(spending(options, 40).steps, 150);
+  options.effort = Effort::quick;
+  EXPECT_EQ(spending(options, 40).evaluations, 80);
+  options.effort = Effort::thorough;
+  EXPECT_EQ(spending(options, 40).evaluations, 0);
+  EXPECT_EQ(spending(options, 40).steps, 500);
+  options.max_evaluations = 7;
+  options.refine_steps = 9;
+  EXPECT_EQ(spending(options, 40).evaluations, 7);
+  EXPECT_EQ(spending(options, 40).steps, 9);
+  options.refinement = Refinement::none;
+  EXPECT_EQ(spending(options, 40).steps, 0);
+  RunOptions other;
+  other.search = "d2c";
+  EXPECT_EQ(spending(other, 40).evaluations, 0);
 }
 
 TEST(Identity, HasALineForEachOption) {

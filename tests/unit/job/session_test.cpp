@@ -40,6 +40,7 @@ class SessionTest : public testing::Test {
     options_.k = 2;
     options_.search = "d2c";
     options_.restarts = 2;
+    options_.refinement = Refinement::none;
     context_.stop_requested = nullptr;
     context_.make_engine = [](const model::Model&, int) {
       return std::make_unique<test::FakeEngine>(3);
@@ -95,8 +96,8 @@ void expect_same(const results::RunResults& a, const results::RunResults& b) {
 }
 
 TEST_F(SessionTest, AJobThatIsStoppedAgainAndAgainEndsWithTheSameBits) {
-  options_.tune_scale = true;
   options_.verify_examples = 1;
+  options_.restarts = 5;
   int n_checks = 0;
   context_.stop_requested = [&] { return ++n_checks < 0; };
   const auto whole = run_into("whole");
@@ -220,7 +221,7 @@ TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
 }
 
 TEST_F(SessionTest, TheTimeLimitEndsSearchAndRefinementEarly) {
-  options_.tune_scale = true;
+  options_.refinement = Refinement::distill;
   options_.max_hours = 1e-12;
   std::string log;
   context_.log = [&](const std::string& line) { log += line + "\n"; };
