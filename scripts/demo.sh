@@ -9,5 +9,5 @@ echo "Building d2c (some minutes the first time)"
 scripts/build.sh release d2c
 . scripts/mpi-env.sh
 mpirun --oversubscribe -n 2 build/release/bin/d2c run data/demo/manifest.json -K 5 \
-  --output demo-output --overwrite
+  --final-losses all --output demo-output --overwrite
 build/release/bin/d2c report demo-output

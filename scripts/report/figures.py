@@ -108,8 +108,13 @@ def comparison(run, c):
 
 
 def heat_map(run, c):
-    """Gain of every task under every cluster."""
-    split, order = run.shown, run.order
+    """Gain of every task under every cluster, where it was measured."""
+    order = run.order
+    elsewhere = run.assignment[:, None] != np.arange(run.k)
+    split = next((s for s in (run.shown, run.few) if np.isfinite(s.gains[elsewhere]).any()), None)
+    if split is None and run.k > 1:
+        return None
+    split = split or run.shown
     gains = split.gains[order]
     n, k = gains.shape
     height = min(max(0.165 * n, 1.2), 11.0)
@@ -313,8 +318,39 @@ def time_per_phase(run, c):
     return figure, "; ".join(f"{timing['phase'][i]} {timing['mean'][i]:.3g} s" for i in rows)
 
 
+def time_per_rank(run, c):
+    """Where the wall time of each rank went."""
+    timing = run.tables["timing"]
+    seconds = timing.get("seconds")
+    if seconds is None or len(seconds) < 2:
+        return None
+    phases = [i for i, phase in enumerate(timing["phase"]) if phase != "total"]
+    phases.sort(key=lambda i: -seconds[:, i].sum())
+    most, rest = phases[:4], phases[4:]
+    ranks = np.arange(len(seconds))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.4))
+    below = np.zeros(len(seconds))
+    parts = [(timing["phase"][i], seconds[:, i]) for i in most] + [("the rest", seconds[:, rest].sum(axis=1))]
+    looks = ((c.first, 0.9, ""), (c.second, 0.9, "//"), (c.third, 0.9, ""), (c.first, 0.45, "\\\\"), (c.muted, 0.6, ""))
+    for (words, values), (colour, alpha, hatch) in zip(parts, looks):
+        axes.bar(ranks, values, bottom=below, width=0.86, color=colour, alpha=alpha, hatch=hatch,
+                 edgecolor=c.paper, linewidth=0, label=label(words))
+        below += values
+    axes.set_xlim(-0.6, len(seconds) - 0.4)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(axis="x", visible=False)
+    hosts = len(set(timing["host"]))
+    axes.set_xlabel(f"rank (on {plural(hosts, 'host')})")
+    axes.set_ylabel("wall time (s)")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2)
+    slowest = int(below.argmax())
+    return figure, (f"{plural(len(seconds), 'rank')} on {plural(hosts, 'host')}; " +
+                    "; ".join(f"{words} {values.mean():.3g} s" for words, values in parts) +
+                    f" on average. Longest: rank {slowest} on {timing['host'][slowest]}, {below[slowest]:.3g} s.")
+
+
 FIGURES = {f.__name__: f for f in (comparison, heat_map, gain_per_task, distribution, curve_over_k, search,
-                                   refinement, time_per_phase)}
+                                   refinement, time_per_phase, time_per_rank)}
 
 
 def draw(run, name, colours):

@@ -195,6 +195,7 @@ bool parse(CommandLine& line, const Invocation& invocation) {
       line.start_from(values["from"].as<std::string>(),
                       [&](std::string_view name) { return values.count(std::string(name)) != 0; });
     }
+    for (const auto& [name, value] : values) line.given.push_back(name);
     set_all(line, values);
     if (values.count("dump-config") != 0) {
       say(ini_text(line));

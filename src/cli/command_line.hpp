@@ -53,6 +53,9 @@ struct CommandLine {
   std::function<void(const std::string& file, const std::function<bool(std::string_view)>& given)>
       start_from = {};
 
+  /// Options that the arguments or the INI file have, after parse().
+  std::vector<std::string> given = {};
+
   /// Adds an option to a group, which is made where there is none of that caption.
   /// @param target  outlives parse(); its present values are the defaults
   template <class Target>

@@ -27,6 +27,8 @@ constexpr std::array command_table{
             compare_command},
     Command{"plan", "check every input of a job and tell what it will take", plan_command},
     Command{"evaluate", "loss of a model or adapter on a file of examples", evaluate_command},
+    Command{"generate", "have models answer the prompts of tasks, for scoring the texts",
+            generate_command},
     Command{"merge", "merge adapters into one, without clustering", merge_command},
     Command{"pack", "pack adapters into one library file", pack_command},
     Command{"inspect", "show a results file", inspect_command},

@@ -14,19 +14,23 @@
 #include "commands/commands.hpp"
 #include "job_options.hpp"
 #include "parallel_command.hpp"
+#include "progress_printer.hpp"
 
 namespace d2c::cli {
 
 /// How a job that a signal may stop speaks to its user.
 struct JobVoice {
   bool quiet = false;     ///< no progress lines, no end report
+  bool verbose = false;   ///< every iteration of a search, too
   std::string state;      ///< where a stopped job leaves what it has
   std::string made_what;  ///< stands before `made_where` at the end of the report
   std::string made_where;
 };
 
-[[nodiscard]] inline std::vector<Option<JobVoice>> quiet_option() {
-  return {{"quiet", option::flag(&JobVoice::quiet), "no progress lines, no end report"}};
+[[nodiscard]] inline std::vector<Option<JobVoice>> voice_options() {
+  return {
+      {"quiet", option::flag(&JobVoice::quiet), "no progress lines, no end report"},
+      {"verbose", option::flag(&JobVoice::verbose), "also a line for each iteration of a search"}};
 }
 
 /// What is said of a job that leaves a result in a folder.
@@ -48,10 +52,15 @@ int run_stoppable(const Invocation& invocation, int threads, const JobVoice& voi
   return with_mpi([&](comm::Communicator& comm) {
     job::RunContext context;
     context.command_line = invocation.command_line;
-    if (!voice.quiet) {
-      context.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+    std::optional<ProgressPrinter> printer;
+    if (!voice.quiet && comm.is_root()) {
+      printer.emplace(voice.verbose ? Verbosity::verbose : Verbosity::normal);
+      context.log = [&](const std::string& text) { printer->say(text); };
+      context.progress = &*printer;
+      printer->begin("reading the input", "", 0);
     }
     const auto result = job(comm, context);
+    printer.reset();
     if (!result.has_value()) {
       if (comm.is_root()) {
         fmt::print(

@@ -31,20 +31,20 @@ Batch batch_of(std::span<const Example> examples, std::vector<Index> sorted, Los
   return batch;
 }
 
-}  // namespace
-
-std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index max_tokens) {
+/// @param room  tokens that count with every example besides its own
+std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index room,
+                        Index max_tokens) {
   D2C_EXPECTS(max_tokens > 0);
   std::vector<std::vector<Index>> members;
   Index tokens = 0;
   for (const Index e : sorted_examples(examples)) {
     const auto ids = computed_ids(examples[at(e)]);
-    Index more = std::ssize(ids);
+    Index more = std::ssize(ids) + room;
     if (!members.empty())
       more -= common_prefix(computed_ids(examples[at(members.back().back())]), ids);
     if (members.empty() || tokens + more > max_tokens) {
       members.emplace_back();
-      more = std::ssize(ids);
+      more = std::ssize(ids) + room;
       tokens = 0;
     }
     tokens += more;
@@ -56,6 +56,23 @@ std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index
     batches.push_back(batch_of(examples, std::move(of_batch), loss_on));
   }
   return batches;
+}
+
+}  // namespace
+
+std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index max_tokens) {
+  return pack(examples, loss_on, 0, max_tokens);
+}
+
+std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room, Index max_tokens) {
+  std::vector<Example> prompts;
+  prompts.reserve(examples.size());
+  for (const Example& example : examples) {
+    // The last id of an example is predicted alone.
+    prompts.push_back(
+        {{example.ids.begin(), example.ids.begin() + example.prompt_len + 1}, example.prompt_len});
+  }
+  return pack(prompts, LossOn::response, room, max_tokens);
 }
 
 TokenCounts count_tokens(std::span<const Example> examples, std::span<const Batch> batches) {

@@ -49,6 +49,11 @@ class LineReader {
     } else {
       result_.examples.push_back(checked(has_text(value) ? from_text(value) : from_chat()));
     }
+    ExampleText& texts = result_.texts.emplace_back();
+    for (const auto& [field, place] :
+         {std::pair{"prompt", &texts.prompt}, std::pair{"response", &texts.response}}) {
+      if (holds(value, field) && value[field].is_string()) *place = value[field].get<std::string>();
+    }
   }
 
   [[nodiscard]] ExampleFile finish() {

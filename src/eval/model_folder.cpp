@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/json.hpp"
 #include "d2c/text/chat.hpp"
 
 namespace d2c::eval {
@@ -38,6 +39,27 @@ TextEncoding ModelFolder::encoding(const std::string& chat_date) const {
 
 eval::TokenLimits ModelFolder::limits() const {
   return {static_cast<std::int32_t>(model.config().vocab_size), model.config().max_positions};
+}
+
+std::vector<std::int32_t> stop_tokens(const ModelFolder& folder) {
+  std::vector<std::int32_t> stops;
+  if (folder.eos) stops.push_back(*folder.eos);
+  const fs::path file = folder.path / "generation_config.json";
+  if (!fs::exists(file)) return stops;
+  const json::Json config = json::read_file(file);
+  json::Json listed = config.is_object() ? config.value("eos_token_id", json::Json()) : config;
+  if (listed.is_null()) return stops;
+  if (!listed.is_array()) listed = json::Json::array({listed});
+  for (const json::Json& entry : listed) {
+    const auto id = json::integer(entry);
+    if (!id || *id < 0 || *id >= folder.limits().vocabulary) {
+      throw InputError({file, "eos_token_id"},
+                       {fmt::format("is {}, which is no token of the model", entry.dump()),
+                        "it ends what the model writes", "give a token id, or a list of them"});
+    }
+    stops.push_back(static_cast<std::int32_t>(*id));
+  }
+  return stops;
 }
 
 ModelFolder load_model_folder(const fs::path& folder, model::Precision precision) {

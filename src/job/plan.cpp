@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "d2c/cluster/registry.hpp"
 #include "d2c/comm/distribution.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
@@ -13,6 +14,7 @@
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/input_store.hpp"
+#include "merging/merger.hpp"
 #include "session/setup.hpp"
 
 namespace d2c::job {
@@ -190,6 +192,65 @@ void add_model(const Job& job, Plan& plan) {
   plan.weight_bytes = model::weight_bytes(model.config(), model.format());
 }
 
+/// Wall time of merging one cluster of mean size on all ranks, their exchange included. Collective.
+double measure_merge(comm::Communicator& comm, const RunOptions& options, const Job& job,
+                     eval::LossEngine& engine, const Plan& plan) {
+  MergePlan merging = merge_plan(options, *job.adapters);
+  // What layers read is not collected for this.
+  if (merging.method->uses_inputs) merging.method = &merge::find_method("average");
+  PhaseTimers timers;
+  Merger merger({comm, *job.adapters, *job.tasks, job.adapter_of_task, engine, timers}, nullptr,
+                merging, options.merged_mib << 20, options.ranks_per_node);
+  cluster::TaskSet members;
+  for (const TaskId task : job.tasks->ids()) {
+    if (task.value() % plan.k == 0) members.push_back(task);
+  }
+  const MergeRequest request = merger.members_of(members);
+  if (!members_fit(*job.adapters, merging, request)) return 0.0;
+  double least = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const Stopwatch watch;
+    merger.merge(std::span(&request, 1));
+    least = std::min(least, watch.seconds());
+  }
+  comm.maximum({&least, 1});
+  return least;
+}
+
+/// What the search takes by experience, and the rest by count.
+void add_job(const RunOptions& options, Plan& plan) {
+  const cluster::SearchMethod& search = cluster::search_method(options.search);
+  const double n = plan.n_tasks;
+  // A few tasks have no more sets than this.
+  const double all = n * std::pow(2.0, std::min(n, 60.0) - 1);
+  const double n_searches = options.ks.empty() ? 1.0 : static_cast<double>(options.ks.size());
+  const bool is_exhaustive = options.search == "exhaustive";
+  plan.search_evaluations = {
+      is_exhaustive ? all : std::min(all, n * search.least_evaluations),
+      is_exhaustive ? all : std::min(all, n_searches * n * search.most_evaluations)};
+  const auto limit = static_cast<double>(spending(options, plan.n_tasks).evaluations);
+  if (limit > 0) {
+    plan.search_evaluations.least = std::min(plan.search_evaluations.least, limit);
+    plan.search_evaluations.most = std::min(plan.search_evaluations.most, n_searches * limit);
+  }
+  // All tasks are measured under an adapter, or its members alone.
+  plan.merges = {plan.search_evaluations.least / n, plan.search_evaluations.most * plan.k / n};
+  const double final_ones = options.final_losses == FinalLosses::all ? plan.k : 1.0;
+  constexpr double baselines = 4.0;  // base, own, one, random
+  const double held_out =
+      static_cast<double>(plan.held_out_computed) / static_cast<double>(plan.few_shot_computed);
+  plan.other_evaluations = n * (baselines + final_ones) * (1.0 + held_out);
+  const double per_evaluation =
+      plan.evaluation_seconds * plan.imbalance / (plan.n_ranks * options.threads);
+  const double fixed =
+      per_evaluation * (plan.other_evaluations + static_cast<double>(plan.refine_evaluations)) +
+      plan.merge_seconds * (3.0 * plan.k + 2.0);
+  plan.job_seconds = {fixed + per_evaluation * plan.search_evaluations.least +
+                          plan.merge_seconds * plan.merges.least,
+                      fixed + per_evaluation * plan.search_evaluations.most +
+                          plan.merge_seconds * plan.merges.most};
+}
+
 }  // namespace
 
 Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
@@ -231,6 +292,8 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   comm.maximum({&token_seconds, 1});
   plan.evaluation_seconds =
       token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
+  plan.merge_seconds = measure_merge(comm, options, job, *engine, plan);
+  add_job(options, plan);
   return plan;
 }
 

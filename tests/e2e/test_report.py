@@ -54,7 +54,8 @@ class Report(Case):
         cls.results = pathlib.Path(tempfile.mkdtemp(prefix="d2c-e2e-report-"))
         cls.addClassCleanup(shutil.rmtree, cls.results, ignore_errors=True)
         manifest = write_manifest(cls.results / "manifest.json", demo_manifest(12))
-        done = d2c("run", manifest, "-K", "2,3", "--perturbations", 0, "--refine", "distill", "--refine-steps", 8, "-o", cls.results)
+        done = d2c("run", manifest, "-K", "2,3", "--perturbations", 0, "--refine", "distill", "--refine-steps", 8,
+                   "--final-losses", "all", "-o", cls.results, ranks=2)
         assert done.returncode == 0, done.stderr
 
     def report(self, results, *arguments):

@@ -31,8 +31,8 @@ class Run(Case):
 
     def run_demo(self, name, *extra, ranks=0, manifest=DEMO / "manifest.json", k=5, restarts=2):
         output = self.folder / name
-        self.succeed("run", manifest, "-K", k, "--restarts", restarts, "--output", output, "--quiet", *extra,
-                     ranks=ranks)
+        self.succeed("run", manifest, "-K", k, "--restarts", restarts, "--output", output, "--quiet",
+                     "--final-losses", "all", *extra, ranks=ranks)
         return output
 
     def numbers(self, output):
@@ -427,7 +427,7 @@ class Run(Case):
         path = write_manifest(self.folder / "no-test.json", manifest)
         options = ["-K", "3", "--search", "d2c", "--restarts", "8", "--method", "medoid", *plain_run(["run"])]
         output = self.folder / "medoid"
-        self.stop_at("start   7", [BINARY, "run", str(path), *options, "--output", str(output)])
+        self.stop_at("start   7", [BINARY, "run", str(path), "--verbose", *options, "--output", str(output)])
         self.succeed("run", path, *options, "--output", output)
         whole = self.folder / "whole"
         self.succeed("run", path, *options, "--output", whole)
@@ -452,8 +452,8 @@ class Run(Case):
         whole = self.run_demo("whole", "--search", "d2c", restarts=6, ranks=2)
         output = self.folder / "stopped"
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "run",
-                   str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "6",
-                   *plain_run(["run"]), "--output", str(output)]
+                   str(DEMO / "manifest.json"), "-K", "5", "--verbose", "--search", "d2c", "--restarts", "6",
+                   "--final-losses", "all", *plain_run(["run"]), "--output", str(output)]
         rest = self.stop_at("start   2", command)
         self.assertIn("run the same command again", rest)
         self.assertTrue((output / "checkpoint.h5").exists())

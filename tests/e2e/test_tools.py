@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest, numpy,
+from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest, messages, numpy,
                      read_safetensors, write_manifest, write_safetensors)
 
 
@@ -396,6 +396,10 @@ class Plan(Case):
         for plan in plans:
             self.assertGreater(plan.pop("evaluation_seconds"), 0)
             plan.pop("imbalance"), plan.pop("ranks")
+            self.assertGreater(plan.pop("merge_seconds"), 0)
+            least, most = plan.pop("job_seconds")
+            self.assertLess(0, least)
+            self.assertLess(least, most)
             plan["bytes_per_rank"].pop("activations")
         self.assertEqual(*plans)
         plans[0].update(evaluation_seconds=0.001)
@@ -406,6 +410,46 @@ class Plan(Case):
         self.assertIn(str(DEMO / "manifest.json"), job.stdout)
         self.assertIn("#SBATCH --nodes=1\n", job.stdout)
         subprocess.run(["bash", "-n"], input=job.stdout, text=True, check=True)
+
+    def test_time_of_the_job_counts_all_of_it(self):
+        self.need(DEMO / "manifest.json")
+        command = ("plan", DEMO / "manifest.json", "-K", 5, "--effort", "thorough", "--json")
+        plain, refined, every, few = (json.loads(self.succeed(*command, *more).stdout) for more in
+                                      (("--refine", "none"), (), ("--refine", "none", "--final-losses", "all"),
+                                       ("--refine", "none", "--search", "kmeans", "--max-evaluations", 10)))
+        self.assertEqual(plain["search_evaluations"], [2400, 12000])
+        self.assertGreater(refined["refine_evaluations"], 40)
+        self.assertGreater(refined["job_seconds"][0], plain["job_seconds"][0])
+        self.assertGreater(every["other_evaluations"], 1.5 * plain["other_evaluations"])
+        self.assertEqual(few["search_evaluations"], [10, 10])
+        self.assertLess(few["job_seconds"][1], plain["job_seconds"][0])
+        text = self.succeed("plan", DEMO / "manifest.json", "-K", 5, "--effort", "thorough").stdout
+        self.assertIn("search auto with 2400 to 12000 evaluations", text)
+
+    def test_all_problems_are_told_at_once(self):
+        self.need(DEMO / "manifest.json")
+        manifest = demo_manifest(30)
+        for task in manifest["tasks"][3:28]:
+            task["adapter"] = str(self.folder / "absent")
+        manifest["tasks"][1]["examples"] = str(self.folder / "broken.jsonl")
+        (self.folder / "broken.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": 1}\n')
+        path = self.folder / "manifest.json"
+        path.write_text(json.dumps(manifest, indent=1))
+        lines = path.read_text().splitlines()
+        for ranks in (1, 3):
+            completed = d2c("plan", path, "-K", 2, ranks=ranks)
+            self.assertEqual(completed.returncode, 3, completed.stderr)
+            told = messages(completed)
+            self.assertEqual(len(told), 21)
+            for problem, task in zip(told, [1, *range(3, 22)]):
+                name = manifest["tasks"][task]["name"]
+                line = next(n for n, line in enumerate(lines, 1) if f'"name": "{name}"' in line)
+                self.assertIn(f"{path}:{line}: task '{name}': ", problem)
+            self.assertIn("broken.jsonl:2: ", told[0])
+            self.assertEqual(told[-1], "d2c: and 6 more")
+        manifest["tasks"][3:28] = []
+        write_manifest(path, manifest)
+        self.fail_with(3, ["broken.jsonl:2: "], "plan", path, "-K", 2, ranks=2)
 
     def test_refuses_what_run_refuses(self):
         self.need(DEMO / "manifest.json")

@@ -175,7 +175,7 @@ class Jobs(unittest.TestCase):
         job = self.slurm.call(
             "sbatch", "--parsable", "--nodes=1", JOBS / "many-nodes.sbatch", D2C=BINARY, K="5",
             OUTPUT=str(self.slurm.folder / "requeued"), LAUNCHER="mpirun",
-            MANIFEST=str(DEMO / "manifest.json"), D2C_OPTIONS="--search d2c --restarts 20").strip()
+            MANIFEST=str(DEMO / "manifest.json"), D2C_OPTIONS="--verbose --search d2c --restarts 20").strip()
         log = self.slurm.folder / f"d2c-{job}.log"
         deadline = time.monotonic() + 60
         while not (log.exists() and "start   2" in log.read_text()):

@@ -88,6 +88,21 @@ class FakeEngine final : public eval::LossEngine {
     return all;
   }
 
+  /// One token, the first id of the batch, as often as may be.
+  [[nodiscard]] std::vector<std::vector<std::vector<std::int32_t>>> generate(
+      std::span<const eval::Unit> units, const model::GenerationLimits& limits) override {
+    std::vector<std::vector<std::vector<std::int32_t>>> all;
+    for (const eval::Unit& unit : units) {
+      auto& of_unit = all.emplace_back();
+      for (const eval::Batch& batch : unit.batches) {
+        of_unit.insert(
+            of_unit.end(), batch.targets.size(),
+            std::vector(static_cast<std::size_t>(limits.most_tokens), batch.forest.ids.front()));
+      }
+    }
+    return all;
+  }
+
   void gradients(std::span<const eval::GradientUnit> units,
                  const eval::GradientReport& report) override {
     for (Index i = std::ssize(units) - 1; i >= 0; --i) {

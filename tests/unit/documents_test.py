@@ -45,7 +45,7 @@ def known_options():
     for command in re.findall(r"^  ([a-z]+)  ", helps, re.M):
         helps += subprocess.run([D2C, command, "--help-all"], capture_output=True, text=True,
                                 check=True).stdout
-    for program in [*ROOT.glob("scripts/*.py"), *ROOT.glob("scripts/*/__main__.py"), *ROOT.glob("bench/*.*pp"), *ROOT.glob("bench/*.py")]:
+    for program in [*ROOT.glob("scripts/*.py"), *ROOT.glob("scripts/*/*.py"), *ROOT.glob("bench/*.*pp"), *ROOT.glob("bench/*.py")]:
         helps += program.read_text()
     return set(re.findall(r"--[a-z][a-z0-9-]*", helps)) | FOREIGN
 

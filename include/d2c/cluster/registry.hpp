@@ -17,6 +17,9 @@ struct SearchMethod {
   SearchResult (*run)(const Problem& problem, const SearchOptions& options);
   /// The similarity it cannot do without.
   enum class Needs { nothing, similarity, trimmed_similarity } needs = Needs::nothing;
+  /// Evaluations per task that it usually takes, for forecasts; the result's own are 1.
+  double least_evaluations = 1;
+  double most_evaluations = 1;
 };
 
 /// The default method comes first.

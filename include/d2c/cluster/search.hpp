@@ -53,6 +53,7 @@ struct SearchOptions {
 /// State of a search after one iteration.
 struct Progress {
   std::string_view search;
+  int k = 0;  ///< clusters at most
   int restart = 0;
   int iteration = 0;  ///< within the restart
   int moved = 0;      ///< tasks whose cluster differs from the iteration before

@@ -34,6 +34,12 @@ struct Batch {
 [[nodiscard]] std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on,
                                       Index max_tokens);
 
+/// Packs the prompts of examples, to be continued: each has one target, at its last token.
+/// @param room        tokens that may follow a prompt
+/// @param max_tokens  distinct tokens of the prompts and the room behind each, > 0
+[[nodiscard]] std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room,
+                                              Index max_tokens);
+
 /// Tokens that `batches` compute, and tokens the examples hold: their ratio is the sharing factor.
 struct TokenCounts {
   Index computed = 0;  ///< distinct prefix tokens

@@ -38,9 +38,16 @@ struct TokenLimits {
   Index max_positions = 0;
 };
 
+/// The texts of an example where its line has them; else empty.
+struct ExampleText {
+  std::string prompt;
+  std::string response;
+};
+
 /// The examples of one file.
 struct ExampleFile {
   std::vector<Example> examples;
+  std::vector<ExampleText> texts;  ///< [examples]
   /// A message for each line whose text or messages and input_ids disagree (the ids were used), one
   /// for fields that are ignored, and one that counts the lines with a BOS or EOS of their own.
   std::vector<std::string> warnings;

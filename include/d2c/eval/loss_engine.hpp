@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 #include "d2c/lora/factors.hpp"
 #include "d2c/lora/input_moment.hpp"
 #include "d2c/model/cost.hpp"
+#include "d2c/model/generation_limits.hpp"
 
 namespace d2c::eval {
 
@@ -59,11 +61,12 @@ class UnitSource {
   virtual void report(const Unit& unit, UnitResult result) = 0;
 };
 
-/// Measures teacher-forced losses of one base model under adapters: the seam behind which the
-/// hardware is used. Callers see handles, and none of its memory.
+/// Measures teacher-forced losses of one base model under adapters, and lets it write: the seam
+/// behind which the hardware is used. Callers see handles, and none of its memory.
 ///
-/// The bits of a loss depend on the model, the adapter and the example alone: not on the unit that
-/// the example came in, on the units beside it or on the number of threads.
+/// The bits of a loss, and the tokens of a text, depend on the model, the adapter and the example
+/// alone: not on the unit that the example came in, on the units beside it or on the number of
+/// threads.
 class LossEngine {
  public:
   LossEngine() = default;
@@ -93,6 +96,11 @@ class LossEngine {
   /// @param most   tokens of a distribution at most
   [[nodiscard]] virtual std::vector<std::vector<ops::SoftTargets>> most_probable(
       std::span<const Unit> units, Index most) = 0;
+  /// Continues the sequence of each target greedily; what a target predicts does not count.
+  /// [units][targets of all batches] tokens
+  /// @pre targets are the last tokens of their segments, see pack_prompts
+  [[nodiscard]] virtual std::vector<std::vector<std::vector<std::int32_t>>> generate(
+      std::span<const Unit> units, const model::GenerationLimits& limits) = 0;
   /// Differentiates the losses of all units with respect to the factors of their adapters. As many
   /// gradients are held at a time as suit the hardware. The bits of one depend on the model, the
   /// adapter and the unit's lessons alone.

@@ -31,6 +31,11 @@ struct ModelFolder {
   [[nodiscard]] std::vector<std::string> warnings() const;
 };
 
+/// Tokens that end what the model writes: `eos_token_id` of generation_config.json, where there is
+/// one, and what ends a response. Reads the file from the disk.
+/// @throws InputError if it is not one token or a list
+[[nodiscard]] std::vector<std::int32_t> stop_tokens(const ModelFolder& folder);
+
 /// @throws InputError naming the file and what is wrong with it
 /// @throws UsageError if the precision is not one for these files or this processor
 [[nodiscard]] ModelFolder load_model_folder(const std::filesystem::path& folder,

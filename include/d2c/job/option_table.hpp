@@ -21,6 +21,7 @@ inline constexpr unsigned add = 8;
 inline constexpr unsigned evaluate = 16;
 inline constexpr unsigned merge = 32;
 inline constexpr unsigned bench = 64;
+inline constexpr unsigned generate = 512;
 inline constexpr unsigned jobs = run | plan | compare;
 /// Part of the identity of a job: with another value, losses may differ.
 inline constexpr unsigned decides_numbers = 128;

@@ -2,11 +2,18 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/job/run_options.hpp"
 
 namespace d2c::job {
+
+/// From here to there.
+struct Span {
+  double least = 0.0;
+  double most = 0.0;
+};
 
 /// What a job will take, found by loading and checking all of its input.
 struct Plan {
@@ -30,6 +37,12 @@ struct Plan {
   std::int64_t refine_evaluations = 0;  ///< evaluations that --refine distill takes as long as
   double evaluation_seconds =
       0.0;  ///< processor time of a mean evaluation, from one that rank 0 measured
+  double merge_seconds = 0.0;  ///< to merge a cluster of mean size once on all ranks, measured
+  Span search_evaluations;     ///< that the search usually takes
+  Span merges;                 ///< adapters merged for them
+  /// Of base model, own adapters, baselines and the result on both splits, as many few-shot ones.
+  double other_evaluations = 0.0;
+  Span job_seconds;               ///< on these ranks, without loading
   bool weights_are_bf16 = false;  ///< else F32
   ops::Arithmetic compute = ops::Arithmetic::f32;
   // Once per node.
@@ -62,6 +75,13 @@ struct Plan {
 /// Collective.
 /// @throws as run()
 [[nodiscard]] Plan make_plan(comm::Communicator& comm, const RunOptions& options);
+
+/// Looks for everything in the input that keeps a job from starting: at most one problem of each
+/// task's adapter and of each file of examples. For a job whose plan failed. Collective.
+/// @return  a line each, in the order of the tasks, with the line of the manifest; empty where the
+/// model or the manifest itself cannot be read
+[[nodiscard]] std::vector<std::string> find_problems(comm::Communicator& comm,
+                                                     const RunOptions& options);
 
 /// The plan as a JSON object, for scripts; sizes in bytes, times in seconds.
 [[nodiscard]] std::string to_json(const Plan& plan);

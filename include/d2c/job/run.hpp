@@ -6,6 +6,7 @@
 #include <string>
 
 #include "d2c/comm/communicator.hpp"
+#include "d2c/core/progress.hpp"
 #include "d2c/core/signals.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/job/run_options.hpp"
@@ -16,7 +17,8 @@ namespace d2c::job {
 /// What the surroundings of a job tell it.
 struct RunContext {
   std::string command_line;                     ///< recorded in the results
-  std::function<void(const std::string&)> log;  ///< progress lines; called on rank 0 only
+  std::function<void(const std::string&)> log;  ///< lines that stay; called on rank 0 only
+  Progress* progress = nullptr;                 ///< is told what goes on; on rank 0; null = nobody
   /// Whether the job shall end at the next good moment; asked on every rank. Empty = never.
   std::function<bool()> stop_requested = StopSignals::requested;
   /// What measures losses: the model, and the threads of this rank.

@@ -23,6 +23,12 @@ enum class MergedOutput { peft, hdf5, both };
 /// What is done for the merged adapters of the clusters after the search.
 enum class Refinement { none, distill };
 
+/// Which losses of the result are measured.
+enum class FinalLosses {
+  own,  ///< of every task under its own cluster; others as far as the search has asked for them
+  all,  ///< of every task under every cluster
+};
+
 /// Besides the methods of `merge`: each cluster gets the one of its adapters that serves it best.
 inline constexpr std::string_view medoid_method = "medoid";
 
@@ -54,6 +60,7 @@ struct RunOptions {
   std::int64_t max_evaluations = 0;  ///< 0 = as the effort says
   double max_hours = 0.0;            ///< of searching; 0 = no limit
   cluster::ObjectiveKind objective = cluster::ObjectiveKind::loss;
+  FinalLosses final_losses = FinalLosses::own;
   int verify_examples = 0;  ///< few-shot examples per task that the search does not see
 
   std::string merge_method = "average";

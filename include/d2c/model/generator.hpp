@@ -5,18 +5,13 @@
 #include <span>
 #include <vector>
 
+#include "d2c/model/generation_limits.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
 #include "d2c/ops/thread_team.hpp"
 
 namespace d2c::model {
-
-/// Where a generated text ends.
-struct GenerationLimits {
-  Index most_tokens = 0;            ///< generated at most, >= 1
-  std::vector<std::int32_t> stops;  ///< tokens that end it; the one that does is its last
-};
 
 /// Greedy generation in float32: each token is the most probable one, of equally probable ones the
 /// lower. Keys and values of what has passed are kept, so that a token passes once.

@@ -83,13 +83,15 @@ struct Unseen {
   Baselines baselines;
 };
 
-/// Wall time over ranks, [phase]; seconds.
+/// Wall time over ranks, [phase], and that of each; seconds. All required where there are phases.
 struct Timing {
   std::vector<std::string> phase;
   std::vector<double> min;
   std::vector<double> mean;
   std::vector<double> max;
   std::vector<double> imbalance;  ///< max / mean
+  std::vector<std::string> host;  ///< [rank] that it ran on
+  std::vector<double> seconds;    ///< [rank, phase]
 };
 
 /// Work of the whole run.

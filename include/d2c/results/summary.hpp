@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "d2c/results/run_results.hpp"
@@ -7,7 +8,8 @@
 namespace d2c::results {
 
 /// The run for people: header, clusters, objective per iteration, gains, baselines, held-out split,
-/// times. Plain text in lines of at most 100 columns (counted in code points), also for 1000 tasks.
-[[nodiscard]] std::string print_summary(const RunResults& results);
+/// times. Plain text, also for 1000 tasks.
+/// @param width  columns (code points) of a line at most; tables of numbers alone may have more
+[[nodiscard]] std::string print_summary(const RunResults& results, std::size_t width = 100);
 
 }  // namespace d2c::results

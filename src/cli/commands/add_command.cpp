@@ -44,7 +44,7 @@ int add_command(const Invocation& invocation) {
       .has_config = true};
   line.add("Tasks", own_options(), options);
   add_job_options(line, job::traits::add, call);
-  line.add("Output", quiet_option(), voice);
+  line.add("Output", voice_options(), voice);
   refuse_other_options(line, {}, "it stays as RESULT records it");
   if (!parse(line, invocation)) return 0;
   options.output = call.output;
@@ -57,7 +57,9 @@ int add_command(const Invocation& invocation) {
       [&](comm::Communicator& comm, const job::RunContext& context) {
         return job::add_tasks(comm, options, context);
       },
-      results::print_summary);
+      [](const results::RunResults& result) {
+        return results::print_summary(result, output_columns());
+      });
 }
 
 }  // namespace d2c::cli

@@ -34,6 +34,7 @@ int add_command(const Invocation& invocation);
 int compare_command(const Invocation& invocation);
 int plan_command(const Invocation& invocation);
 int evaluate_command(const Invocation& invocation);
+int generate_command(const Invocation& invocation);
 int merge_command(const Invocation& invocation);
 int pack_command(const Invocation& invocation);
 int inspect_command(const Invocation& invocation);

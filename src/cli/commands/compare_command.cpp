@@ -83,7 +83,7 @@ int compare_command(const Invocation& invocation) {
       .has_config = true};
   line.add("Compared", own_options(), options);
   add_job_options(line, job::traits::compare, options.job);
-  line.add("Output", quiet_option(), voice);
+  line.add("Output", voice_options(), voice);
   refuse_other_options(line, refusals, "a comparison has no use for it");
   if (!parse(line, invocation)) return 0;
   for (const std::string& search : options.refined) (void)cluster::search_method(search);

@@ -5,6 +5,7 @@
 
 #include "command_line.hpp"
 #include "commands/commands.hpp"
+#include "progress_printer.hpp"
 
 namespace d2c::cli {
 namespace {
@@ -26,7 +27,7 @@ int inspect_command(const Invocation& invocation) {
            Option<Arguments>{"file", option::path(&Arguments::file), "the results.h5 of a job"},
            arguments);
   if (!parse(line, invocation)) return 0;
-  fmt::print("{}", results::print_summary(results::read_results(arguments.file)));
+  fmt::print("{}", results::print_summary(results::read_results(arguments.file), output_columns()));
   return 0;
 }
 

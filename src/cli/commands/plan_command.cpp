@@ -35,12 +35,23 @@ int plan_command(const Invocation& invocation) {
   add_from(line, options);
   // One command line or INI file serves `run` and `plan`.
   add_job_options(line, job::traits::run, options, "Output");
-  line.add("Output", quiet_option(), voice);
+  line.add("Output", voice_options(), voice);
   for (BoundOption& option : line.group("Output").options) option.is_hidden = true;
   line.add("Form", Option<Form>{"json", option::flag(&Form::json), "print the plan as JSON"}, form);
   if (!parse(line, invocation)) return 0;
   return with_mpi([&](comm::Communicator& comm) {
-    const job::Plan plan = job::make_plan(comm, options);
+    job::Plan plan;
+    try {
+      plan = job::make_plan(comm, options);
+    } catch (const comm::AgreedError& error) {
+      if (error.code() != ExitCode::bad_input) throw;
+      const std::vector<std::string> problems = job::find_problems(comm, options);
+      if (problems.size() < 2) throw;
+      for (const std::string& problem : problems) {
+        if (comm.is_root()) fmt::print(stderr, "d2c: {}\n", problem);
+      }
+      return static_cast<int>(error.code());
+    }
     if (!comm.is_root()) return 0;
     if (form.json) {
       fmt::print("{}\n", job::to_json(plan));

@@ -58,7 +58,7 @@ int run_command(const Invocation& invocation) {
       }};
   add_job_options(line, job::traits::run, options);
   add_from(line, options);
-  line.add("Output", quiet_option(), voice);
+  line.add("Output", voice_options(), voice);
   if (!parse(line, invocation)) return 0;
   job::validate(options);
   name_result(voice, options.output);
@@ -67,7 +67,9 @@ int run_command(const Invocation& invocation) {
       [&](comm::Communicator& comm, const job::RunContext& context) {
         return job::run(comm, options, context);
       },
-      results::print_summary);
+      [](const results::RunResults& result) {
+        return results::print_summary(result, output_columns());
+      });
 }
 
 }  // namespace d2c::cli

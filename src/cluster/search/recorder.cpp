@@ -47,6 +47,7 @@ std::string_view name(StopReason reason) {
 Recorder::Recorder(const Problem& problem, const SearchOptions& options, std::string_view search)
     : problem_(&problem),
       search_(search),
+      k_(options.k),
       max_evaluations_(options.max_evaluations),
       matrix_(options.matrix),
       start_(problem.oracle.counts()) {
@@ -89,7 +90,7 @@ void Recorder::iteration(const Partition& partition, LossMatrix loss, const Scor
   history_.push_back(
       {partition.assignment(), std::move(loss), score.value, moved, evaluations(), seconds});
   if (problem_->observer == nullptr) return;
-  problem_->observer->on_iteration({search_, static_cast<int>(result_.restarts.size()),
+  problem_->observer->on_iteration({search_, k_, static_cast<int>(result_.restarts.size()),
                                     static_cast<int>(history_.size()) - 1, moved, score.value,
                                     best_score_.value, evaluations()});
 }

@@ -42,6 +42,7 @@ class Recorder {
  private:
   const Problem* problem_;
   std::string_view search_;
+  int k_;
   std::int64_t max_evaluations_;
   ResultMatrix matrix_;
   CachedOracle::Counts start_;

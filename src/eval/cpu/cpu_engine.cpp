@@ -1,6 +1,8 @@
 #include "cpu/cpu_engine.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -146,6 +148,21 @@ std::vector<std::vector<ops::SoftTargets>> CpuEngine::most_probable(std::span<co
   return result;
 }
 
+std::vector<std::vector<std::vector<std::int32_t>>> CpuEngine::generate(
+    std::span<const Unit> units, const model::GenerationLimits& limits) {
+  std::vector<std::vector<std::vector<std::int32_t>>> result(units.size());
+  for_each(std::ssize(units), [&](Index i, Worker& worker, ops::ThreadTeam& threads) {
+    if (worker.generator == nullptr) worker.generator = std::make_unique<model::Generator>(model_);
+    const Unit& unit = units[static_cast<std::size_t>(i)];
+    for (const Batch& batch : unit.batches) {
+      auto texts = (*worker.generator)(threads, batch.forest, rows_of(batch), limits,
+                                       prepared_of(unit.adapter));
+      std::ranges::move(texts, std::back_inserter(result[static_cast<std::size_t>(i)]));
+    }
+  });
+  return result;
+}
+
 void CpuEngine::gradients(std::span<const GradientUnit> units, const GradientReport& report) {
   for_each(std::ssize(units), [&](Index i, Worker& worker, ops::ThreadTeam& threads) {
     report(i, gradient(units[static_cast<std::size_t>(i)], worker, threads));
@@ -186,6 +203,7 @@ std::size_t CpuEngine::workspace_bytes() const {
   for (const Worker& worker : workers_) {
     bytes += worker.decoder.workspace_bytes();
     if (worker.gradients != nullptr) bytes += worker.gradients->workspace_bytes();
+    if (worker.generator != nullptr) bytes += worker.generator->workspace_bytes();
   }
   return bytes;
 }

@@ -6,6 +6,7 @@
 
 #include "d2c/eval/loss_engine.hpp"
 #include "d2c/model/decoder.hpp"
+#include "d2c/model/generator.hpp"
 #include "d2c/model/gradient.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/ops/thread_team.hpp"
@@ -29,6 +30,8 @@ class CpuEngine final : public LossEngine {
                   std::span<const std::unique_ptr<lora::InputMomentSum>> sums) override;
   [[nodiscard]] std::vector<std::vector<ops::SoftTargets>> most_probable(
       std::span<const Unit> units, Index most) override;
+  [[nodiscard]] std::vector<std::vector<std::vector<std::int32_t>>> generate(
+      std::span<const Unit> units, const model::GenerationLimits& limits) override;
   void gradients(std::span<const GradientUnit> units, const GradientReport& report) override;
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override;
@@ -47,6 +50,7 @@ class CpuEngine final : public LossEngine {
     explicit Worker(const model::Model& model) : decoder(model) {}
     model::Decoder decoder;
     std::unique_ptr<model::GradientPass> gradients;  ///< null until it is wanted
+    std::unique_ptr<model::Generator> generator;     ///< likewise
     model::PhaseSeconds phases{};
   };
   /// Calls work(i, worker, threads) for i in [0, n): side by side where every thread has some, else

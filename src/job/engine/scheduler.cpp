@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,18 +14,45 @@
 namespace d2c::job {
 namespace {
 
+/// Counts the evaluations of a list that all ranks work on, of which this rank sees its own: each
+/// stands for one of every rank, and at the end all are done.
+class CountedList {
+ public:
+  CountedList(Progress& progress, std::size_t n, int n_ranks)
+      : progress_(progress), left_(static_cast<std::int64_t>(n)), n_ranks_(n_ranks) {}
+  CountedList(const CountedList&) = delete;
+  CountedList& operator=(const CountedList&) = delete;
+  ~CountedList() { count(left_); }
+
+  void count_one() { count(n_ranks_); }
+
+ private:
+  void count(std::int64_t n) {
+    const std::scoped_lock lock(mutex_);
+    const std::int64_t counted = std::min(n, left_);
+    left_ -= counted;
+    progress_.advance(counted);
+  }
+
+  Progress& progress_;
+  std::mutex mutex_;
+  std::int64_t left_;
+  std::int64_t n_ranks_;
+};
+
 /// Evaluations as units of the engine.
 class EvaluationUnits final : public eval::UnitSource {
  public:
   EvaluationUnits(WorkItems& items, const TaskStore& tasks, std::span<const Evaluation> evaluations,
                   const FoldedSplit& examples, const PrepareAdapter& prepare,
-                  MeasuredLosses& measured)
+                  MeasuredLosses& measured, CountedList& counted)
       : items_(items),
         tasks_(tasks),
         evaluations_(evaluations),
         examples_(examples),
         adapters_(prepare),
-        measured_(measured) {}
+        measured_(measured),
+        counted_(counted) {}
 
   [[nodiscard]] std::optional<eval::Unit> take(Index least) override {
     return unit(items_.take(least));
@@ -47,6 +75,7 @@ class EvaluationUnits final : public eval::UnitSource {
       if (count[fold] > 0) values[fold] /= count[fold];
     }
     measured_.seconds[of.entry] = result.seconds;
+    counted_.count_one();
   }
 
  private:
@@ -69,6 +98,7 @@ class EvaluationUnits final : public eval::UnitSource {
   FoldedSplit examples_;
   eval::RecentAdapter adapters_;
   MeasuredLosses& measured_;
+  CountedList& counted_;
 };
 
 }  // namespace
@@ -94,7 +124,8 @@ void Scheduler::measure(std::vector<Evaluation> evaluations, const FoldedSplit& 
     queues_.open(piece_begin);
   }
   SharedItems items(queues_);
-  EvaluationUnits units(items, parts_.tasks, evaluations, examples, prepare, measured);
+  CountedList counted(parts_.progress, evaluations.size(), parts_.comm.size());
+  EvaluationUnits units(items, parts_.tasks, evaluations, examples, prepare, measured, counted);
   const Stopwatch watch;
   parts_.engine.losses(units);
   parts_.timers.add("evaluate", watch.seconds() - items.seconds_waited());
@@ -107,7 +138,8 @@ void Scheduler::measure_own(std::vector<Evaluation> evaluations, const FoldedSpl
                             const PrepareAdapter& prepare, MeasuredLosses& measured) {
   std::ranges::stable_sort(evaluations, {}, &Evaluation::adapter);
   OwnItems items(evaluations.size());
-  EvaluationUnits units(items, parts_.tasks, evaluations, examples, prepare, measured);
+  CountedList counted(parts_.progress, measured.seconds.size(), parts_.comm.size());
+  EvaluationUnits units(items, parts_.tasks, evaluations, examples, prepare, measured, counted);
   {
     const auto timer = parts_.timers.scope("evaluate");
     parts_.engine.losses(units);

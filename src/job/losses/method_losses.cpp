@@ -114,15 +114,23 @@ std::vector<std::vector<double>> MethodLosses::columns(const std::vector<MergeCo
                                                        Split split) {
   const std::vector<MergeRequest> requests = oracle_.requests_for(configs);
   std::vector<cluster::Query> queries;
+  const bool all = options_.final_losses == FinalLosses::all;
   for (std::size_t r = 0; r < configs.size(); ++r) {
-    for (const TaskId task : input().tasks->ids()) queries.push_back({r, task});
+    for (const TaskId task : configs[r].members) {
+      if (!all) queries.push_back({r, task});
+    }
+    for (const TaskId task : input().tasks->ids()) {
+      if (all) queries.push_back({r, task});
+    }
   }
   const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
-  std::vector<std::vector<double>> columns;
-  for (std::size_t r = 0; r < configs.size(); ++r) {
-    const auto n = static_cast<std::ptrdiff_t>(losses.size() / configs.size());
-    const auto begin = losses.begin() + static_cast<std::ptrdiff_t>(r) * n;
-    columns.emplace_back(begin, begin + n);
+  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  const std::size_t n_tasks = static_cast<std::size_t>(oracle_.n_tasks());
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::vector<double>> columns(configs.size(), std::vector<double>(n_tasks * n, nan));
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const auto& [configuration, task] = queries[i / n];
+    columns[configuration][task.index() * n + i % n] = losses[i];
   }
   return columns;
 }

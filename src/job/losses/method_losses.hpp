@@ -60,7 +60,8 @@ class MethodLosses {
   [[nodiscard]] std::vector<double> of(const cluster::Partition& partition, Split split);
   /// The same under the merge configuration that it is a member of; every task is one of one.
   [[nodiscard]] std::vector<double> of(const std::vector<MergeConfig>& configs, Split split);
-  /// Loss of every task under every configuration. [configuration][task, folds of the split]
+  /// Loss of every task under every configuration, or of their members alone: as the options have
+  /// it. [configuration][task, folds of the split], NaN = not measured
   [[nodiscard]] std::vector<std::vector<double>> columns(const std::vector<MergeConfig>& configs,
                                                          Split split);
 

@@ -2,6 +2,7 @@
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/id_vector.hpp"
+#include "d2c/core/progress.hpp"
 #include "d2c/core/timer.hpp"
 #include "d2c/eval/loss_engine.hpp"
 
@@ -18,6 +19,7 @@ struct JobParts {
   const IdVector<TaskId, AdapterId>& adapter_of_task;
   eval::LossEngine& engine;
   PhaseTimers& timers;
+  Progress& progress = Progress::silent();
 };
 
 }  // namespace d2c::job

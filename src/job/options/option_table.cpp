@@ -53,6 +53,10 @@ constexpr auto residences = enum_names<AdaptersIn>({
     {AdaptersIn::disk, "disk"},
     {AdaptersIn::automatic, "auto"},
 });
+constexpr auto final_losses = enum_names<FinalLosses>({
+    {FinalLosses::own, "own"},
+    {FinalLosses::all, "all"},
+});
 constexpr auto refinements = enum_names<Refinement>({
     {Refinement::none, "none"},
     {Refinement::distill, "distill"},
@@ -232,13 +236,18 @@ Rows cluster_rows() {
         "examples of each task to keep from the search, spread evenly over its file: what the "
         "result is worth on them is reported"},
        jobs | decides_numbers},
+      {{"final-losses", words(&O::final_losses, final_losses),
+        "losses of the result that are measured: own (of every task under its own cluster) or all "
+        "(under every cluster, tasks times K evaluations), which show whether another cluster "
+        "would "
+        "serve a task better"}},
       {{"loss-on", words(&O::loss_on, scored_tokens), "tokens that count: response or all"},
        jobs | evaluate | decides_numbers},
       {{"chat-date", date(&O::chat_date),
         "the day that chat templates are told when they ask for today's date, so that a job gives "
         "the same numbers on any day; without it such templates are refused",
         "YYYY-MM-DD"},
-       jobs | evaluate | decides_numbers},
+       jobs | evaluate | generate | decides_numbers},
   };
 }
 
@@ -293,22 +302,22 @@ Rows machine_rows() {
   return {
       {{"threads", number(&O::threads, at_least(1)),
         "per rank; OMP_NUM_THREADS or SLURM_CPUS_PER_TASK set the default"},
-       jobs | add | evaluate | bench | of_the_call},
+       jobs | add | evaluate | generate | bench | of_the_call},
       {{"weights", words(&O::weights, weight_choices),
         "how the base model's matrices lie in memory: f32; bf16, in half of it, which rounds "
         "unless the files are BF16; auto = bf16 where nothing is lost"},
-       jobs | evaluate | bench | decides_numbers},
+       jobs | evaluate | generate | bench | decides_numbers},
       {{"compute", words(&O::compute, arithmetics),
         "arithmetic of products with the base model's matrices: f32; bf16, 1.3 to 1.9 times as "
         "fast, which rounds activations to BF16 and needs BF16 weights and a processor with "
         "AVX512_BF16. Sums, adapters and losses are float32 either way"},
-       jobs | evaluate | bench | decides_numbers},
+       jobs | evaluate | generate | bench | decides_numbers},
       {{"batch-tokens", number(&O::batch_tokens, at_least(1)),
         "tokens per forward pass at most; bounds the memory of activations"},
        jobs | evaluate | decides_numbers},
       {{"ranks-per-node", number(&O::ranks_per_node, at_least(0)),
         "ranks that share one copy of the base weights; 0 = all of a node"},
-       jobs | add | of_the_call},
+       jobs | add | generate | of_the_call},
       {{"adapters-in", words(&O::adapters_in, residences),
         "where a rank keeps its adapters: memory, disk (their factors are read again when a merge "
         "needs them) or auto (memory if they fit on every host); the results are the same"},

@@ -14,7 +14,8 @@
 /// examples, in the form in which they are written.
 namespace d2c::job {
 
-/// Loss of every task under the merged adapter of every cluster, on each part of the examples.
+/// Loss of every task under the merged adapter of every cluster, on each part of the examples. NaN
+/// where it is not measured.
 struct Measured {
   cluster::Partition partition;
   cluster::LossMatrix chosen;

@@ -3,6 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
 
 namespace d2c::job {
 namespace {
@@ -10,6 +15,17 @@ namespace {
 // In the order of a job. "write" contains the merging of the adapters that are written.
 constexpr std::array phases{"load",       "merge",     "exchange", "evaluate", "wait", "reduce",
                             "similarity", "gradients", "write",    "other",    "total"};
+
+std::vector<std::string> hosts_of_ranks(comm::Communicator& comm) {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  const std::string own = name.data();
+  std::vector<std::string> hosts;
+  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(own)))) {
+    hosts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  return hosts;
+}
 
 }  // namespace
 
@@ -26,6 +42,10 @@ results::Timing phase_report(comm::Communicator& comm, const PhaseTimers& timers
   own[phases.size() - 1] = total_seconds;
 
   results::Timing timing;
+  timing.host = hosts_of_ranks(comm);
+  for (const auto& of_rank : comm::all_gather_values<double>(comm, own)) {
+    timing.seconds.insert(timing.seconds.end(), of_rank.begin(), of_rank.end());
+  }
   timing.phase.assign(phases.begin(), phases.end());
   timing.min = timing.mean = timing.max = own;
   comm.minimum(timing.min);

@@ -13,6 +13,13 @@ std::string mib(std::uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
+/// In the unit that fits, with two figures.
+std::string duration(double seconds) {
+  if (seconds < 120) return fmt::format("{:.2g} s", seconds);
+  if (seconds < 7200) return fmt::format("{:.2g} min", seconds / 60);
+  return fmt::format("{:.2g} h", seconds / 3600);
+}
+
 }  // namespace
 
 std::string to_json(const Plan& plan) {
@@ -34,6 +41,10 @@ std::string to_json(const Plan& plan) {
   value["flop_per_iteration"] = plan.flop_per_iteration;
   value["refine_evaluations"] = plan.refine_evaluations;
   value["evaluation_seconds"] = plan.evaluation_seconds;
+  value["merge_seconds"] = plan.merge_seconds;
+  value["search_evaluations"] = {plan.search_evaluations.least, plan.search_evaluations.most};
+  value["other_evaluations"] = plan.other_evaluations;
+  value["job_seconds"] = {plan.job_seconds.least, plan.job_seconds.most};
   value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
   value["options"] = json::OrderedJson::object();
   for (const auto& [name, text] : changed_options(plan.options)) value["options"][name] = text;
@@ -78,6 +89,20 @@ std::string print_plan(const Plan& plan) {
         plan.evaluation_seconds * static_cast<double>(plan.refine_evaluations) * plan.imbalance /
             plan.n_ranks);
   }
+  const auto from_to = [](const Span& span) {
+    return span.least == span.most ? fmt::format("{:.0f}", span.most)
+                                   : fmt::format("{:.0f} to {:.0f}", span.least, span.most);
+  };
+  text += fmt::format(
+      "time of the job      {} to {} on these ranks and this machine: search {} with {} "
+      "evaluations,\n"
+      "                     {} merges of {:.2g} s with their exchange, {:.0f} evaluations of "
+      "baselines and result{}\n",
+      duration(plan.job_seconds.least), duration(plan.job_seconds.most), plan.options.search,
+      from_to(plan.search_evaluations), from_to(plan.merges), plan.merge_seconds,
+      plan.other_evaluations,
+      plan.refine_evaluations > 0 ? fmt::format(", {} of refinement", plan.refine_evaluations)
+                                  : "");
   text += fmt::format(
       "memory per node      {} = weights ({}) {} + merged adapters {} + examples {}; and its "
       "ranks\n",

@@ -1,25 +1,30 @@
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <string>
-#include <utility>
 
 #include "d2c/cluster/search.hpp"
-#include "d2c/core/timer.hpp"
+#include "d2c/core/progress.hpp"
 
 namespace d2c::job {
 
-/// Logs each iteration of a search.
+/// Tells how a search goes.
 class ProgressLog final : public cluster::Observer {
  public:
-  /// @param log  gets a line per iteration
-  explicit ProgressLog(std::function<void(const std::string&)> log) : log_(std::move(log)) {}
+  /// @param progress  outlives this object
+  explicit ProgressLog(Progress& progress) : progress_(progress) {}
 
-  void on_iteration(const cluster::Progress& progress) override;
+  /// @param what             is done: "search auto"
+  /// @param k                of the first search; a sweep goes on with others
+  /// @param max_evaluations  0 = no limit
+  void begin(const std::string& what, int k, std::int64_t max_evaluations);
+  void on_iteration(const cluster::Progress& state) override;
 
  private:
-  std::function<void(const std::string&)> log_;
-  Stopwatch watch_;
+  Progress& progress_;
+  std::string what_;
+  std::int64_t max_evaluations_ = 0;
+  int k_ = 0;  ///< that was begun with
 };
 
 }  // namespace d2c::job

@@ -59,6 +59,9 @@ void MethodComparison::search_all_seeds(const std::string& name, int k) {
   std::vector<Outcome> refined;
   for (int s = 0; s < options_.n_seeds; ++s) {
     const Stopwatch watch;
+    session_.progress().begin(fmt::format("{} {} K = {} seed {}", method, name, k,
+                                          losses_.options().seed + static_cast<std::uint64_t>(s)),
+                              "evaluations");
     // By itself a search knows nothing: what others measured counts again, but is not measured.
     cluster::CachedOracle cache(losses_.oracle(), losses_.folds());
     cache.restore(known_);

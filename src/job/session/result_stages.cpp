@@ -32,9 +32,7 @@ std::size_t picked(const cluster::Sweep& sweep, int wanted) {
 }  // namespace
 
 ResultStages::ResultStages(Session& session)
-    : session_(session),
-      losses_(session, session.options()),
-      progress_([&session](const std::string& line) { session.say(line); }) {
+    : session_(session), losses_(session, session.options()), progress_(session.progress()) {
   const RunOptions& options = session_.options();
   out_.objective_kind = cluster::name(options.objective);
   out_.merge_method = options.merge_method;
@@ -57,6 +55,8 @@ void ResultStages::search() {
   const RunOptions& options = session_.options();
   const cluster::Problem problem = this->problem(losses_.cache());
   const cluster::SearchOptions search = search_options(options, session_.input());
+  progress_.begin("search " + options.search, options.ks.empty() ? options.k : options.ks.front(),
+                  search.max_evaluations);
   if (options.ks.empty()) {
     found_ = cluster::search_method(options.search).run(problem, search);
     return;
@@ -72,12 +72,14 @@ void ResultStages::search() {
 void ResultStages::place(const cluster::Assignment& clusters, const RecordedLosses& recorded) {
   check_recorded(session_.comm(), recorded, session_.input(), out_.baselines, losses_.oracle());
   losses_.cache().restore(recorded.known);
+  progress_.begin("placing new tasks", session_.options().k, 0);
   found_ = cluster::place_tasks(problem(losses_.cache()),
                                 search_options(session_.options(), session_.input()), clusters);
 }
 
 void ResultStages::measure() {
   out_.n_clusters = found_.partition.k();
+  session_.progress().begin("baselines and test split", "evaluations");
   losses_.measure_held_out();
   losses_.measure_random(out_.n_clusters);
   out_.baselines = losses_.chosen();
@@ -92,6 +94,7 @@ void ResultStages::measure() {
 
 void ResultStages::refine() {
   if (session_.options().refinement == Refinement::none) {
+    session_.progress().begin("losses of the result", "evaluations");
     describe_result(losses_, measure_clusters(losses_, found_), out_);
   } else {
     distil();
@@ -103,8 +106,11 @@ void ResultStages::distil() {
   const auto stop = [this] { return session_.check(); };
   std::vector<Refined> stages{{"start", configs_, 0, 0}};
   if (!stop()) {
-    session_.say("distilling the merged adapter of each cluster");
-    const Distillation distillation = distill_clusters(losses_, configs_, stop);
+    session_.progress().begin("distilling the merged adapter of each cluster", "steps");
+    const Distillation distillation = distill_clusters(losses_, configs_, [&] {
+      session_.progress().advance(1);
+      return stop();
+    });
     report_losers(distillation.losers);
     stages.push_back(
         {"distill", distillation.configs, distillation.changed, distillation.evaluations});
@@ -112,6 +118,7 @@ void ResultStages::distil() {
     configs_ = distillation.configs;
   }
   if (stop()) session_.say("warning: the time limit has passed, refinement ended early");
+  session_.progress().begin("losses of the result", "evaluations");
   out_.refine = describe_refinement(losses_, stages);
   describe_result(losses_, measure_clusters(losses_, partition_, configs_), out_);
 }
@@ -146,6 +153,7 @@ void ResultStages::compare_full() {
 results::RunResults ResultStages::write(ResultFiles& files, const std::string& manifest) {
   {
     const auto timer = session_.timers().scope("write");
+    session_.progress().begin("writing the merged adapters");
     written_ = write_merged(session_, losses_.oracle(), configs_, out_, files);
   }
   const WorkCounts& work = losses_.oracle().work();

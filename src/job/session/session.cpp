@@ -37,6 +37,7 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
   const auto provider = [this](auto compute) {
     return kept([this, compute] {
       check();
+      progress().note("comparing adapters");
       const auto timer = timers_.scope("similarity");
       return compute(comm_, *input_.adapters, input_.adapter_of_task, options_.exchange_mib << 20,
                      options_.ranks_per_node, options_.threads);
@@ -50,6 +51,11 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
                .with_checkpoints = [this](std::function<void()> save) {
                  checkpointing_->also(std::move(save));
                }};
+  this->progress().begin("losses of base model and own adapters", "evaluations");
+}
+
+Progress& Session::progress() const {
+  return context_.progress == nullptr ? Progress::silent() : *context_.progress;
 }
 
 void Session::say(const std::string& line) const {
@@ -89,7 +95,8 @@ void Session::log_input() const {
 }
 
 DistributedOracle::Parts Session::parts() {
-  return {{comm_, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
+  return {{comm_, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_,
+           progress()},
           known_,
           pause_,
           &inputs_,

@@ -47,6 +47,8 @@ class Session {
   [[nodiscard]] const Job& input() const { return input_; }
   [[nodiscard]] PhaseTimers& timers() { return timers_; }
 
+  /// Is told what goes on; on rank 0. Not collective.
+  [[nodiscard]] Progress& progress() const;
   /// A line for the log, from rank 0. Not collective.
   void say(const std::string& line) const;
   /// See Checkpointing::check.

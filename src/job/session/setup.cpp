@@ -35,6 +35,8 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
       options.allow_empty ? cluster::EmptyClusters::allow : cluster::EmptyClusters::refill;
   search.max_evaluations = spending(options, job.tasks->n_tasks()).evaluations;
   search.constraints = job.constraints;
+  search.matrix = options.final_losses == FinalLosses::all ? cluster::ResultMatrix::full
+                                                           : cluster::ResultMatrix::members;
   return search;
 }
 

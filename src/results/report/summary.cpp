@@ -66,7 +66,7 @@ std::vector<double> gain_of(const std::vector<double>& loss, const Baselines& ba
   return gain;
 }
 
-std::string header(const RunResults& run) {
+std::string header(const RunResults& run, std::size_t width) {
   const Provenance& from = run.provenance;
   std::vector<std::string> lines = {
       fmt::format("{} {} ({})  {}", from.software, from.version, from.git_commit, from.created_utc),
@@ -88,11 +88,11 @@ std::string header(const RunResults& run) {
     lines.push_back(fmt::format("  on the test split: {}", show(run.heldout->objective, 6)));
   }
   std::string text;
-  for (const std::string& line : lines) text += shorten(line, line_width) + "\n";
+  for (const std::string& line : lines) text += shorten(line, width) + "\n";
   return text;
 }
 
-std::string clusters(const RunResults& run) {
+std::string clusters(const RunResults& run, std::size_t width) {
   const auto loss = own_cluster_loss(run, run.result.loss);
   const auto& base = find(run.baselines, "base");
   const auto& own = find(run.baselines, "own");
@@ -103,7 +103,9 @@ std::string clusters(const RunResults& run) {
   };
   Table table(
       {{"cluster"}, {"tasks"}, {"loss"}, {"base"}, {"own"}, {"gain"}, {"members", Align::left}});
-  constexpr std::size_t members_width = 48;
+  constexpr std::size_t numbers_width = 52;
+  constexpr std::size_t least_width = 24;
+  const std::size_t members_width = std::max(width, numbers_width + least_width) - numbers_width;
   for (int k = 0; k < run.n_clusters; ++k) {
     std::vector<std::size_t> members;
     std::vector<std::string> names;
@@ -122,12 +124,12 @@ std::string clusters(const RunResults& run) {
   std::vector<std::string> row = {"all", std::to_string(run.tasks.name.size())};
   for (std::string& cell : means(all_tasks(run))) row.push_back(std::move(cell));
   table.add(std::move(row));
-  return "\nclusters (means over tasks; loss in nats per token; gain 1 = own adapter, 0 = base)\n" +
-         table.render(48);
+  return "\nclusters (means over tasks; loss in nats per token; gain 1 = own, 0 = base)\n" +
+         table.render(48, width);
 }
 
 /// Tasks that the gain says nothing about are named, never dropped silently.
-std::string undefined_gains(const RunResults& run) {
+std::string undefined_gains(const RunResults& run, std::size_t width) {
   std::vector<std::string> names;
   for (std::size_t t = 0; t < run.result.gain.size(); ++t) {
     if (!std::isfinite(run.result.gain[t])) names.push_back(run.tasks.name[t]);
@@ -135,7 +137,8 @@ std::string undefined_gains(const RunResults& run) {
   if (names.empty()) return "";
   std::string text =
       fmt::format("  without a gain, as the own adapter does not help ({}):\n", names.size());
-  for (const std::string& line : wrap_names(names, line_width - 4, 2)) text += "    " + line + "\n";
+  for (const std::string& line : wrap_names(names, std::max<std::size_t>(width, 44) - 4, 2))
+    text += "    " + line + "\n";
   return text;
 }
 
@@ -299,10 +302,10 @@ std::string work(const RunResults& run) {
 
 }  // namespace
 
-std::string print_summary(const RunResults& results) {
-  return header(results) + clusters(results) + undefined_gains(results) + comparison(results) +
-         refine(results) + sweep(results) + iterations(results) + restarts(results) +
-         timing(results) + work(results);
+std::string print_summary(const RunResults& results, std::size_t width) {
+  return header(results, width) + clusters(results, width) + undefined_gains(results, width) +
+         comparison(results) + refine(results) + sweep(results) + iterations(results) +
+         restarts(results) + timing(results) + work(results);
 }
 
 }  // namespace d2c::results

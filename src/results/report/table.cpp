@@ -65,7 +65,7 @@ std::vector<std::string> wrap_names(const std::vector<std::string>& names, std::
   return lines;
 }
 
-std::vector<std::size_t> Table::widths() const {
+std::vector<std::size_t> Table::widths(std::size_t most) const {
   std::vector<std::size_t> widths;
   for (const Column& column : columns_) widths.push_back(width_of(column.header));
   for (const auto& row : rows_) {
@@ -77,7 +77,7 @@ std::vector<std::size_t> Table::widths() const {
   for (const std::size_t width : widths) line += 2 + width;
   for (std::size_t c = 0; c < widths.size(); ++c) {
     if (columns_[c].align == Align::right || widths[c] <= least_text_width) continue;
-    const std::size_t excess = line - std::min(line, line_width);
+    const std::size_t excess = line - std::min(line, most);
     const std::size_t cut = std::min(excess, widths[c] - least_text_width);
     widths[c] -= cut;
     line -= cut;
@@ -85,8 +85,8 @@ std::vector<std::size_t> Table::widths() const {
   return widths;
 }
 
-std::string Table::render(std::size_t max_rows) const {
-  const std::vector<std::size_t> widths = this->widths();
+std::string Table::render(std::size_t max_rows, std::size_t width) const {
+  const std::vector<std::size_t> widths = this->widths(width);
   std::string text;
   const auto add_line = [&](const auto& cell_of) {
     std::string line;

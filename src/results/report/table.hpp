@@ -7,7 +7,7 @@
 /// Plain-text tables for reports.
 namespace d2c::results {
 
-inline constexpr std::size_t line_width = 100;
+inline constexpr std::size_t line_width = 100;  ///< where nothing else is said
 
 /// Columns a text takes: code points, not bytes.
 [[nodiscard]] std::size_t width_of(std::string_view text);
@@ -21,8 +21,8 @@ inline constexpr std::size_t line_width = 100;
 [[nodiscard]] std::vector<std::string> wrap_names(const std::vector<std::string>& names,
                                                   std::size_t width, std::size_t max_lines);
 
-/// Cells by rows; numbers to the right, texts to the left. Where a line would be wider than
-/// `line_width`, long texts are cut; numbers never are, even if the line stays too wide.
+/// Cells by rows; numbers to the right, texts to the left. Where a line would be wider than it may
+/// be, long texts are cut; numbers never are, even if the line stays too wide.
 class Table {
  public:
   enum class Align { left, right };
@@ -34,12 +34,13 @@ class Table {
 
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   /// @param max_rows  of the rows beyond it, those in the middle are replaced by their count
-  [[nodiscard]] std::string render(std::size_t max_rows = 40) const;
+  /// @param width     of a line
+  [[nodiscard]] std::string render(std::size_t max_rows = 40, std::size_t width = line_width) const;
 
  private:
   static constexpr std::size_t least_text_width = 20;
 
-  [[nodiscard]] std::vector<std::size_t> widths() const;
+  [[nodiscard]] std::vector<std::size_t> widths(std::size_t most) const;
 
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;

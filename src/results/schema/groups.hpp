@@ -194,6 +194,9 @@ void visit_timing(Archive& archive, Results& results) {
                   Presence::required);
     archive.array("timing/imbalance", {"phase"}, timing.imbalance,
                   {"max / mean of the wall time, 1 = balanced", "1", ""}, Presence::required);
+    archive.scale("mpi_rank", "timing/host", timing.host, {"host that the rank ran on", "", ""});
+    archive.array("timing/seconds", {"mpi_rank", "phase"}, timing.seconds,
+                  {"wall time of the rank", "s", ""}, Presence::required);
   }
 }
 

@@ -34,6 +34,7 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"allow-empty", {"true"}},
       {"objective", {"gain", "worst"}},
       {"verify-examples", {"2"}},
+      {"final-losses", {"all"}},
       {"loss-on", {"all"}},
       {"chat-date", {"2026-02-28"}},
       {"method", {"ties", "medoid"}},

@@ -72,7 +72,9 @@ inline RunResults example_run() {
                 .min = {1.0, 10.0},
                 .mean = {1.5, 12.0},
                 .max = {2.0, 15.0},
-                .imbalance = {2.0 / 1.5, 1.25}};
+                .imbalance = {2.0 / 1.5, 1.25},
+                .host = {"node1", "node2"},
+                .seconds = {1.0, 15.0, 2.0, 10.0}};
   run.evaluations = {
       .evaluated = 13, .cached = 5, .merges = 7, .tokens = 12'345, .tokens_unshared = 54'321};
   run.curve = {

@@ -125,6 +125,8 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.timing.mean, b.timing.mean);
   expect_same(a.timing.max, b.timing.max);
   expect_same(a.timing.imbalance, b.timing.imbalance);
+  expect_same(a.timing.host, b.timing.host);
+  expect_same(a.timing.seconds, b.timing.seconds);
   EXPECT_EQ(a.evaluations.evaluated, b.evaluations.evaluated);
   EXPECT_EQ(a.evaluations.cached, b.evaluations.cached);
   EXPECT_EQ(a.evaluations.merges, b.evaluations.merges);

@@ -103,6 +103,14 @@ TEST(Summary, StaysReadableWithAThousandTasksAndOddNames) {
   EXPECT_THAT(text, HasSubstr("rows not shown"));
 }
 
+TEST(Summary, FollowsTheWidthOfATerminal) {
+  RunResults run = example_run();
+  run.tasks.name[1] = "a name that is much longer than what there is room for in a narrow terminal";
+  const std::string text = print_summary(run, 80);
+  std::istringstream lines(text.substr(0, text.find("the clusters against")));
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(columns(line), 80U) << line;
+}
+
 TEST(Summary, LeavesOutWhatIsNotThere) {
   RunResults run = example_run();
   run.heldout.reset();
