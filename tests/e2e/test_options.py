@@ -19,7 +19,7 @@ class Options(Case):
             return output, json.loads(file.attrs["config"]), file["result/loss"][...]
 
     def test_a_result_is_repeated_and_the_command_line_wins(self):
-        given = ("--search", "kmeans", "--method", "ties_svd", "--density", 0.4, "--seed", 3, "--scale", "auto",
+        given = ("--search", "kmeans", "--method", "ties_svd", "--density", 0.4, "--seed", 3, "--scale", 1.5,
                  "--max-cluster-size", 3, "--merged", "hdf5", "--allow-empty")
         one, config, losses = self.run_job("one", self.manifest, "-K", 2, *given)
         for source in (one, one / "results.h5"):
