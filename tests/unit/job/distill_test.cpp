@@ -232,8 +232,8 @@ TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
 TEST_F(Distill, LearnsFromWhatASearchMaySee) {
   const cluster::ExampleFolds kept{.choose = 2, .verify = 3};
   test::FakeEngine engine;
-  const Teachers teachers{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_,
-                          kept,   {2, 1},     4};
+  const Teachers teachers{
+      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, kept, {2, 1}, 4};
   const std::vector<Learner> learners{{3, 0}, {1, 0}};
   const auto lessons = taught_lessons(teachers, learners);
   ASSERT_EQ(lessons.size(), 2U);

@@ -46,7 +46,8 @@ class Oracle : public testing::Test {
                                          const MachineOptions& machine = {}) {
     MergePlan plan;
     plan.method = &merge::find_method("average");
-    return {{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_, known_.emplace_back(),
+    return {{{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_},
+             known_.emplace_back(),
              pause_},
             plan,
             folds,
@@ -134,8 +135,9 @@ TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
   plan.method = &merge::find_method("cat");
   plan.representative = Representative::medoid;
   test::FakeEngine engine(5);
-  DistributedOracle oracle({*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_,
-                            known_.emplace_back(), pause_},
+  DistributedOracle oracle({{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_},
+                            known_.emplace_back(),
+                            pause_},
                            plan, {.choose = 3, .verify = 2}, {});
   const std::vector<TaskSet> sets{{0, 2, 3}, {1, 4}};
   oracle.choose_representatives(sets);
