@@ -1,6 +1,7 @@
 #include "d2c/eval/batch.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -31,20 +32,30 @@ Batch batch_of(std::span<const Example> examples, std::vector<Index> sorted, Los
   return batch;
 }
 
-/// @param room  tokens that count with every example besides its own
-std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index room,
-                        Index max_tokens) {
-  D2C_EXPECTS(max_tokens > 0);
+struct Room {
+  Index max_tokens = 0;
+  Index behind_each = 0;  ///< tokens that count with every example besides its own
+};
+
+std::vector<Batch> pack_into(std::span<const Example> examples, LossOn loss_on, Room room,
+                             Index short_until) {
+  D2C_EXPECTS(room.max_tokens > 0);
+  const auto is_long = [&](Index e) {
+    return short_until > 0 && std::ssize(examples[at(e)].ids) > short_until;
+  };
+  std::vector<Index> sorted = sorted_examples(examples);
+  std::ranges::stable_partition(sorted, std::not_fn(is_long));
   std::vector<std::vector<Index>> members;
   Index tokens = 0;
-  for (const Index e : sorted_examples(examples)) {
+  for (const Index e : sorted) {
     const auto ids = computed_ids(examples[at(e)]);
-    Index more = std::ssize(ids) + room;
+    Index more = std::ssize(ids) + room.behind_each;
     if (!members.empty())
       more -= common_prefix(computed_ids(examples[at(members.back().back())]), ids);
-    if (members.empty() || tokens + more > max_tokens) {
+    if (members.empty() || tokens + more > room.max_tokens ||
+        is_long(e) != is_long(members.back().back())) {
       members.emplace_back();
-      more = std::ssize(ids) + room;
+      more = std::ssize(ids) + room.behind_each;
       tokens = 0;
     }
     tokens += more;
@@ -53,18 +64,22 @@ std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index
   std::vector<Batch> batches;
   batches.reserve(members.size());
   for (std::vector<Index>& of_batch : members) {
+    const bool of_long = is_long(of_batch.front());
     batches.push_back(batch_of(examples, std::move(of_batch), loss_on));
+    batches.back().forest.is_long = of_long;
   }
   return batches;
 }
 
 }  // namespace
 
-std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index max_tokens) {
-  return pack(examples, loss_on, 0, max_tokens);
+std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on, Index max_tokens,
+                        Index short_until) {
+  return pack_into(examples, loss_on, {max_tokens, 0}, short_until);
 }
 
-std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room, Index max_tokens) {
+std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room, Index max_tokens,
+                                Index short_until) {
   std::vector<Example> prompts;
   prompts.reserve(examples.size());
   for (const Example& example : examples) {
@@ -72,7 +87,7 @@ std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room, I
     prompts.push_back(
         {{example.ids.begin(), example.ids.begin() + example.prompt_len + 1}, example.prompt_len});
   }
-  return pack(prompts, LossOn::response, room, max_tokens);
+  return pack_into(prompts, LossOn::response, {max_tokens, room}, short_until);
 }
 
 TokenCounts count_tokens(std::span<const Example> examples, std::span<const Batch> batches) {

@@ -110,6 +110,12 @@ class LineReader {
   }
 
   [[nodiscard]] const text::Tokenizer& need_tokenizer() const {
+    if (encoding_.tokenizer == nullptr && encoding_.has_sentencepiece) {
+      fail("", "is text, but the model folder has tokenizer.model without tokenizer.json",
+           "SentencePiece's own format is not read",
+           "make tokenizer.json of it once with transformers: "
+           "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
+    }
     if (encoding_.tokenizer == nullptr) {
       fail("", "is text, but the model folder has no tokenizer.json",
            "text must be turned into token ids",

@@ -34,7 +34,8 @@ ModelFolder with_tokenizer(model::Model model, const fs::path& folder, FileTexts
 
 TextEncoding ModelFolder::encoding(const std::string& chat_date) const {
   return {tokenizer.has_value() ? &*tokenizer : nullptr, eos,
-          std::make_shared<text::ChatTemplate>(path, texts, chat_date)};
+          std::make_shared<text::ChatTemplate>(path, texts, chat_date),
+          fs::exists(path / "tokenizer.model")};
 }
 
 eval::TokenLimits ModelFolder::limits() const {

@@ -1,6 +1,7 @@
 #include "d2c/model/cost.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "d2c/ops/attention.hpp"
@@ -12,8 +13,10 @@ namespace d2c::model {
 std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, Index adapter_rank,
                              Index n_threads) {
   const Index per_token = 2 * config.hidden_size + 2 * config.q_size() + 2 * config.kv_size() +
-                          2 * config.intermediate_size + adapter_rank;
-  const Index rotary = batch.longest * config.head_dim;
+                          2 * config.intermediate_size + adapter_rank +
+                          (config.adds_plainly() ? 0 : config.hidden_size);
+  const Index tables = std::ssize(config.ropes) * (config.short_until() > 0 ? 2 : 1);
+  const Index rotary = tables * batch.longest * config.head_dim;
   const Index floats = batch.n_tokens * per_token + batch.n_targets * config.hidden_size + rotary;
   // Positions and row numbers; rows and labels of targets.
   const auto lists =

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "forward/update_places.hpp"
+
 namespace d2c::model {
 
 Model::Model(const std::filesystem::path& folder, ops::WeightFormat format,
@@ -32,24 +34,10 @@ std::vector<lora::TargetModule> Model::target_modules() const {
 }
 
 std::vector<lora::TargetModule> target_modules(const ModelConfig& config) {
-  const ModuleNames& names = config.names;
-  const Index hidden = config.hidden_size;
-  const Index intermediate = config.intermediate_size;
   std::vector<lora::TargetModule> result;
-  result.push_back({names.embedding, hidden, config.vocab_size});
-  for (Index layer = 0; layer < config.n_layers; ++layer) {
-    const auto add = [&](const std::string& module, Index d_out, Index d_in) {
-      result.push_back({names.in_layer(layer, module), d_out, d_in});
-    };
-    add(names.q, config.q_size(), hidden);
-    add(names.k, config.kv_size(), hidden);
-    add(names.v, config.kv_size(), hidden);
-    add(names.o, hidden, config.q_size());
-    add(names.gate, intermediate, hidden);
-    add(names.up, intermediate, hidden);
-    add(names.down, hidden, intermediate);
-  }
-  result.push_back({names.head, config.vocab_size, hidden});
+  for_each_update(config, [&](UpdatePlace, Index, const Members& members, Index d_in) {
+    for (const Member& member : members) result.push_back({member.module, member.d_out, d_in});
+  });
   return result;
 }
 

@@ -14,12 +14,14 @@ struct Placement {
   std::vector<Index> shape;
   std::size_t offset = 0;  ///< bytes from the start of the memory
   Index first_row = 0;     ///< of a matrix: the tensor's first row in the packed matrix
-  Index d_out = 0;         ///< rows of the packed matrix; 0 = a vector, stored as it is
+  Index d_out = 0;         ///< rows of the packed matrix; 0 = a vector
+  float added = 0.0F;      ///< to each value of a vector
 };
 
 struct WeightLayout {
   std::size_t n_bytes = 0;
   std::vector<Placement> placements;  ///< each tensor once
+  std::size_t embedding_scale = 0;    ///< offset of Weights::embedding_scale, if there is one
   Weights views;                      ///< of the memory at `memory`
 };
 

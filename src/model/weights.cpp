@@ -6,6 +6,7 @@
 #include <map>
 #include <new>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -27,6 +28,18 @@ struct Source {
 };
 
 std::string weight(const std::string& module) { return module + ".weight"; }
+
+/// The name of a tensor in the files: the model's own, or the one of an earlier release.
+std::string stored_name(const safetensors::ShardedReader& reader, const ModelConfig& config,
+                        const std::string& tensor) {
+  if (reader.contains(tensor)) return tensor;
+  for (const auto& [now, before] : config.spellings) {
+    if (!tensor.starts_with(now)) continue;
+    std::string earlier = before + tensor.substr(now.size());
+    if (reader.contains(earlier)) return earlier;
+  }
+  return tensor;
+}
 
 /// Names the reason where a tensor is there under the name that a wrapper gave it.
 void refuse_wrapped(const safetensors::ShardedReader& reader, const std::string& tensor) {
@@ -58,26 +71,32 @@ void check_shape(const safetensors::ShardedReader& reader, const Source& source)
   }
 }
 
-bool is_harmless(const std::string& tensor) { return tensor.ends_with("rotary_emb.inv_freq"); }
+bool is_harmless(const ModelConfig& config, const std::string& tensor) {
+  return tensor.ends_with("rotary_emb.inv_freq") ||
+         std::ranges::any_of(config.other_parts, [&](const std::string& beginning) {
+           return tensor.starts_with(beginning);
+         });
+}
 
 /// The tensor of each placement, after all names and shapes have been checked.
 std::vector<Source> match_tensors(const safetensors::ShardedReader& reader,
                                   const ModelConfig& config,
                                   const std::vector<Placement>& placements) {
   const std::string embedding = weight(config.names.embedding);
-  const std::string head = weight(config.names.head);
+  const std::string head = stored_name(reader, config, weight(config.names.head));
   std::set<std::string> known;
   std::vector<Source> sources;
   for (const Placement& placement : placements) {
+    std::string tensor = stored_name(reader, config, placement.tensor);
     const bool is_head = config.tied_embeddings && placement.tensor == embedding &&
-                         !reader.contains(embedding) && reader.contains(head);
-    sources.push_back({placement, is_head ? head : placement.tensor});
+                         !reader.contains(tensor) && reader.contains(head);
+    sources.push_back({placement, is_head ? head : std::move(tensor)});
     check_shape(reader, sources.back());
     known.insert(sources.back().tensor);
   }
   if (config.tied_embeddings) known.insert(head);
   for (const auto& [tensor, info] : reader.tensors()) {
-    if (known.contains(tensor) || is_harmless(tensor)) continue;
+    if (known.contains(tensor) || is_harmless(config, tensor)) continue;
     throw InputError({reader.file_of(tensor), tensor},
                      {fmt::format("the tensor of shape {} is not part of a {} model with this "
                                   "config.json",
@@ -105,8 +124,8 @@ bool equal_values(const safetensors::ShardedReader& reader, const std::string& o
 
 /// With tied embeddings, a checkpoint that holds both must hold the same values twice.
 void check_tied_copies(const safetensors::ShardedReader& reader, const ModelConfig& config) {
-  const std::string embedding = weight(config.names.embedding);
-  const std::string head = weight(config.names.head);
+  const std::string embedding = stored_name(reader, config, weight(config.names.embedding));
+  const std::string head = stored_name(reader, config, weight(config.names.head));
   if (!config.tied_embeddings || !reader.contains(embedding) || !reader.contains(head)) return;
   const bool is_one_type = reader.info(embedding).dtype == reader.info(head).dtype;
   if (is_one_type ? std::ranges::equal(reader.bytes(embedding), reader.bytes(head))
@@ -176,9 +195,23 @@ double fill_matrix(const safetensors::ShardedReader& reader, const Source& sourc
 
 void fill_vector(const safetensors::ShardedReader& reader, const Source& source,
                  std::span<std::byte> memory) {
-  const std::vector<float> values = reader.vector(source.tensor);
+  std::vector<float> values = reader.vector(source.tensor);
+  if (source.placement.added != 0.0F) {
+    for (float& value : values) value += source.placement.added;
+  }
   std::ranges::copy(values,
                     values_at<float>(memory, source.placement.offset, values.size()).begin());
+}
+
+void write_embedding_scale(const ModelConfig& config, const WeightLayout& plan, DType stored,
+                           std::span<std::byte> memory) {
+  if (config.embedding_scale == 1.0) return;
+  auto scale = static_cast<float>(config.embedding_scale);
+  if (config.embedding_scale_is_stored) {
+    if (stored == DType::bf16) scale = float_from_bf16(bf16_from_float(scale));
+    if (stored == DType::f16) scale = float_from_f16(f16_from_float(scale));
+  }
+  values_at<float>(memory, plan.embedding_scale, 1).front() = scale;
 }
 
 std::span<std::byte> allocate(WeightStorage& storage, std::size_t n_bytes) {
@@ -271,6 +304,7 @@ Weights load_weights(const std::filesystem::path& folder, const ModelConfig& con
         fill_vector(reader, source, memory);
       }
     }
+    write_embedding_scale(config, plan, reader.info(sources.front().tensor).dtype, memory);
   }
   Weights weights = lay_out_weights(config, format, memory.data()).views;
   weights.largest_rounding = rounding;
@@ -296,6 +330,7 @@ Weights random_weights(const ModelConfig& config, ops::WeightFormat format,
     const auto n = static_cast<std::size_t>(placement.shape[0]);
     for (float& value : values_at<float>(memory, placement.offset, n)) value = random.next();
   }
+  write_embedding_scale(config, plan, DType::f32, memory);
   return lay_out_weights(config, format, memory.data()).views;
 }
 

@@ -135,6 +135,7 @@ class Attention::BlockAnswer {
     const Index from = first_seen(at);
     float* row = scores_ + i * score_stride_;
     const VectorLoops& loops = vector_kernels().loops;
+    if (call_.shape.cap > 0.0F) loops.soft_cap(row + from, at + 1 - from, call_.shape.cap);
     const float maximum = loops.largest(row + from, at + 1 - from);
     std::fill(row + first_score(chain_.front()), row + from, 0.0F);
     std::fill(row + at + 1, row + n_positions_, 0.0F);

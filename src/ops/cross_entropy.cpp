@@ -25,13 +25,13 @@ double RunningSum::add(const float* logits, Index n) {
 
 void CrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
                               const LowRankUpdate& update, std::span<const std::int32_t> labels,
-                              std::span<double> nll) {
+                              std::span<double> nll, float cap) {
   D2C_EXPECTS(std::ssize(labels) == h.n && std::ssize(nll) == h.n && h.width == w.d_in());
   grow_to(projected_, static_cast<std::size_t>(h.n * update.rank()));
   const Rows u{projected_.data(), h.n, update.rank(), update.rank()};
   if (!update.empty()) update.project(threads, h, u);
   sums_.assign(labels.size(), {});
-  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
+  for_each_logit_block(threads, h, w, update, cap, u, logits_, [&](Rows z, Index row, Index first) {
     constexpr Index work_per_element = 16;
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       Sum& sum = sums_[static_cast<std::size_t>(row + i)];

@@ -36,7 +36,7 @@ void keep_best(const float* logits, Index n, Index first, Index most,
 }  // namespace
 
 SoftTargets MostProbable::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
-                                     const LowRankUpdate& update, Index most) {
+                                     const LowRankUpdate& update, Index most, float cap) {
   D2C_EXPECTS(h.width == w.d_in() && most > 0);
   const Index kept = std::min(most, w.d_out());
   grow_to(projected_, static_cast<std::size_t>(h.n * update.rank()));
@@ -44,7 +44,7 @@ SoftTargets MostProbable::operator()(ThreadTeam& threads, ConstRows h, const Pac
   if (!update.empty()) update.project(threads, h, u);
   best_.assign(static_cast<std::size_t>(h.n), {});
   for (Best& best : best_) best.heap.reserve(static_cast<std::size_t>(kept));
-  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
+  for_each_logit_block(threads, h, w, update, cap, u, logits_, [&](Rows z, Index row, Index first) {
     constexpr Index work_per_element = 16;
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       Best& best = best_[static_cast<std::size_t>(row + i)];

@@ -47,4 +47,22 @@ void add_bias(ThreadTeam& threads, std::span<const float> bias, Rows y) {
   });
 }
 
+void scale(ThreadTeam& threads, float factor, Rows x) {
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
+    float* row = x.row(t);
+#pragma omp simd
+    for (Index i = 0; i < x.width; ++i) row[i] *= factor;
+  });
+}
+
+void add_scaled(ThreadTeam& threads, float factor, ConstRows x, Rows y) {
+  D2C_EXPECTS(x.n == y.n && x.width == y.width);
+  parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
+    const float* from = x.row(t);
+    float* to = y.row(t);
+#pragma omp simd
+    for (Index i = 0; i < x.width; ++i) to[i] += factor * from[i];
+  });
+}
+
 }  // namespace d2c::ops

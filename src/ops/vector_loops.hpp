@@ -14,6 +14,8 @@ struct VectorLoops {
   float (*exponentials)(float* x, Index n, float maximum);
   /// Sum of exp(x - maximum).
   float (*sum_of_exponentials)(const float* x, Index n, float maximum);
+  /// x = cap tanh(x / cap)
+  void (*soft_cap)(float* x, Index n, float cap);
 };
 
 }  // namespace d2c::ops

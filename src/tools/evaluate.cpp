@@ -38,7 +38,8 @@ Evaluation evaluate(const std::filesystem::path& model_folder,
       eval::read_examples(examples_file, folder.encoding(chat_date), folder.limits());
   for (std::string& line : file.warnings) result.warnings.push_back(std::move(line));
   for (const std::string& line : folder.warnings()) result.warnings.push_back(line);
-  const auto batches = eval::pack(file.examples, loss_on, batch_tokens);
+  const auto batches =
+      eval::pack(file.examples, loss_on, batch_tokens, folder.model.config().short_until());
   unit.batches = batches;
   eval::add_losses(batches, eval::losses_of(*engine, std::move(unit)).nll, result.nll);
   for (const auto& nll : result.nll) {

@@ -38,9 +38,22 @@ MODELS = {
     "qwen3": ("qwen3", {"head_dim": 16}),
     "llama-v5-config": ("llama", {"rope_parameters": {"factor": 8.0, "rope_theta": 5e5, **LLAMA3_ROPE},
                                   "tie_word_embeddings": True}),
+    "gemma2": ("gemma2", {"num_hidden_layers": 4, "head_dim": 12, "query_pre_attn_scalar": 10,
+                          "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0,
+                          "sliding_window": 8}),
+    "gemma3": ("gemma3_text", {"num_hidden_layers": 6, "head_dim": 12, "query_pre_attn_scalar": 14,
+                               "sliding_window": 8}),
+    "granite": ("granite", {"embedding_multiplier": 6.0, "attention_multiplier": 0.2,
+                            "residual_multiplier": 0.4, "logits_scaling": 3.0}),
+    "olmo2": ("olmo2", {}),
+    "phi3": ("phi3", {"num_key_value_heads": 3, "pad_token_id": 0}),
+    "smollm3": ("smollm3", {"num_hidden_layers": 4, "pad_token_id": 0}),
 }
 
 ALL_SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+# Phi-3 has one matrix for several.
+FUSED = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj",
+         "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
 
 # Adapter -> fields of its LoraConfig. Scalings differ from 1 and between members on purpose.
 ADAPTERS = {
@@ -106,6 +119,9 @@ def draw(case, seed):
     (folder / "model" / "generation_config.json").unlink(missing_ok=True)
 
     for name, fields in ADAPTERS.items():
+        if case == "phi3" and isinstance(fields["target_modules"], list):
+            targets = {FUSED.get(target, target) for target in fields["target_modules"]}
+            fields = {**fields, "target_modules": sorted(targets)}
         config = peft.LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **fields)
         with_adapter = peft.get_peft_model(tiny_model(), config)
         with torch.no_grad():

@@ -30,15 +30,17 @@ struct Batch {
 
 /// Packs examples into batches of at most `max_tokens` distinct tokens (a single longer example
 /// gets a batch of its own). Depends on nothing but its arguments.
-/// @param max_tokens  > 0
+/// @param max_tokens   > 0
+/// @param short_until  of the model: examples of more ids are long, and share no batch with others
 [[nodiscard]] std::vector<Batch> pack(std::span<const Example> examples, LossOn loss_on,
-                                      Index max_tokens);
+                                      Index max_tokens, Index short_until = 0);
 
 /// Packs the prompts of examples, to be continued: each has one target, at its last token.
 /// @param room        tokens that may follow a prompt
 /// @param max_tokens  distinct tokens of the prompts and the room behind each, > 0
+/// @param short_until  as of pack(); the prompt and what is predicted of it count
 [[nodiscard]] std::vector<Batch> pack_prompts(std::span<const Example> examples, Index room,
-                                              Index max_tokens);
+                                              Index max_tokens, Index short_until = 0);
 
 /// Tokens that `batches` compute, and tokens the examples hold: their ratio is the sharing factor.
 struct TokenCounts {

@@ -30,6 +30,7 @@ struct TextEncoding {
   const text::Tokenizer* tokenizer = nullptr;  ///< null: only lines with input_ids can be read
   std::optional<std::int32_t> eos;             ///< ends every response
   std::shared_ptr<text::ChatTemplate> chat;    ///< null: no lines with messages can be read
+  bool has_sentencepiece = false;              ///< the folder has a tokenizer.model
 };
 
 /// The limits that a model sets to its input.

@@ -18,11 +18,12 @@ enum class NormKind {
   layer_bias,  ///< LayerNorm with weight and bias
 };
 
-/// Normalisation of each head of q and k before the rotary embedding.
+/// Normalisation of q and k, before the rotary embedding unless the model says otherwise.
 enum class HeadNorm {
   none,
-  shared_rms,      ///< RMSNorm, one weight [head_dim] for all heads
-  separate_layer,  ///< LayerNorm without bias, a weight [head_dim] for each head
+  shared_rms,      ///< RMSNorm of each head, one weight [head_dim] for all heads
+  separate_layer,  ///< LayerNorm of each head without bias, a weight [head_dim] for each head
+  joint_rms,       ///< RMSNorm of all heads together, weight [n_heads * head_dim]
 };
 
 /// Rotary position embedding, with any scaling of the frequencies worked in.
@@ -30,9 +31,24 @@ struct RopeConfig {
   std::vector<double> inverse_frequencies;  ///< [rotary_dim / 2], radians per position
   double attention_factor = 1.0;            ///< multiplies cos and sin
   Index longest = 0;  ///< the frequencies hold for sequences up to this length; 0 = any length
+  /// The frequencies of sequences of more than short_until tokens, where they differ; else empty.
+  std::vector<double> long_frequencies = {};
+  Index short_until = 0;
+  /// A query at position p is multiplied by 1 + query_growth ln(1 + floor(p / query_growth_from)).
+  double query_growth = 0.0;
+  double query_growth_from = 1.0;
 };
 
-/// Names of the modules as the checkpoint spells them; those of a layer follow "LAYERS.N.".
+/// What distinguishes the attention of one layer from that of others.
+struct LayerKind {
+  Index window = 0;  ///< tokens that attention sees; 0 = all
+  Index rope = 0;    ///< index into ModelConfig::ropes, or no_rope
+};
+inline constexpr Index no_rope = -1;
+
+/// Names of the modules as the checkpoint spells them; those of a layer follow "LAYERS.N.". Where
+/// layers that read the same input are stored as one (rows of q, k, v; of gate, up), the name of
+/// the one is given, and adapters target it.
 struct ModuleNames {
   std::string embedding = "model.embed_tokens";
   std::string layers = "model.layers";
@@ -40,14 +56,18 @@ struct ModuleNames {
   std::string q = "self_attn.q_proj";
   std::string k = "self_attn.k_proj";
   std::string v = "self_attn.v_proj";
+  std::string qkv;  ///< empty = q, k and v by themselves
   std::string o = "self_attn.o_proj";
   std::string q_norm =
       "self_attn.q_norm";  ///< with HeadNorm::separate_layer, one per head: NAME.0, ...
   std::string k_norm = "self_attn.k_norm";
+  std::string attention_output_norm;  ///< see ModelConfig::norm_after
   std::string mlp_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj";
   std::string up = "mlp.up_proj";
+  std::string gate_up;  ///< empty = gate and up by themselves
   std::string down = "mlp.down_proj";
+  std::string mlp_output_norm;
   std::string final_norm = "model.norm";
   std::string head = "lm_head";
 
@@ -58,6 +78,12 @@ struct ModuleNames {
 struct ModelConfig {
   std::string family;  ///< `model_type` of config.json
   ModuleNames names;
+  /// Beginnings of tensors' names that earlier releases of the reference spell in another way.
+  struct Spelling {
+    std::string now, before;
+  };
+  std::vector<Spelling> spellings;
+  std::vector<std::string> other_parts;  ///< beginnings of tensors' names that text does not pass
 
   Index vocab_size = 0;
   Index hidden_size = 0;
@@ -71,18 +97,35 @@ struct ModelConfig {
 
   NormKind norm = NormKind::rms;
   float norm_eps = 1e-6F;
+  bool norm_adds_one = false;  ///< RMSNorm multiplies by 1 + weight, also that of heads
+  bool norm_before = true;     ///< attention and MLP read norm(x)
+  bool norm_after = false;  ///< what attention and MLP give is normalised before it is added to x
   HeadNorm head_norm = HeadNorm::none;
+  bool head_norm_after_rope = false;
   ops::Activation activation = ops::Activation::silu;
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
   bool parallel_residual = false;  ///< attention and MLP read the same normalised input
   bool tied_embeddings = false;    ///< the output projection is the embedding
-  std::vector<Index> windows;      ///< [n_layers] tokens that attention sees; 0 = all
-  RopeConfig rope;
+  std::vector<LayerKind> kinds;    ///< [n_layers]
+  std::vector<RopeConfig> ropes;
+
+  double embedding_scale = 1.0;            ///< multiplies what is looked up, updates included
+  bool embedding_scale_is_stored = false;  ///< it is rounded to the type of the stored embedding
+  std::optional<float> attention_scale;    ///< of the scores; default 1 / sqrt(head_dim)
+  float attention_cap = 0.0F;              ///< a score s becomes cap tanh(s / cap); 0 = it stays
+  float residual_scale = 1.0F;             ///< multiplies what attention and MLP add to x
+  float logit_scale = 1.0F;
+  float logit_cap = 0.0F;  ///< as attention_cap, of the scaled logits
 
   [[nodiscard]] Index q_size() const { return n_heads * head_dim; }
   [[nodiscard]] Index kv_size() const { return n_kv_heads * head_dim; }
+  /// Sequences of more tokens, their last one included, have frequencies of their own; 0 = no
+  /// length has.
+  [[nodiscard]] Index short_until() const;
+  /// Whether attention and MLP are added to x as they are.
+  [[nodiscard]] bool adds_plainly() const { return !norm_after && residual_scale == 1.0F; }
 };
 
 /// Reads config.json. Every key must be understood, or be known not to change the computation.

@@ -48,8 +48,8 @@ class Model {
   Weights weights_;
 };
 
-/// The modules that an adapter may target: the seven linear layers of each decoder layer, the
-/// embedding and the output projection.
+/// The modules that an adapter may target: the linear layers of each decoder layer as the
+/// checkpoint has them, the embedding and the output projection.
 [[nodiscard]] std::vector<lora::TargetModule> target_modules(const ModelConfig& config);
 
 }  // namespace d2c::model

@@ -17,6 +17,8 @@ using ops::Segment;
 struct TokenForest {
   std::vector<std::int32_t> ids;  ///< [tokens], segment after segment
   std::vector<Segment> segments;  ///< tile [0, tokens); parents precede children
+  /// Whether its sequences are longer than ModelConfig::short_until(): all of them, or none.
+  bool is_long = false;
 };
 
 /// A prediction to be scored: -log p(label | the sequence that ends at `row`).

@@ -46,24 +46,27 @@ struct NormWeights {
 
 /// One decoder layer. Layers that read the same input are one matrix, their rows one below another.
 struct LayerWeights {
-  NormWeights input_norm;
+  NormWeights input_norm;           ///< empty without norm_before
   ops::PackedMatrix qkv;            ///< [q_size + 2 kv_size, hidden]
   std::span<const float> qkv_bias;  ///< empty = none
   std::span<const float> q_norm;    ///< [head_dim], [n_heads * head_dim] or empty: see HeadNorm
   std::span<const float> k_norm;
   ops::PackedMatrix o;  ///< [hidden, q_size]
   std::span<const float> o_bias;
-  NormWeights mlp_norm;       ///< empty with parallel_residual
-  ops::PackedMatrix gate_up;  ///< [2 intermediate, hidden]
+  NormWeights attention_output_norm;  ///< empty without norm_after
+  NormWeights mlp_norm;               ///< empty without norm_before, and with parallel_residual
+  ops::PackedMatrix gate_up;          ///< [2 intermediate, hidden]
   std::span<const float> gate_up_bias;
   ops::PackedMatrix down;  ///< [hidden, intermediate]
   std::span<const float> down_bias;
+  NormWeights mlp_output_norm;  ///< empty without norm_after
 };
 
 /// Views of a model's weights, in the form that the forward pass reads: matrices in one of the
 /// packed formats, vectors in float32.
 struct Weights {
-  ops::PackedMatrix embedding;  ///< [vocabulary, hidden]
+  ops::PackedMatrix embedding;             ///< [vocabulary, hidden]
+  std::span<const float> embedding_scale;  ///< [1] ModelConfig's, rounded if it says so; empty = 1
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   ops::PackedMatrix head;  ///< [vocabulary, hidden]; with tied embeddings the same memory

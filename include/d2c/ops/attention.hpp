@@ -17,6 +17,7 @@ struct AttentionShape {
   Index head_dim = 0;
   float scale = 1.0F;  ///< of the scores, usually 1 / sqrt(head_dim)
   Index window = 0;    ///< a token sees this many tokens, itself included; 0 = all before it
+  float cap = 0.0F;    ///< a score s becomes cap tanh(s / cap); 0 = it stays
 };
 
 /// Keys and values in the form that attention reads, segment by segment: no copy per query head or
@@ -82,7 +83,7 @@ struct QueryRows {
 ///
 /// For query row i at position p and head h, over the keys j of its segment and of all ancestors
 /// with p - window < position(j) <= p:
-///   out_ih = sum_j softmax_j(scale q_ih . k_jh) v_jh
+///   out_ih = sum_j softmax_j(scale q_ih . k_jh) v_jh, the scores capped if the shape says so.
 /// Scores are float, the largest is subtracted before exp. The bits of a row of `out` depend on
 /// its sequence alone: not on the batch, on how prefixes are shared or on the number of threads.
 class Attention {

@@ -100,7 +100,7 @@ class AttentionBackward {
 
  private:
   struct Scratch {
-    AlignedFloats floats;     ///< [2, longest]: probabilities, their derivatives
+    AlignedFloats floats;     ///< [3, longest]: probabilities, their derivatives, slopes of a cap
     std::vector<Index> rows;  ///< of the keys that a query sees, by position
   };
   std::vector<Scratch> scratch_;  ///< per thread

@@ -31,9 +31,10 @@ class CrossEntropy {
   /// @param update  of W; one part, or empty
   /// @param labels  [n], in [0, vocabulary)
   /// @param nll     [n]
+  /// @param cap     z becomes cap tanh(z / cap); 0 = it stays
   void operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
                   const LowRankUpdate& update, std::span<const std::int32_t> labels,
-                  std::span<double> nll);
+                  std::span<double> nll, float cap = 0.0F);
 
   /// Upper bound of held_bytes() for n rows under updates of this rank.
   [[nodiscard]] static std::size_t workspace_bytes(Index n, Index rank);

@@ -20,9 +20,10 @@ class MostProbable {
   /// @param update  of W; one part, or empty
   /// @param most    tokens of each distribution, all if the vocabulary is smaller; of equally
   ///                probable ones the lower
+  /// @param cap     of the logits, as in CrossEntropy
   /// @return        [n] distributions
   [[nodiscard]] SoftTargets operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
-                                       const LowRankUpdate& update, Index most);
+                                       const LowRankUpdate& update, Index most, float cap = 0.0F);
 
   [[nodiscard]] std::size_t held_bytes() const;
 

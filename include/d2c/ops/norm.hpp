@@ -21,4 +21,10 @@ void layer_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
 /// y += b for each row. @param bias  [width]
 void add_bias(ThreadTeam& threads, std::span<const float> bias, Rows y);
 
+/// x *= factor
+void scale(ThreadTeam& threads, float factor, Rows x);
+
+/// y += factor x. @pre equal shapes
+void add_scaled(ThreadTeam& threads, float factor, ConstRows x, Rows y);
+
 }  // namespace d2c::ops

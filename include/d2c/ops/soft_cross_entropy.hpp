@@ -27,6 +27,8 @@ struct SoftTargets {
 ///   dz_iv = weight_i (q_iv - p_iv), and for v among the rest weight_i (q_iv - p_i,rest q_iv /
 ///   q_i,rest),  z = h W^T (+ the update).
 ///
+/// With capped logits dz is multiplied by 1 - (z / cap)^2.
+///
 /// The vocabulary is walked twice in blocks: no [n, vocabulary] matrix exists.
 class SoftCrossEntropy {
  public:
@@ -35,10 +37,11 @@ class SoftCrossEntropy {
   /// @param dh      [n, d], overwritten
   /// @param sum     that the derivatives with respect to the update are added to; not looked at
   ///                where it is empty
+  /// @param cap     of the logits, as in CrossEntropy
   void operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
                   const LowRankUpdate& update, const SoftTargets& targets,
                   std::span<const float> weight, std::span<double> loss, Rows dh,
-                  UpdateGradient& sum);
+                  UpdateGradient& sum, float cap = 0.0F);
 
   [[nodiscard]] std::size_t held_bytes() const;
 
@@ -55,6 +58,7 @@ class SoftCrossEntropy {
                      float weight);
 
   AlignedFloats logits_;     ///< [block of rows, block of the vocabulary]
+  AlignedFloats slopes_;     ///< as logits_: derivative of a capped logit
   AlignedFloats projected_;  ///< [2, n, rank]: u = h A^T and its derivative
   std::vector<Sums> sums_;
   Backward backward_;

@@ -61,7 +61,7 @@ model::ModelConfig shortened(model::ModelConfig config, const eval::ExampleShape
   const double flop_per_layer = 2.0 * tokens * model::parameters_per_token(config) / layers;
   const auto affordable = static_cast<Index>(flop_of_an_evaluation * n_threads / flop_per_layer);
   config.n_layers = std::min(config.n_layers, std::max(affordable, Index{2}));
-  config.windows.resize(static_cast<std::size_t>(config.n_layers));
+  config.kinds.resize(static_cast<std::size_t>(config.n_layers));
   config.tied_embeddings = true;
   return config;
 }
@@ -142,7 +142,7 @@ int bench_command(const Invocation& invocation) {
   print_products(model, threads, 0.1 * arguments.seconds);
 
   const auto examples = eval::random_examples(shape, config.vocab_size);
-  const auto batches = eval::pack(examples, eval::LossOn::response, 2048);
+  const auto batches = eval::pack(examples, eval::LossOn::response, 2048, 0);
   const auto adapter = eval::random_adapter(config, arguments.rank);
   // As in a run: an evaluation for each thread.
   const std::vector<eval::Workload> evaluations(static_cast<std::size_t>(threads),

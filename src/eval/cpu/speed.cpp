@@ -141,9 +141,10 @@ model::ModelConfig llama_config(const LlamaShape& shape) {
   config.head_dim = shape.hidden / shape.heads;
   config.max_positions = 2048;
   config.tied_embeddings = true;
-  config.windows.assign(static_cast<std::size_t>(shape.layers), 0);
+  config.kinds.assign(static_cast<std::size_t>(shape.layers), {});
+  model::RopeConfig& rope = config.ropes.emplace_back();
   for (Index i = 0; i < config.head_dim / 2; ++i) {
-    config.rope.inverse_frequencies.push_back(
+    rope.inverse_frequencies.push_back(
         std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim)));
   }
   return config;

@@ -27,7 +27,8 @@ std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
                                    const PackOptions& packing) {
   std::vector<double> n_targets(examples.size(), 0.0);
   std::vector<eval::Lesson> lessons;
-  for (eval::Batch& batch : eval::pack(examples, packing.loss_on, packing.max_tokens)) {
+  for (eval::Batch& batch :
+       eval::pack(examples, packing.loss_on, packing.max_tokens, packing.short_until)) {
     for (const auto& place : batch.places) n_targets[static_cast<std::size_t>(place.example)] += 1;
     lessons.push_back({.batch = std::move(batch)});
   }

@@ -59,7 +59,8 @@ WrittenPiece Writing::operator()(const Piece& piece) {
   const eval::ExampleFile file =
       answered_examples(options_, model_, source_.manifest.tasks[piece.task.index()]);
   const std::vector<eval::Batch> batches =
-      eval::pack_prompts(file.examples, options_.most_tokens, options_.batch_tokens);
+      eval::pack_prompts(file.examples, options_.most_tokens, options_.batch_tokens,
+                         model_.folder.model.config().short_until());
   std::vector<eval::Unit> units;
   for (const eval::Batch& batch : batches) {
     units.push_back({.adapter = prepared(piece.author), .batches = std::span(&batch, 1)});

@@ -116,7 +116,8 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
       KeepOptions{residence.in, options.adapter_cache_mib << 20});
   job.tasks = std::make_unique<TaskStore>(
       comm, job.manifest, job.model->encoding(options.chat_date), job.model->limits(),
-      PackOptions{options.loss_on, options.batch_tokens}, options.ranks_per_node);
+      PackOptions{options.loss_on, options.batch_tokens, job.model->model.config().short_until()},
+      options.ranks_per_node);
   comm::agree(comm, [&] { check_kept_examples(job, options.verify_examples); });
   return job;
 }

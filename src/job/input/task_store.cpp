@@ -81,7 +81,8 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
   constexpr std::size_t n_numbers = 5;
   std::vector<std::int64_t> numbers(static_cast<std::size_t>(n_tasks) * 2 * n_numbers, 0);
   for (const auto& [slot, examples] : read) {
-    const auto batches = eval::pack(examples, options.loss_on, options.max_tokens);
+    const auto batches =
+        eval::pack(examples, options.loss_on, options.max_tokens, options.short_until);
     const eval::TokenCounts counts = eval::count_tokens(examples, batches);
     const std::array<std::int64_t, n_numbers> values{std::ssize(examples), counts.total,
                                                      counts.computed, counts.targets,
@@ -151,7 +152,8 @@ std::shared_ptr<const PackedTask> TaskStore::packed(TaskId task, Split split) co
   if (auto kept = cache_.find(wanted)) return kept;
   const Examples content = examples(task, split);
   auto packed = std::make_shared<const PackedTask>(
-      PackedTask{std::ssize(content), eval::pack(content, options_.loss_on, options_.max_tokens)});
+      PackedTask{std::ssize(content),
+                 eval::pack(content, options_.loss_on, options_.max_tokens, options_.short_until)});
   // A task that is larger than the cache has it for itself.
   cache_.insert(wanted, packed, std::min(bytes_of(*packed), options_.cache_bytes));
   return packed;

@@ -37,6 +37,7 @@ struct PackedTask {
 struct PackOptions {
   eval::LossOn loss_on = eval::LossOn::response;
   Index max_tokens = 2048;  ///< distinct tokens per batch
+  Index short_until = 0;    ///< of the model
   /// Cap on the packed tasks that a rank keeps at hand; at least one is kept.
   std::uint64_t cache_bytes = std::uint64_t{64} << 20;
 };

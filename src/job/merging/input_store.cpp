@@ -66,7 +66,8 @@ std::vector<eval::Batch> InputStore::batches_of(TaskId task) const {
   for (std::size_t e = 0; e < examples.size(); ++e) {
     if (folds[e].value() == 0) chosen.push_back(std::move(examples[e]));
   }
-  return eval::pack(chosen, parts_.tasks.packing().loss_on, parts_.tasks.packing().max_tokens);
+  const PackOptions& packing = parts_.tasks.packing();
+  return eval::pack(chosen, packing.loss_on, packing.max_tokens, packing.short_until);
 }
 
 void InputStore::collect_of(AdapterId adapter) {

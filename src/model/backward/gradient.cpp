@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "d2c/core/error.hpp"
-#include "d2c/ops/rope.hpp"
+#include "d2c/ops/norm.hpp"
 
 #include "backward/layer_backward.hpp"
 #include "forward/layer.hpp"
@@ -24,12 +24,11 @@ AdapterGradient::AdapterGradient(const PreparedAdapter& adapter)
 lora::FactorMap AdapterGradient::by_module(const ModelConfig& config,
                                            const PreparedAdapter& adapter) const {
   lora::FactorMap result;
-  for_each_update(config, [&](UpdatePlace place, Index layer,
-                              const std::vector<UpdateMember>& members, Index d_in) {
+  for_each_update(config, [&](UpdatePlace place, Index layer, const Members& members, Index d_in) {
     const ops::UpdateGradient& joint = update_at(*this, place, layer);
     Index first_rank = 0;
     std::size_t part = 0;
-    for (const UpdateMember& member : members) {
+    for (const Member& member : members) {
       const auto found = adapter.ranks.find(member.module);
       if (found == adapter.ranks.end()) continue;
       const Index rank = found->second;
@@ -51,7 +50,7 @@ class GradientPass::Workspace {
   explicit Workspace(const Model& model)
       : config_(model.config()),
         weights_(model.weights()),
-        rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor),
+        rotary_(config_),
         inputs_(static_cast<std::size_t>(config_.n_layers)) {}
 
   std::vector<double> run(ops::ThreadTeam& threads, const TokenForest& forest,
@@ -62,7 +61,7 @@ class GradientPass::Workspace {
     for (const std::int32_t token : targets.tokens) check_token(token, config_.vocab_size);
     if (rows.empty()) return {};
     placement_.place(forest, rows);
-    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
+    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1, forest.is_long);
     const Pass pass{config_, threads, rotary_, forest.ids, placement_.positions, forest.segments};
     const ops::Rows x = forward(pass, adapter);
     std::vector<double> losses(rows.size());
@@ -87,7 +86,7 @@ class GradientPass::Workspace {
  private:
   [[nodiscard]] Layer layer(const PreparedAdapter& adapter, Index index) {
     const auto i = static_cast<std::size_t>(index);
-    Layer layer{weights_.layers[i], &adapter.layers[i], config_.windows[i]};
+    Layer layer{weights_.layers[i], &adapter.layers[i], config_.kinds[i]};
     layer.record = &record_;
     return layer;
   }
@@ -122,8 +121,11 @@ class GradientPass::Workspace {
       const Index row = placement_.target_row(rows[static_cast<std::size_t>(i)]);
       std::copy_n(h.row(row), h.width, predicted.row(i));
     }
+    const bool scales = config_.logit_scale != 1.0F;
+    if (scales) ops::scale(pass.threads, config_.logit_scale, predicted);
     cross_entropy_(pass.threads, predicted, weights_.head, adapter.head, targets, weight, losses,
-                   dpredicted, sum.head);
+                   dpredicted, sum.head, config_.logit_cap);
+    if (scales) ops::scale(pass.threads, config_.logit_scale, dpredicted);
     const ops::Rows dh = dnormalised_.shape(x.n, x.width);
     ops::clear(dh);
     ops::clear(dx);
@@ -147,6 +149,9 @@ class GradientPass::Workspace {
       layer_backward(pass, at, input, wanted(index), activations_, backward_, sum.layers[i], dx);
     }
     if (adapter.embedding.empty()) return;
+    if (!weights_.embedding_scale.empty()) {
+      ops::scale(pass.threads, weights_.embedding_scale.front(), dx);
+    }
     const ops::Rows both = backward_.projected.shape(2 * dx.n, adapter.embedding.rank());
     const ops::Rows u = both.rows(0, dx.n);
     const ops::Rows du = both.rows(dx.n, dx.n);
@@ -157,7 +162,7 @@ class GradientPass::Workspace {
 
   const ModelConfig& config_;
   const Weights& weights_;
-  ops::RotaryTable rotary_;
+  RotaryTables rotary_;
   Placement placement_;
   Activations activations_;
   LayerRecord record_;

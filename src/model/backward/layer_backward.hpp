@@ -19,6 +19,7 @@ struct BackwardActivations {
   Buffer qkv;        ///< [tokens, q_size + 2 kv_size]
   Buffer heads;      ///< [tokens, q_size + kv_size] before the norms of heads
   Buffer input;      ///< [tokens, hidden]
+  Buffer output;     ///< [wanted, hidden] of attention or MLP, where it is not added as it is
   Buffer projected;  ///< [2, tokens, sum of ranks] u = x A^T, and its derivative
   ops::AttentionBackward attention;
   ops::Backward products;

@@ -28,13 +28,16 @@ class Buffer {
 
 /// What layer_forward() computes on its way and writes over, for a backward pass.
 struct LayerRecord {
-  Buffer input;   ///< [tokens, hidden] the normalised input of attention
-  Buffer heads;   ///< [tokens, q_size + kv_size] q and k before their norms, if they have some
-  Buffer middle;  ///< [wanted, hidden] the residual stream between attention and MLP
-  Buffer gate;    ///< [wanted, intermediate] before the activation
+  Buffer input;  ///< [tokens, hidden] the normalised input of attention
+  Buffer heads;  ///< [tokens, q_size + kv_size] q and k before their norms, if they have some
+  Buffer attention_output;  ///< [wanted, hidden] before the norm that follows, if there is one
+  Buffer middle;            ///< [wanted, hidden] the residual stream between attention and MLP
+  Buffer gate;              ///< [wanted, intermediate] before the activation
+  Buffer mlp_output;        ///< as attention_output
 
   [[nodiscard]] std::size_t held_bytes() const {
-    return input.held_bytes() + heads.held_bytes() + middle.held_bytes() + gate.held_bytes();
+    return input.held_bytes() + heads.held_bytes() + attention_output.held_bytes() +
+           middle.held_bytes() + gate.held_bytes() + mlp_output.held_bytes();
   }
 };
 
@@ -45,13 +48,15 @@ struct Activations {
   Buffer qkv;         ///< [tokens, q_size + 2 kv_size]
   Buffer attended;    ///< [tokens, q_size]; at the end [targets, hidden]
   Buffer gate_up;     ///< [tokens, 2 intermediate]
+  Buffer output;      ///< [tokens, hidden] of attention or MLP, where it is not added as it is
   Buffer projected;   ///< [tokens, sum of ranks]
   ops::KeyMemory keys;
   ops::Attention attention;
 
   [[nodiscard]] std::size_t held_bytes() const {
     std::size_t bytes = keys.held_bytes() + attention.held_bytes();
-    for (const Buffer* buffer : {&residual, &normalised, &qkv, &attended, &gate_up, &projected}) {
+    for (const Buffer* buffer :
+         {&residual, &normalised, &qkv, &attended, &gate_up, &output, &projected}) {
       bytes += buffer->held_bytes();
     }
     return bytes;

@@ -5,7 +5,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/most_probable.hpp"
-#include "d2c/ops/rope.hpp"
+#include "d2c/ops/norm.hpp"
 
 #include "forward/placement.hpp"
 #include "forward/stack.hpp"
@@ -27,9 +27,7 @@ void check_batch(const ModelConfig& config, const TokenForest& forest,
 class Decoder::Workspace {
  public:
   explicit Workspace(const Model& model)
-      : config_(model.config()),
-        weights_(model.weights()),
-        rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor) {}
+      : config_(model.config()), weights_(model.weights()), rotary_(config_) {}
 
   void record_phases(PhaseSeconds* seconds) { phases_ = seconds; }
 
@@ -49,7 +47,8 @@ class Decoder::Workspace {
     }
     std::vector<double> result(targets.size());
     predict(threads, forest, adapter, [&](ops::ConstRows h) {
-      cross_entropy_(threads, h, weights_.head, head_update(adapter), labels_, result);
+      cross_entropy_(threads, h, weights_.head, head_update(adapter), labels_, result,
+                     config_.logit_cap);
     });
     return result;
   }
@@ -60,7 +59,8 @@ class Decoder::Workspace {
     rows_.assign(rows.begin(), rows.end());
     ops::SoftTargets result;
     predict(threads, forest, adapter, [&](ops::ConstRows h) {
-      result = most_probable_(threads, h, weights_.head, head_update(adapter), most);
+      result =
+          most_probable_(threads, h, weights_.head, head_update(adapter), most, config_.logit_cap);
     });
     return result;
   }
@@ -72,7 +72,7 @@ class Decoder::Workspace {
                Use use) {
     if (rows_.empty()) return;
     placement_.place(forest, rows_);
-    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
+    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1, forest.is_long);
     const Pass pass{.config = config_,
                     .threads = threads,
                     .rotary = rotary_,
@@ -87,6 +87,7 @@ class Decoder::Workspace {
       std::copy_n(h.row(placement_.target_row(rows_[static_cast<std::size_t>(i)])), h.width,
                   predicted.row(i));
     }
+    if (config_.logit_scale != 1.0F) ops::scale(threads, config_.logit_scale, predicted);
     const Timed time(pass, Phase::cross_entropy);
     use(predicted);
   }
@@ -94,7 +95,7 @@ class Decoder::Workspace {
   const ModelConfig& config_;
   const Weights& weights_;
   PhaseSeconds* phases_ = nullptr;
-  ops::RotaryTable rotary_;
+  RotaryTables rotary_;
   Activations activations_;
   ops::CrossEntropy cross_entropy_;
   ops::MostProbable most_probable_;

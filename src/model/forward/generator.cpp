@@ -8,7 +8,6 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/ops/most_probable.hpp"
-#include "d2c/ops/rope.hpp"
 
 #include "forward/placement.hpp"
 #include "forward/stack.hpp"
@@ -20,7 +19,7 @@ class Generator::Workspace {
   explicit Workspace(const Model& model)
       : config_(model.config()),
         weights_(model.weights()),
-        rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor),
+        rotary_(config_),
         kept_(model.weights().layers.size()) {}
 
   [[nodiscard]] std::size_t held_bytes() const {
@@ -37,6 +36,7 @@ class Generator::Workspace {
     D2C_EXPECTS(limits.most_tokens > 0);
     if (ends.empty()) return {};
     check_forest(config_, forest);
+    is_long_ = forest.is_long;
     make_room(forest, ends, limits.most_tokens);
     start(threads, forest, ends, adapter);
     while (keep_unfinished(limits)) continue_all(threads, adapter);
@@ -78,8 +78,13 @@ class Generator::Workspace {
   }
 
   [[nodiscard]] Index longest() const {
-    return config_.rope.longest > 0 ? std::min(config_.rope.longest, config_.max_positions)
-                                    : config_.max_positions;
+    Index result = config_.max_positions;
+    for (const RopeConfig& rope : config_.ropes) {
+      if (rope.longest > 0) result = std::min(result, rope.longest);
+    }
+    // Beyond, the positions of what has passed would be others.
+    const Index short_until = config_.short_until();
+    return is_long_ || short_until == 0 ? result : std::min(result, short_until);
   }
   [[noreturn]] void throw_full(Index length) const {
     throw InputError({}, {fmt::format("a prompt has {} tokens", length),
@@ -133,7 +138,7 @@ class Generator::Workspace {
   ops::Rows forward(ops::ThreadTeam& threads, std::span<const std::int32_t> ids,
                     std::span<const Index> positions, std::span<const Index> places,
                     std::span<const Index> wanted, const PreparedAdapter* adapter) {
-    rotary_.extend_to(*std::ranges::max_element(positions) + 1);
+    rotary_.extend_to(*std::ranges::max_element(positions) + 1, is_long_);
     const Pass pass{.config = config_,
                     .threads = threads,
                     .rotary = rotary_,
@@ -147,12 +152,13 @@ class Generator::Workspace {
   /// @param h  [rows, hidden] @return [rows]
   std::vector<std::int32_t> most_probable(ops::ThreadTeam& threads, ops::ConstRows h,
                                           const PreparedAdapter* adapter) {
-    return most_probable_(threads, h, weights_.head, head_update(adapter), 1).tokens;
+    return most_probable_(threads, h, weights_.head, head_update(adapter), 1, config_.logit_cap)
+        .tokens;
   }
 
   const ModelConfig& config_;
   const Weights& weights_;
-  ops::RotaryTable rotary_;
+  RotaryTables rotary_;
   Activations activations_;
   ops::MostProbable most_probable_;
   Placement placement_;
@@ -160,6 +166,7 @@ class Generator::Workspace {
   std::vector<Segment> segments_;     ///< of the prompts, then one per sequence, as far as passed
   std::vector<Sequence> sequences_;
   std::vector<std::size_t> unfinished_;  ///< ascending
+  bool is_long_ = false;                 ///< see TokenForest
 };
 
 Generator::Generator(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "d2c/ops/rope.hpp"
-
 #include "forward/layer.hpp"
 #include "forward/placement.hpp"
 #include "forward/update_places.hpp"
@@ -23,20 +21,17 @@ std::size_t site_of(UpdatePlace place, Index layer) {
 
 std::vector<InputSite> input_sites(const ModelConfig& config) {
   std::vector<InputSite> sites;
-  for_each_update(
-      config, [&](UpdatePlace place, Index, const std::vector<UpdateMember>& members, Index d_in) {
-        InputSite& site = sites.emplace_back(InputSite{{}, d_in, place == UpdatePlace::embedding});
-        for (const UpdateMember& member : members) site.modules.push_back(member.module);
-      });
+  for_each_update(config, [&](UpdatePlace place, Index, const Members& members, Index d_in) {
+    InputSite& site = sites.emplace_back(InputSite{{}, d_in, place == UpdatePlace::embedding});
+    for (const Member& member : members) site.modules.push_back(member.module);
+  });
   return sites;
 }
 
 class InputPass::Workspace {
  public:
   explicit Workspace(const Model& model)
-      : config_(model.config()),
-        weights_(model.weights()),
-        rotary_(config_.rope.inverse_frequencies, config_.rope.attention_factor) {}
+      : config_(model.config()), weights_(model.weights()), rotary_(config_) {}
 
   void run(ops::ThreadTeam& threads, const TokenForest& forest, const PreparedAdapter* adapter,
            const Show& show) {
@@ -45,7 +40,7 @@ class InputPass::Workspace {
     rows_.resize(forest.ids.size());
     std::iota(rows_.begin(), rows_.end(), Index{0});
     placement_.place(forest, rows_);
-    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1);
+    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1, forest.is_long);
     const Pass pass{config_, threads, rotary_, forest.ids, placement_.positions, forest.segments};
     ops::Rows x = activations_.residual.shape(std::ssize(rows_), config_.hidden_size);
     embed(pass, weights_, adapter, activations_, x);
@@ -55,7 +50,7 @@ class InputPass::Workspace {
         show(site_of(place, index), rows);
       };
       Layer layer{weights_.layers[i], adapter == nullptr ? nullptr : &adapter->layers[i],
-                  config_.windows[i]};
+                  config_.kinds[i]};
       layer.inputs = &inputs;
       x = layer_forward(pass, layer, x, placement_.all_rows, activations_);
     }
@@ -67,7 +62,7 @@ class InputPass::Workspace {
  private:
   const ModelConfig& config_;
   const Weights& weights_;
-  ops::RotaryTable rotary_;
+  RotaryTables rotary_;
   Activations activations_;
   Placement placement_;
   std::vector<Index> rows_;

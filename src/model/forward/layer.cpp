@@ -41,17 +41,39 @@ void apply(const Pass& pass, const Linear& linear, ops::ConstRows x, Onto onto, 
   linear.update->expand(pass.threads, u, y);
 }
 
+/// x += what the last linear layer of attention or MLP makes of `from`, normalised and scaled where
+/// the model does.
+/// @param raw  keeps the output before its norm; null = nobody wants it
+void add_output(const Pass& pass, const Linear& last, const NormWeights& norm, ops::ConstRows from,
+                Activations& activations, Buffer* raw, ops::Rows x) {
+  const ModelConfig& config = pass.config;
+  if (config.adds_plainly()) return apply(pass, last, from, Onto::y, activations.projected, x);
+  const ops::Rows y = activations.output.shape(x.n, x.width);
+  apply(pass, last, from, Onto::nothing, activations.projected, y);
+  if (config.norm_after) {
+    if (raw != nullptr) raw->copy(y);
+    normalise(pass, norm, y, y);
+  }
+  const Timed time(pass, Phase::elementwise);
+  ops::add_scaled(pass.threads, config.residual_scale, y, x);
+}
+
 void show(const Layer& layer, UpdatePlace place, ops::ConstRows x) {
   if (layer.inputs != nullptr) (*layer.inputs)(place, x);
 }
 
+/// @param x  heads side by side
 void normalise_heads(const Pass& pass, std::span<const float> weight, ops::Rows x) {
   const ModelConfig& config = pass.config;
+  if (config.head_norm == HeadNorm::joint_rms) {
+    return ops::rms_norm(pass.threads, x, weight, config.norm_eps, x);
+  }
   const auto head_dim = static_cast<std::size_t>(config.head_dim);
   for (Index head = 0; head * config.head_dim < x.width; ++head) {
     const ops::Rows one = x.columns(head * config.head_dim, config.head_dim);
     switch (config.head_norm) {
       case HeadNorm::none:
+      case HeadNorm::joint_rms:
         return;
       case HeadNorm::shared_rms:
         ops::rms_norm(pass.threads, one, weight, config.norm_eps, one);
@@ -65,11 +87,22 @@ void normalise_heads(const Pass& pass, std::span<const float> weight, ops::Rows 
   }
 }
 
-/// Norm and rotary embedding of heads side by side.
-void place_heads(const Pass& pass, std::span<const float> norm, ops::Rows x) {
+/// Norms and rotary embedding of q and k. @param qk  [tokens, q_size + kv_size]
+void place_heads(const Pass& pass, const Layer& layer, ops::Rows qk) {
   const Timed time(pass, Phase::elementwise);
-  normalise_heads(pass, norm, x);
-  pass.rotary.rotate(pass.threads, x, pass.config.head_dim, pass.positions);
+  const ModelConfig& config = pass.config;
+  const auto normalise_both = [&] {
+    if (config.head_norm == HeadNorm::none) return;
+    if (layer.record != nullptr) layer.record->heads.copy(qk);
+    normalise_heads(pass, layer.weights.q_norm, qk.columns(0, config.q_size()));
+    normalise_heads(pass, layer.weights.k_norm, qk.columns(config.q_size(), config.kv_size()));
+  };
+  if (!config.head_norm_after_rope) normalise_both();
+  if (const ops::RotaryTable* table = pass.rotary.of(layer.kind)) {
+    table->rotate(pass.threads, qk, config.head_dim, pass.positions);
+    grow_queries(pass, layer, qk.columns(0, config.q_size()));
+  }
+  if (config.head_norm_after_rope) normalise_both();
 }
 
 /// @param h  [tokens, hidden] the normalised input
@@ -86,11 +119,7 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
         {layer.weights.qkv, layer.weights.qkv_bias,
          layer.updates == nullptr ? nullptr : &layer.updates->qkv},
         h, Onto::nothing, activations.projected, qkv);
-  if (layer.record != nullptr && config.head_norm != HeadNorm::none) {
-    layer.record->heads.copy(qkv.columns(0, config.q_size() + config.kv_size()));
-  }
-  place_heads(pass, layer.weights.q_norm, q);
-  place_heads(pass, layer.weights.k_norm, k);
+  place_heads(pass, layer, qkv.columns(0, config.q_size() + config.kv_size()));
 
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
   const Timed time(pass, Phase::attention);
@@ -103,7 +132,7 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
   return attended;
 }
 
-/// x += (act(h Wg^T) * (h Wu^T)) Wd^T
+/// x += (act(h Wg^T) * (h Wu^T)) Wd^T. @param h  may be x
 void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x,
              Activations& activations) {
   const PreparedAdapter::Layer* updates = layer.updates;
@@ -122,10 +151,11 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
                        gate_up.columns(intermediate, intermediate));
   }
   show(layer, UpdatePlace::down, gate);
-  apply(
+  add_output(
       pass,
       {layer.weights.down, layer.weights.down_bias, updates == nullptr ? nullptr : &updates->down},
-      gate, Onto::y, activations.projected, x);
+      layer.weights.mlp_output_norm, gate, activations,
+      layer.record == nullptr ? nullptr : &layer.record->mlp_output, x);
 }
 
 /// Moves the wanted rows to the front. @param rows  [tokens, ...]
@@ -145,10 +175,26 @@ void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adap
            Activations& activations, ops::Rows x) {
   const Timed time(pass, Phase::elementwise);
   weights.embedding.copy_rows(pass.threads, pass.ids, x);
-  if (adapter == nullptr || adapter->embedding.empty()) return;
-  const ops::Rows u = activations.projected.shape(x.n, adapter->embedding.rank());
-  adapter->embedding.project_one_hot(pass.ids, u);
-  adapter->embedding.expand(pass.threads, u, x);
+  if (adapter != nullptr && !adapter->embedding.empty()) {
+    const ops::Rows u = activations.projected.shape(x.n, adapter->embedding.rank());
+    adapter->embedding.project_one_hot(pass.ids, u);
+    adapter->embedding.expand(pass.threads, u, x);
+  }
+  if (!weights.embedding_scale.empty()) {
+    ops::scale(pass.threads, weights.embedding_scale.front(), x);
+  }
+}
+
+void grow_queries(const Pass& pass, const Layer& layer, ops::Rows q) {
+  const RopeConfig& rope = pass.config.ropes.at(static_cast<std::size_t>(layer.kind.rope));
+  if (rope.query_growth == 0.0) return;
+  for (Index t = 0; t < q.n; ++t) {
+    const auto position = static_cast<double>(pass.positions[static_cast<std::size_t>(t)]);
+    const double turns = std::floor(position / rope.query_growth_from);
+    if (turns == 0.0) continue;
+    const auto factor = static_cast<float>(1.0 + rope.query_growth * std::log(1.0 + turns));
+    ops::scale(pass.threads, factor, q.rows(t, 1));
+  }
 }
 
 ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer) {
@@ -156,8 +202,10 @@ ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& laye
       .n_heads = config.n_heads,
       .n_kv_heads = config.n_kv_heads,
       .head_dim = config.head_dim,
-      .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
-      .window = layer.window,
+      .scale =
+          config.attention_scale.value_or(1.0F / std::sqrt(static_cast<float>(config.head_dim))),
+      .window = layer.kind.window,
+      .cap = config.attention_cap,
   };
 }
 
@@ -173,19 +221,26 @@ void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, o
 
 ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
                         std::span<const Index> wanted, Activations& activations) {
-  ops::Rows h = activations.normalised.shape(x.n, x.width);
-  normalise(pass, layer.weights.input_norm, x, h);
+  const bool norm_before = pass.config.norm_before;
+  ops::Rows h = x;
+  if (norm_before) {
+    h = activations.normalised.shape(x.n, x.width);
+    normalise(pass, layer.weights.input_norm, x, h);
+  }
   if (layer.record != nullptr) layer.record->input.copy(h);
   const ops::Rows attended = attend(pass, layer, h, wanted, activations);
   show(layer, UpdatePlace::o, attended);
   x = keep_wanted(wanted, x);
-  h = keep_wanted(wanted, h);
-  apply(pass,
-        {layer.weights.o, layer.weights.o_bias,
-         layer.updates == nullptr ? nullptr : &layer.updates->o},
-        attended, Onto::y, activations.projected, x);
+  h = norm_before ? keep_wanted(wanted, h) : x;
+  add_output(pass,
+             {layer.weights.o, layer.weights.o_bias,
+              layer.updates == nullptr ? nullptr : &layer.updates->o},
+             layer.weights.attention_output_norm, attended, activations,
+             layer.record == nullptr ? nullptr : &layer.record->attention_output, x);
   if (layer.record != nullptr) layer.record->middle.copy(x);
-  if (!pass.config.parallel_residual) normalise(pass, layer.weights.mlp_norm, x, h);
+  if (norm_before && !pass.config.parallel_residual) {
+    normalise(pass, layer.weights.mlp_norm, x, h);
+  }
   add_mlp(pass, layer, h, x, activations);
   return x;
 }

@@ -9,10 +9,10 @@
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
 #include "d2c/model/weights.hpp"
-#include "d2c/ops/rope.hpp"
 #include "d2c/ops/thread_team.hpp"
 
 #include "forward/activations.hpp"
+#include "forward/rotary_tables.hpp"
 #include "forward/update_places.hpp"
 
 namespace d2c::model {
@@ -21,7 +21,7 @@ namespace d2c::model {
 struct Pass {
   const ModelConfig& config;
   ops::ThreadTeam& threads;
-  const ops::RotaryTable& rotary;     ///< covers the positions
+  const RotaryTables& rotary;         ///< cover the positions
   std::span<const std::int32_t> ids;  ///< [tokens] that pass
   std::span<const Index> positions;   ///< [tokens]
   std::span<const Segment> segments;  ///< what they attend to
@@ -46,7 +46,7 @@ class Timed {
   double start_;
 };
 
-/// x = embedding of the ids. @param x  [tokens, hidden]
+/// x = scaled embedding of the ids. @param x  [tokens, hidden]
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x);
 
@@ -57,15 +57,16 @@ using ShowInputs = std::function<void(UpdatePlace place, ops::ConstRows x)>;
 struct Layer {
   const LayerWeights& weights;
   const PreparedAdapter::Layer* updates = nullptr;  ///< null = the base model alone
-  Index window = 0;                                 ///< see ops::AttentionShape
-  LayerRecord* record = nullptr;                    ///< null = no backward pass follows
-  const ShowInputs* inputs = nullptr;               ///< null = nobody looks
+  LayerKind kind = {};
+  LayerRecord* record = nullptr;       ///< null = no backward pass follows
+  const ShowInputs* inputs = nullptr;  ///< null = nobody looks
   /// Laid out for the segments, and has the keys of tokens that have passed before; null = all
   /// tokens pass now.
   ops::KeyMemory* kept = nullptr;
 };
 
-/// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x).
+/// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x). Norms stand before or
+/// after attention and MLP, or in both places.
 ///
 /// @param x       [tokens, hidden] the residual stream
 /// @param wanted  rows of the forest whose output is wanted, ascending
@@ -73,10 +74,13 @@ struct Layer {
 [[nodiscard]] ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
                                       std::span<const Index> wanted, Activations& activations);
 
+/// Multiplies queries, or their derivatives, as RopeConfig::query_growth has it.
+void grow_queries(const Pass& pass, const Layer& layer, ops::Rows q);
+
 /// Heads of attention in this layer.
 [[nodiscard]] ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer);
 
-/// y = norm(x)
+/// y = norm(x); y may be x
 void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y);
 
 }  // namespace d2c::model

@@ -28,11 +28,18 @@ void check_forest(const ModelConfig& config, const TokenForest& forest) {
     D2C_EXPECTS(segment.begin == end_before(s) && segment.end > segment.begin &&
                 segment.parent < s);
     const Index end = segment.first_position + segment.length();
-    if (config.rope.longest > 0 && end > config.rope.longest) {
+    if (!forest.is_long && config.short_until() > 0 && end > config.short_until()) {
+      throw InputError({}, {fmt::format("a sequence has {} tokens", end),
+                            fmt::format("the positions of more than {} are scaled in another way",
+                                        config.short_until()),
+                            "shorten the example"});
+    }
+    for (const RopeConfig& rope : config.ropes) {
+      if (rope.longest == 0 || end <= rope.longest) continue;
       throw InputError({},
                        {fmt::format("a sequence has {} tokens", end),
                         fmt::format("the dynamic scaling of positions is supported up to {} tokens",
-                                    config.rope.longest),
+                                    rope.longest),
                         "shorten the example"});
     }
   }

@@ -20,11 +20,11 @@ class Matcher {
       : threads_(threads), modules_(modules), largest_rank_(largest_rank) {}
 
   /// The joint update of layers that read the same input of size d_in.
-  ops::LowRankUpdate update(const std::vector<UpdateMember>& members, Index d_in) {
+  ops::LowRankUpdate update(const Members& members, Index d_in) {
     std::vector<ops::LowRankUpdate::Part> parts;
     Index column = 0;
     Index rank = 0;
-    for (const UpdateMember& member : members) {
+    for (const Member& member : members) {
       if (const auto found = modules_.find(member.module); found != modules_.end()) {
         const lora::Factors& factors = found->second;
         check_shape(member.module, factors, member.d_out, d_in);
@@ -74,9 +74,9 @@ PreparedAdapter::PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& co
                                  const lora::FactorMap& modules) {
   layers.resize(static_cast<std::size_t>(config.n_layers));
   Matcher matcher(threads, modules, largest_rank);
-  for_each_update(
-      config, [&](UpdatePlace place, Index layer, const std::vector<UpdateMember>& members,
-                  Index d_in) { update_at(*this, place, layer) = matcher.update(members, d_in); });
+  for_each_update(config, [&](UpdatePlace place, Index layer, const Members& members, Index d_in) {
+    update_at(*this, place, layer) = matcher.update(members, d_in);
+  });
   matcher.refuse_the_rest();
   for (const auto& [module, factors] : modules) ranks.emplace(module, factors.rank());
 }

@@ -11,7 +11,7 @@ ops::Rows stack_forward(const Pass& pass, const Weights& weights, const Prepared
   for (Index index = 0; index < config.n_layers; ++index) {
     const auto i = static_cast<std::size_t>(index);
     Layer layer{weights.layers[i], adapter == nullptr ? nullptr : &adapter->layers[i],
-                config.windows[i]};
+                config.kinds[i]};
     if (!kept.empty()) layer.kept = &kept[i];
     // From the last layer only the wanted rows are needed.
     x = layer_forward(pass, layer, x, index + 1 == config.n_layers ? wanted : all, activations);

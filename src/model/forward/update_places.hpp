@@ -5,34 +5,25 @@
 
 #include "d2c/model/config.hpp"
 
+#include "members.hpp"
+
 namespace d2c::model {
 
 /// Where the joint update of modules that read the same input applies.
 enum class UpdatePlace { embedding, qkv, o, gate_up, down, head };
 
-struct UpdateMember {
-  std::string module;
-  Index d_out = 0;
-};
-
 /// Calls visit(place, layer, members, d_in) for every joint update that an adapter can have.
 template <class Visit>
 void for_each_update(const ModelConfig& config, Visit visit) {
-  using Members = std::vector<UpdateMember>;
   const ModuleNames& names = config.names;
   const Index hidden = config.hidden_size;
   const Index inner = config.intermediate_size;
   visit(UpdatePlace::embedding, Index{0}, Members{{names.embedding, hidden}}, config.vocab_size);
   for (Index layer = 0; layer < config.n_layers; ++layer) {
     const auto at = [&](const std::string& module) { return names.in_layer(layer, module); };
-    visit(UpdatePlace::qkv, layer,
-          Members{{at(names.q), config.q_size()},
-                  {at(names.k), config.kv_size()},
-                  {at(names.v), config.kv_size()}},
-          hidden);
+    visit(UpdatePlace::qkv, layer, qkv_members(config, layer), hidden);
     visit(UpdatePlace::o, layer, Members{{at(names.o), hidden}}, config.q_size());
-    visit(UpdatePlace::gate_up, layer, Members{{at(names.gate), inner}, {at(names.up), inner}},
-          hidden);
+    visit(UpdatePlace::gate_up, layer, gate_up_members(config, layer), hidden);
     visit(UpdatePlace::down, layer, Members{{at(names.down), hidden}}, inner);
   }
   visit(UpdatePlace::head, Index{0}, Members{{names.head, config.vocab_size}}, hidden);

@@ -2,6 +2,7 @@
 
 #include "d2c/ops/backward.hpp"
 
+#include "backward/cap_slopes.hpp"
 #include "panel/lanes.hpp"
 #include "panel/panel_kernel.hpp"
 #include "threads/parallel.hpp"
@@ -22,7 +23,8 @@ void add_scaled(float factor, const float* from, Index n, float* to) {
 
 // For one query row with probabilities p, out = sum_j p_j v_j:
 //   dv_j += p_j dout,  dp_j = dout . v_j,  ds_j = p_j (dp_j - sum_i p_i dp_i),
-//   dq = scale sum_j ds_j k_j,  dk_j += scale ds_j q.
+//   dq = scale sum_j ds_j k_j,  dk_j += scale ds_j q,
+// where a cap multiplies ds_j by the slope 1 - (s_j / cap)^2 of the capped score s_j.
 void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& shape,
                                    std::span<const Segment> segments, ConstRows q, ConstRows k,
                                    ConstRows v, std::span<const Index> queries, ConstRows dout,
@@ -38,7 +40,7 @@ void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& sh
   }
   scratch_.resize(static_cast<std::size_t>(threads.size()));
   for (Scratch& scratch : scratch_) {
-    grow_to(scratch.floats, static_cast<std::size_t>(2 * longest));
+    grow_to(scratch.floats, static_cast<std::size_t>(3 * longest));
     scratch.rows.reserve(static_cast<std::size_t>(longest));
   }
   const Index group = shape.n_heads / shape.n_kv_heads;
@@ -49,6 +51,7 @@ void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& sh
     Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
     float* p = scratch.floats.data();
     float* dp = p + longest;
+    float* slope = dp + longest;
     std::vector<Index>& rows = scratch.rows;
     std::size_t next = 0;
     for (const Segment& segment : segments) {
@@ -75,11 +78,17 @@ void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& sh
             dp[j] = dot(from_above, v.row(key_row(j)) + kv_head * d, d);
           }
           const VectorLoops& loops = vector_kernels().loops;
+          if (shape.cap > 0.0F) {
+            loops.soft_cap(p, n, shape.cap);
+            cap_slopes(p, n, shape.cap, slope);
+          }
           const float inverse = 1.0F / loops.exponentials(p, n, loops.largest(p, n));
           for (Index j = 0; j < n; ++j) p[j] *= inverse;
           const float expected = dot(p, dp, n);
+          for (Index j = 0; j < n; ++j) dp[j] = shape.scale * p[j] * (dp[j] - expected);
+          if (shape.cap > 0.0F) multiply(slope, n, dp);
           for (Index j = 0; j < n; ++j) {
-            const float ds = shape.scale * p[j] * (dp[j] - expected);
+            const float ds = dp[j];
             add_scaled(p[j], from_above, d, dv.row(key_row(j)) + kv_head * d);
             add_scaled(ds, query, d, dk.row(key_row(j)) + kv_head * d);
             add_scaled(ds, k.row(key_row(j)) + kv_head * d, d, dq.row(row) + head * d);
@@ -91,7 +100,7 @@ void AttentionBackward::operator()(ThreadTeam& threads, const AttentionShape& sh
 }
 
 std::size_t AttentionBackward::workspace_bytes(Index longest, Index n_threads) {
-  return static_cast<std::size_t>(n_threads * longest) * (2 * sizeof(float) + sizeof(Index));
+  return static_cast<std::size_t>(n_threads * longest) * (3 * sizeof(float) + sizeof(Index));
 }
 
 std::size_t AttentionBackward::held_bytes() const {

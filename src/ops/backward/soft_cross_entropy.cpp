@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "backward/cap_slopes.hpp"
 #include "panel/panel_kernel.hpp"
 #include "threads/parallel.hpp"
 #include "vocabulary.hpp"
@@ -18,7 +19,7 @@ constexpr Index work_per_element = 16;
 void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const PackedMatrix& w,
                                   const LowRankUpdate& update, const SoftTargets& targets,
                                   std::span<const float> weight, std::span<double> loss, Rows dh,
-                                  UpdateGradient& sum) {
+                                  UpdateGradient& sum, float cap) {
   D2C_EXPECTS(targets.size() == h.n && std::ssize(weight) == h.n && std::ssize(loss) == h.n);
   D2C_EXPECTS(h.width == w.d_in() && dh.n == h.n && dh.width == h.width);
   const Index rank = update.rank();
@@ -29,7 +30,7 @@ void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const Packed
 
   sums_.assign(loss.size(), {});
   for (std::size_t i = 0; i < loss.size(); ++i) sums_[i].next = targets.begin[i];
-  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
+  for_each_logit_block(threads, h, w, update, cap, u, logits_, [&](Rows z, Index row, Index first) {
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
       Sums& sums = sums_[static_cast<std::size_t>(row + i)];
       sums.sum_listed *= sums.add(z.row(i), z.width);
@@ -50,10 +51,14 @@ void SoftCrossEntropy::operator()(ThreadTeam& threads, ConstRows h, const Packed
 
   clear(dh);
   clear(du);
-  for_each_logit_block(threads, h, w, update, u, logits_, [&](Rows z, Index row, Index first) {
+  if (cap > 0.0F) grow_to(slopes_, logits_.size());
+  for_each_logit_block(threads, h, w, update, cap, u, logits_, [&](Rows z, Index row, Index first) {
     parallel_for(threads, z.n, z.n * z.width * work_per_element, [&](Index i) {
+      float* slopes = slopes_.data() + (cap > 0.0F ? i * z.width : 0);
+      if (cap > 0.0F) cap_slopes(z.row(i), z.width, cap, slopes);
       differentiate(row + i, z.row(i), first, z.width, targets,
                     weight[static_cast<std::size_t>(row + i)]);
+      if (cap > 0.0F) multiply(slopes, z.width, z.row(i));
     });
     backward_.product.add(threads, z, w.rows(first, z.width), dh.rows(row, z.n));
     if (update.empty()) return;
@@ -112,8 +117,8 @@ void SoftCrossEntropy::differentiate(Index row, float* z, Index first, Index cou
 }
 
 std::size_t SoftCrossEntropy::held_bytes() const {
-  return ops::held_bytes(logits_) + ops::held_bytes(projected_) + ops::held_bytes(sums_) +
-         backward_.held_bytes();
+  return ops::held_bytes(logits_) + ops::held_bytes(slopes_) + ops::held_bytes(projected_) +
+         ops::held_bytes(sums_) + backward_.held_bytes();
 }
 
 }  // namespace d2c::ops

@@ -133,6 +133,12 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path, const FileTexts& te
   const bool is_file =
       path.filename() == "tokenizer.json" || !std::filesystem::is_directory(path, ignored);
   const std::filesystem::path file = is_file ? path : path / "tokenizer.json";
+  if (!texts.exists(file) && std::filesystem::exists(file.parent_path() / "tokenizer.model")) {
+    throw InputError({file.parent_path() / "tokenizer.model", ""},
+                     {"is there without tokenizer.json", "SentencePiece's own format is not read",
+                      "make tokenizer.json of it once with transformers: "
+                      "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"});
+  }
   const json::Json document = json::parse(texts.read(file), file);
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});

@@ -115,6 +115,20 @@ TEST(Pack, BoundsTheTokensOfABatch) {
   }
 }
 
+TEST(Pack, KeepsLongExamplesApart) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto examples = examples_of(seed);
+    std::size_t n = 0;
+    for (const Batch& batch : pack(examples, LossOn::response, 1000, 5)) {
+      n += batch.examples.size();
+      for (const Index e : batch.examples) {
+        EXPECT_EQ(batch.forest.is_long, examples[static_cast<std::size_t>(e)].ids.size() > 5);
+      }
+    }
+    EXPECT_EQ(n, examples.size());
+  }
+}
+
 TEST(ExampleLosses, AreTheMeansOfTheirTokens) {
   const std::vector<Example> examples{{{1, 2, 3, 4}, 2}, {{1, 2, 5, 6, 7}, 2}, {{1, 9}, 1}};
   const auto batches = pack(examples, LossOn::response, 4);

@@ -48,6 +48,19 @@ TEST(ReadExamples, JoinsBosPromptResponseAndEos) {
   EXPECT_TRUE(file.warnings.empty());
 }
 
+TEST(ReadExamples, TellsHowToReadASentencePieceModel) {
+  const test::TempFolder folder;
+  const auto text = R"({"prompt": "ab", "response": "c"})";
+  D2C_EXPECT_ERROR((void)read(folder, text), InputError, "no tokenizer.json");
+  TextEncoding encoding;
+  encoding.has_sentencepiece = true;
+  D2C_EXPECT_ERROR((void)read(folder, text, encoding), InputError,
+                   "tokenizer.model without tokenizer.json", "save_pretrained");
+  test::write_file(folder / "tokenizer.model", "");
+  D2C_EXPECT_ERROR((void)text::Tokenizer::load(folder.path()), InputError, "tokenizer.model",
+                   "save_pretrained");
+}
+
 TEST(ReadExamples, ReportsTheFirstFieldThatIsIgnored) {
   const test::TempFolder folder;
   const auto file = read(folder, R"({"input_ids": [5, 6], "prompt_len": 1})"

@@ -46,7 +46,8 @@ TEST_F(Config, ReadsTheShapeOfTheModel) {
   EXPECT_EQ(config.q_size(), 32);
   EXPECT_EQ(config.kv_size(), 16);
   EXPECT_EQ(config.max_positions, 64);
-  EXPECT_EQ(config.windows, std::vector<Index>({0, 0}));
+  ASSERT_EQ(config.kinds.size(), 2U);
+  EXPECT_EQ(config.kinds.at(1).window, 0);
 }
 
 TEST_F(Config, TheEndOfASequenceIsTheFirstTokenThatIsNamed) {
@@ -65,11 +66,11 @@ TEST_F(Config, AbsentKeysTakeTheFamilysDefaults) {
   EXPECT_EQ(model.n_kv_heads, 4);
   EXPECT_EQ(model.norm_eps, 1e-6F);
   EXPECT_FALSE(model.tied_embeddings);
-  EXPECT_DOUBLE_EQ(model.rope.inverse_frequencies.at(1), std::pow(10000.0, -0.25));
+  EXPECT_DOUBLE_EQ(model.ropes.at(0).inverse_frequencies.at(1), std::pow(10000.0, -0.25));
 }
 
 TEST_F(Config, MistralWithoutTheKeyHasTheDefaultWindow) {
-  EXPECT_EQ(read({{"model_type", "mistral"}}).windows.at(0), 4096);
+  EXPECT_EQ(read({{"model_type", "mistral"}}).kinds.at(0).window, 4096);
 }
 
 TEST_F(Config, HarmlessAndSwitchedOffKeysAreAccepted) {
@@ -113,8 +114,8 @@ TEST_F(Config, KeysOfAnotherFamilyAreRefused) {
 }
 
 TEST_F(Config, UnknownFamiliesAreRefusedWithTheListOfKnownOnes) {
-  D2C_EXPECT_ERROR((void)read({{"model_type", "gemma2"}}), InputError, "model_type", "gemma2",
-                   "llama, mistral, qwen2, qwen3, stablelm");
+  D2C_EXPECT_ERROR((void)read({{"model_type", "mamba2"}}), InputError, "model_type", "mamba2",
+                   "llama, ministral3, mistral, mistral3, olmo2");
   D2C_EXPECT_ERROR((void)read_text("{}"), InputError, "model_type", "is missing");
   D2C_EXPECT_ERROR((void)read({{"architectures", {"LlamaForSequenceClassification"}}}), InputError,
                    "architectures", "LlamaForCausalLM");
@@ -144,8 +145,12 @@ TEST_F(Config, ShapesThatCannotBeAreRefused) {
 
 TEST_F(Config, RopeScalingsAreCheckedKeyByKey) {
   const auto scaled = [&](const Json& scaling) { return read({{"rope_scaling", scaling}}); };
-  D2C_EXPECT_ERROR((void)scaled({{"rope_type", "longrope"}}), InputError, "rope_scaling.rope_type",
-                   "longrope", "yarn");
+  D2C_EXPECT_ERROR((void)scaled({{"rope_type", "ntk"}}), InputError, "rope_scaling.rope_type",
+                   "ntk", "yarn");
+  D2C_EXPECT_ERROR((void)scaled({{"rope_type", "longrope"}, {"short_factor", {1, 2}}}), InputError,
+                   "rope_scaling.short_factor", "has 2 numbers", "4 are needed");
+  D2C_EXPECT_ERROR((void)scaled({{"type", "dynamic"}, {"factor", 2.0}, {"alpha", 9.0}}), InputError,
+                   "rope_scaling.alpha");
   D2C_EXPECT_ERROR((void)scaled({{"type", "linear"}}), InputError, "rope_scaling.factor",
                    "missing");
   D2C_EXPECT_ERROR((void)scaled({{"type", "linear"}, {"factor", -1.0}}), InputError,
@@ -179,6 +184,53 @@ TEST_F(Config, LayerTypesMustFitTheModel) {
                    "layer_types", "chunked_attention");
   D2C_EXPECT_ERROR((void)typed({"full_attention", "sliding_attention"}, false), InputError,
                    "layer_types", "sliding_attention");
+}
+
+TEST_F(Config, WhatAFamilyDoesNotComputeIsRefused) {
+  const auto of = [&](const std::string& type, Json changes) {
+    changes["model_type"] = type;
+    return read(changes);
+  };
+  D2C_EXPECT_ERROR((void)of("gemma2", {{"use_bidirectional_attention", true}}), InputError,
+                   "use_bidirectional_attention");
+  D2C_EXPECT_ERROR((void)of("gemma3_text", {{"rope_parameters", {{"rope_type", "default"}}}}),
+                   InputError, "rope_parameters", "full_attention and sliding_attention");
+  D2C_EXPECT_ERROR((void)of("granitemoehybrid", {{"num_local_experts", 4}}), InputError,
+                   "num_local_experts", "experts");
+  D2C_EXPECT_ERROR((void)of("granitemoehybrid",
+                            {{"num_local_experts", 0}, {"layer_types", {"attention", "mamba"}}}),
+                   InputError, "layer_types", "Mamba");
+  D2C_EXPECT_ERROR((void)of("smollm3", {{"no_rope_layers", {1}}}), InputError, "no_rope_layers",
+                   "2 layers");
+  D2C_EXPECT_ERROR((void)of("phi3", {{"attention_bias", true}}), InputError, "attention_bias");
+  D2C_EXPECT_ERROR((void)of("phi3", {{"full_attn_mod", 2}}), InputError, "full_attn_mod");
+  D2C_EXPECT_ERROR((void)of("exaone4", {{"sliding_window_pattern", "LLLG"}}), InputError,
+                   "sliding_window_pattern");
+  D2C_EXPECT_ERROR((void)of("mistral3", {{"text_config", {{"model_type", "llama"}}}}), InputError,
+                   "text_config.model_type", "llama");
+}
+
+TEST_F(Config, DefaultsAreThoseOfTheFamily) {
+  const auto of = [&](const std::string& type) { return read({{"model_type", type}}); };
+  const ModelConfig gemma2 = of("gemma2");
+  EXPECT_EQ(gemma2.attention_cap, 50.0F);
+  EXPECT_EQ(gemma2.logit_cap, 30.0F);
+  EXPECT_EQ(gemma2.attention_scale, 1.0F / 16.0F);
+  EXPECT_EQ(gemma2.activation, ops::Activation::gelu_tanh);
+  EXPECT_TRUE(gemma2.tied_embeddings);
+  EXPECT_EQ(gemma2.kinds.at(0).window, 4096);
+  EXPECT_EQ(gemma2.kinds.at(1).window, 0);
+  const ModelConfig gemma3 = of("gemma3_text");
+  EXPECT_EQ(gemma3.attention_cap, 0.0F);
+  EXPECT_EQ(gemma3.kinds.at(1).rope, 1);
+  EXPECT_EQ(of("granite").logit_scale, 1.0F);
+  EXPECT_EQ(of("granite").attention_scale, 1.0F);
+  EXPECT_TRUE(of("smollm3").tied_embeddings);
+  EXPECT_EQ(of("smollm3").kinds.at(1).rope, 0);
+  EXPECT_EQ(of("olmo3").kinds.at(0).window, 4096);
+  EXPECT_EQ(of("exaone4").kinds.at(0).rope, 0);
+  EXPECT_EQ(of("phi3").kinds.at(0).window, 0);
+  EXPECT_EQ(of("ministral3").kinds.at(0).window, 0);
 }
 
 TEST_F(Config, SequencesLongerThanTheModelsPositionsAreRefused) {

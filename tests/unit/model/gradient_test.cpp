@@ -93,8 +93,7 @@ double relative_error(const Matrix& values, const std::vector<double>& reference
 class GoldenGradient : public testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenGradient, IsThatOfTransformersAndPeftInFloat64) {
-  const auto folder = test::shared("golden5/" + GetParam());
-  D2C_SKIP_WITHOUT(folder / "gradients.safetensors");
+  const auto folder = test::golden(GetParam());
   const Json golden = json::read_file(folder / "golden.json");
   const Model model(folder / "model");
   const safetensors::Reader reader(folder / "gradients.safetensors");
@@ -121,7 +120,9 @@ TEST_P(GoldenGradient, IsThatOfTransformersAndPeftInFloat64) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenGradient, testing::Values("qwen3", "llama-v5-config"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenGradient,
+                         testing::Values("gemma2", "gemma3", "granite", "llama-v5-config", "olmo2",
+                                         "phi3", "qwen3", "smollm3"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::ranges::replace(name, '-', '_');
@@ -220,7 +221,46 @@ INSTANTIATE_TEST_SUITE_P(
         Feature{"stablelm", {{"model_type", "stablelm"}, {"partial_rotary_factor", 0.5}}},
         Feature{"stablelm_parallel_residual",
                 {{"model_type", "stablelm"}, {"use_parallel_residual", true}}},
-        Feature{"stablelm_qk_layernorm", {{"model_type", "stablelm"}, {"qk_layernorm", true}}}),
+        Feature{"stablelm_qk_layernorm", {{"model_type", "stablelm"}, {"qk_layernorm", true}}},
+        Feature{"multipliers",
+                {{"model_type", "granite"},
+                 {"embedding_multiplier", 3.0},
+                 {"attention_multiplier", 0.5},
+                 {"residual_multiplier", 0.3},
+                 {"logits_scaling", 4.0}}},
+        Feature{"layers_without_rope", {{"model_type", "smollm3"}, {"no_rope_layer_interval", 2}}},
+        Feature{"norms_after_and_joint_head_norm", {{"model_type", "olmo2"}}},
+        Feature{"norms_after_and_head_norm",
+                {{"model_type", "exaone4"}, {"sliding_window", 4}, {"sliding_window_pattern", 2}}},
+        Feature{"fused_projections_and_longrope",
+                {{"model_type", "phi3"},
+                 {"original_max_position_embeddings", 48},
+                 {"rope_scaling",
+                  {{"type", "longrope"},
+                   {"short_factor", {1.0, 1.2, 1.5, 1.7}},
+                   {"long_factor", {2.0, 3.0, 4.0, 5.0}}}}}},
+        Feature{"norms_that_add_one_and_caps",
+                {{"model_type", "gemma2"},
+                 {"sliding_window", 4},
+                 {"attn_logit_softcapping", 1.5},
+                 {"final_logit_softcapping", 2.0},
+                 {"query_pre_attn_scalar", 5}}},
+        Feature{"two_ropes",
+                {{"model_type", "gemma3_text"},
+                 {"sliding_window", 4},
+                 {"sliding_window_pattern", 2},
+                 {"rope_local_base_freq", 20.0}}},
+        Feature{"head_norm_after_rope", {{"model_type", "hunyuan_v1_dense"}}},
+        Feature{"query_growth",
+                {{"model_type", "ministral3"},
+                 {"rope_parameters",
+                  {{"rope_type", "yarn"},
+                   {"rope_theta", 90.0},
+                   {"factor", 4.0},
+                   {"beta_fast", 0.5},
+                   {"beta_slow", 0.01},
+                   {"original_max_position_embeddings", 4},
+                   {"llama_4_scaling_beta", 0.4}}}}}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Gradient, OfASharedPrefixIsTheSumOverItsContinuations) {

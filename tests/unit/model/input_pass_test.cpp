@@ -71,11 +71,14 @@ TEST_P(InputPassOf, ShowsWhatEveryModuleReads) {
   EXPECT_EQ(shown.front().rows(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, InputPassOf,
-                         testing::Values(Json::object(), Json{{"model_type", "qwen3"}},
-                                         Json{{"model_type", "stablelm"},
-                                              {"use_parallel_residual", true}},
-                                         Json{{"model_type", "mistral"}, {"sliding_window", 3}}));
+INSTANTIATE_TEST_SUITE_P(
+    Families, InputPassOf,
+    testing::Values(Json::object(), Json{{"model_type", "qwen3"}},
+                    Json{{"model_type", "stablelm"}, {"use_parallel_residual", true}},
+                    Json{{"model_type", "mistral"}, {"sliding_window", 3}},
+                    Json{{"model_type", "gemma2"}, {"sliding_window", 3}},
+                    Json{{"model_type", "granite"}, {"logits_scaling", 4.0}},
+                    Json{{"model_type", "olmo2"}}, Json{{"model_type", "phi3"}}));
 
 }  // namespace
 }  // namespace d2c::model

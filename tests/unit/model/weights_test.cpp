@@ -1,5 +1,6 @@
 #include "d2c/model/weights.hpp"
 
+#include <cmath>
 #include <limits>
 #include <memory>
 
@@ -232,6 +233,52 @@ TEST(WeightFormat, RoundingToBf16IsMeasured) {
   test::write_model(folder.path(), tiny);
   D2C_EXPECT_ERROR((void)Model(folder.path(), ops::WeightFormat::bf16), InputError,
                    "model.layers.0.mlp.down_proj.weight", "too large for BF16", "--weights f32");
+}
+
+TEST(Weights, TheScaleOfAnEmbeddingHasTheTypeOfTheStoredEmbedding) {
+  // sqrt(24) = 4.898979; BF16 has 4.90625 next to it.
+  const TinyModel tiny = test::tiny_model({{"model_type", "gemma2"}, {"hidden_size", 24}});
+  const auto scale_in = [&](DType dtype) {
+    const test::TempFolder folder;
+    test::write_model(folder.path(), tiny, dtype);
+    const Model model(folder.path());
+    return model.weights().embedding_scale.front();
+  };
+  EXPECT_EQ(scale_in(DType::f32), std::sqrt(24.0F));
+  EXPECT_EQ(scale_in(DType::bf16), 4.90625F);
+  EXPECT_EQ(scale_in(DType::f16), float_from_f16(f16_from_float(std::sqrt(24.0F))));
+}
+
+TEST(Weights, TheLanguageModelOfAVisionLanguageModelIsReadByItself) {
+  const TinyModel alone = test::tiny_model(
+      {{"model_type", "gemma3_text"}, {"sliding_window", 3}, {"sliding_window_pattern", 2}});
+  const std::vector<double> expected = some_losses(load(alone));
+  for (const std::string prefix : {"model.language_model.", "language_model.model."}) {
+    TinyModel whole = alone;
+    whole.config = {{"model_type", "gemma3"},
+                    {"architectures", {"Gemma3ForConditionalGeneration"}},
+                    {"text_config", alone.config},
+                    {"vision_config", {{"hidden_size", 4}}},
+                    {"mm_tokens_per_image", 256}};
+    for (const auto& [name, tensor] : alone.tensors) {
+      rename(whole, name, prefix + name.substr(std::string("model.").size()));
+    }
+    whole.tensors.emplace(
+        prefix.starts_with("model") ? "model.vision_tower.x.weight" : "vision_tower.x.weight",
+        Matrix(2, 2));
+    const Model model = load(whole);
+    EXPECT_EQ(some_losses(model), expected) << prefix;
+    EXPECT_EQ(model.target_modules().at(1).name, "model.language_model.layers.0.self_attn.q_proj");
+  }
+}
+
+TEST(TargetModules, FusedLayersAreOneModule) {
+  const Model model = load(test::tiny_model({{"model_type", "phi3"}}));
+  std::vector<std::string> names;
+  for (const lora::TargetModule& module : model.target_modules()) names.push_back(module.name);
+  EXPECT_THAT(names, testing::IsSupersetOf(
+                         {"model.layers.0.self_attn.qkv_proj", "model.layers.1.mlp.gate_up_proj"}));
+  EXPECT_EQ(names.size(), 2U * 4U + 2U);
 }
 
 TEST(TargetModules, AreTheLinearLayersTheEmbeddingAndTheProjection) {

@@ -42,7 +42,9 @@ std::vector<double> reference(const AttentionShape& shape, const std::vector<Seg
       score += static_cast<double>(q(row, head * shape.head_dim + d)) *
                static_cast<double>(k(key, kv_head * shape.head_dim + d));
     }
-    scores.push_back(static_cast<double>(shape.scale) * score);
+    score *= static_cast<double>(shape.scale);
+    const auto cap = static_cast<double>(shape.cap);
+    scores.push_back(cap > 0.0 ? cap * std::tanh(score / cap) : score);
   }
   const double maximum = *std::max_element(scores.begin(), scores.end());
   double sum = 0.0;
@@ -117,11 +119,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(AttentionShape{4, 4, 8, 0.35F, 0}, AttentionShape{6, 2, 16, 0.25F, 0},
                     AttentionShape{2, 1, 20, 0.2F, 0}, AttentionShape{64, 1, 4, 0.5F, 0},
                     AttentionShape{6, 2, 16, 0.25F, 1}, AttentionShape{6, 3, 12, 0.25F, 16},
-                    AttentionShape{2, 2, 32, 0.2F, 33}),
+                    AttentionShape{2, 2, 32, 0.2F, 33}, AttentionShape{4, 2, 8, 0.5F, 0, 50.0F},
+                    AttentionShape{6, 2, 16, 0.25F, 9, 1.5F}),
     [](const auto& test) {
       const AttentionShape& shape = test.param;
-      return fmt::format("h{}kv{}d{}w{}", shape.n_heads, shape.n_kv_heads, shape.head_dim,
-                         shape.window);
+      return fmt::format("h{}kv{}d{}w{}cap{:.0f}", shape.n_heads, shape.n_kv_heads, shape.head_dim,
+                         shape.window, 10.0F * shape.cap);
     });
 
 TEST(Attention, SharedPrefixesGiveTheBitsOfWholeSequences) {

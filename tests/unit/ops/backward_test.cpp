@@ -278,7 +278,9 @@ struct AttentionTwin {
         score += element(q, shape.n_heads, queries[static_cast<std::size_t>(i)], head, e) *
                  element(k, shape.n_kv_heads, key, kv_head, e);
       }
-      p.push_back(std::exp(static_cast<double>(shape.scale) * score));
+      score *= static_cast<double>(shape.scale);
+      const auto cap = static_cast<double>(shape.cap);
+      p.push_back(std::exp(cap > 0.0 ? cap * std::tanh(score / cap) : score));
     }
     const double sum = std::accumulate(p.begin(), p.end(), 0.0);
     double result = 0.0;
@@ -293,9 +295,9 @@ struct AttentionTwin {
 };
 
 TEST(AttentionBackward, IsTheSlopeOfAttentionOverSharedPrefixes) {
-  for (const Index window : {0, 3}) {
+  for (const auto& [window, cap] : {std::pair<Index, float>{0, 0.0F}, {3, 0.0F}, {0, 1.2F}}) {
     const AttentionShape shape{
-        .n_heads = 4, .n_kv_heads = 2, .head_dim = 5, .scale = 0.4F, .window = window};
+        .n_heads = 4, .n_kv_heads = 2, .head_dim = 5, .scale = 0.4F, .window = window, .cap = cap};
     // A root with two children, one of which has a child; and a second root.
     const std::vector<Segment> segments{
         {0, 4, -1, 0}, {4, 7, 0, 4}, {7, 8, 1, 7}, {8, 11, 0, 4}, {11, 13, -1, 0}};
@@ -348,7 +350,10 @@ class SoftTwin {
 
   [[nodiscard]] double loss_of(Index i) const {
     std::vector<double> z(static_cast<std::size_t>(vocabulary));
-    for (Index t = 0; t < vocabulary; ++t) z[static_cast<std::size_t>(t)] = logit(i, t);
+    for (Index t = 0; t < vocabulary; ++t) {
+      const double x = logit(i, t);
+      z[static_cast<std::size_t>(t)] = cap > 0.0 ? cap * std::tanh(x / cap) : x;
+    }
     double sum = 0.0;
     for (const double value : z) sum += std::exp(value);
     double rest = 1.0;
@@ -382,6 +387,7 @@ class SoftTwin {
   std::vector<double> wide_b = widen(b);
   SoftTargets targets;
   std::vector<float> weight;
+  double cap = 0.0;
 
  private:
   [[nodiscard]] double logit(Index i, Index t) const {
@@ -397,8 +403,11 @@ class SoftTwin {
   }
 };
 
-TEST(SoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
+class CappedSoftCrossEntropy : public testing::TestWithParam<double> {};
+
+TEST_P(CappedSoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
   SoftTwin twin;
+  twin.cap = GetParam();
   const Packed<float> packed(twin.w);
   const LowRankUpdate::Part part{rows_of(std::as_const(twin.a)), rows_of(std::as_const(twin.b)),
                                  SoftTwin::scaling, 0};
@@ -408,7 +417,7 @@ TEST(SoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
   UpdateGradient sum = update.zero_gradient();
   SoftCrossEntropy soft;
   soft(alone, rows_of(std::as_const(twin.h)), packed.matrix, update, twin.targets, twin.weight,
-       loss, rows_of(dh), sum);
+       loss, rows_of(dh), sum, static_cast<float>(twin.cap));
   for (Index i = 0; i < SoftTwin::n; ++i) {
     EXPECT_NEAR(loss[static_cast<std::size_t>(i)], twin.loss_of(i), 1e-5);
   }
@@ -427,6 +436,8 @@ TEST(SoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Caps, CappedSoftCrossEntropy, testing::Values(0.0, 2.0, 30.0));
 
 }  // namespace
 }  // namespace d2c::ops

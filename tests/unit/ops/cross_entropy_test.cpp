@@ -26,7 +26,7 @@ class CrossEntropy : public testing::Test {
   }
 
   /// Scalar twin, of W + scaling B A.
-  [[nodiscard]] double reference(Index i, double scaling = 0.0) const {
+  [[nodiscard]] double reference(Index i, double scaling = 0.0, double cap = 0.0) const {
     std::vector<double> logits;
     for (Index v = 0; v < vocabulary; ++v) {
       double sum = 0.0;
@@ -37,7 +37,7 @@ class CrossEntropy : public testing::Test {
         }
         sum += static_cast<double>(h(i, k)) * weight;
       }
-      logits.push_back(sum);
+      logits.push_back(cap > 0.0 ? cap * std::tanh(sum / cap) : sum);
     }
     const double maximum = *std::max_element(logits.begin(), logits.end());
     double sum = 0.0;
@@ -62,6 +62,16 @@ TEST_F(CrossEntropy, EqualsLogSumExpMinusTheLabelsLogit) {
   ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
   for (Index i = 0; i < n; ++i) {
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i), 2e-5) << i;
+  }
+}
+
+TEST_F(CrossEntropy, CapsLogits) {
+  for (const double cap : {3.0, 30.0}) {
+    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll,
+                        static_cast<float>(cap));
+    for (Index i = 0; i < n; i += 7) {
+      EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i, 0.0, cap), 2e-5) << i;
+    }
   }
 }
 

@@ -32,8 +32,11 @@ class ConfigReader {
   [[nodiscard]] bool flag(const std::string& key, bool fallback);
   [[nodiscard]] std::string text(const std::string& key, const std::string& fallback);
   [[nodiscard]] std::vector<std::string> texts(const std::string& key);
-  /// A nested object; an empty one if the key is absent.
-  [[nodiscard]] ConfigReader object(const std::string& key);
+  /// @return  empty if the key is absent
+  [[nodiscard]] std::vector<double> numbers(const std::string& key);
+  /// A nested object; the other one if the key is absent.
+  [[nodiscard]] ConfigReader object(const std::string& key,
+                                    const json::Json& otherwise = json::Json::object());
 
   /// Keys that may be there and change nothing.
   void ignore(std::initializer_list<std::string_view> keys);

@@ -1,4 +1,4 @@
-#include "families/config_reader.hpp"
+#include "config/config_reader.hpp"
 
 #include <cmath>
 #include <limits>
@@ -111,9 +111,21 @@ std::vector<std::string> ConfigReader::texts(const std::string& key) {
   return result;
 }
 
-ConfigReader ConfigReader::object(const std::string& key) {
+std::vector<double> ConfigReader::numbers(const std::string& key) {
+  std::vector<double> result;
   const json::Json* value = find(key);
-  return {value == nullptr ? json::Json::object() : *value, file_, prefix_ + key + "."};
+  if (value == nullptr) return result;
+  if (!value->is_array()) wrong_type(key, "a list of numbers");
+  for (const json::Json& element : *value) {
+    if (!element.is_number()) wrong_type(key, "a list of numbers");
+    result.push_back(element.get<double>());
+  }
+  return result;
+}
+
+ConfigReader ConfigReader::object(const std::string& key, const json::Json& otherwise) {
+  const json::Json* value = find(key);
+  return {value == nullptr ? otherwise : *value, file_, prefix_ + key + "."};
 }
 
 void ConfigReader::ignore(std::initializer_list<std::string_view> keys) {
