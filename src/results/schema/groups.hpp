@@ -273,7 +273,7 @@ template <class Archive, class Results>
 void visit_refine(Archive& archive, Results& results, const std::string& objective_units) {
   auto& refine = results.refine;
   if (archive.optional_group("refine", !refine.step.empty())) {
-    archive.scale("step", "refine/step", refine.step, {"what was refined", "", ""});
+    archive.scale("step", "refine/step", refine.step, {"start or distill", "", ""});
     archive.array("refine/objective", {"step"}, refine.objective,
                   {"objective after the step", objective_units, ""}, Presence::required);
     archive.array("refine/gain", {"step"}, refine.gain,
@@ -289,10 +289,11 @@ void visit_refine(Archive& archive, Results& results, const std::string& objecti
                   {"mean gain after the step on the test split", "1", gain_undefined},
                   Presence::optional);
     archive.array("refine/changed", {"step"}, refine.changed,
-                  {"number of clusters that the step changed", "1", "assign: of tasks that moved"},
+                  {"number of clusters that took their distilled adapter", "1", ""},
                   Presence::required);
     archive.array("refine/evaluations", {"step"}, refine.evaluations,
-                  {"evaluations (task, merged adapter) measured to decide", "1", ""},
+                  {"evaluations (task, merged adapter) that the step costs", "1",
+                   "three for the gradient of one"},
                   Presence::required);
   }
 }
