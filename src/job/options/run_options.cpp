@@ -35,7 +35,7 @@ Spending spending(const RunOptions& options, int n_tasks) {
       most = {2 * std::int64_t{n_tasks}, 40};
       break;
     case Effort::usual:
-      most = {2000 + 10 * std::int64_t{n_tasks}, 150};
+      most = {2300 + 10 * std::int64_t{n_tasks}, 150};
       break;
     case Effort::thorough:
       most = {0, 500};

@@ -237,7 +237,7 @@ TEST(Identity, IsMadeOfTheseOptions) {
 
 TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {
   RunOptions options;
-  EXPECT_EQ(spending(options, 40).evaluations, 2400);
+  EXPECT_EQ(spending(options, 40).evaluations, 2700);
   EXPECT_EQ(spending(options, 40).steps, 150);
   options.effort = Effort::quick;
   EXPECT_EQ(spending(options, 40).evaluations, 80);
