@@ -40,6 +40,7 @@ class Id {
     ++value_;
     return before;
   }
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is in the comparison that the compiler writes
   friend constexpr auto operator<=>(const Id&, const Id&) = default;
 
  private:
@@ -50,7 +51,7 @@ class Id {
 template <class I>
 class IdRange {
  public:
-  class iterator {
+  class iterator {  // NOLINT(readability-identifier-naming): as in the standard library
    public:
     using value_type = I;
     using difference_type = std::ptrdiff_t;
@@ -93,8 +94,6 @@ using AdapterId = Id<struct AdapterTag>;
 using ModuleId = Id<struct ModuleTag>;
 /// A part of the examples of every task.
 using FoldId = Id<struct FoldTag>;
-/// Of a communicator.
-using RankId = Id<struct RankTag>;
 
 }  // namespace d2c
 

@@ -142,7 +142,7 @@ template <class Target>
 /// One name of a registry.
 template <class Target>
 [[nodiscard]] OptionValue<Target> name_among(std::string Target::*member,
-                                             std::vector<std::string_view> known) {
+                                             const std::vector<std::string_view>& known) {
   auto value = text(member);
   value.set = [=](Target& target, std::string_view given) -> std::optional<Message> {
     for (const std::string_view name : known) {
@@ -152,7 +152,7 @@ template <class Target>
     }
     return detail::not_a_word(given, known);
   };
-  value.words = std::move(known);
+  value.words = known;
   return value;
 }
 

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "d2c/results/run_results.hpp"
 
 #include "schema/meaning.hpp"
@@ -32,8 +34,8 @@ void visit_baselines(Archive& archive, const std::string& group, const TaskTable
   if (baselines.empty()) return;
   archive.local_scale("task", group + "/task", tasks.name, task_meaning);
   for (auto& [name, loss] : baselines) {
-    archive.array(group + "/" + name, {"task"}, loss, {baseline_meaning(name), nats, not_evaluated},
-                  Presence::required);
+    archive.array(fmt::format("{}/{}", group, name), {"task"}, loss,
+                  {baseline_meaning(name), nats, not_evaluated}, Presence::required);
   }
 }
 
