@@ -63,7 +63,7 @@ std::string duration_text(double seconds) {
 std::string count_text(std::int64_t count) {
   std::string text = std::to_string(count);
   for (auto place = static_cast<std::ptrdiff_t>(text.size()) - 3; place > 0; place -= 3) {
-    text.insert(static_cast<std::size_t>(place), ",");
+    text.insert(static_cast<std::size_t>(place), 1, ',');
   }
   return text;
 }
@@ -76,10 +76,12 @@ std::string wrapped(const std::string& text, std::size_t columns) {
     const std::size_t end = std::min(text.find(' ', begin), text.size());
     const std::string word = text.substr(begin, end - begin);
     if (!line.empty() && columns_of(line) + 1 + columns_of(word) > columns) {
-      lines += line + "\n";
-      line = "  " + word;
+      lines += line;
+      lines += '\n';
+      line = fmt::format("  {}", word);
     } else {
-      line += begin == 0 ? word : " " + word;
+      if (begin != 0) line += ' ';
+      line += word;
     }
     begin = end + 1;
   }
@@ -136,12 +138,12 @@ std::string ProgressPrinter::status() const {
     text += rate >= 10 ? fmt::format("  {}/s", count_text(static_cast<std::int64_t>(rate + 0.5)))
                        : fmt::format("  {:.2g}/s", rate);
     if (total_ > done_) {
-      text += "  " + duration_text(static_cast<double>(total_ - done_) / rate) + " left";
+      text += fmt::format("  {} left", duration_text(static_cast<double>(total_ - done_) / rate));
     }
   } else {
-    text += "  " + duration_text(seconds);
+    text += fmt::format("  {}", duration_text(seconds));
   }
-  if (!note_.empty()) text += "  " + note_;
+  if (!note_.empty()) text += fmt::format("  {}", note_);
   return text;
 }
 
@@ -172,8 +174,9 @@ void ProgressPrinter::end_phase() {
   const double seconds = phase_.seconds();
   if (!what_.empty() && (seconds >= worth_a_line || verbosity_ == Verbosity::verbose)) {
     print_line(fmt::format("{}: {}{}{}", what_,
-                           unit_.empty() ? "" : count_text(done_) + " " + unit_ + " in ",
-                           duration_text(seconds), note_.empty() ? "" : ", " + note_));
+                           unit_.empty() ? "" : fmt::format("{} {} in ", count_text(done_), unit_),
+                           duration_text(seconds),
+                           note_.empty() ? "" : fmt::format(", {}", note_)));
   }
   if (is_terminal_ && has_live_line_) fmt::print(stderr, "\r\x1b[K");
   has_live_line_ = false;

@@ -9,7 +9,7 @@
 namespace d2c::model {
 
 /// Where one tensor of the checkpoint goes.
-struct Placement {
+struct TensorPlace {
   std::string tensor;
   std::vector<Index> shape;
   std::size_t offset = 0;  ///< bytes from the start of the memory
@@ -20,9 +20,9 @@ struct Placement {
 
 struct WeightLayout {
   std::size_t n_bytes = 0;
-  std::vector<Placement> placements;  ///< each tensor once
-  std::size_t embedding_scale = 0;    ///< offset of Weights::embedding_scale, if there is one
-  Weights views;                      ///< of the memory at `memory`
+  std::vector<TensorPlace> placements;  ///< each tensor once
+  std::size_t embedding_scale = 0;      ///< offset of Weights::embedding_scale, if there is one
+  Weights views;                        ///< of the memory at `memory`
 };
 
 /// Places all tensors of a model one after another. The layout depends on the configuration and the

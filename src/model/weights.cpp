@@ -23,7 +23,7 @@ namespace {
 
 /// A placement and the tensor that fills it: the same name, except where embeddings are tied.
 struct Source {
-  Placement placement;
+  TensorPlace placement;
   std::string tensor;
 };
 
@@ -81,12 +81,12 @@ bool is_harmless(const ModelConfig& config, const std::string& tensor) {
 /// The tensor of each placement, after all names and shapes have been checked.
 std::vector<Source> match_tensors(const safetensors::ShardedReader& reader,
                                   const ModelConfig& config,
-                                  const std::vector<Placement>& placements) {
+                                  const std::vector<TensorPlace>& placements) {
   const std::string embedding = weight(config.names.embedding);
   const std::string head = stored_name(reader, config, weight(config.names.head));
   std::set<std::string> known;
   std::vector<Source> sources;
-  for (const Placement& placement : placements) {
+  for (const TensorPlace& placement : placements) {
     std::string tensor = stored_name(reader, config, placement.tensor);
     const bool is_head = config.tied_embeddings && placement.tensor == embedding &&
                          !reader.contains(tensor) && reader.contains(head);
@@ -165,7 +165,7 @@ std::span<Value> values_at(std::span<std::byte> memory, std::size_t offset, std:
 double fill_matrix(const safetensors::ShardedReader& reader, const Source& source,
                    ops::WeightFormat format, std::span<std::byte> memory) {
   constexpr Index floats_at_a_time = Index{1} << 20;
-  const Placement& placement = source.placement;
+  const TensorPlace& placement = source.placement;
   const Index n_rows = placement.shape[0];
   const Index d_in = placement.shape[1];
   const Index rows_at_a_time = std::max(floats_at_a_time / d_in, Index{1});
@@ -325,7 +325,7 @@ Weights random_weights(const ModelConfig& config, ops::WeightFormat format,
       value = random.next();
     }
   }
-  for (const Placement& placement : plan.placements) {
+  for (const TensorPlace& placement : plan.placements) {
     if (placement.d_out > 0) continue;
     const auto n = static_cast<std::size_t>(placement.shape[0]);
     for (float& value : values_at<float>(memory, placement.offset, n)) value = random.next();

@@ -12,7 +12,9 @@ namespace d2c {
 template <class T, std::size_t n>
 void append_wire(std::vector<std::byte>& bytes, std::span<T, n> values) {
   const auto raw = std::as_bytes(values);
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
+  const std::size_t before = bytes.size();
+  bytes.resize(before + raw.size());
+  if (!raw.empty()) std::memcpy(bytes.data() + before, raw.data(), raw.size());
 }
 
 /// Fills `values` from the front of `bytes`, and drops what was read. @pre there is enough

@@ -13,7 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const results::LossKey key{"average", "few_shot", {0}, {1.0}};
+const results::LossKey average_key{"average", "few_shot", {0}, {1.0}};
 
 class CheckpointingTest : public testing::Test {
  protected:
@@ -36,7 +36,7 @@ TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   KnownLosses known;
   Checkpointing checkpointing = make(folder_ / "c", "0", known);
   checkpointing.resume();
-  known.add(key, 4, std::vector{1.5, 2.5});
+  known.add(average_key, 4, std::vector{1.5, 2.5});
   EXPECT_FALSE(checkpointing.check());
   EXPECT_FALSE(std::filesystem::exists(folder_ / "c"));
   stop_ = true;
@@ -46,7 +46,7 @@ TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   stop_ = false;
   Checkpointing next = make(folder_ / "c", "0", again);
   next.resume();
-  EXPECT_THAT(again.find(key, 4), ElementsAre(1.5, 2.5));
+  EXPECT_THAT(again.find(average_key, 4), ElementsAre(1.5, 2.5));
   EXPECT_THAT(log_, ElementsAre(HasSubstr("going on from")));
   next.remove();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "c"));
