@@ -106,11 +106,11 @@ class Add(Case):
         self.succeed("add", self.run_old("--search", "kmeans"), "--tasks", new, "--output", self.folder / "out", "--quiet")
 
     def test_refined_results_are_refined_again(self):
-        result = self.run_old("--scale", "auto")
+        result = self.run_old("--refine", "distill", "--refine-steps", 3)
         output = self.folder / "new"
         self.succeed("add", result, "--tasks", self.new, "--output", output, "--quiet")
         with h5py.File(output / "results.h5") as file:
-            self.assertEqual(list(file["refine/step"].asstr()), ["start", "scale"])
+            self.assertEqual(list(file["refine/step"].asstr()), ["start", "distill"])
 
     def test_a_replacement_that_fails_leaves_the_old_result_and_its_manifest(self):
         result = self.run_old()
@@ -143,7 +143,7 @@ class Add(Case):
         shutil.copytree(tasks[5]["adapter"], adapter)
         tasks[1]["examples"], tasks[5]["adapter"] = str(examples), str(adapter)
         self.old = self.manifest("old.json", tasks)
-        for extra in ((), ("--scale", "auto")):
+        for extra in ((), ("--refine", "distill", "--refine-steps", 3)):
             shutil.rmtree(self.folder / "result", ignore_errors=True)
             result = self.run_old(*extra)
 

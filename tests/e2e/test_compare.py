@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from harness import (BINARY, Case, DEMO, SOURCE, demo_manifest, environment, h5py, numpy,
-                     write_manifest)
+                     plain_run, write_manifest)
 
 
 class Compare(Case):
@@ -124,10 +124,10 @@ class Compare(Case):
         whole = self.numbers(self.compare("whole", "--quiet", searches="auto,random", seeds=1)[0])
         output = self.folder / "stopped"
         command = [BINARY, "compare", str(self.manifest), "-K", "2,3", "--seeds", "1", "--searches", "auto,random",
-                   "--methods", "average,lego", "--restarts", "2", "--verify-examples", "2", "--output", str(output)]
+                   "--methods", "average,lego", "--restarts", "2", "--verify-examples", "2", *plain_run(["compare"]), "--output", str(output)]
         job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
         for line in job.stderr:
-            if line.startswith("lego auto K = 2 seed 0"):
+            if "lego auto K = 2 seed 0" in line:
                 break
         job.send_signal(signal.SIGUSR1)
         rest = job.communicate(timeout=60)[1]

@@ -65,7 +65,7 @@ class Failure(unittest.TestCase):
     def test_a_rank_that_is_killed_ends_the_job(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-failure-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        job = start(BINARY, "run", str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "500",
+        job = start(BINARY, "run", str(DEMO / "manifest.json"), "-K", "5", "--search", "d2c", "--restarts", "500", "--verbose",
                     "--output", str(folder / "out"))
         for line in job.stderr:
             if "iteration" in line:

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -128,14 +129,17 @@ std::vector<std::string> find_problems(comm::Communicator& comm, const RunOption
   }
   const std::vector<std::size_t> line_of = lines_of(manifest, options.manifest);
   std::vector<std::string> problems;
+  std::set<std::string> told;  // tasks may share what is wrong
   for (const auto& [task, problem] : all) {
-    if (problems.size() == most_problems) {
-      problems.push_back(fmt::format("and {} more", all.size() - most_problems));
-      break;
-    }
+    if (!told.insert(problem).second) continue;
     const std::string line = line_of[task] == 0 ? "" : fmt::format(":{}", line_of[task]);
     problems.push_back(fmt::format("{}{}: task '{}': {}", options.manifest.string(), line,
                                    manifest.tasks[task].name, problem));
+  }
+  if (problems.size() > most_problems) {
+    const std::size_t more = problems.size() - most_problems;
+    problems.resize(most_problems);
+    problems.push_back(fmt::format("and {} more", more));
   }
   return problems;
 }
