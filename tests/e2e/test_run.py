@@ -505,7 +505,7 @@ class Run(Case):
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_a_kill_at_any_step_of_a_replacement_leaves_a_whole_result(self):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
-        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
+        command = ["run", manifest, *plain_run(["run"]), "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
         old, new = self.folder / "old", self.folder / "new"
         self.succeed(*command, old, "-K", 3)
         self.succeed(*command, new, "-K", 2)
@@ -551,7 +551,7 @@ class Run(Case):
 
     def test_a_full_disk_leaves_the_old_result(self):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
-        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--merged", "both", "--quiet", "--output"]
+        command = ["run", manifest, *plain_run(["run"]), "--search", "d2c", "--restarts", 1, "--merged", "both", "--quiet", "--output"]
         output = self.folder / "out"
         self.succeed(*command, output, "-K", 2)
         before = self.contents(output)
@@ -620,7 +620,7 @@ class Run(Case):
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_a_second_job_in_the_folder_leaves_the_result_of_the_first_whole(self):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
-        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 3, "--output"]
+        command = ["run", manifest, *plain_run(["run"]), "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 3, "--output"]
         alone, output = self.folder / "alone", self.folder / "out"
         self.succeed(*command, alone)
         for second in ("fails", "replaces"):
@@ -649,7 +649,7 @@ class Run(Case):
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_merged_adapters_that_are_gone_do_not_replace_a_result(self):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
-        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
+        command = ["run", manifest, *plain_run(["run"]), "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "--output"]
         output = self.folder / "out"
         self.succeed(*command, output, "-K", 2)
         before = self.contents(output)

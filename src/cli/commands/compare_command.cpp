@@ -47,10 +47,7 @@ std::vector<Option<job::CompareOptions>> own_options() {
       {"methods", names(&O::methods),
        "merge methods, separated by commas; `d2c merge --list-methods` explains them"},
       {"refined", names(&O::refined),
-       "of --searches, those whose clusters are also refined, in rows of their own: by --refine "
-       "distill, --scale auto and --member-weights auto, as far as they are given, else by the "
-       "latter two. With a number for --scale, all rows have that factor; the line search of a "
-       "refinement starts there",
+       "of --searches, those whose merged adapters are also distilled, in rows of their own",
        "SEARCHES"},
       {"seeds", option::number(&O::n_seeds, at_least(1)),
        "how many seeds: --seed and those after it"},

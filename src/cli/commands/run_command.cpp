@@ -39,13 +39,13 @@ int run_command(const Invocation& invocation) {
            "fastest)"},
           {"method", "NAME",
            "how adapters are merged (default: average, the best approximation of "
-           "their mean; auto tries several for each cluster)"},
-          {"scale", "auto",
-           "fit a factor on each merged adapter after the search (default: no "
-           "factor)"},
-          {"member-weights", "auto",
-           "fit the weights of each cluster's members after the search "
-           "(default: equal weights)"},
+           "their mean)"},
+          {"effort", "NAME",
+           "what search and distillation may spend: quick, default or thorough (default: "
+           "default)"},
+          {"refine", "none",
+           "leave the merged adapters as they are (default: distill, train each of them to "
+           "predict what its members' own adapters predict)"},
           {"verify-examples", "N",
            "examples of each task to keep from the search, on which the result is then judged "
            "(default: none)"},

@@ -277,7 +277,7 @@ int read_all_adapters(const std::filesystem::path& place) {
 }
 
 TEST(ReadAdapterReference, ReadsEveryGoldenAdapterAgainstItsBaseModel) {
-  EXPECT_EQ(read_all_adapters(test::golden("")), 40);
+  EXPECT_EQ(read_all_adapters(test::golden("")), 52);
 }
 
 TEST(ReadAdapterReference, ReadsEveryTrainedAdapterAgainstItsBaseModel) {

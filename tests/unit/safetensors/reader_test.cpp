@@ -252,7 +252,7 @@ int open_all(const std::filesystem::path& place) {
   return count;
 }
 
-TEST(Reader, OpensEveryGoldenFile) { EXPECT_EQ(open_all(test::golden("")), 47); }
+TEST(Reader, OpensEveryGoldenFile) { EXPECT_EQ(open_all(test::golden("")), 73); }
 
 TEST(Reader, OpensEveryFileOfTrainedModelsAndAdapters) {
   D2C_SKIP_WITHOUT(test::shared("real"));
