@@ -430,7 +430,7 @@ class Plan(Case):
         self.need(DEMO / "manifest.json")
         manifest = demo_manifest(30)
         for task in manifest["tasks"][3:28]:
-            task["adapter"] = str(self.folder / "absent")
+            task["adapter"] = str(self.folder / f"absent-{task['name']}")
         manifest["tasks"][1]["examples"] = str(self.folder / "broken.jsonl")
         (self.folder / "broken.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": 1}\n')
         path = self.folder / "manifest.json"
