@@ -40,7 +40,7 @@ def environment():
 def plain_run(arguments):
     """Options that keep a job to what its test is about: the search, as far as it goes."""
     given = set(map(str, arguments))
-    if str(arguments[0]) not in ("run", "compare") or given & {"--from", "--config", "--help", "-h", "--effort"}:
+    if not arguments or str(arguments[0]) not in ("run", "compare") or given & {"--from", "--config", "--help", "-h", "--effort"}:
         return []
     refine = ["--refine", "none"] if arguments[0] == "run" and "--refine" not in given else []
     return ["--effort", "thorough", *refine]

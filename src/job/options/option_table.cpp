@@ -217,8 +217,8 @@ Rows cluster_rows() {
        jobs | decides_numbers},
       {{"effort", words(&O::effort, efforts),
         "what the job may spend where --max-evaluations and --refine-steps do not say it: quick "
-        "(the search auto compares two clusterings of the weights; 40 steps), default (it measures "
-        "2,300 losses and 10 for each task; 150 steps) or thorough (no limit; 500 steps)"},
+        "(the search auto measures 10 losses for each task; 40 steps), default (2,300 "
+        "losses more; 150 steps) or thorough (no limit; 500 steps)"},
        jobs | decides_numbers},
       {{"max-evaluations", number(&O::max_evaluations, at_least(0)),
         "stop the search after this many (task, merged adapter) evaluations; 0 = as --effort says "

@@ -32,7 +32,7 @@ Spending spending(const RunOptions& options, int n_tasks) {
   Spending most;
   switch (options.effort) {
     case Effort::quick:
-      most = {2 * std::int64_t{n_tasks}, 40};
+      most = {10 * std::int64_t{n_tasks}, 40};
       break;
     case Effort::usual:
       most = {2300 + 10 * std::int64_t{n_tasks}, 150};

@@ -240,7 +240,7 @@ TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {
   EXPECT_EQ(spending(options, 40).evaluations, 2700);
   EXPECT_EQ(spending(options, 40).steps, 150);
   options.effort = Effort::quick;
-  EXPECT_EQ(spending(options, 40).evaluations, 80);
+  EXPECT_EQ(spending(options, 40).evaluations, 400);
   options.effort = Effort::thorough;
   EXPECT_EQ(spending(options, 40).evaluations, 0);
   EXPECT_EQ(spending(options, 40).steps, 500);
