@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -81,6 +82,17 @@ class Case(unittest.TestCase):
         self.assertEqual(len(lines), 1, completed.stderr)
         for word in words:
             self.assertIn(word, lines[0])
+
+    def stop_at(self, text, command):
+        """Sends SIGUSR1 to a job when its log has the text. @return the rest of its log"""
+        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        for line in job.stderr:
+            if text in line:
+                break
+        job.send_signal(signal.SIGUSR1)
+        rest = job.communicate(timeout=60)[1]
+        self.assertEqual(job.returncode, 4, rest)
+        return rest
 
     def need(self, path):
         if not path.exists():

@@ -1,11 +1,9 @@
 """d2c compare: its tables, against single jobs and across numbers of ranks."""
 import csv
 import re
-import signal
-import subprocess
 import unittest
 
-from harness import (BINARY, Case, DEMO, SOURCE, demo_manifest, environment, h5py, numpy,
+from harness import (BINARY, Case, DEMO, SOURCE, demo_manifest, h5py, numpy,
                      plain_run, write_manifest)
 
 
@@ -125,13 +123,7 @@ class Compare(Case):
         output = self.folder / "stopped"
         command = [BINARY, "compare", str(self.manifest), "-K", "2,3", "--seeds", "1", "--searches", "auto,random",
                    "--methods", "average,lego", "--restarts", "2", "--verify-examples", "2", *plain_run(["compare"]), "--output", str(output)]
-        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-        for line in job.stderr:
-            if "lego auto K = 2 seed 0" in line:
-                break
-        job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
-        self.assertEqual(job.returncode, 4, rest)
+        self.stop_at("lego auto K = 2 seed 0", command)
         completed = self.succeed(*command[1:], ranks=2)
         self.assertIn("going on from", completed.stderr)
         resumed = self.numbers(output)

@@ -2,13 +2,12 @@
 import json
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from harness import (BINARY, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest, environment, h5py, messages,
+from harness import (BINARY, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest, h5py, messages,
                      write_manifest)
 
 
@@ -152,13 +151,7 @@ class Generate(Case):
         self.succeed("generate", manifest, *how, "--output", whole)
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, "generate", str(manifest), *how,
                    "--verbose", "--output", str(output)]
-        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-        for line in job.stderr:
-            if "reading the input" in line:
-                break
-        job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
-        self.assertEqual(job.returncode, 4, rest)
+        rest = self.stop_at("reading the input", command)
         self.assertIn("run the same command again", rest)
         left = pathlib.Path(f"{output}.unfinished")
         self.assertTrue(left.exists())

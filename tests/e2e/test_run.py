@@ -408,17 +408,6 @@ class Run(Case):
             numpy.testing.assert_array_equal(factor * numpy.frombuffer(one[begin:end], "f4"),
                                              numpy.frombuffer(twice[begin:end], "f4"), name)
 
-    def stop_at(self, text, command):
-        """Sends SIGUSR1 to a job when its log has the text. @return the rest of its log"""
-        job = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-        for line in job.stderr:
-            if text in line:
-                break
-        job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
-        self.assertEqual(job.returncode, 4, rest)
-        return rest
-
     def test_medoids_are_known_after_going_on_from_a_checkpoint(self):
         """All losses of the result come from the checkpoint: the medoids are chosen again."""
         manifest = demo_manifest(12)
