@@ -90,7 +90,7 @@ int DistributedOracle::keep(std::shared_ptr<const TrainedAdapter> adapter) {
   return static_cast<int>(trained_.size()) - 1;
 }
 
-std::string DistributedOracle::way_name(const MergeConfig& config) const {
+std::string DistributedOracle::method_name(const MergeConfig& config) const {
   return config.trained < 0 ? plan().method_name()
                             : trained_[static_cast<std::size_t>(config.trained)]->name;
 }

@@ -87,7 +87,7 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Forgets what was kept; nothing may ask for it again.
   void drop_trained() { trained_.clear(); }
   /// How the adapter of a merge configuration is made, in a few words.
-  [[nodiscard]] std::string way_name(const MergeConfig& config) const;
+  [[nodiscard]] std::string method_name(const MergeConfig& config) const;
 
   /// The merged adapter, on every rank. Collective.
   [[nodiscard]] lora::FactorMap merged(const MergeRequest& request);
@@ -96,8 +96,7 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then, or
   /// choose_representatives()
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
-  /// The same with the weights, the way and the scale of a merge configuration, in place of the
-  /// plan's.
+  /// The same for a merge configuration, with the adapter that was trained, if there is one.
   [[nodiscard]] MergeRequest request_for(const MergeConfig& config) const;
 
   /// One for each configuration, whatever was asked for before. Collective.

@@ -157,7 +157,7 @@ results::RecipeTable describe_configs(const DistributedOracle& oracle,
   table.weight.resize(static_cast<std::size_t>(partition.n_tasks()));
   for (const MergeConfig& config : configs) {
     const std::size_t cluster = partition[config.members.front()].index();
-    table.method[cluster] = oracle.way_name(config);
+    table.method[cluster] = oracle.method_name(config);
     table.scale[cluster] = oracle.plan().scale;
     for (const TaskId task : config.members) {
       table.weight[task.index()] = 1.0 / static_cast<double>(config.members.size());
