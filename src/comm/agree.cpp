@@ -1,4 +1,5 @@
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -57,6 +58,15 @@ std::string broadcast_text(Communicator& comm, const std::string& text, int root
   const auto bytes = std::as_bytes(std::span(text));
   const auto received = comm.broadcast({bytes.begin(), bytes.end()}, root);
   return {reinterpret_cast<const char*>(received.data()), received.size()};
+}
+
+std::vector<std::string> gather_lines(Communicator& comm, const std::string& lines) {
+  std::vector<std::string> all;
+  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(lines)))) {
+    std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    for (std::string line; std::getline(text, line);) all.push_back(line);
+  }
+  return all;
 }
 
 void agree(Communicator& comm, const std::function<void()>& work) {

@@ -161,6 +161,10 @@ template <class T>
 /// The text of `root` on every rank.
 [[nodiscard]] std::string broadcast_text(Communicator& comm, const std::string& text, int root);
 
+/// The lines of all ranks, in their order, on every rank. Collective.
+/// @param lines  each with its line end
+[[nodiscard]] std::vector<std::string> gather_lines(Communicator& comm, const std::string& lines);
+
 /// What agree() throws: the same on every rank.
 class AgreedError : public Error {
  public:

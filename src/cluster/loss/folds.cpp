@@ -1,5 +1,7 @@
 #include "d2c/cluster/folds.hpp"
 
+#include <algorithm>
+
 namespace d2c::cluster {
 
 std::vector<FoldId> ExampleFolds::of(std::int64_t n_examples) const {
@@ -10,6 +12,10 @@ std::vector<FoldId> ExampleFolds::of(std::int64_t n_examples) const {
     folds.push_back(FoldId(kept ? choose : chosen++ % choose));
   }
   return folds;
+}
+
+std::int64_t ExampleFolds::n_seen(std::int64_t n_examples) const {
+  return std::ranges::count_if(of(n_examples), [this](FoldId fold) { return sees(fold); });
 }
 
 FoldSplit ExampleFolds::split(const IdVector<TaskId, std::int64_t>& n_examples) const {

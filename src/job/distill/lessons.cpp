@@ -7,28 +7,17 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/wire.hpp"
 
+#include "input/seen_examples.hpp"
+
 namespace d2c::job {
 namespace {
 
-/// Few-shot examples that the task may learn from.
-std::vector<eval::Example> examples_of(const Teachers& teachers, TaskId task) {
-  std::vector<eval::Example> examples = teachers.tasks.examples(task, Split::few_shot);
-  const std::vector<FoldId> fold_of = teachers.folds.of(std::ssize(examples));
-  std::size_t n = 0;
-  for (std::size_t e = 0; e < examples.size(); ++e) {
-    if (fold_of[e].value() < teachers.folds.choose) std::swap(examples[n++], examples[e]);
-  }
-  examples.resize(n);
-  return examples;
-}
-
 /// Lessons whose targets are not known yet.
 std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
-                                   const PackOptions& packing) {
+                                   const TaskStore& tasks) {
   std::vector<double> n_targets(examples.size(), 0.0);
   std::vector<eval::Lesson> lessons;
-  for (eval::Batch& batch :
-       eval::pack(examples, packing.loss_on, packing.max_tokens, packing.short_until)) {
+  for (eval::Batch& batch : tasks.pack(examples)) {
     for (const auto& place : batch.places) n_targets[static_cast<std::size_t>(place.example)] += 1;
     lessons.push_back({.batch = std::move(batch)});
   }
@@ -43,9 +32,9 @@ std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
 
 TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
   TaskLessons portions;
-  for (const auto& examples :
-       learning_material(examples_of(teachers, task), teachers.material, task.index())) {
-    portions.push_back(untaught(examples, teachers.tasks.packing()));
+  const std::vector<eval::Example> seen = seen_examples(teachers.tasks, task, teachers.folds);
+  for (const auto& examples : learning_material(seen, teachers.material, task.index())) {
+    portions.push_back(untaught(examples, teachers.tasks));
   }
   return portions;
 }

@@ -53,7 +53,7 @@ double Medoids::mean_to_choose_by(TaskId task, const double* fold_losses) const 
   std::vector<double> examples(static_cast<std::size_t>(folds_.choose), 0.0);
   const std::int64_t n_examples = tasks_.facts(task, Split::few_shot).n_examples;
   for (const FoldId fold : folds_.of(n_examples)) {
-    if (fold.value() < folds_.choose) examples[fold.index()] += 1;
+    if (folds_.sees(fold)) examples[fold.index()] += 1;
   }
   double sum = 0.0;
   double total = 0.0;

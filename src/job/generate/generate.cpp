@@ -5,7 +5,6 @@
 #include <memory>
 #include <numeric>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -79,11 +78,8 @@ Prompts check_prompts(comm::Communicator& comm, const GenerateOptions& options,
   });
   comm.sum(prompts.cost);
   comm.sum(prompts.digest);
-  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(warnings)))) {
-    std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    for (std::string line; std::getline(text, line);) {
-      if (comm.is_root() && context.log) context.log("warning: " + line);
-    }
+  for (const std::string& line : comm::gather_lines(comm, warnings)) {
+    if (comm.is_root() && context.log) context.log("warning: " + line);
   }
   return prompts;
 }

@@ -119,13 +119,9 @@ std::vector<std::string> find_problems(comm::Communicator& comm, const RunOption
   std::string own;
   for (const auto& [task, problem] : found) own += fmt::format("{} {}\n", task, problem);
   std::multimap<std::size_t, std::string> all;
-  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(own)))) {
-    std::istringstream lines(
-        std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    for (std::string line; std::getline(lines, line);) {
-      const std::size_t space = line.find(' ');
-      all.emplace(std::stoul(line.substr(0, space)), line.substr(space + 1));
-    }
+  for (const std::string& line : comm::gather_lines(comm, own)) {
+    const std::size_t space = line.find(' ');
+    all.emplace(std::stoul(line.substr(0, space)), line.substr(space + 1));
   }
   const std::vector<std::size_t> line_of = lines_of(manifest, options.manifest);
   std::vector<std::string> problems;

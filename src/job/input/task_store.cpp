@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -42,15 +41,6 @@ std::uint64_t bytes_of(const PackedTask& task) {
   return bytes;
 }
 
-std::vector<std::string> gather_lines(comm::Communicator& comm, const std::string& lines) {
-  std::vector<std::string> all;
-  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(lines)))) {
-    std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    for (std::string line; std::getline(text, line);) all.push_back(line);
-  }
-  return all;
-}
-
 }  // namespace
 
 TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
@@ -75,14 +65,13 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
       }
     }
   });
-  warnings_ = gather_lines(comm, warnings);
+  warnings_ = comm::gather_lines(comm, warnings);
 
   // What an evaluation of each task costs is known only now; five numbers per task and split.
   constexpr std::size_t n_numbers = 5;
   std::vector<std::int64_t> numbers(static_cast<std::size_t>(n_tasks) * 2 * n_numbers, 0);
   for (const auto& [slot, examples] : read) {
-    const auto batches =
-        eval::pack(examples, options.loss_on, options.max_tokens, options.short_until);
+    const auto batches = pack(examples);
     const eval::TokenCounts counts = eval::count_tokens(examples, batches);
     const std::array<std::int64_t, n_numbers> values{std::ssize(examples), counts.total,
                                                      counts.computed, counts.targets,
@@ -151,9 +140,7 @@ std::shared_ptr<const PackedTask> TaskStore::packed(TaskId task, Split split) co
   const std::size_t wanted = slot(task, split);
   if (auto kept = cache_.find(wanted)) return kept;
   const Examples content = examples(task, split);
-  auto packed = std::make_shared<const PackedTask>(
-      PackedTask{std::ssize(content),
-                 eval::pack(content, options_.loss_on, options_.max_tokens, options_.short_until)});
+  auto packed = std::make_shared<const PackedTask>(PackedTask{std::ssize(content), pack(content)});
   // A task that is larger than the cache has it for itself.
   cache_.insert(wanted, packed, std::min(bytes_of(*packed), options_.cache_bytes));
   return packed;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,10 @@ class TaskStore {
   [[nodiscard]] std::vector<eval::Example> examples(TaskId task, Split split) const;
   /// The same, packed. Any thread. @pre the task has the split
   [[nodiscard]] std::shared_ptr<const PackedTask> packed(TaskId task, Split split) const;
-  [[nodiscard]] const PackOptions& packing() const { return options_; }
+  /// Any examples, packed as those of the tasks are.
+  [[nodiscard]] std::vector<eval::Batch> pack(std::span<const eval::Example> examples) const {
+    return eval::pack(examples, options_.loss_on, options_.max_tokens, options_.short_until);
+  }
   /// Bytes of all token ids, once per node.
   [[nodiscard]] std::uint64_t node_bytes() const;
   /// Lines whose text and ids disagree, from all ranks, in the order of tasks.

@@ -5,10 +5,11 @@
 #include <string>
 #include <utility>
 
-#include "d2c/cluster/folds.hpp"
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/wire.hpp"
+
+#include "input/seen_examples.hpp"
 
 namespace d2c::job {
 namespace {
@@ -60,14 +61,7 @@ void InputStore::collect() {
 }
 
 std::vector<eval::Batch> InputStore::batches_of(TaskId task) const {
-  std::vector<eval::Example> examples = parts_.tasks.examples(task, Split::few_shot);
-  const std::vector<FoldId> folds = cluster::ExampleFolds{1, verify_}.of(std::ssize(examples));
-  std::vector<eval::Example> chosen;
-  for (std::size_t e = 0; e < examples.size(); ++e) {
-    if (folds[e].value() == 0) chosen.push_back(std::move(examples[e]));
-  }
-  const PackOptions& packing = parts_.tasks.packing();
-  return eval::pack(chosen, packing.loss_on, packing.max_tokens, packing.short_until);
+  return parts_.tasks.pack(seen_examples(parts_.tasks, task, {.choose = 1, .verify = verify_}));
 }
 
 void InputStore::collect_of(AdapterId adapter) {

@@ -8,9 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "d2c/cluster/folds.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/core/version.hpp"
+
+#include "input/seen_examples.hpp"
 
 namespace d2c::job {
 namespace {
@@ -87,13 +88,10 @@ std::optional<TaskId> shortest_task(const Job& job, const results::RunResults& r
 
 /// The examples whose mean losses the results give.
 OrderedJson examples(const Job& job, const RunOptions& options, TaskId task) {
-  const auto all = job.tasks->examples(task, Split::few_shot);
-  const cluster::ExampleFolds folds{.choose = 1, .verify = options.verify_examples};
-  const std::vector<FoldId> fold = folds.of(static_cast<std::int64_t>(all.size()));
   OrderedJson chosen = OrderedJson::array();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (fold[i].value() >= folds.choose) continue;
-    chosen.push_back({{"input_ids", all[i].ids}, {"prompt_len", all[i].prompt_len}});
+  for (const eval::Example& example :
+       seen_examples(*job.tasks, task, {.choose = 1, .verify = options.verify_examples})) {
+    chosen.push_back({{"input_ids", example.ids}, {"prompt_len", example.prompt_len}});
   }
   return chosen;
 }

@@ -83,9 +83,7 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
     trained[c].trained = oracle.keep(std::move(distilled.adapters[c]));
     const auto n_steps = static_cast<int>(std::ssize(result.curves[c]));
     for (const TaskId task : start[c].members) {
-      const std::vector<FoldId> fold_of = oracle.folds().of(n_examples[task]);
-      const auto n_learnt = std::ranges::count_if(
-          fold_of, [&](FoldId fold) { return fold.value() < oracle.folds().choose; });
+      const std::int64_t n_learnt = oracle.folds().n_seen(n_examples[task]);
       // Then the task is measured.
       evaluations += learning_cost(n_learnt, material, n_steps) + 1.0;
     }
