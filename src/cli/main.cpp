@@ -5,13 +5,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <exception>
-#include <new>
 #include <thread>
 
 #include <fmt/format.h>
 
-#include "d2c/core/error.hpp"
+#include "d2c/core/crash_report.hpp"
+#include "d2c/core/failure.hpp"
 #include "d2c/core/version.hpp"
 
 #include "commands/commands.hpp"
@@ -58,14 +57,14 @@ int dispatch(int argc, char** argv) {
 }
 
 /// @pre MPI is not running
-int report(ExitCode code, const std::string& line) {
+int report(const Failure& failure) {
   if (speaks_for_all()) {
-    fmt::print(stderr, "d2c: {}\n", line);
+    fmt::print(stderr, "d2c: {}\n", failure.line);
   } else {
     // mpirun takes all ranks down as soon as one has failed: the one that speaks shall be it.
     std::this_thread::sleep_for(std::chrono::seconds(10));
   }
-  return static_cast<int>(code);
+  return static_cast<int>(failure.code);
 }
 
 }  // namespace
@@ -94,14 +93,11 @@ bool speaks_for_all() {
 int main(int argc, char** argv) {
   // A limit on the size of files shall be an error like a full disk, not the end.
   std::signal(SIGXFSZ, SIG_IGN);
+  report_crashes("d2c");
   try {
     return dispatch(argc, argv);
-  } catch (const Error& error) {
-    return report(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return report(ExitCode::failure, "out of memory");
-  } catch (const std::exception& error) {
-    return report(ExitCode::failure, error.what());
+  } catch (...) {
+    return report(current_failure());
   }
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/core/signals.hpp"
 #include "d2c/job/run.hpp"
 
@@ -55,7 +56,7 @@ int run_stoppable(const Invocation& invocation, int threads, const JobVoice& voi
     std::optional<ProgressPrinter> printer;
     if (!voice.quiet && comm.is_root()) {
       printer.emplace(voice.verbose ? Verbosity::verbose : Verbosity::normal);
-      context.log = [&](const std::string& text) { printer->say(text); };
+      context.log = [&](const std::string& text) { printer->say(readable(text)); };
       context.progress = &*printer;
       printer->begin("reading the input", "", 0);
     }

@@ -2,10 +2,8 @@
 #include <sstream>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "d2c/comm/communicator.hpp"
-#include "d2c/core/error.hpp"
+#include "d2c/core/failure.hpp"
 #include "d2c/core/wire.hpp"
 
 namespace d2c::comm {
@@ -39,16 +37,15 @@ AgreedError unpacked(std::span<const std::byte> bytes) {
 }
 
 /// What `work` throws.
-std::optional<Error> failure_of(const std::function<void()>& work, int rank) {
+std::optional<Error> failure_of(const std::function<void()>& work) {
   try {
     work();
     return std::nullopt;
   } catch (const Error& error) {
     return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ExitCode::failure, {}, {fmt::format("out of memory on rank {}", rank)});
-  } catch (const std::exception& error) {
-    return Error(ExitCode::failure, {}, {error.what()});
+  } catch (...) {
+    const Failure failure = current_failure();
+    return Error(failure.code, failure.line);
   }
 }
 
@@ -70,7 +67,7 @@ std::vector<std::string> gather_lines(Communicator& comm, const std::string& lin
 }
 
 void agree(Communicator& comm, const std::function<void()>& work) {
-  const std::optional<Error> failure = failure_of(work, comm.rank());
+  const std::optional<Error> failure = failure_of(work);
   double first_failed = failure.has_value() ? comm.rank() : comm.size();
   comm.minimum({&first_failed, 1});
   const int root = static_cast<int>(first_failed);

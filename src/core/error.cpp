@@ -5,15 +5,18 @@
 
 #include <fmt/format.h>
 
+#include "d2c/core/readable.hpp"
+
 namespace d2c {
 namespace {
 
 std::string locate(const Where& where, const Message& message) {
-  std::string line = where.file.string();
+  std::string line = readable(where.file.string());
   if (where.line > 0) line += fmt::format(":{}", where.line);
   if (!line.empty()) line += ": ";
-  if (!where.item.empty()) line += where.item + ": ";
-  return line + message.line();
+  if (!where.item.empty()) line += readable(where.item) + ": ";
+  return line +
+         Message{readable(message.what), readable(message.why), readable(message.fix)}.line();
 }
 
 Message with_reason(Message message, const std::string& reason) {
@@ -35,6 +38,9 @@ Error::Error(ExitCode code, Where where, Message message)
       code_(code),
       where_(std::move(where)),
       message_(std::move(message)) {}
+
+Error::Error(ExitCode code, const std::string& line)
+    : std::runtime_error(line), code_(code), message_{line} {}
 
 InputError::InputError(Where where, Message message)
     : Error(ExitCode::bad_input, std::move(where), std::move(message)) {}

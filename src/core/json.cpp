@@ -1,7 +1,5 @@
 #include "d2c/core/json.hpp"
 
-#include <cerrno>
-#include <fstream>
 #include <limits>
 #include <set>
 #include <utility>
@@ -82,49 +80,56 @@ class NumberFinder final : public nlohmann::json_sax<Json> {
   std::string found_;
 };
 
+/// Refuses what the parser takes silently: two values for one key, of which it keeps the last, and
+/// values that are nested so deep that copying or printing them would fill the stack. It does so in
+/// a pass of its own, since the parser's own callback takes time that grows with the square of the
+/// number of members.
+class Examiner final : public nlohmann::json_sax<Json> {
+ public:
+  Examiner(const std::filesystem::path& file, std::int64_t line) : file_(file), line_(line) {}
+
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*number*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*number*/) override { return true; }
+  bool number_float(number_float_t /*number*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*text*/) override { return true; }
+  bool binary(binary_t& /*bytes*/) override { return true; }
+  bool start_object(std::size_t /*size*/) override { return enter(); }
+  bool start_array(std::size_t /*size*/) override { return enter(); }
+  bool end_object() override { return leave(); }
+  bool end_array() override { return leave(); }
+  bool key(string_t& name) override {
+    if (keys_.back().insert(name).second) return true;
+    throw InputError({file_, name, line_},
+                     {"the key appears twice", "its value is ambiguous", "remove one of them"});
+  }
+  bool parse_error(std::size_t /*byte*/, const std::string& /*token*/,
+                   const nlohmann::json::exception& /*error*/) override {
+    return false;
+  }
+
+ private:
+  bool enter() {
+    constexpr std::size_t deepest = 512;
+    keys_.emplace_back();
+    if (keys_.size() <= deepest) return true;
+    throw InputError({file_, {}, line_}, {fmt::format("nested deeper than {} levels", deepest), "",
+                                          "write the value with less nesting"});
+  }
+  bool leave() {
+    keys_.pop_back();
+    return true;
+  }
+
+  const std::filesystem::path& file_;
+  std::int64_t line_;
+  std::vector<std::set<std::string>> keys_;  ///< of the objects that are open; lists have none
+};
+
 }  // namespace
 
-std::string read_text(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw InputError({file, {}}, {"is a folder", "a file is needed here", "check the path"});
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) {
-    throw IoError(
-        {file}, {"cannot be opened", "it is needed as input", "check the path and its permissions"},
-        system_reason(errno));
-  }
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad()) {
-    throw IoError({file}, {"cannot be read to its end", "", "check the file system"},
-                  system_reason(errno));
-  }
-  return text;
-}
-
 Json parse(std::string_view text, const std::filesystem::path& file, std::int64_t line) {
-  // nlohmann/json keeps the last of duplicate keys silently; a config with two values for one key
-  // has no single meaning, so it is refused.
-  std::vector<std::set<std::string>> keys;
-  // Values are copied and printed by recursion, so their depth is bounded.
-  constexpr int deepest = 512;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > deepest) {
-      throw InputError({file, {}, line}, {fmt::format("nested deeper than {} levels", deepest), "",
-                                          "write the value with less nesting"});
-    }
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      auto key = value.get<std::string>();
-      if (!keys.back().insert(key).second) {
-        throw InputError({file, key, line},
-                         {"the key appears twice", "its value is ambiguous", "remove one of them"});
-      }
-    }
-    return true;
-  };
   try {
     // The parser takes a NUL byte for the end and leaves out what follows.
     if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
@@ -132,7 +137,9 @@ Json parse(std::string_view text, const std::filesystem::path& file, std::int64_
                        {fmt::format("not valid JSON at byte {}: a NUL byte", nul + 1),
                         "the content cannot be read", "repair or write the file again"});
     }
-    return Json::parse(text, check);
+    Examiner examiner(file, line);
+    Json::sax_parse(text, &examiner);  // what is not valid is told below
+    return Json::parse(text);
   } catch (const Json::parse_error& error) {
     throw InputError({file, {}, line},
                      {fmt::format("not valid JSON at byte {}", error.byte),

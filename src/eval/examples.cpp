@@ -36,23 +36,11 @@ class LineReader {
   void read(std::string_view text, std::int64_t line) {
     line_ = line;
     text_ = text;
-    if (const auto bad = text::first_invalid_utf8(text)) {
-      fail("", fmt::format("is not valid UTF-8 at byte {} of the line", *bad + 1),
-           "the text cannot be tokenised", "save the file as UTF-8");
-    }
-    const Json value = json::parse(text, file_, line);
-    if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", forms);
-    check_fields(value);
-    if (holds(value, "input_ids")) {
-      result_.examples.push_back(checked(from_ids(value)));
-      compare_with_text(value);
-    } else {
-      result_.examples.push_back(checked(has_text(value) ? from_text(value) : from_chat()));
-    }
-    ExampleText& texts = result_.texts.emplace_back();
-    for (const auto& [field, place] :
-         {std::pair{"prompt", &texts.prompt}, std::pair{"response", &texts.response}}) {
-      if (holds(value, field) && value[field].is_string()) *place = value[field].get<std::string>();
+    try {
+      read();
+    } catch (const InputError& error) {
+      if (!error.where().file.empty()) throw;
+      throw InputError({file_, error.where().item, line_}, error.message());
     }
   }
 
@@ -68,6 +56,27 @@ class LineReader {
   }
 
  private:
+  void read() {
+    if (const auto bad = text::first_invalid_utf8(text_)) {
+      fail("", fmt::format("is not valid UTF-8 at byte {} of the line", *bad + 1),
+           "the text cannot be tokenised", "save the file as UTF-8");
+    }
+    const Json value = json::parse(text_, file_, line_);
+    if (!value.is_object()) fail("", "is not a JSON object", "each line is one example", forms);
+    check_fields(value);
+    if (holds(value, "input_ids")) {
+      result_.examples.push_back(checked(from_ids(value)));
+      compare_with_text(value);
+    } else {
+      result_.examples.push_back(checked(has_text(value) ? from_text(value) : from_chat()));
+    }
+    ExampleText& texts = result_.texts.emplace_back();
+    for (const auto& [field, place] :
+         {std::pair{"prompt", &texts.prompt}, std::pair{"response", &texts.response}}) {
+      if (holds(value, field) && value[field].is_string()) *place = value[field].get<std::string>();
+    }
+  }
+
   static constexpr const char* forms =
       "write {\"prompt\", \"response\"}, {\"messages\"} or {\"input_ids\", \"prompt_len\"}";
 

@@ -10,6 +10,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/core/readable.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -74,10 +75,9 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& a
 /// A task gives its name to files, and to rows of tables.
 void check_name(const std::string& name, const fs::path& file, const std::string& item) {
   constexpr std::size_t longest = 255 - std::string_view(".jsonl").size();
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
   std::string trouble;
-  if (name.find_first_of("/|") != std::string::npos || std::ranges::any_of(name, is_control)) {
-    trouble = "has a '/', a '|' or a control character";
+  if (name.find_first_of("/|") != std::string::npos || !is_readable(name)) {
+    trouble = "has a '/', a '|' or a character that is not shown";
   } else if (name.starts_with('.')) {
     trouble = "begins with a '.'";
   } else if (name.size() > longest) {
@@ -85,7 +85,7 @@ void check_name(const std::string& name, const fs::path& file, const std::string
   }
   if (trouble.empty()) return;
   throw InputError({file, item},
-                   {fmt::format("{} {}", Json(name).dump(), trouble),
+                   {fmt::format("'{}' {}", name, trouble),
                     "a task gives its name to files and to rows of tables", "rename the task"});
 }
 

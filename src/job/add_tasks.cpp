@@ -122,7 +122,7 @@ Start prepare(const AddOptions& options) {
     throw UsageError({"--output is the folder of the old result", "that is left as it is",
                       "choose another folder"});
   }
-  finish_publishing(file.parent_path());
+  finish_unlocked(file.parent_path());
   const fs::path present = options.output / "manifest.json";
   if (!options.overwrite && fs::exists(present)) {
     throw InputError({present, {}}, {"exists already", "nothing is overwritten unasked",

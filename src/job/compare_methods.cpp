@@ -8,6 +8,7 @@
 
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/folder_lock.hpp"
 #include "d2c/core/pending.hpp"
 #include "d2c/merge/parameters.hpp"
 
@@ -49,15 +50,15 @@ void check_ranks(const AdapterStore& adapters, const std::string& name) {
   }
 }
 
-/// Refuses what cannot become one of the comparison's files. On rank 0.
-void prepare(const RunOptions& job) {
-  for (const char* name : {tables, csv}) {
-    if (job.overwrite || !fs::exists(job.output / name)) continue;
-    throw InputError({job.output / name, {}},
-                     {"exists already", "results are not overwritten unasked",
-                      "choose another --output or add --overwrite"});
-  }
+/// Keeps the folder for this job, and refuses what cannot become one of its files. On rank 0.
+void prepare(const RunOptions& job, std::optional<FolderLock>& lock) {
   make_folder(job.output);
+  lock.emplace(job.output);
+  remove_abandoned(job.output);
+  if (job.overwrite || !fs::exists(job.output / tables)) return;
+  throw InputError({job.output / tables, {}},
+                   {"exists already", "results are not overwritten unasked",
+                    "choose another --output or add --overwrite"});
 }
 
 void check_input(const CompareOptions& options, const Job& input) {
@@ -76,6 +77,7 @@ results::Comparison empty_comparison(const CompareOptions& options, const Sessio
                   options.n_seeds, fmt::join(options.refined, ","));
   out.provenance.config_hash = Digest().update(out.provenance.config_hash).update(compared).text();
   out.tasks = task_table(session.input());
+  out.skipped = session.input().skipped;
   out.objective_kind = cluster::name(options.job.objective);
   for (int s = 0; s < options.n_seeds; ++s) {
     out.seed.push_back(static_cast<std::int64_t>(options.job.seed) + s);
@@ -84,9 +86,10 @@ results::Comparison empty_comparison(const CompareOptions& options, const Sessio
 }
 
 void write(const RunOptions& job, const results::Comparison& comparison) {
+  // The tables come last: without them a job is not done, and the same command does it again.
+  write_text(job.output / csv, results::comparison_csv(comparison));
   results::write_comparison(job.output / tables, comparison,
                             job.overwrite ? results::IfExists::replace : results::IfExists::refuse);
-  write_text(job.output / csv, results::comparison_csv(comparison));
 }
 
 void refuse_repeats(const std::string& option, std::vector<std::string> names) {
@@ -130,9 +133,10 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
                                                    const CompareOptions& options,
                                                    const RunContext& context) {
   const RunOptions& job = options.job;
+  std::optional<FolderLock> lock;
   comm::agree(comm, [&] {
     validate(options);
-    if (comm.is_root()) prepare(job);
+    if (comm.is_root()) prepare(job, lock);
   });
   return unless_stopped([&] {
     Session session(comm, job, context, {.checkpoint = job.output / "compare.checkpoint.h5"});

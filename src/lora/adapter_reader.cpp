@@ -312,7 +312,8 @@ class AdapterReader {
 }  // namespace
 
 AdapterFiles read_adapter_files(const fs::path& folder) {
-  std::string config = json::read_text(folder / "adapter_config.json");
+  constexpr std::uint64_t largest_config = std::uint64_t{16} << 20;
+  std::string config = read_text(folder / "adapter_config.json", largest_config);
   const fs::path weights = folder / "adapter_model.safetensors";
   std::error_code ignored;
   if (!fs::exists(weights, ignored) && fs::exists(folder / "adapter_model.bin", ignored)) {

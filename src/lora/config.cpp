@@ -256,10 +256,23 @@ class ConfigReader {
   const std::filesystem::path& file_;
 };
 
+/// The members of an ordered object are looked up one after the other.
+void check_size(const json::Json& value, const std::filesystem::path& file) {
+  constexpr std::size_t most = 10'000;
+  if (!value.is_object()) return;
+  for (const auto& [field, member] : value.items()) {
+    if (!member.is_object() || member.size() <= most) continue;
+    throw InputError({file, field},
+                     {fmt::format("has {} entries, more than {}", member.size(), most),
+                      "no model has so many modules", "repair the configuration"});
+  }
+}
+
 }  // namespace
 
 AdapterConfig parse_adapter_config(std::string_view text, const std::filesystem::path& file) {
-  static_cast<void>(json::parse(text, file));  // errors with place; refuses duplicate keys
+  // Errors with place; refuses duplicate keys.
+  check_size(json::parse(text, file), file);
   const Json json = Json::parse(text);
   AdapterConfig config = ConfigReader(json, file).read();
   static_cast<void>(ModuleRules(config));  // its expressions must be valid

@@ -81,7 +81,14 @@ struct ModuleRules::Impl {
       const auto digits = regex.group_at_start(module);
       if (!digits) continue;
       std::int64_t layer = -1;
-      std::from_chars(digits->data(), digits->data() + digits->size(), layer);
+      const char* end = digits->data() + digits->size();
+      const auto [at, error] = std::from_chars(digits->data(), end, layer);
+      if (error != std::errc() || at != end) {
+        throw InputError({config.file, "layers_pattern"},
+                         {fmt::format("finds '{}' in {}", *digits, module),
+                          "the first group of the expression must be the number of a layer",
+                          "write the expression without groups"});
+      }
       return std::ranges::find(config.layers_to_transform, layer) !=
              config.layers_to_transform.end();
     }

@@ -94,6 +94,12 @@ bool Regex::matches(std::string_view text) const {
 std::optional<std::string> Regex::group_at_start(std::string_view text) const {
   if (!impl_->run(text, PCRE2_ANCHORED)) return std::nullopt;
   const std::size_t* bounds = pcre2_get_ovector_pointer(impl_->data.get());
+  if (bounds[2] == PCRE2_UNSET) {
+    throw InputError({impl_->file, impl_->field},
+                     {fmt::format("the regular expression matches '{}' without its group", text),
+                      "the group is what the number of the layer is read from",
+                      "write the expression without alternatives beside the group"});
+  }
   return std::string(text.substr(bounds[2], bounds[3] - bounds[2]));
 }
 

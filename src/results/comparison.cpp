@@ -9,7 +9,7 @@
 #include "d2c/core/error.hpp"
 
 #include "report/table.hpp"
-#include "schema/meaning.hpp"
+#include "schema/groups.hpp"
 #include "schema/schema_file.hpp"
 
 namespace d2c::results {
@@ -39,6 +39,7 @@ void write_all(SchemaWriter& file, const Comparison& c) {
   const auto optional = Presence::optional;
   file.scale("task", "task/name", c.tasks.name, {"name of the task", "", ""});
   file.array("task/weight", {"task"}, c.tasks.weight, {"weight in the objective", "1", ""}, needed);
+  detail::visit_skipped(file, c.skipped);
   file.scale("seed", "seed", c.seed, {"seed of the search", "1", ""});
   file.index("row", "row/row", c.n_rows(), {"way to serve the tasks", "1", "0-based"});
   file.array("row/method", {"row"}, c.method, {"how adapters were merged", "", "empty: not at all"},

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <fstream>
 #include <set>
 #include <span>
 #include <system_error>
@@ -12,6 +11,8 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
+#include "d2c/core/pending.hpp"
+#include "d2c/core/readable.hpp"
 
 #include "files/seal.hpp"
 #include "schema/schema_reader.hpp"
@@ -90,29 +91,16 @@ void copy_range(const InputFile& from, const WritableFile& to, std::uint64_t beg
   }
 }
 
-/// Gone at the end of the scope. Its name is not a PendingFile's, so that what a killed process
-/// left is written over by the next one, which holds the lock of the library.
-struct FrameFile {
-  fs::path path;
-  explicit FrameFile(fs::path place) : path(std::move(place)) {}
-  FrameFile(const FrameFile&) = delete;
-  FrameFile& operator=(const FrameFile&) = delete;
-  ~FrameFile() {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
-};
-
 /// HDF5's description of a library, in a file of its own that has a hole in place of the records.
 void write_frame(const fs::path& frame, const fs::path& shown_as, const LibraryIndex& index,
-                 Hole hole) {
+                 Hole hole, ReadBack& read_back) {
   h5::OutputFile open(shown_as, frame, {page, false});
   const std::uint64_t begin = create_data(open.get(), index.data_bytes, {shown_as});
   if (begin != hole.begin) {
     throw ContractError(fmt::format("results: HDF5 puts the data of a library at {}, not at {}",
                                     begin, hole.begin));
   }
-  SchemaWriter archive(open.get(), shown_as);
+  SchemaWriter archive(open.get(), shown_as, read_back);
   archive.header(library_schema);
   visit_library(archive, index);
   archive.complete();
@@ -123,6 +111,9 @@ void check_ranges(const SchemaReader& archive, const LibraryIndex& index) {
   const std::set<std::string> names(index.name.begin(), index.name.end());
   if (names.size() != index.name.size()) archive.refuse("adapter/name", "holds a name twice");
   for (std::size_t i = 0; i < index.n_adapters(); ++i) {
+    if (!is_readable(index.name[i])) {
+      archive.refuse(fmt::format("adapter/name[{}]", i), "has control characters");
+    }
     std::uint64_t end = 0;
     if (__builtin_add_overflow(index.tensors_begin[i], index.tensors_bytes[i], &end) ||
         __builtin_add_overflow(end, index.begin[i], &end) || end > index.data_bytes ||
@@ -133,9 +124,10 @@ void check_ranges(const SchemaReader& archive, const LibraryIndex& index) {
 }
 
 bool is_hdf5(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string start(8, '\0');
-  return in.read(start.data(), 8) && start == "\x89HDF\r\n\x1a\n";
+  constexpr std::string_view signature = "\x89HDF\r\n\x1a\n";
+  const InputFile in(file);
+  if (in.size() < signature.size()) return false;
+  return std::ranges::equal(in.read(0, signature.size()), std::as_bytes(std::span(signature)));
 }
 
 }  // namespace
@@ -156,15 +148,24 @@ void finish_library(const WritableFile& file, const LibraryIndex& index) {
   D2C_EXPECTS(index.data_bytes > 0 && index.data_bytes % page == 0);
   const h5::QuietErrors quiet;
   const Hole hole{library_data_begin(), library_data_begin() + index.data_bytes};
-  const FrameFile frame{file.path().string() + ".frame"};
-  write_frame(frame.path, file.shown_as(), index, hole);
+  const PendingFile frame(file.path().string() + ".frame");  // never published
+  ReadBack read_back;
+  write_frame(frame.alias(), file.shown_as(), index, hole, read_back);
 
   file.resize(hole.end);
-  const InputFile from(frame.path);
+  const InputFile from(frame.alias());
   copy_range(from, file, 0, hole.begin);
   copy_range(from, file, hole.end, from.size());
   const std::string seal = seal_line(file.path(), hole);
   file.write(from.size(), std::as_bytes(std::span(seal)));
+  file.sync();
+  if (!check_holed_seal(file.path())) {
+    throw IoError({file.shown_as()},
+                  {"cannot be written", "what was written is not what can be read",
+                   "check the disk, or write to another place"},
+                  "its checksum does not fit");
+  }
+  read_back.check(file.path(), file.shown_as());
 }
 
 LibraryIndex read_library(const fs::path& file) {

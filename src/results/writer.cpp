@@ -30,7 +30,7 @@ void refuse_existing(const fs::path& file, IfExists if_exists, const std::string
 }
 
 /// One factor; its dimensions have names but no values along them.
-void write_factor(hid_t file, const std::string& path, const Where& where, MatrixView matrix,
+void write_factor(SchemaFile& file, const std::string& path, const Where& where, MatrixView matrix,
                   const char* const labels[2], const std::string& long_name) {
   const std::vector<hsize_t> dims = {static_cast<hsize_t>(matrix.rows),
                                      static_cast<hsize_t>(matrix.cols)};
@@ -39,7 +39,7 @@ void write_factor(hid_t file, const std::string& path, const Where& where, Matri
                                     matrix.values.size(), matrix.rows, matrix.cols));
   }
   h5::Dataset dataset =
-      h5::create_dataset(file, path, h5::file_type<float>(), dims, sizeof(float), where);
+      h5::create_dataset(file.content(), path, h5::file_type<float>(), dims, sizeof(float), where);
   h5::check_write(H5Dwrite(dataset.get(), h5::memory_type<float>(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
                            matrix.values.data()),
                   where);
@@ -48,6 +48,7 @@ void write_factor(hid_t file, const std::string& path, const Where& where, Matri
   h5::write_attribute(dataset.get(), "long_name", long_name, where);
   h5::write_attribute(dataset.get(), "units", std::string("1"), where);
   h5::close_written(where, dataset);
+  file.read_back().note(path, std::span<const float>(matrix.values));
 }
 
 void check_assignments(const RunResults& results) {
@@ -81,9 +82,9 @@ void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView 
   const Where where{state_->place, group};
   static constexpr const char* labels_a[] = {"rank", "d_in"};
   static constexpr const char* labels_b[] = {"d_out", "rank"};
-  write_factor(state_->file.content(), group + "/A", where, a, labels_a,
+  write_factor(state_->file, group + "/A", where, a, labels_a,
                "LoRA factor A of the merged adapter: delta W = B A");
-  write_factor(state_->file.content(), group + "/B", where, b, labels_b,
+  write_factor(state_->file, group + "/B", where, b, labels_b,
                "LoRA factor B of the merged adapter: delta W = B A");
 }
 
@@ -104,9 +105,12 @@ fs::path ResultsWriter::release() {
 void ResultsWriter::finish(const RunResults& results) {
   complete(results);
   PendingFile& pending = state_->file.pending();
-  if (fs::exists(state_->place) && state_->if_exists == IfExists::refuse) pending.keep();
-  refuse_existing(state_->place, state_->if_exists,
-                  "the results of this run are in " + pending.path().string());
+  std::error_code ignored;
+  if (state_->if_exists == IfExists::refuse && fs::exists(state_->place, ignored)) {
+    pending.keep();
+    refuse_existing(state_->place, state_->if_exists,
+                    "the results of this run are in " + set_aside(pending.path()).string());
+  }
   pending.publish();
 }
 

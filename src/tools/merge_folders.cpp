@@ -62,7 +62,7 @@ std::string model_card(const MergeFoldersOptions& options,
   std::string card = lora::card_front_matter(base_model);
   card +=
       fmt::format("# Merged adapter\n\nMade by d2c {} (method `{}`).", version(), options.method);
-  if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
+  if (!base_model.empty()) card += " Base model: " + lora::card_code(base_model) + ".";
   card += "\n\n| adapter | weight | modules |\n|---|---|---|\n";
   for (std::size_t i = 0; i < adapters.size(); ++i) {
     card += fmt::format("| {} | {:.6g} | {} of {} |\n",

@@ -5,6 +5,7 @@ Places come from the environment (set by CTest): D2C_BINARY, D2C_SOURCE, D2C_SHA
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -62,6 +63,10 @@ def messages(completed):
     return [line for line in completed.stderr.splitlines() if line.startswith("d2c: ")]
 
 
+# Words of a library or of the language, which never reach the user.
+RAW = re.compile(r"std::|exception|what\(\)|basic_string|vector::|terminate called|H5[A-Z]|Traceback|internal error")
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own."""
 
@@ -82,6 +87,7 @@ class Case(unittest.TestCase):
         self.assertEqual(len(lines), 1, completed.stderr)
         for word in words:
             self.assertIn(word, lines[0])
+        self.assertIsNone(RAW.search(lines[0]), lines[0])
 
     def stop_at(self, text, command):
         """Sends SIGUSR1 to a job when its log has the text. @return the rest of its log"""

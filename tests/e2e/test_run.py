@@ -532,7 +532,7 @@ class Run(Case):
             for part in range(2 if after == 3 else 1):  # the results of two jobs differ in their times
                 self.assertEqual(self.contents(folder)[part], self.contents(old if after == 3 else new)[part])
             left = {path.name for path in folder.iterdir()}
-            self.assertLessEqual({name for name in left if not re.search(r"\.(partial|tmp\d+)$", name)}, WHOLE)
+            self.assertLessEqual({name for name in left if not name.endswith(".partial")}, WHOLE)
             if after == 2:
                 self.assertEqual(left, WHOLE)
             self.succeed(*command, folder, "-K", 3)
@@ -563,15 +563,15 @@ class Run(Case):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(4))
         self.succeed("run", manifest, "-K", 2, "--search", "d2c", "--restarts", 1, "--quiet", "--output", output)
         examples = output / "examples"
-        for mine in (examples, output.parent, output / "merged.mine", output / "merged.0a.partial"):
+        for mine in (examples, output.parent, output / "merged.mine", output / "merged.h-1-2-3-0a.partial"):
             mine.mkdir(exist_ok=True)
             (mine / "mine").write_text("mine")
-        (output / "results.h5.1.partial").write_text("partial")
-        good = {"results": "results.h5.1.partial", "merged": "merged.0a.partial", "old_merged": "merged.old",
-                "texts": ["manifest.json.2c.partial"]}
+        (output / "results.h5.h-1-2-3-1.partial").write_text("partial")
+        good = {"results": "results.h5.h-1-2-3-1.partial", "merged": "merged.h-1-2-3-0a.partial",
+                "old_merged": "merged.old", "texts": ["manifest.json.h-1-2-3-2c.partial"]}
         notes = [json.dumps({**good, key: name}) for key, name in (
-            ("results", "results.h5.a/b.partial"), ("merged", "examples"), ("old_merged", "merged.old.1/../examples"),
-            ("texts", ["routing.json"]))]
+            ("results", "results.h5.a/b-1-2-3-4.partial"), ("merged", "examples"),
+            ("old_merged", "merged.old.1/../examples"), ("texts", ["routing.json"]))]
         notes += [json.dumps({"results": good["results"]}), "[]", "{"]
 
         def everything():
@@ -607,33 +607,41 @@ class Run(Case):
         return job, int(re.search(r"(\d+) +--- stopped by SIGSTOP", log.read_text())[1])
 
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
-    def test_a_second_job_in_the_folder_leaves_the_result_of_the_first_whole(self):
+    def test_a_second_job_in_the_folder_is_refused_and_disturbs_nothing(self):
         manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
         command = ["run", manifest, *plain_run(["run"]), "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 3, "--output"]
         alone, output = self.folder / "alone", self.folder / "out"
         self.succeed(*command, alone)
-        for second in ("fails", "replaces"):
-            with self.subTest(second=second):
-                self.succeed("run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 2,
-                             "--output", output)
-                job, process = self.stopped_while_writing(*command, output)
-                partial = list(output.glob("merged.*.partial"))
-                self.assertEqual([len(list(folder.glob("cluster_00"))) for folder in partial], [1])
-                if second == "fails":
-                    self.fail_with(3, ["absent.json"], "run", self.folder / "absent.json", "--overwrite", "-K", 2,
-                                   "--output", output)
-                    self.assertEqual(self.n_clusters(output), 2)
-                else:
-                    self.succeed("run", manifest, "--search", "d2c", "--restarts", 1, "--overwrite", "--quiet", "-K", 4,
-                                 "--output", output)
-                    self.assertEqual(self.n_clusters(output), 4)
-                self.assertEqual(list(output.glob("merged.*.partial")), partial)
-                os.kill(process, signal.SIGCONT)
-                _, errors = job.communicate(timeout=60)
-                self.assertEqual(job.returncode, 0, errors)
-                self.assertEqual(self.contents(output)[0], self.contents(alone)[0])
-                self.assertEqual(self.n_clusters(output), 3)
-                self.assertEqual({path.name for path in output.iterdir()}, WHOLE)
+        self.succeed("run", manifest, "--search", "d2c", "--restarts", 1, "--refine", "none", "--quiet", "-K", 2, "--output", output)
+        job, process = self.stopped_while_writing(*command, output)
+        partial = list(output.glob("merged.*.partial"))
+        self.assertEqual([len(list(folder.glob("cluster_00"))) for folder in partial], [1])
+        for ranks in (0, 2):
+            self.fail_with(3, [f"is in use by process {process} on ", " since "], *command, output, ranks=ranks)
+        self.fail_with(3, ["is in use by process"], "compare", manifest, "-K", 2, "--searches", "kmeans", "-o", output)
+        self.assertEqual(self.n_clusters(output), 2)
+        self.assertEqual(list(output.glob("merged.*.partial")), partial)
+        os.kill(process, signal.SIGCONT)
+        _, errors = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 0, errors)
+        self.assertEqual(self.contents(output)[0], self.contents(alone)[0])
+        self.assertEqual(self.n_clusters(output), 3)
+        self.assertEqual({path.name for path in output.iterdir()}, WHOLE)
+
+    @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
+    def test_what_a_killed_job_leaves_is_removed_by_the_next_one(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(5))
+        command = ["run", manifest, "--search", "d2c", "--restarts", 1, "--refine", "none", "--overwrite", "--quiet", "-K", 3, "--output"]
+        output = self.folder / "out"
+        job, process = self.stopped_while_writing(*command, output)
+        os.kill(process, signal.SIGKILL)
+        job.communicate(timeout=60)
+        self.assertTrue(list(output.glob("*.partial")))
+        self.assertTrue((output / "d2c.lock").exists())
+        mine = output / "results.h5.elsewhere-4194304-1-00000000-1.partial"
+        mine.write_text("of another host")
+        self.succeed(*command, output)
+        self.assertEqual({path.name for path in output.iterdir()}, WHOLE | {mine.name})
 
     @unittest.skipIf(shutil.which("strace") is None, "strace is not installed")
     def test_merged_adapters_that_are_gone_do_not_replace_a_result(self):

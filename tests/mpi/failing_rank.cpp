@@ -1,4 +1,5 @@
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
@@ -7,6 +8,8 @@
 #include <vector>
 
 #include <sys/resource.h>
+
+#include "d2c/core/activity.hpp"
 
 #include "parallel_command.hpp"
 
@@ -39,6 +42,10 @@ int main(int argc, char** argv) {
       if (mode == "memory") use_up_memory();
       if (mode == "exit") std::_Exit(0);
       if (mode == "abort") std::abort();
+      const d2c::Activity activity("failing");
+      if (mode == "segv") std::raise(SIGSEGV);
+      if (mode == "fpe") std::raise(SIGFPE);
+      if (mode == "bus") std::raise(SIGBUS);
     }
     comm.barrier();
     return 0;

@@ -51,10 +51,15 @@ class Failure(unittest.TestCase):
             self.assertEqual(errors.count("d2c: rank"), 1, errors)
 
     def test_a_foreign_exception_on_one_rank_ends_all(self):
-        self.expect_end(start(FAILING_RANK, "exception"), ["d2c: rank 1: a rank met something odd"])
+        self.expect_end(start(FAILING_RANK, "exception"), ["d2c: rank 1: internal error: a rank met something odd (a bug of d2c)"])
 
     def test_a_rank_without_memory_ends_all(self):
         self.expect_end(start(FAILING_RANK, "memory"), ["d2c: rank 1: out of memory"])
+
+    def test_a_rank_that_crashes_says_so_and_ends_all(self):
+        for mode, words in (("segv", "memory was used that is not there"), ("fpe", "a division failed"),
+                            ("bus", "the system has no memory for a page")):
+            self.expect_end(start(FAILING_RANK, mode), [f"d2c: rank 1: {words} while failing"])
 
     def test_a_rank_that_leaves_ends_all(self):
         self.expect_end(start(FAILING_RANK, "exit"), ["exit"])

@@ -34,10 +34,13 @@ struct Where {
 };
 
 /// Base of everything d2c throws on purpose. what() is one line,
-/// "FILE:LINE: ITEM: what is wrong (why it matters); what to do".
+/// "FILE:LINE: ITEM: what is wrong (why it matters); what to do", each part of which is readable():
+/// whatever names and values of the user's files are in it.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, Where where, Message message);
+  /// @param line  made by another Error, on another rank
+  Error(ExitCode code, const std::string& line);
   [[nodiscard]] ExitCode code() const { return code_; }
   [[nodiscard]] const Where& where() const { return where_; }
   [[nodiscard]] const Message& message() const { return message_; }

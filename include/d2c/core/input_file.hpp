@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace d2c {
@@ -36,5 +37,13 @@ class InputFile {
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
 };
+
+/// Most bytes of a text that is read whole: a configuration, a tokenizer, examples.
+inline constexpr std::uint64_t largest_text = std::uint64_t{1} << 30;
+
+/// The whole of a regular file. @throws InputError or IoError if it is none, larger than `most`
+/// bytes, or cannot be read
+[[nodiscard]] std::string read_text(const std::filesystem::path& file,
+                                    std::uint64_t most = largest_text);
 
 }  // namespace d2c

@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "d2c/core/input_file.hpp"
+
 /// JSON input with errors that name the file and the place. nlohmann/json is the one parser of the
 /// project; it may be used wherever JSON is read or written.
 namespace d2c::json {
@@ -16,8 +18,7 @@ namespace d2c::json {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-/// Whole file as text. @throws InputError or IoError if it cannot be read
-[[nodiscard]] std::string read_text(const std::filesystem::path& file);
+using d2c::read_text;
 
 /// Parses one JSON value; duplicate object keys, trailing text and invalid UTF-8 are errors.
 /// @param line  1-based line in `file` where `text` starts; 0 = the text is the whole file

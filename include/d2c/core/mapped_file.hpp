@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string>
 
 namespace d2c {
 
@@ -17,7 +18,12 @@ class MappedFile {
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Name of the mapped file that an address belongs to, as it is shown, or null. May be called in
+  /// a signal handler: a page of a file that was truncated since raises SIGBUS.
+  [[nodiscard]] static const char* holder(const void* address);
+
  private:
+  std::string shown_as_;
   std::span<const std::byte> bytes_;
 };
 

@@ -1,16 +1,20 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "d2c/core/writable_file.hpp"
 
 /// How every file and folder that d2c makes gets to its place: it is made beside it under a name
-/// that nobody else has, `NAME.ID.partial` with 16 hexadecimal digits, flushed to the disk,
-/// renamed, and the rename is flushed too. So what has the final name is always whole. Errors name
-/// the final place.
+/// that nobody else has, `NAME.HOST-PID-START-SPACE-RANDOM.partial`, flushed to the disk, renamed,
+/// and the rename is flushed too. So what has the final name is always whole. A process that is
+/// killed leaves such files; the next one that makes a file for the same place removes them where
+/// it is certain that their process has ended. Nothing is made through a link. Errors name the
+/// final place.
 namespace d2c {
 
 /// A file on its way to its place.
@@ -26,19 +30,27 @@ class PendingFile {
   [[nodiscard]] const std::filesystem::path& place() const { return file_.shown_as(); }
   /// Where the file is until it is published; others may write there.
   [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  /// A path to the same file for libraries that open files by name. It leads to no other one,
+  /// whatever is done to the name.
+  [[nodiscard]] std::filesystem::path alias() const;
   /// Writes behind what is there. @throws IoError
-  void append(std::span<const std::byte> bytes) { file_.append(bytes); }
+  void append(std::span<const std::byte> bytes);
   void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
   /// Flushes the content to the disk. @throws IoError
   void sync() const { file_.sync(); }
-  /// Flushes the content and puts the file in its place, where it replaces what was there. Call
-  /// once, last. @throws IoError
+  /// Flushes the content, reads back what was appended, and puts the file in its place, where it
+  /// replaces what was there. Call once, last. @throws IoError
   void publish();
-  /// Leaves the file where it is.
+  /// Leaves the file where it is, for what is renamed later.
   void keep() { kept_ = true; }
 
  private:
+  /// Compares what the file holds with what was appended, if that is all that it holds.
+  void read_back() const;
+
   WritableFile file_;
+  std::uint64_t appended_ = 0;  ///< bytes
+  std::uint32_t checksum_ = 0;  ///< of them
   bool kept_ = false;
 };
 
@@ -64,8 +76,17 @@ class PendingFolder {
   bool kept_ = false;
 };
 
-/// Puts a whole text file in its place. A link, pipe or device that is there is written to instead.
-/// @throws IoError
+/// The place of a file with the name of a partial one; nothing for other names.
+[[nodiscard]] std::optional<std::string_view> place_of_partial(std::string_view name);
+
+/// Removes the partial files and folders in a folder whose process has certainly ended.
+void remove_abandoned(const std::filesystem::path& folder);
+
+/// Renames a partial file or folder so that no later process removes it. @return its name now
+[[nodiscard]] std::filesystem::path set_aside(const std::filesystem::path& partial);
+
+/// Puts a whole text file in its place. A pipe or device that is there is written to instead, also
+/// by its names in /dev. @throws IoError; InputError if there is another link
 void write_text(const std::filesystem::path& place, std::string_view text);
 
 /// Makes a folder and those above it, where they are missing. @throws IoError

@@ -2,8 +2,8 @@
 
 namespace d2c {
 
-/// Turns SIGUSR1 and SIGTERM into a request to stop at the next good moment, for the life of this
-/// object. One at a time.
+/// Turns SIGUSR1, SIGTERM and the first SIGINT into a request to stop at the next good moment, for
+/// the life of this object. One at a time.
 class StopSignals {
  public:
   StopSignals();

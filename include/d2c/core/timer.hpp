@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "d2c/core/activity.hpp"
+
 namespace d2c {
 
 /// Seconds since construction, from a monotonic clock.
@@ -23,17 +25,19 @@ class PhaseTimers {
   /// Adds the time from construction to destruction to one phase.
   class Scope {
    public:
-    explicit Scope(double& total) : total_(total) {}
+    Scope(const std::string& phase, double& total)
+        : activity_("in the phase " + phase), total_(total) {}
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
     ~Scope() { total_ += watch_.seconds(); }
 
    private:
+    Activity activity_;  ///< a failure without a place of its own names the phase
     double& total_;
     Stopwatch watch_;
   };
 
-  [[nodiscard]] Scope scope(const std::string& phase) { return Scope(seconds_[phase]); }
+  [[nodiscard]] Scope scope(const std::string& phase) { return {phase, seconds_[phase]}; }
   void add(const std::string& phase, double seconds) { seconds_[phase] += seconds; }
   [[nodiscard]] const std::map<std::string, double>& seconds() const { return seconds_; }
 

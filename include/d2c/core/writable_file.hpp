@@ -19,7 +19,8 @@ class WritableFile {
                        "check the path, its permissions and the free space"};
   };
 
-  /// @param flags  of open(2) besides those for writing: O_CREAT, ...
+  /// @param flags  of open(2) besides those for writing; with O_CREAT what is there already must
+  ///               be a regular file under this name alone
   WritableFile(std::filesystem::path file, int flags, Refusal refusal);
   /// An existing file.
   explicit WritableFile(const std::filesystem::path& file) : WritableFile(file, 0, {file}) {}

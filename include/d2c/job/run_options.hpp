@@ -23,6 +23,10 @@ enum class MergedOutput { peft, hdf5, both };
 /// What is done for the merged adapters of the clusters after the search.
 enum class Refinement { none, distill };
 
+/// What is done about an adapter that cannot be used: missing, damaged, not finite, of another
+/// model.
+enum class OnBadAdapter { fail, skip };
+
 /// Which losses of the result are measured.
 enum class FinalLosses {
   own,  ///< of every task under its own cluster; others as far as the search has asked for them
@@ -38,9 +42,10 @@ enum class Effort { quick, usual, thorough };
 /// Everything that decides what a job does, with its defaults. The option table (option_table.hpp)
 /// says how each member is called by users; validate() checks what depends on several of them.
 struct RunOptions {
-  std::filesystem::path manifest;  ///< file, or folder by convention
-  std::filesystem::path output;    ///< folder; made if absent
-  bool overwrite = false;          ///< replace an earlier job's results in `output`
+  std::filesystem::path manifest;                    ///< file, or folder by convention
+  OnBadAdapter on_bad_adapter = OnBadAdapter::fail;  ///< skip: its tasks are left out
+  std::filesystem::path output;                      ///< folder; made if absent
+  bool overwrite = false;  ///< replace an earlier job's results in `output`
 
   int k = 0;               ///< clusters at most; the largest of `ks` where there are some
   std::vector<int> ks;     ///< numbers of clusters to try, ascending; empty = k alone
@@ -78,7 +83,7 @@ struct RunOptions {
   model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
   ops::Arithmetic compute = ops::Arithmetic::f32;                ///< of products with them
 
-  double checkpoint_minutes = 10.0;  ///< between checkpoints; 0 = only when a signal stops the job
+  double checkpoint_minutes = 1.0;  ///< between checkpoints; 0 = only when a signal stops the job
   MergedOutput merged_output = MergedOutput::peft;
   std::optional<DType> merged_dtype;  ///< unset = as the adapters were stored
 

@@ -14,7 +14,9 @@ namespace d2c::lora {
 /// The line that tells the rank and alpha of a written adapter (write_adapter).
 [[nodiscard]] std::string card_rank(const FactorMap& modules);
 
-/// A text as a cell of a table, which it must not end.
+/// A text of the user's files as a cell of a table: neither Markdown nor HTML, and on one line.
 [[nodiscard]] std::string card_cell(std::string_view text);
+/// The same as code in a line of text.
+[[nodiscard]] std::string card_code(std::string_view text);
 
 }  // namespace d2c::lora

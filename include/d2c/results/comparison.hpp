@@ -15,6 +15,7 @@ namespace d2c::results {
 struct Comparison {
   Provenance provenance;
   TaskTable tasks;
+  SkippedTable skipped;
   std::string objective_kind = "loss";
   std::vector<std::int64_t> seed;         ///< [seed]
   std::vector<std::string> method;        ///< [row]; empty where nothing is merged

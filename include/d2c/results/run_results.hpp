@@ -150,10 +150,18 @@ struct DistillTable {
   std::vector<double> loss;
 };
 
+/// Tasks that were left out because their adapter cannot be used, [skipped].
+struct SkippedTable {
+  std::vector<std::string> task;
+  std::vector<std::string> adapter;
+  std::vector<std::string> reason;
+};
+
 /// A run. Groups that are empty or unset are absent from the file.
 struct RunResults {
   Provenance provenance;
   TaskTable tasks;
+  SkippedTable skipped;
   int n_clusters = 0;  ///< K, clusters that stay empty included
   /// loss: weighted mean loss, nats per token; gain: weighted mean of 1 - gain; worst: largest
   /// 1 - gain. Lower is better in all of them.

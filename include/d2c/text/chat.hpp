@@ -18,7 +18,7 @@ struct RenderedChat {
 
 /// What one rendering may take; a template is a program that somebody else wrote.
 struct ChatLimits {
-  double seconds = 20;
+  double seconds = 8;
   std::size_t memory_bytes = std::size_t{1} << 30;
   std::size_t characters = 16'000'000;
 };

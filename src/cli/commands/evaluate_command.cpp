@@ -2,6 +2,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/pending.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/tools/evaluate.hpp"
 
 #include "commands/commands.hpp"
@@ -71,7 +72,7 @@ int evaluate_command(const Invocation& invocation) {
       arguments.model, arguments.adapter, arguments.examples, options.loss_on, options.batch_tokens,
       {options.weights, options.compute}, options.threads, options.chat_date);
   for (const std::string& warning : evaluation.warnings)
-    fmt::print(stderr, "warning: {}\n", warning);
+    fmt::print(stderr, "warning: {}\n", readable(warning));
 
   if (!arguments.json.empty()) {
     write_json(arguments.json, tools::to_json(evaluation, arguments.per_token));

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/tools/pack.hpp"
 
 #include "command_line.hpp"
@@ -50,7 +51,7 @@ void check(Arguments& arguments) {
                         : arguments.append  ? IfExists::append
                                             : IfExists::refuse;
   if (!arguments.quiet) {
-    arguments.log = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+    arguments.log = [](const std::string& text) { fmt::print(stderr, "{}\n", readable(text)); };
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/text/tokenizer.hpp"
 
 #include "command_line.hpp"
@@ -54,7 +55,7 @@ int tokenize_command(const Invocation& invocation) {
   if (!parse(line, invocation)) return 0;
   const auto tokenizer = text::Tokenizer::load(arguments.tokenizer);
   for (const std::string& warning : tokenizer.warnings()) {
-    fmt::print(stderr, "warning: {}\n", warning);
+    fmt::print(stderr, "warning: {}\n", readable(warning));
   }
   std::int64_t number = 0;
   for (std::string text; std::getline(std::cin, text);) {

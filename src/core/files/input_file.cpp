@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "d2c/core/activity.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c {
@@ -22,6 +23,10 @@ namespace {
 }  // namespace
 
 InputFile::InputFile(std::filesystem::path file) : file_(std::move(file)) {
+  if (file_.native().find('\0') != std::string::npos) {
+    throw InputError({file_},
+                     {"has a NUL byte in its name", "no file is called so", "correct the path"});
+  }
   // O_NONBLOCK: opening a named pipe must not wait for a writer; it is refused below.
   descriptor_ = ::open(file_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) refuse(file_, "cannot be opened");
@@ -46,6 +51,19 @@ void InputFile::examine() {
   if (!examined) refuse(file_, "cannot be examined");
   throw InputError({file_, {}}, {S_ISDIR(status.st_mode) ? "is a folder" : "is not a regular file",
                                  "a file is needed here", "check the path"});
+}
+
+std::string read_text(const std::filesystem::path& file, std::uint64_t most) {
+  const Activity activity("reading", file);
+  const InputFile input(file);
+  if (input.size() > most) {
+    throw InputError({file}, {fmt::format("has {} bytes", input.size()),
+                              fmt::format("no more than {} are read of such a file", most),
+                              "check that this is the right file, or make several of it"});
+  }
+  std::string text(static_cast<std::size_t>(input.size()), '\0');
+  input.read(0, std::as_writable_bytes(std::span(text)));
+  return text;
 }
 
 InputFile::~InputFile() {

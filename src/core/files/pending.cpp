@@ -1,14 +1,23 @@
 #include "d2c/core/pending.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <mutex>
 #include <random>
+#include <set>
 #include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "d2c/core/checksum.hpp"
+#include "d2c/core/input_file.hpp"
+
+#include "files/owner.hpp"
 
 namespace d2c {
 namespace {
@@ -23,10 +32,40 @@ fs::path folder_of(const fs::path& place) {
   return place.has_parent_path() ? place.parent_path() : fs::path(".");
 }
 
+constexpr std::string_view partial_end = ".partial";
+
+/// Removes the partial files in a folder that belong to dead processes.
+/// @param name  of the place; empty = any
+void remove_dead(const fs::path& folder, const std::string& name) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string other = entry->path().filename().string();
+    const auto of = place_of_partial(other);
+    if (!of || (!name.empty() && *of != name)) continue;
+    std::string_view tag = std::string_view(other).substr(of->size() + 1);
+    tag = tag.substr(0, tag.rfind('-'));
+    std::error_code ignored;
+    if (is_dead(tag)) fs::remove_all(entry->path(), ignored);
+  }
+}
+
+/// The same for one place, the first time it is asked for.
+void remove_dead_once(const fs::path& place) {
+  static std::mutex mutex;
+  static std::set<fs::path> cleared;
+  {
+    const std::scoped_lock lock(mutex);
+    if (!cleared.insert(place).second) return;
+  }
+  remove_dead(folder_of(place), place.filename().string());
+}
+
 /// A name beside `place`.
 fs::path partial_path(const fs::path& place) {
+  remove_dead_once(place);
   std::random_device random;
-  return place.string() + fmt::format(".{:08x}{:08x}.partial", random(), random());
+  return place.string() + fmt::format(".{}-{:08x}{}", own_tag(), random(), partial_end);
 }
 
 /// Flushes the names in a folder. Some file systems cannot, and some folders may not be opened; the
@@ -48,8 +87,36 @@ PendingFile::~PendingFile() {
   if (!kept_) ::unlink(path().c_str());
 }
 
+fs::path PendingFile::alias() const { return fmt::format("/proc/self/fd/{}", file_.descriptor()); }
+
+void PendingFile::append(std::span<const std::byte> bytes) {
+  file_.append(bytes);
+  appended_ += bytes.size();
+  checksum_ = crc32(bytes, checksum_);
+}
+
+void PendingFile::read_back() const {
+  if (file_.size() > appended_) return;  // others wrote there, and check it themselves
+  const InputFile file(alias());
+  std::vector<std::byte> block(1 << 20);
+  std::uint32_t checksum = 0;
+  for (std::uint64_t at = 0; at < file.size();) {
+    const auto part =
+        std::span(block).first(std::min<std::uint64_t>(block.size(), file.size() - at));
+    file.read(at, part);
+    checksum = crc32(part, checksum);
+    at += part.size();
+  }
+  if (file.size() == appended_ && checksum == checksum_) return;
+  throw IoError({place()},
+                {"cannot be written", "what was written is not what can be read",
+                 "check the disk, or write to another place"},
+                "the file holds other bytes");
+}
+
 void PendingFile::publish() {
   file_.sync();
+  read_back();
   file_.close();
   put_in_place(path(), place());
   keep();
@@ -72,9 +139,41 @@ void PendingFolder::publish() {
   keep();
 }
 
+std::optional<std::string_view> place_of_partial(std::string_view name) {
+  if (!name.ends_with(partial_end)) return std::nullopt;
+  name.remove_suffix(partial_end.size());
+  const std::size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos ||
+      name.substr(dash + 1).find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  name = name.substr(0, dash);
+  const std::size_t dot = name.rfind('.');  // a tag has none
+  if (dot == 0 || dot == std::string_view::npos || !is_tag(name.substr(dot + 1))) {
+    return std::nullopt;
+  }
+  return name.substr(0, dot);
+}
+
+void remove_abandoned(const fs::path& folder) { remove_dead(folder, {}); }
+
+fs::path set_aside(const fs::path& partial) {
+  fs::path kept = partial;
+  kept.replace_extension(".kept");
+  std::error_code error;
+  fs::rename(partial, kept, error);
+  return error ? partial : kept;
+}
+
 void write_text(const fs::path& place, std::string_view text) {
   std::error_code ignored;
   const fs::file_status status = fs::symlink_status(place, ignored);
+  const bool is_link = fs::is_symlink(status);
+  // /dev/stdout and the like are links to what this process was given.
+  if (is_link && !place.lexically_normal().string().starts_with("/dev/")) {
+    throw InputError({place}, {"is a symbolic link", "what is written would go elsewhere",
+                               "name the file itself, or remove the link"});
+  }
   if (fs::exists(status) && !fs::is_regular_file(status)) {
     WritableFile there(place, O_TRUNC, {place});
     there.append(std::as_bytes(std::span(text)));

@@ -11,8 +11,21 @@ namespace d2c {
 
 WritableFile::WritableFile(std::filesystem::path file, int flags, Refusal refusal)
     : path_(std::move(file)), refusal_(std::move(refusal)) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
+  if (path_.native().find('\0') != std::string::npos) {
+    errno = EINVAL;
+    refuse();
+  }
+  // A named pipe that nobody reads is an error, and not to be waited for.
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | flags, 0666);
   if (descriptor_ < 0) refuse();
+  ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
+  struct stat status {};
+  const bool examined = ::fstat(descriptor_, &status) == 0;
+  const bool is_own = examined && S_ISREG(status.st_mode) && status.st_nlink <= 1;
+  if (is_own || (flags & O_CREAT) == 0) return;
+  ::close(std::exchange(descriptor_, -1));
+  throw InputError({path_}, {"is there already, but is not a file of its own (a link or a device)",
+                             "what is written would go elsewhere", "remove it"});
 }
 
 WritableFile::~WritableFile() {

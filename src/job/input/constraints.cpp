@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -19,7 +20,9 @@ using Pair = std::pair<TaskId, TaskId>;
 
 class Parser {
  public:
-  Parser(const std::filesystem::path& file, const eval::Manifest& manifest) : file_(file) {
+  Parser(const std::filesystem::path& file, const eval::Manifest& manifest,
+         std::span<const std::string> left_out)
+      : file_(file), left_out_(left_out.begin(), left_out.end()) {
     for (std::size_t i = 0; i < manifest.tasks.size(); ++i) {
       index_[manifest.tasks[i].name] = TaskId(i);
     }
@@ -73,6 +76,7 @@ class Parser {
       }
       auto& tasks = all.emplace_back();
       for (std::size_t j = 0; j < names.size(); ++j) {
+        if (names[j].is_string() && left_out_.contains(names[j].get<std::string>())) continue;
         tasks.push_back(task(names[j], fmt::format("{}[{}]", item, j)));
         if (std::find(tasks.begin(), tasks.end() - 1, tasks.back()) != tasks.end() - 1) {
           throw InputError(
@@ -122,14 +126,16 @@ class Parser {
   }
 
   const std::filesystem::path& file_;
+  std::set<std::string> left_out_;
   std::map<std::string, TaskId> index_;
 };
 
 }  // namespace
 
 cluster::Constraints parse_constraints(const std::string& text, const std::filesystem::path& file,
-                                       const eval::Manifest& manifest) {
-  return Parser(file, manifest).parse(json::parse(text, file));
+                                       const eval::Manifest& manifest,
+                                       std::span<const std::string> left_out) {
+  return Parser(file, manifest, left_out).parse(json::parse(text, file));
 }
 
 }  // namespace d2c::job

@@ -11,6 +11,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 
+#include "adapters/bad_adapters.hpp"
 #include "input/constraints.hpp"
 #include "input/shared_model.hpp"
 
@@ -51,16 +52,22 @@ std::unique_ptr<AdapterSource> open_adapters(comm::Communicator& comm,
   return open_library(comm, manifest.library, std::move(names));
 }
 
-/// The same for the constraints; parsed, and refused where no partition obeys them.
-void share_constraints(comm::Communicator& comm, const RunOptions& options, Job& job) {
+/// The same for the constraints, as text.
+std::string share_constraints(comm::Communicator& comm, const RunOptions& options) {
   std::string text;
   comm::agree(comm, [&] {
     if (comm.is_root() && !options.constraints.empty()) text = json::read_text(options.constraints);
   });
-  text = comm::broadcast_text(comm, text, 0);
+  return comm::broadcast_text(comm, text, 0);
+}
+
+/// Parses the constraints, and refuses those that no partition of the tasks obeys.
+void settle_constraints(comm::Communicator& comm, const RunOptions& options,
+                        const std::string& text, Job& job) {
   comm::agree(comm, [&] {
     if (!options.constraints.empty()) {
-      job.constraints = parse_constraints(text, options.constraints, job.manifest);
+      job.constraints =
+          parse_constraints(text, options.constraints, job.manifest, job.skipped.task);
     }
     job.constraints.min_size = options.min_cluster_size;
     job.constraints.max_size = options.max_cluster_size;
@@ -95,13 +102,19 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   job.manifest =
       eval::parse_manifest(share_manifest(comm, options.manifest, manifest), options.manifest);
   comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
-  share_constraints(comm, options, job);
+  const std::string constraints = share_constraints(comm, options);
+  settle_constraints(comm, options, constraints, job);
 
   SharedModel model = load_shared_model(comm, job.manifest.model,
                                         {.weights = options.weights, .compute = options.compute},
                                         options.ranks_per_node);
   job.model = std::make_unique<eval::ModelFolder>(std::move(model.folder));
   job.model_content = std::move(model.content);
+  if (options.on_bad_adapter == OnBadAdapter::skip) {
+    job.skipped = leave_out_bad_adapters(comm, job.manifest, job.model->model.target_modules());
+    comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
+    settle_constraints(comm, options, constraints, job);
+  }
   auto source =
       open_adapters(comm, job.manifest, distinct_adapters(job.manifest, job.adapter_of_task));
   const auto owners = comm::balance(source->bytes(), comm.size());

@@ -12,6 +12,7 @@
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/checkpoint.hpp"
+#include "d2c/results/run_results.hpp"
 
 #include "adapters/adapter_store.hpp"
 #include "input/task_store.hpp"
@@ -21,6 +22,7 @@ namespace d2c::job {
 /// The input of a job, loaded and spread over the ranks.
 struct Job {
   eval::Manifest manifest;
+  results::SkippedTable skipped;  ///< tasks that the manifest had besides
   cluster::Constraints constraints;
   std::unique_ptr<eval::ModelFolder> model;
   results::Identity model_content;  ///< digests of its files; on rank 0

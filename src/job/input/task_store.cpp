@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/core/wire.hpp"
 
 namespace d2c::job {
@@ -59,7 +60,7 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
         const auto& file = split == Split::few_shot ? spec.examples : spec.test;
         if (file.empty()) continue;
         auto content = eval::read_examples(file, encoding, limits);
-        for (const std::string& warning : content.warnings) warnings += warning + "\n";
+        for (const std::string& warning : content.warnings) warnings += readable(warning) + "\n";
         digests[slot(task, split)] = content.digest;
         read[slot(task, split)] = std::move(content.examples);
       }

@@ -53,6 +53,10 @@ constexpr auto residences = enum_names<AdaptersIn>({
     {AdaptersIn::disk, "disk"},
     {AdaptersIn::automatic, "auto"},
 });
+constexpr auto bad_adapter_rules = enum_names<OnBadAdapter>({
+    {OnBadAdapter::fail, "fail"},
+    {OnBadAdapter::skip, "skip"},
+});
 constexpr auto final_losses = enum_names<FinalLosses>({
     {FinalLosses::own, "own"},
     {FinalLosses::all, "all"},
@@ -171,6 +175,11 @@ Rows input_rows() {
   using namespace traits;
   return {
       {{"manifest", path(&RunOptions::manifest), "JSON file of the tasks, or their folder"}, jobs},
+      {{"on-bad-adapter", words(&RunOptions::on_bad_adapter, bad_adapter_rules),
+        "what to do about an adapter that is missing, damaged, not finite or of another model: "
+        "fail (the job ends), or skip (its tasks are left out and named in the report and the "
+        "results)"},
+       jobs},
       // Not on any command line.
       {{"placed", number(&RunOptions::placed, at_least(0)),
         "tasks that had a cluster before `d2c add`"},
@@ -355,7 +364,8 @@ Rows output_rows() {
         "where merged adapters go: peft (folders), hdf5 (results.h5) or both"},
        run},
       {{"checkpoint-minutes", number(&O::checkpoint_minutes, at_least(0)),
-        "time between checkpoints; 0 = only when SIGUSR1 or SIGTERM stops the job (exit code 4)"},
+        "time between checkpoints, of which none takes more than a twentieth; 0 = only when "
+        "SIGUSR1 or SIGTERM stops the job (exit code 4)"},
        run | compare},
   };
 }

@@ -33,7 +33,7 @@ std::string model_card(const Job& job, const results::RunResults& results, Clust
       "# Merged adapter of cluster {}\n\nMade by d2c {} (method `{}`{}) from {} adapter{}.{}",
       cluster, version(), results.recipe.method[cluster.index()], scale, request.adapters.size(),
       request.adapters.size() == 1 ? "" : "s", training);
-  if (!base_model.empty()) card += fmt::format(" Base model: `{}`.", base_model);
+  if (!base_model.empty()) card += " Base model: " + lora::card_code(base_model) + ".";
   card +=
       "\n\n| task | adapter | weight | modules | loss here | own adapter | base model "
       "|\n|---|---|---|---|---|---|---|\n";
@@ -49,9 +49,9 @@ std::string model_card(const Job& job, const results::RunResults& results, Clust
             ? 0.0
             : request.weights[static_cast<std::size_t>(place - request.adapters.begin())];
     card += fmt::format("| {} | {} | {:.4g} | {} of {} | {:.4f} | {:.4f} | {:.4f} |\n",
-                        results.tasks.name[task],
-                        fs::path(results.tasks.adapter[task]).filename().string(), weight,
-                        job.adapters->n_applied(adapter), job.adapters->modules().size(),
+                        lora::card_cell(results.tasks.name[task]),
+                        lora::card_cell(fs::path(results.tasks.adapter[task]).filename().string()),
+                        weight, job.adapters->n_applied(adapter), job.adapters->modules().size(),
                         results.result.loss[task * n_clusters + cluster.index()],
                         results.baselines.at("own")[task], results.baselines.at("base")[task]);
   }

@@ -20,35 +20,21 @@ namespace fs = std::filesystem;
 
 fs::path note_in(const fs::path& folder) { return folder / "d2c-publishing.json"; }
 
-constexpr std::string_view digits = "0123456789";
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
-/// Whether `name` is prefix, one or more of `characters`, suffix.
-bool is_named(std::string_view name, std::string_view prefix, std::string_view characters,
-              std::string_view suffix) {
-  if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) ||
-      !name.ends_with(suffix)) {
-    return false;
-  }
-  name.remove_prefix(prefix.size());
-  name.remove_suffix(suffix.size());
-  return name.find_first_not_of(characters) == std::string_view::npos;
-}
-
-bool is_results_name(std::string_view name) {
-  return is_named(name, "results.h5.", hex_digits, ".partial");
-}
-bool is_merged_name(std::string_view name) {
-  return is_named(name, "merged.", hex_digits, ".partial");
-}
+bool is_results_name(std::string_view name) { return place_of_partial(name) == "results.h5"; }
+bool is_merged_name(std::string_view name) { return place_of_partial(name) == "merged"; }
 bool is_old_name(std::string_view name) {
-  return name == "merged.old" || is_named(name, "merged.old.", digits, "");
+  constexpr std::string_view first = "merged.old";
+  if (!name.starts_with(first)) return false;
+  name.remove_prefix(first.size());
+  return name.empty() || (name.size() > 1 && name.front() == '.' &&
+                          name.find_first_not_of("0123456789", 1) == std::string_view::npos);
 }
 
 /// The place of a text file by the name of its partial file; nothing where d2c gives no such name.
 std::optional<std::string_view> place_of_text(std::string_view partial) {
+  const auto place = place_of_partial(partial);
   for (const std::string_view name : {"assignment.csv", "manifest.json", "routing.json"}) {
-    if (is_named(partial, std::string(name) + ".", hex_digits, ".partial")) return name;
+    if (place == name) return name;
   }
   return std::nullopt;
 }
@@ -150,6 +136,13 @@ void finish_publishing(const fs::path& folder) {
   discard(note_file);
 }
 
+void finish_unlocked(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::exists(note_in(folder), ignored)) return;
+  const FolderLock lock(folder);
+  finish_publishing(folder);
+}
+
 OutputFolder::OutputFolder(fs::path folder, bool overwrite)
     : folder_(std::move(folder)), overwrite_(overwrite) {}
 
@@ -158,7 +151,10 @@ std::string OutputFolder::merged_partial_name() const {
 }
 
 void OutputFolder::prepare() {
+  make_folder(folder_);
+  lock_.emplace(folder_);
   finish_publishing(folder_);
+  remove_abandoned(folder_);
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {
     throw InputError({*earlier, {}},
                      {"exists already", "results of an earlier job are not overwritten unasked",
@@ -171,11 +167,11 @@ void OutputFolder::publish(results::ResultsWriter& writer, std::span<const std::
                            std::span<const TextFile> texts) {
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {
     merged_->keep();
-    const fs::path results = writer.release();
+    const fs::path results = set_aside(writer.release());
     throw InputError({*earlier, {}},
                      {"was written by another job meanwhile", "it is not overwritten unasked",
                       fmt::format("the result of this job is in {} and {}", results.string(),
-                                  merged_->path().string())});
+                                  set_aside(merged_->path()).string())});
   }
   for (const std::string& adapter : merged) {
     const fs::path file = merged_->path() / adapter / "adapter_config.json";

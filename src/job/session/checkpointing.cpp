@@ -1,5 +1,6 @@
 #include "session/checkpointing.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -93,15 +94,16 @@ void Checkpointing::resume() {
 
 bool Checkpointing::check() {
   out_of_time_ |= limit_seconds_ > 0 && watch_.seconds() > limit_seconds_;
-  const bool is_due =
-      comm_.is_root() && period_seconds_ > 0 && watch_.seconds() - last_write_ > period_seconds_;
+  const bool due = comm_.is_root() && is_due();
   std::array<double, 3> votes{stop_requested_ && stop_requested_() ? 1.0 : 0.0,
-                              out_of_time_ ? 1.0 : 0.0, is_due ? 1.0 : 0.0};
+                              out_of_time_ ? 1.0 : 0.0, due ? 1.0 : 0.0};
   comm_.maximum(votes);
   out_of_time_ = votes[1] > 0;
+  const double start = watch_.seconds();
   if (votes[0] > 0 || votes[2] > 0) save_trainings();
   if (votes[0] == 0) {
-    if (is_due) write_or_warn();
+    if (due) write_or_warn();
+    if (due) cost_ = watch_.seconds() - start;
     return out_of_time_;
   }
   comm::agree(comm_, [&] {
@@ -116,6 +118,13 @@ bool Checkpointing::check() {
     }
   });
   throw Stopped();
+}
+
+bool Checkpointing::is_due() const {
+  // Large ones are written less often: they shall take a twentieth of the time at most.
+  constexpr double small = 1.0;
+  const double rest = cost_ > small ? 19 * cost_ : 0.0;
+  return period_seconds_ > 0 && watch_.seconds() - last_write_ > std::max(period_seconds_, rest);
 }
 
 /// A training that is not saved is done again, with the same result.

@@ -48,6 +48,8 @@ class Checkpointing {
   void write();
   void write_or_warn();
   void save_trainings();
+  /// On rank 0, where checkpoints are written: a step has passed that would be lost otherwise.
+  [[nodiscard]] bool is_due() const;
 
   comm::Communicator& comm_;
   std::filesystem::path file_;
@@ -59,6 +61,7 @@ class Checkpointing {
   std::function<void(const std::string&)> log_;
   Stopwatch watch_;
   double last_write_ = 0.0;
+  double cost_ = 0.0;  ///< seconds of the last checkpoint
   std::vector<std::function<void()>> savers_;
   bool warned_ = false;
   bool out_of_time_ = false;

@@ -37,6 +37,7 @@ ResultStages::ResultStages(Session& session)
   out_.objective_kind = cluster::name(options.objective);
   out_.merge_method = options.merge_method;
   out_.tasks = task_table(session_.input());
+  out_.skipped = session_.input().skipped;
   out_.baselines = losses_.chosen();
   if (!std::isnan(out_.baselines.at("one").front())) return;
   session_.say(fmt::format(

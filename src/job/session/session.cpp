@@ -72,6 +72,10 @@ void Session::settle_clusters() {
 }
 
 void Session::log_input() const {
+  const results::SkippedTable& skipped = input_.skipped;
+  for (std::size_t i = 0; i < skipped.task.size(); ++i) {
+    say(fmt::format("warning: the task {} is left out: {}", skipped.task[i], skipped.reason[i]));
+  }
   for (const std::string& warning : input_.tasks->warnings()) say("warning: " + warning);
   for (const std::string& warning : input_.model->warnings()) say("warning: " + warning);
   for (const AdapterId adapter : input_.adapters->idle()) {

@@ -1,10 +1,8 @@
 #include "files/seal.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,7 +11,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/checksum.hpp"
-#include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 
 namespace d2c::results {
 namespace {
@@ -34,13 +32,12 @@ std::size_t line_bytes(bool holed) {
 }
 
 /// Adds bytes [begin, end) of a file to a checksum.
-std::uint32_t add_bytes(std::uint32_t checksum, std::ifstream& in, std::uint64_t begin,
+std::uint32_t add_bytes(std::uint32_t checksum, const InputFile& file, std::uint64_t begin,
                         std::uint64_t end) {
   std::vector<std::byte> block(1 << 20);
-  in.seekg(static_cast<std::streamoff>(begin));
-  while (begin < end && in) {
+  while (begin < end) {
     const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
-    in.read(reinterpret_cast<char*>(part.data()), static_cast<std::streamsize>(part.size()));
+    file.read(begin, part);
     checksum = crc32(part, checksum);
     begin += part.size();
   }
@@ -48,25 +45,14 @@ std::uint32_t add_bytes(std::uint32_t checksum, std::ifstream& in, std::uint64_t
 }
 
 /// Of the first `bytes` bytes; those without the hole, and the text that says where it is.
-std::string crc_text(std::ifstream& in, std::uint64_t bytes, std::optional<Hole> hole) {
-  std::uint32_t checksum = add_bytes(0, in, 0, hole ? hole->begin : bytes);
+std::string crc_text(const InputFile& file, std::uint64_t bytes, std::optional<Hole> hole) {
+  std::uint32_t checksum = add_bytes(0, file, 0, hole ? hole->begin : bytes);
   if (hole) {
-    checksum = add_bytes(checksum, in, hole->end, bytes);
+    checksum = add_bytes(checksum, file, hole->end, bytes);
     const std::string end = end_text(hole);
     checksum = crc32(std::as_bytes(std::span(end)), checksum);
   }
   return fmt::format("{:08x}", checksum);
-}
-
-[[noreturn]] void fail(const std::filesystem::path& file, const char* what) {
-  throw IoError({file}, {what, "", "check its permissions and the file system"},
-                system_reason(errno));
-}
-
-std::ifstream open_to_check(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) fail(file, "cannot be opened");
-  return in;
 }
 
 /// The line at the end of a file.
@@ -76,14 +62,12 @@ struct Line {
   std::optional<Hole> hole;
 };
 
-std::optional<Line> find_line(std::ifstream& in, bool holed) {
-  in.seekg(0, std::ios::end);
-  const auto size = static_cast<std::uint64_t>(in.tellg());
+std::optional<Line> find_line(const InputFile& file, bool holed) {
+  const std::uint64_t size = file.size();
   const std::size_t bytes = line_bytes(holed);
   if (size < bytes) return std::nullopt;
   std::string text(bytes, '\0');
-  in.seekg(static_cast<std::streamoff>(size - bytes));
-  in.read(text.data(), static_cast<std::streamsize>(bytes));
+  file.read(size - bytes, std::as_writable_bytes(std::span(text)));
   if (!text.starts_with(line_start)) return std::nullopt;
   Line line{size - bytes, text.substr(line_start.size(), digits), std::nullopt};
   if (holed) {
@@ -107,23 +91,20 @@ struct Checked {
   bool fits = false;
 };
 
-Checked check(const std::filesystem::path& file, bool holed) {
-  std::ifstream in = open_to_check(file);
-  Checked result{find_line(in, holed), false};
+Checked check(const std::filesystem::path& place, bool holed) {
+  const InputFile file(place);
+  Checked result{find_line(file, holed), false};
   if (result.line) {
-    result.fits = crc_text(in, result.line->begin, result.line->hole) == result.line->checksum;
+    result.fits = crc_text(file, result.line->begin, result.line->hole) == result.line->checksum;
   }
-  if (!in) fail(file, "cannot be read to its end");
   return result;
 }
 
 }  // namespace
 
-std::string seal_line(const std::filesystem::path& file, std::optional<Hole> hole) {
-  std::ifstream in = open_to_check(file);
-  const std::string checksum = crc_text(in, std::filesystem::file_size(file), hole);
-  if (!in) fail(file, "cannot be read to its end");
-  return fmt::format("{}{}{}", line_start, checksum, end_text(hole));
+std::string seal_line(const std::filesystem::path& place, std::optional<Hole> hole) {
+  const InputFile file(place);
+  return fmt::format("{}{}{}", line_start, crc_text(file, file.size(), hole), end_text(hole));
 }
 
 Seal check_seal(const std::filesystem::path& file) {

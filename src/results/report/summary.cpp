@@ -142,6 +142,15 @@ std::string undefined_gains(const RunResults& run, std::size_t width) {
   return text;
 }
 
+/// Tasks that the job was asked for and has nothing to say of.
+std::string skipped(const RunResults& run) {
+  const SkippedTable& rows = run.skipped;
+  if (rows.task.empty()) return "";
+  Table table({{"left out", Table::Align::left}, {"because", Table::Align::left}});
+  for (std::size_t i = 0; i < rows.task.size(); ++i) table.add({rows.task[i], rows.reason[i]});
+  return "\ntasks that were left out, as their adapters cannot be used\n" + table.render(1000);
+}
+
 /// The clusters and the baselines on one part of the examples.
 struct Part {
   std::string title;  ///< before "loss" and "gain" in the head of the table
@@ -304,8 +313,8 @@ std::string work(const RunResults& run) {
 
 std::string print_summary(const RunResults& results, std::size_t width) {
   return header(results, width) + clusters(results, width) + undefined_gains(results, width) +
-         comparison(results) + refine(results) + sweep(results) + iterations(results) +
-         restarts(results) + timing(results) + work(results);
+         skipped(results) + comparison(results) + refine(results) + sweep(results) +
+         iterations(results) + restarts(results) + timing(results) + work(results);
 }
 
 }  // namespace d2c::results

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "d2c/core/readable.hpp"
+
 namespace d2c::results {
 namespace {
 
@@ -23,14 +25,14 @@ std::size_t width_of(std::string_view text) {
 
 std::string shorten(std::string_view text, std::size_t width) {
   static constexpr std::string_view ellipsis = "...";
-  const bool cut = width_of(text) > width;
+  const std::string shown = readable(text);
+  const bool cut = width_of(shown) > width;
   const std::size_t kept = cut ? width - std::min(width, ellipsis.size()) : width;
   std::string result;
   std::size_t columns = 0;
-  for (const char c : text) {
+  for (const char c : shown) {
     if (starts_code_point(c) && ++columns > kept) break;
-    const auto byte = static_cast<unsigned char>(c);
-    result += byte < 0x20 || byte == 0x7F ? '?' : c;
+    result += c;
   }
   if (cut) result += ellipsis;
   return result;

@@ -11,7 +11,7 @@ inline constexpr std::size_t line_width = 100;  ///< where nothing else is said
 
 /// Columns a text takes: code points, not bytes.
 [[nodiscard]] std::size_t width_of(std::string_view text);
-/// At most `width` columns, with "..." where something was cut; control characters become '?'.
+/// At most `width` columns, readable(), with "..." where something was cut.
 [[nodiscard]] std::string shorten(std::string_view text, std::size_t width);
 /// Fixed notation where that is short; "-" for NaN.
 [[nodiscard]] std::string show(double value, int decimals = 4);

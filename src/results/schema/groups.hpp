@@ -183,6 +183,18 @@ void visit_unseen(Archive& archive, Results& results, const std::string& objecti
   }
 }
 
+template <class Archive, class Skipped>
+void visit_skipped(Archive& archive, Skipped& skipped) {
+  if (archive.optional_group("skipped", !skipped.task.empty())) {
+    archive.scale("skipped", "skipped/task", skipped.task,
+                  {"name of a task that was left out", "", ""});
+    archive.array("skipped/adapter", {"skipped"}, skipped.adapter, {"its adapter", "", ""},
+                  Presence::required);
+    archive.array("skipped/reason", {"skipped"}, skipped.reason,
+                  {"why the adapter cannot be used", "", ""}, Presence::required);
+  }
+}
+
 template <class Archive, class Results>
 void visit_timing(Archive& archive, Results& results) {
   auto& timing = results.timing;

@@ -25,6 +25,7 @@ void visit_schema(Archive& archive, Results& results) {
   detail::visit_provenance(archive, results);
   const std::string objective_units = results.objective_kind == "loss" ? detail::nats : "1";
   detail::visit_tasks(archive, results);
+  detail::visit_skipped(archive, results.skipped);
   archive.index("cluster", "cluster", results.n_clusters, {"cluster", "1", "0-based"});
   detail::visit_iterations(archive, results, objective_units);
   detail::visit_restarts(archive, results, objective_units);

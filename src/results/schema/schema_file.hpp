@@ -16,11 +16,14 @@ class SchemaFile {
  public:
   /// @throws IoError
   explicit SchemaFile(const std::filesystem::path& place)
-      : pending_(place), content_(place, pending_.path()) {}
+      : pending_(place), content_(place, pending_.alias()) {}
 
   /// The HDF5 file. @pre complete() was not called
   [[nodiscard]] hid_t content() const { return content_.get(); }
-  /// Writes the header, what `write` writes, and the seal, and flushes the file to the disk.
+  /// Where what is written to content() is noted.
+  [[nodiscard]] ReadBack& read_back() { return read_back_; }
+  /// Writes the header, what `write` writes, and the seal, flushes the file to the disk, and reads
+  /// back what it holds.
   /// @throws IoError; what `write` throws
   void complete(const Schema& schema, const std::function<void(SchemaWriter&)>& write);
   /// To be published or kept.
@@ -30,6 +33,7 @@ class SchemaFile {
  private:
   PendingFile pending_;
   h5::OutputFile content_;
+  ReadBack read_back_;
 };
 
 }  // namespace d2c::results

@@ -1,5 +1,9 @@
 #include "schema/schema_reader.hpp"
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "files/seal.hpp"
@@ -15,6 +19,7 @@ SchemaReader::SchemaReader(std::filesystem::path file, SealRule rule) : file_(st
                                    "restore the file or run again"});
   }
   open_ = h5::open_file(file_);
+  heap_ = std::make_unique<h5::TextHeap>(file_);
   file_bytes_ = std::filesystem::file_size(file_);
 }
 
@@ -35,10 +40,14 @@ void SchemaReader::check_header(const Schema& schema) const {
   if (H5Aexists(open_.get(), "complete") > 0) {
     h5::Attribute attribute = open_attribute("complete");
     h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where("complete")));
-    expect_class(type.get(), "complete", H5T_ENUM);
+    h5::Type stored(h5::check_read(H5Tget_super(type.get()), where("complete")));
+    if (H5Tget_class(type.get()) != H5T_ENUM || H5Tget_nmembers(type.get()) != 2 ||
+        H5Tequal(stored.get(), H5T_STD_I8LE) <= 0) {
+      refuse("complete", "is not a truth value");
+    }
     h5::Type memory = h5::bool_type();
     h5::check_read(H5Aread(attribute.get(), memory.get(), &complete), where("complete"));
-    h5::close_read(where("complete"), memory, type, attribute);
+    h5::close_read(where("complete"), memory, stored, type, attribute);
   }
   if (complete != 1) {
     throw InputError(where("complete"),
@@ -52,25 +61,22 @@ bool SchemaReader::exists(const std::string& path) const {
     if (h5::check_read(H5Lexists(open_.get(), prefix.c_str(), H5P_DEFAULT), where(path)) == 0) {
       return false;
     }
+    H5L_info_t link;
+    h5::check_read(H5Lget_info(open_.get(), prefix.c_str(), &link, H5P_DEFAULT), where(path));
+    if (link.type != H5L_TYPE_HARD) refuse(prefix, "is a link to another place");
     if (end == std::string::npos) return true;
   }
 }
 
 std::vector<std::string> SchemaReader::children(const std::string& group) const {
   h5::Group opened(h5::check_read(H5Gopen2(open_.get(), group.c_str(), H5P_DEFAULT), where(group)));
-  H5G_info_t info;
-  h5::check_read(H5Gget_info(opened.get(), &info), where(group));
   std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const auto name_of = [&](char* buffer, std::size_t size) {
-      return h5::check_read(H5Lget_name_by_idx(opened.get(), ".", H5_INDEX_NAME, H5_ITER_INC, i,
-                                               buffer, size, H5P_DEFAULT),
-                            where(group));
-    };
-    std::string name(static_cast<std::size_t>(name_of(nullptr, 0)), '\0');
-    name_of(name.data(), name.size() + 1);
-    names.push_back(std::move(name));
-  }
+  const auto take = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+    return 0;
+  };
+  h5::check_read(H5Literate(opened.get(), H5_INDEX_NAME, H5_ITER_INC, nullptr, take, &names),
+                 where(group));
   h5::close_read(where(group), opened);
   return names;
 }
@@ -108,8 +114,49 @@ std::size_t SchemaReader::count(const std::string& path, const std::vector<hsize
   return product;
 }
 
-void SchemaReader::expect_class(hid_t type, const std::string& item, H5T_class_t expected) const {
-  if (H5Tget_class(type) != expected) refuse(item, "has a type that does not belong here");
+void SchemaReader::expect_number(hid_t type, const std::string& item, bool is_float) const {
+  const auto is_one_of = [&](std::initializer_list<hid_t> known) {
+    return std::ranges::any_of(known, [&](hid_t one) { return H5Tequal(type, one) > 0; });
+  };
+  const bool fits =
+      is_float ? is_one_of({H5T_IEEE_F64LE, H5T_IEEE_F32LE, H5T_IEEE_F64BE, H5T_IEEE_F32BE})
+               : is_one_of({H5T_STD_I64LE, H5T_STD_I32LE, H5T_STD_U64LE, H5T_STD_U32LE,
+                            H5T_STD_I16LE, H5T_STD_U16LE, H5T_STD_I8LE, H5T_STD_U8LE, H5T_STD_I64BE,
+                            H5T_STD_I32BE, H5T_STD_U64BE, H5T_STD_U32BE});
+  if (!fits) refuse(item, "has a type that does not belong here");
+}
+
+void SchemaReader::expect_own_storage(const h5::Dataset& dataset, const std::string& path,
+                                      const std::vector<hsize_t>& dims) const {
+  h5::Properties creation(h5::check_read(H5Dget_create_plist(dataset.get()), where(path)));
+  const H5D_layout_t layout = H5Pget_layout(creation.get());
+  if (H5Pget_external_count(creation.get()) != 0 || layout == H5D_VIRTUAL) {
+    refuse(path, "has its values in other files");
+  }
+  for (int i = 0; i < H5Pget_nfilters(creation.get()); ++i) {
+    unsigned flags = 0;
+    std::size_t n_values = 0;
+    const H5Z_filter_t filter = H5Pget_filter2(creation.get(), static_cast<unsigned>(i), &flags,
+                                               &n_values, nullptr, 0, nullptr, nullptr);
+    if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE &&
+        filter != H5Z_FILTER_FLETCHER32) {
+      refuse(path, "is stored by a filter that d2c does not use");
+    }
+  }
+  std::vector<hsize_t> chunk(dims.size());
+  const auto fits = [&](const std::vector<hsize_t>& piece) {
+    for (std::size_t i = 0; i < dims.size(); ++i) {
+      if (piece[i] > std::max<hsize_t>(dims[i], 1)) return false;
+    }
+    return true;
+  };
+  if (layout == H5D_CHUNKED) {
+    const int rank = H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data());
+    if (std::cmp_not_equal(rank, dims.size()) || !fits(chunk)) {
+      refuse(path, "has pieces that are larger than itself");
+    }
+  }
+  h5::close_read(where(path), creation);
 }
 
 h5::Attribute SchemaReader::open_attribute(const char* name) const {
@@ -125,32 +172,25 @@ std::string SchemaReader::text_attribute(const char* name) const {
   h5::Attribute attribute = open_attribute(name);
   h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
   if (H5Tis_variable_str(type.get()) <= 0) refuse(name, "is not a text of variable length");
-  char* text = nullptr;
-  h5::Type memory = h5::string_type();
-  h5::check_read(H5Aread(attribute.get(), memory.get(), &text), where(name));
-  std::string value = text == nullptr ? "" : text;
-  h5::check_read(H5free_memory(text), where(name));
+  std::array<std::byte, h5::reference_bytes> reference{};
+  h5::Type memory = h5::reference_type();
+  h5::check_read(H5Aread(attribute.get(), memory.get(), reference.data()), where(name));
   h5::close_read(where(name), memory, type, attribute);
-  return value;
+  return std::move(heap_->texts(reference, where(name)).front());
 }
 
 void SchemaReader::read(const h5::Dataset& dataset, const std::string& path,
                         const std::vector<hsize_t>& dims, std::vector<std::string>& values) const {
   h5::Type stored(h5::check_read(H5Dget_type(dataset.get()), where(path)));
   if (H5Tis_variable_str(stored.get()) <= 0) refuse(path, "is not text of variable length");
-  h5::Type type = h5::string_type();
-  std::vector<char*> texts(count(path, dims, sizeof(char*)));
-  h5::check_read(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()),
-                 where(path));
-  values.clear();
-  for (const char* text : texts) values.emplace_back(text == nullptr ? "" : text);
-  h5::Space space(h5::check_read(H5Dget_space(dataset.get()), where(path)));
-  // HDF5 takes an empty buffer for an error.
-  if (!texts.empty()) {
-    h5::check_read(H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data()),
-                   where(path));
-  }
-  h5::close_read(where(path), space, type, stored);
+  expect_own_storage(dataset, path, dims);
+  h5::Type type = h5::reference_type();
+  std::vector<std::byte> references(count(path, dims, h5::reference_bytes) * h5::reference_bytes);
+  h5::check_read(
+      H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, references.data()),
+      where(path));
+  values = heap_->texts(references, where(path));
+  h5::close_read(where(path), type, stored);
 }
 
 }  // namespace d2c::results

@@ -5,12 +5,14 @@
 #include <initializer_list>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "files/hdf5.hpp"
+#include "files/text_heap.hpp"
 #include "schema/meaning.hpp"
 
 namespace d2c::results {
@@ -88,6 +90,13 @@ class SchemaReader {
     value = values.front();
   }
 
+  /// All values of a dataset of any shape.
+  template <class T>
+  void values(const std::string& path, std::vector<T>& values) const {
+    h5::Dataset dataset = open(path);
+    read(dataset, path, dims_of(dataset, path), values);
+    h5::close_read(where(path), dataset);
+  }
   /// Keys of a map that is stored as one dataset per key.
   template <class Map>
   void names(const std::string& group, Map& map) const {
@@ -116,7 +125,10 @@ class SchemaReader {
   /// Number of values; refuses more than the file can hold.
   [[nodiscard]] std::size_t count(const std::string& path, const std::vector<hsize_t>& dims,
                                   std::size_t element_size) const;
-  void expect_class(hid_t type, const std::string& item, H5T_class_t expected) const;
+  void expect_number(hid_t type, const std::string& item, bool is_float) const;
+  /// Nothing but this file, by the means of HDF5 itself, and in pieces of sensible size.
+  void expect_own_storage(const h5::Dataset& dataset, const std::string& path,
+                          const std::vector<hsize_t>& dims) const;
 
   [[nodiscard]] h5::Attribute open_attribute(const char* name) const;
   [[nodiscard]] std::string text_attribute(const char* name) const;
@@ -124,7 +136,7 @@ class SchemaReader {
   [[nodiscard]] T number_attribute(const char* name) const {
     h5::Attribute attribute = open_attribute(name);
     h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(name)));
-    expect_class(type.get(), name, H5T_INTEGER);
+    expect_number(type.get(), name, false);
     T value = 0;
     h5::check_read(H5Aread(attribute.get(), h5::memory_type<T>(), &value), where(name));
     h5::close_read(where(name), type, attribute);
@@ -135,7 +147,8 @@ class SchemaReader {
   void read(const h5::Dataset& dataset, const std::string& path, const std::vector<hsize_t>& dims,
             std::vector<T>& values) const {
     h5::Type type(h5::check_read(H5Dget_type(dataset.get()), where(path)));
-    expect_class(type.get(), path, std::is_floating_point_v<T> ? H5T_FLOAT : H5T_INTEGER);
+    expect_number(type.get(), path, std::is_floating_point_v<T>);
+    expect_own_storage(dataset, path, dims);
     values.resize(count(path, dims, sizeof(T)));
     h5::check_read(
         H5Dread(dataset.get(), h5::memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
@@ -148,6 +161,7 @@ class SchemaReader {
   std::filesystem::path file_;
   std::uintmax_t file_bytes_ = 0;
   h5::File open_;
+  std::unique_ptr<h5::TextHeap> heap_;
   std::map<std::string, hsize_t> axes_;
 };
 

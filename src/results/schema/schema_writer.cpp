@@ -27,6 +27,7 @@ h5::Dataset SchemaWriter::write(const std::string& path, const std::vector<hsize
   h5::check_write(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()),
                   where(path));
   h5::close_written(where(path), type);
+  read_back_.note(path, std::span(values));
   describe(dataset, path, meaning);
   return dataset;
 }

@@ -13,6 +13,7 @@
 
 #include "files/hdf5.hpp"
 #include "schema/meaning.hpp"
+#include "schema/read_back.hpp"
 
 namespace d2c::results {
 
@@ -20,8 +21,9 @@ namespace d2c::results {
 class SchemaWriter {
  public:
   /// @param shown_as  name of the file in messages
-  SchemaWriter(hid_t file, std::filesystem::path shown_as)
-      : file_(file), shown_as_(std::move(shown_as)) {}
+  /// @param read_back  learns what is written; must outlive this object
+  SchemaWriter(hid_t file, std::filesystem::path shown_as, ReadBack& read_back)
+      : file_(file), shown_as_(std::move(shown_as)), read_back_(read_back) {}
 
   /// First: what kind of file this is.
   void header(const Schema& schema);
@@ -112,6 +114,7 @@ class SchemaWriter {
     h5::check_write(
         H5Dwrite(dataset.get(), h5::memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
         where(path));
+    read_back_.note(path, std::span(values));
     describe(dataset, path, meaning);
     if (std::is_floating_point_v<T> && !meaning.comment.empty()) {
       h5::write_attribute(dataset.get(), "_FillValue", std::numeric_limits<double>::quiet_NaN(),
@@ -130,6 +133,7 @@ class SchemaWriter {
 
   hid_t file_;
   std::filesystem::path shown_as_;
+  ReadBack& read_back_;
   std::map<std::string, Axis> axes_;
   std::map<std::string, h5::Dataset> local_scales_;  ///< by path: group/axis
 };

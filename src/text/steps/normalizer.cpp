@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "steps/growth.hpp"
 #include "steps/replacement.hpp"
 #include "unicode/byte_level.hpp"
 #include "unicode/unicode.hpp"
@@ -14,7 +15,11 @@ Normalizer make_sequence(const Field& field) {
   std::vector<Normalizer> parts;
   for (const Field& part : field.at("normalizers").items()) parts.push_back(make_normalizer(part));
   return [parts = std::move(parts)](std::string& text) {
-    for (const auto& part : parts) part(text);
+    const GrowthLimit limit(text.size());
+    for (const auto& part : parts) {
+      part(text);
+      limit.check(text.size(), "normalizer");
+    }
   };
 }
 

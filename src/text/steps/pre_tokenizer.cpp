@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "regex/regex.hpp"
+#include "steps/growth.hpp"
 #include "steps/metaspace.hpp"
 #include "steps/split.hpp"
 #include "unicode/byte_level.hpp"
@@ -69,7 +70,16 @@ PreTokenizer make_sequence(const Field& field) {
     parts.push_back(make_pre_tokenizer(part));
   }
   return [parts = std::move(parts)](std::vector<Piece>& pieces) {
-    for (const auto& part : parts) part(pieces);
+    const auto bytes = [&] {
+      std::size_t sum = 0;
+      for (const Piece& piece : pieces) sum += piece.text.size();
+      return sum;
+    };
+    const GrowthLimit limit(bytes());
+    for (const auto& part : parts) {
+      part(pieces);
+      limit.check(bytes(), "pre_tokenizer");
+    }
   };
 }
 

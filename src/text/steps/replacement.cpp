@@ -2,7 +2,17 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "d2c/core/error.hpp"
+
 namespace d2c::text {
+
+namespace {
+
+constexpr std::size_t largest_piece = std::size_t{16} << 20;
+
+}  // namespace
 
 Replacement::Replacement(Regex pattern, std::string content)
     : pattern_(std::move(pattern)), content_(std::move(content)) {}
@@ -10,6 +20,12 @@ Replacement::Replacement(Regex pattern, std::string content)
 void Replacement::apply(std::string& text) const {
   const std::vector<Range> matches = pattern_.find_all(text);
   if (matches.empty() || text.empty()) return;
+  if (content_.size() > largest_piece / matches.size()) {
+    throw InputError({}, {fmt::format("the tokenizer replaces {} places by {} bytes each",
+                                      matches.size(), content_.size()),
+                          fmt::format("no more than {} bytes are made of a text", largest_piece),
+                          "repair the normalizer of the tokenizer"});
+  }
   std::string replaced;
   replaced.reserve(text.size());
   std::size_t end = 0;

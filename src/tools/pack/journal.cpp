@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <stdexcept>
 #include <string_view>
 
 #include <fcntl.h>
@@ -49,18 +50,19 @@ std::uint64_t aligned_record_end(std::uint64_t end) {
   return (end + page - 1) / page * page;
 }
 
-PackJournal::PackJournal(const std::filesystem::path& file)
+PackJournal::PackJournal(const std::filesystem::path& file, Start start)
     : file_(file, O_CREAT | O_NOFOLLOW | O_APPEND,
             {file,
              {"cannot be written", "it notes what is packed already",
               "free some space or write to another place; the same command goes on"}}) {
+  if (start == Start::over) file_.resize(0);
   const std::uint64_t whole = read_lines();
   file_.resize(whole);
   if (whole == 0) note(header());
 }
 
 std::uint64_t PackJournal::read_lines() {
-  const std::string text = json::read_text(file_.path());
+  const std::string text = read_text(file_.path(), std::uint64_t{16} << 30);
   std::size_t whole = 0;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', whole)) {
     const std::string_view line = std::string_view(text).substr(whole, end - whole);
@@ -82,23 +84,40 @@ std::uint64_t PackJournal::read_lines() {
 void PackJournal::note(const std::string& text) { pending_ += line_of(text); }
 
 void PackJournal::take(const std::string& text) {
-  const json::Json value = json::parse(text, file_.path());
+  const auto refuse = [&] {
+    throw InputError({file_.path()}, {"is damaged", "a line of it is none that d2c writes",
+                                      "remove it to start over"});
+  };
+  try {
+    take(json::parse(text, file_.path()));
+  } catch (const json::Json::exception&) {
+    refuse();
+  } catch (const std::out_of_range&) {
+    refuse();
+  }
+}
+
+void PackJournal::take(const json::Json& value) {
   if (value.contains("module")) {
-    modules_.push_back({value["module"].get<std::string>(), value["d_out"].get<std::int64_t>(),
-                        value["d_in"].get<std::int64_t>()});
+    modules_.push_back({value.at("module").get<std::string>(),
+                        value.at("d_out").get<std::int64_t>(),
+                        value.at("d_in").get<std::int64_t>()});
     module_places_.emplace(modules_.back().name, static_cast<int>(modules_.size()) - 1);
     return;
   }
   PackedAdapter adapter;
-  adapter.name = value["name"].get<std::string>();
-  adapter.source = value["source"].get<std::string>();
-  adapter.stamp = value["stamp"].get<std::string>();
-  adapter.base_model = value["base_model"].get<std::string>();
-  adapter.dtype = value["dtype"].get<std::string>();
-  const auto record = value["record"].get<std::vector<std::uint64_t>>();
+  adapter.name = value.at("name").get<std::string>();
+  adapter.source = value.at("source").get<std::string>();
+  adapter.stamp = value.at("stamp").get<std::string>();
+  adapter.base_model = value.at("base_model").get<std::string>();
+  adapter.dtype = value.at("dtype").get<std::string>();
+  const auto record = value.at("record").get<std::vector<std::uint64_t>>();
   adapter.record = {record.at(0), record.at(1), record.at(2), record.at(3), record.at(4)};
-  adapter.fingerprint = value["fingerprint"].get<std::uint64_t>();
-  adapter.ranks = value["ranks"].get<std::vector<std::pair<int, int>>>();
+  adapter.fingerprint = value.at("fingerprint").get<std::uint64_t>();
+  adapter.ranks = value.at("ranks").get<std::vector<std::pair<int, int>>>();
+  for (const auto& [module, rank] : adapter.ranks) {
+    static_cast<void>(modules_.at(static_cast<std::size_t>(module)));
+  }
   put(std::move(adapter));
 }
 

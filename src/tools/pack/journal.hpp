@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "d2c/core/json.hpp"
 #include "d2c/core/writable_file.hpp"
 #include "d2c/results/library.hpp"
 #include "d2c/results/library_record.hpp"
@@ -35,9 +36,12 @@ struct PackedModule {
 /// cut off by a crash is seen. What is noted is on the disk before.
 class PackJournal {
  public:
+  enum class Start { go_on, over };
   /// Reads what an earlier call noted, up to the first line that is not whole.
+  /// @param start  over: the records are gone, as the library was finished or its file was removed;
+  ///               what is noted of them is thrown away
   /// @throws InputError, IoError
-  explicit PackJournal(const std::filesystem::path& file);
+  PackJournal(const std::filesystem::path& file, Start start);
 
   [[nodiscard]] const std::vector<PackedAdapter>& adapters() const { return adapters_; }
   [[nodiscard]] const std::vector<PackedModule>& modules() const { return modules_; }
@@ -66,6 +70,7 @@ class PackJournal {
   std::uint64_t read_lines();
   void note(const std::string& text);
   void take(const std::string& text);
+  void take(const json::Json& value);
   void put(PackedAdapter adapter);
 
   WritableFile file_;

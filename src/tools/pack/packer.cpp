@@ -70,7 +70,8 @@ Packer::Packer(const LibraryOptions& options, PackRequest request)
     : options_(options),
       request_(std::move(request)),
       partial_(options.output),
-      journal_(partial_.journal()) {}
+      journal_(partial_.journal(), partial_.file().size() == 0 ? PackJournal::Start::over
+                                                               : PackJournal::Start::go_on) {}
 
 PackSummary Packer::pack() {
   if (options_.if_exists == LibraryOptions::IfExists::append) keep_old_library();
@@ -142,6 +143,7 @@ void Packer::keep_old_library() {
   copy_records(old);
   for (std::size_t i = 0; i < old.n_adapters(); ++i) {
     journal_.add(packed_adapter(old, i, journal_));
+    unchecked_.push_back(journal_.adapters().back().record);
   }
   commit();
 }
@@ -176,7 +178,7 @@ void Packer::pack_one(const PackEntry& entry) {
       fmt::format("packed {} of {} adapters", journal_.adapters().size(), request_.entries.size()));
 }
 
-results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) const {
+results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) {
   results::LibraryRecord record;
   record.begin = journal_.data_end();
   record.config_bytes = files.config.size();
@@ -192,6 +194,7 @@ results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) con
   partial_.file().write(place(record.begin), head_bytes);
   partial_.file().write(place(record.begin + record.tensors_begin), files.tensors);
   partial_.file().write(place(record.begin + record.bytes()), padding);
+  unchecked_.push_back(record);
   return record;
 }
 
@@ -209,8 +212,21 @@ void Packer::note(PackedAdapter packed, const lora::Adapter& adapter, const Pack
   journal_.add(std::move(packed));
 }
 
+void Packer::read_back() {
+  const InputFile file(partial_.file().path());
+  for (const results::LibraryRecord& record : unchecked_) {
+    if (crc32(file.read(place(record.begin), record.bytes())) == record.checksum) continue;
+    throw IoError({options_.output},
+                  {"cannot be written", "what was written is not what can be read",
+                   "check the disk, or write to another place"},
+                  fmt::format("the record at byte {} holds other bytes", place(record.begin)));
+  }
+  unchecked_.clear();
+}
+
 void Packer::commit() {
   partial_.file().sync();
+  read_back();
   journal_.commit();
   committed_ = journal_.data_end();
   since_commit_ = Stopwatch();

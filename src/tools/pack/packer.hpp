@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "d2c/core/timer.hpp"
 #include "d2c/results/library.hpp"
@@ -33,8 +34,10 @@ class Packer {
   void copy_records(const results::LibraryIndex& old) const;
   void pack_one(const PackEntry& entry);
   /// Writes a record behind the others, without making a note of it.
-  [[nodiscard]] results::LibraryRecord write_record(const lora::AdapterFiles& files) const;
+  [[nodiscard]] results::LibraryRecord write_record(const lora::AdapterFiles& files);
   void note(PackedAdapter packed, const lora::Adapter& adapter, const PackEntry& entry);
+  /// Compares what the file holds with what was written since the last commit.
+  void read_back();
   void commit();
   /// After an error: the reason of that error is told, not that of this attempt.
   void save_what_is_done() noexcept;
@@ -43,7 +46,8 @@ class Packer {
   PackRequest request_;
   PartialLibrary partial_;
   PackJournal journal_;
-  std::uint64_t committed_ = 0;  ///< bytes of data on the disk and noted
+  std::vector<results::LibraryRecord> unchecked_;  ///< written since the last commit
+  std::uint64_t committed_ = 0;                    ///< bytes of data on the disk and noted
   Stopwatch since_commit_;
 };
 

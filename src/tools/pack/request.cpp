@@ -5,6 +5,7 @@
 #include <set>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/model/model.hpp"
 
 namespace d2c::tools {
@@ -36,6 +37,13 @@ std::vector<fs::path> without_repeats(const std::vector<fs::path>& folders) {
   return distinct;
 }
 
+/// A name is shown in tables, and follows `LIBRARY::` where an adapter is asked for.
+void check_name(const std::string& name, const fs::path& folder) {
+  if (is_readable(name) && name.find("::") == std::string::npos) return;
+  throw InputError({folder}, {"has a '::' or a character that is not shown in its name",
+                              "the folder gives its name to the adapter", "rename the folder"});
+}
+
 bool is_adapter_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path / "adapter_config.json", ignored);
@@ -61,8 +69,10 @@ PackRequest read_request(const LibraryOptions& options) {
   }
   folders = without_repeats(folders);
   const std::vector<std::string> names = names_of(folders);
-  for (std::size_t i = 0; i < folders.size(); ++i)
+  for (std::size_t i = 0; i < folders.size(); ++i) {
+    check_name(names[i], folders[i]);
     request.entries.push_back({names[i], folders[i]});
+  }
   if (!request.model.empty()) {
     request.modules = model::target_modules(model::read_config(request.model / "config.json"));
     std::ranges::sort(request.modules, {}, &lora::TargetModule::name);

@@ -24,10 +24,10 @@ std::map<fs::path, std::string> everything(const fs::path& folder) {
 }
 
 json::Json good_note() {
-  return {{"results", "results.h5.1.partial"},
-          {"merged", "merged.0a.partial"},
+  return {{"results", "results.h5.h-1-2-3-1.partial"},
+          {"merged", "merged.h-1-2-3-0a.partial"},
           {"old_merged", "merged.old"},
-          {"texts", {"manifest.json.2c.partial"}}};
+          {"texts", {"manifest.json.h-1-2-3-2c.partial"}}};
 }
 
 /// Notes with one value that no job writes.
@@ -41,7 +41,7 @@ std::vector<std::string> bad_notes() {
                                       "merged",
                                       "results.h5",
                                       "merged..partial",
-                                      "results.h5.a/b.partial",
+                                      "results.h5.a/b-1-2-3-4.partial",
                                       "results.h5..partial",
                                       "merged.../.partial",
                                       "manifest.json",
@@ -72,7 +72,7 @@ std::vector<std::string> bad_notes() {
     note["texts"] = json::Json::array({name});
     notes.push_back(note.dump());
   }
-  for (const char* name : {"notes.txt.2c.partial", "routing.json"}) {
+  for (const char* name : {"notes.txt.h-1-2-3-2c.partial", "routing.json"}) {
     json::Json note = good_note();
     note["texts"] = json::Json::array({name});
     notes.push_back(note.dump());
@@ -83,11 +83,11 @@ std::vector<std::string> bad_notes() {
 TEST(FinishPublishing, ANoteThatNoJobHasWrittenRemovesNothing) {
   const test::TempFolder folder;
   const fs::path output = folder / "job/out";
-  for (const char* mine : {"examples", "..", "merged.mine", "merged.0a.partial"}) {
+  for (const char* mine : {"examples", "..", "merged.mine", "merged.h-1-2-3-0a.partial"}) {
     fs::create_directories(output / mine);
     test::write_file(output / mine / "mine", "mine");
   }
-  test::write_file(output / "results.h5.1.partial", "partial");
+  test::write_file(output / "results.h5.h-1-2-3-1.partial", "partial");
   for (const std::string& note : bad_notes()) {
     SCOPED_TRACE(note);
     test::write_file(output / "d2c-publishing.json", note);
@@ -102,9 +102,9 @@ TEST(FinishPublishing, PutsInPlaceWhatANoteNames) {
   fs::create_directories(folder / "merged");
   test::write_file(folder / "merged" / "adapter", "old");
   test::write_file(folder / "results.h5", "old");
-  fs::create_directories(folder / "merged.0a.partial");
-  for (const char* name :
-       {"merged.0a.partial/adapter", "results.h5.1.partial", "manifest.json.2c.partial"}) {
+  fs::create_directories(folder / "merged.h-1-2-3-0a.partial");
+  for (const char* name : {"merged.h-1-2-3-0a.partial/adapter", "results.h5.h-1-2-3-1.partial",
+                           "manifest.json.h-1-2-3-2c.partial"}) {
     test::write_file(folder / name, "new");
   }
   test::write_file(folder / "d2c-publishing.json", good_note().dump());

@@ -239,6 +239,22 @@ TEST(ModuleRules, LayersToTransformLimitsSuffixesButNotWholeNames) {
                   .selects("model.layers.7.self_attn.q_proj"));
 }
 
+TEST(ModuleRules, RefusesALayersPatternWhoseGroupIsNotTheNumberOfALayer) {
+  const std::string fields =
+      R"("target_modules": ["q"], "layers_to_transform": 1, "layers_pattern": )";
+  D2C_EXPECT_ERROR((void)rules(fields + R"("h)|(?:model")").selects("model.h.1.q"), InputError,
+                   "layers_pattern", "without its group");
+  D2C_EXPECT_ERROR((void)rules(fields + R"("(h)")").selects("model.h.1.q"), InputError,
+                   "layers_pattern", "must be the number");
+}
+
+TEST(AdapterConfig, RefusesMoreEntriesThanAnyModelHasModules) {
+  std::string entries;
+  for (int i = 0; i <= 10'000; ++i) entries += fmt::format("{}\"m{}\": 1", i == 0 ? "" : ",", i);
+  D2C_EXPECT_ERROR((void)parse(fmt::format(R"("rank_pattern": {{{}}})", entries)), InputError,
+                   "rank_pattern", "10001 entries");
+}
+
 TEST(ModuleRules, LayersPatternNamesTheListOfLayers) {
   const std::string fields =
       R"("target_modules": ["q"], "layers_to_transform": 1, "layers_pattern": )";

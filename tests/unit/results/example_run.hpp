@@ -79,6 +79,7 @@ inline RunResults example_run() {
       .evaluated = 13, .cached = 5, .merges = 7, .tokens = 12'345, .tokens_unshared = 54'321};
   run.curve = {
       .evaluations = {6, 9, 13}, .objective = {1.9, 1.7, 1.7}, .seconds = {0.5, 0.75, 1.0}};
+  run.skipped = {.task = {"broken"}, .adapter = {"adapters/broken"}, .reason = {"is damaged"}};
   run.sweep = {.k = {1, 2},
                .objective = {2.1, 1.7},
                .gain = {0.4, 0.6},

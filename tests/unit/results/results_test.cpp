@@ -98,6 +98,9 @@ void expect_same(const RunResults& a, const RunResults& b) {
   expect_same(a.baselines, b.baselines);
   expect_same(a.verify, b.verify);
   expect_same(a.heldout, b.heldout);
+  expect_same(a.skipped.task, b.skipped.task);
+  expect_same(a.skipped.adapter, b.skipped.adapter);
+  expect_same(a.skipped.reason, b.skipped.reason);
   expect_same(a.sweep.k, b.sweep.k);
   expect_same(a.sweep.objective, b.sweep.objective);
   expect_same(a.sweep.gain, b.sweep.gain);
@@ -214,7 +217,7 @@ TEST(Results, AFileThatAppearsMeanwhileIsKeptAndTheResultsToo) {
   {
     ResultsWriter writer(folder / "run.h5");
     write_file(folder / "run.h5", "precious");
-    D2C_EXPECT_ERROR(writer.finish(example_run()), InputError, "exists already", ".partial");
+    D2C_EXPECT_ERROR(writer.finish(example_run()), InputError, "exists already", ".kept");
   }
   EXPECT_EQ(json::read_text(folder / "run.h5"), "precious");
   std::filesystem::remove(folder / "run.h5");

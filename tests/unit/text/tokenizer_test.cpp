@@ -253,6 +253,32 @@ TEST(Utf8, InvalidTextIsAnInputErrorThatNamesTheByte) {
                    "not valid UTF-8 at byte 2");
 }
 
+TEST(Tokenizer, RefusesStepsThatMakeATextLongerAndLonger) {
+  Json document = abc();
+  Json steps = Json::array();
+  for (int i = 0; i < 6; ++i) {
+    steps.push_back(
+        {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(50, 'a')}});
+  }
+  document["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+  D2C_EXPECT_ERROR((void)test::load_tokenizer(document).encode(std::string(100, 'a'), false),
+                   InputError, "normalizer", "times as long");
+
+  document["normalizer"] = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1 << 20, 'a')}};
+  D2C_EXPECT_ERROR((void)test::load_tokenizer(document).encode(std::string(100, 'a'), false),
+                   InputError, "replaces 100 places");
+
+  document.erase("normalizer");
+  steps = Json::array();
+  for (int i = 0; i < 40; ++i) {
+    steps.push_back({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
+  }
+  document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  D2C_EXPECT_ERROR((void)test::load_tokenizer(document).encode("\xC3\xA9", false), InputError,
+                   "pre_tokenizer", "times as long");
+}
+
 /// One change that makes the file invalid or not supported, and what the error must name.
 struct BadFile {
   const char* pointer;
