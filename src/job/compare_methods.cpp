@@ -55,10 +55,13 @@ void prepare(const RunOptions& job, std::optional<FolderLock>& lock) {
   make_folder(job.output);
   lock.emplace(job.output);
   remove_abandoned(job.output);
-  if (job.overwrite || !fs::exists(job.output / tables)) return;
-  throw InputError({job.output / tables, {}},
-                   {"exists already", "results are not overwritten unasked",
-                    "choose another --output or add --overwrite"});
+  for (const char* name : {tables, csv}) {
+    if (job.overwrite || !fs::exists(job.output / name)) continue;
+    if (name == csv && lock->was_abandoned()) continue;  // it was killed between the two
+    throw InputError({job.output / name, {}},
+                     {"exists already", "results are not overwritten unasked",
+                      "choose another --output or add --overwrite"});
+  }
 }
 
 void check_input(const CompareOptions& options, const Job& input) {
@@ -83,13 +86,6 @@ results::Comparison empty_comparison(const CompareOptions& options, const Sessio
     out.seed.push_back(static_cast<std::int64_t>(options.job.seed) + s);
   }
   return out;
-}
-
-void write(const RunOptions& job, const results::Comparison& comparison) {
-  // The tables come last: without them a job is not done, and the same command does it again.
-  write_text(job.output / csv, results::comparison_csv(comparison));
-  results::write_comparison(job.output / tables, comparison,
-                            job.overwrite ? results::IfExists::replace : results::IfExists::refuse);
 }
 
 void refuse_repeats(const std::string& option, std::vector<std::string> names) {
@@ -149,7 +145,9 @@ std::optional<results::Comparison> compare_methods(comm::Communicator& comm,
     }
     comm::agree(comm, [&] {
       if (!comm.is_root()) return;
-      write(job, out);
+      results::write_comparison(
+          job.output / tables, job.output / csv, out,
+          job.overwrite ? results::IfExists::replace : results::IfExists::refuse);
       session.finish();
     });
     return out;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/pending.hpp"
 
 #include "report/table.hpp"
 #include "schema/groups.hpp"
@@ -106,15 +107,24 @@ std::string number(const std::vector<double>& values, std::size_t at) {
 
 }  // namespace
 
-void write_comparison(const fs::path& file, const Comparison& comparison, IfExists if_exists) {
+void write_comparison(const fs::path& tables, const fs::path& csv, const Comparison& comparison,
+                      IfExists if_exists) {
   const h5::QuietErrors quiet;
-  if (if_exists == IfExists::refuse && fs::exists(file)) {
-    throw InputError({file, {}}, {"exists already", "results are not overwritten unasked",
-                                  "choose another output or ask for it to be replaced"});
+  if (if_exists == IfExists::refuse && fs::exists(tables)) {
+    throw InputError({tables, {}}, {"exists already", "results are not overwritten unasked",
+                                    "choose another output or ask for it to be replaced"});
   }
-  SchemaFile out(file);
+  SchemaFile out(tables);
   out.complete(comparison_schema, [&](SchemaWriter& archive) { write_all(archive, comparison); });
-  out.pending().publish();
+  const bool is_new = !fs::exists(csv);
+  write_text(csv, comparison_csv(comparison));
+  try {
+    out.pending().publish();
+  } catch (...) {
+    std::error_code ignored;
+    if (is_new && !fs::exists(tables, ignored)) fs::remove(csv, ignored);
+    throw;
+  }
 }
 
 std::string print_comparison(const Comparison& c) {

@@ -249,6 +249,8 @@ class Kills(Case):
                 if code == 3 and "is in use" in errors:  # ranks outlive their mpirun for a moment
                     time.sleep(0.2)
                     continue
+                if code == 3 and "exists already" in errors:  # it was killed after its result was in place
+                    break
                 kills += code != 0
                 self.assertIn(code, (0, -signal.SIGKILL), errors)
             self.assertEqual(content(out), content(alone))

@@ -74,10 +74,16 @@ class Slurm:
         for i in range(1, nodes + 1):
             self.call("slurmd", "-f", config, "-N", f"n{i}")
         deadline = time.monotonic() + 30
-        while self.call("sinfo", "-h", "-o", "%D", "-t", "idle").strip() != str(nodes):
+        while not self.is_up(nodes):
             if time.monotonic() > deadline:
-                raise RuntimeError("the nodes do not come up: " + self.call("sinfo"))
+                self.stop()
+                raise RuntimeError("the nodes do not come up")
             time.sleep(0.2)
+
+    def is_up(self, nodes):
+        shown = subprocess.run(["sinfo", "-h", "-o", "%D", "-t", "idle"], env=self.env, capture_output=True, text=True,
+                               timeout=60)
+        return shown.returncode == 0 and shown.stdout.strip() == str(nodes)
 
     def call(self, *command, **env):
         return subprocess.run([*map(str, command)], env={**self.env, **env}, check=True, text=True,

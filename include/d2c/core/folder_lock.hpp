@@ -15,6 +15,8 @@ class FolderLock {
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
+  /// Whether the one before ended without giving the folder back.
+  [[nodiscard]] bool was_abandoned() const { return was_abandoned_; }
 
  private:
   /// Whether the file that was opened is still the one with this name.
@@ -24,6 +26,7 @@ class FolderLock {
 
   std::filesystem::path file_;
   int descriptor_ = -1;
+  bool was_abandoned_ = false;
 };
 
 }  // namespace d2c

@@ -35,10 +35,11 @@ struct Comparison {
   [[nodiscard]] std::size_t n_rows() const { return search.size(); }
 };
 
-/// Writes the file described in docs/user/compare.md.
-/// @throws InputError if it cannot be written; ContractError if sizes disagree
-void write_comparison(const std::filesystem::path& file, const Comparison& comparison,
-                      IfExists if_exists);
+/// Writes the tables described in docs/user/compare.md, and comparison_csv() beside them. The tables
+/// come last: where they are, both are. What fails leaves neither.
+/// @throws InputError if there are tables that must stay; IoError; ContractError if sizes disagree
+void write_comparison(const std::filesystem::path& tables, const std::filesystem::path& csv,
+                      const Comparison& comparison, IfExists if_exists);
 
 /// One line per row: mean over the seeds, and its standard deviation where there are several.
 [[nodiscard]] std::string print_comparison(const Comparison& comparison);

@@ -48,6 +48,8 @@ FolderLock::FolderLock(const std::filesystem::path& folder) : file_(folder / "d2
     }
     // The one before may have removed the file between the two calls.
   } while (!is_in_place());
+  struct stat status {};
+  was_abandoned_ = ::fstat(descriptor_, &status) == 0 && status.st_size > 0;
   const std::string text = fmt::format("{} {}\n", own_tag(), utc_now());
   const bool written = ::ftruncate(descriptor_, 0) == 0 &&
                        ::pwrite(descriptor_, text.data(), text.size(), 0) == std::ssize(text);

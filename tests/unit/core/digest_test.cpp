@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "d2c/core/checksum.hpp"
 #include "d2c/core/rng.hpp"
 
 namespace d2c {
@@ -24,6 +25,13 @@ TEST(Digest, NumbersAreEightBytesFromTheLowest) {
 }
 
 TEST(Digest, OfANameIsItsStream) { EXPECT_EQ(hash_name("name"), Digest().update("name").value()); }
+
+// The check value of CRC-32 as its catalogues give it.
+TEST(Checksum, GoesOnAfterAnyPartAnEmptyOneToo) {
+  const auto bytes = std::as_bytes(std::span(std::string_view("123456789")));
+  EXPECT_EQ(crc32(bytes), 0xcbf43926);
+  EXPECT_EQ(crc32(bytes.subspan(4), crc32({}, crc32(bytes.first(4)))), 0xcbf43926);
+}
 
 }  // namespace
 }  // namespace d2c

@@ -20,6 +20,7 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"K", {"4", "3,5", "2..8", "1..3,7"}},
       {"sweep-pick", {"5"}},
       {"budget-mb", {"2.5"}},
+      {"on-bad-adapter", {"skip"}},
       {"constraints", {"/tmp/rules.json"}},
       {"min-cluster-size", {"2"}},
       {"max-cluster-size", {"7"}},

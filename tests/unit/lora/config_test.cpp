@@ -244,7 +244,7 @@ TEST(ModuleRules, RefusesALayersPatternWhoseGroupIsNotTheNumberOfALayer) {
       R"("target_modules": ["q"], "layers_to_transform": 1, "layers_pattern": )";
   D2C_EXPECT_ERROR((void)rules(fields + R"("h)|(?:model")").selects("model.h.1.q"), InputError,
                    "layers_pattern", "without its group");
-  D2C_EXPECT_ERROR((void)rules(fields + R"("(h)")").selects("model.h.1.q"), InputError,
+  D2C_EXPECT_ERROR((void)rules(fields + R"x("(h)")x").selects("model.h.1.q"), InputError,
                    "layers_pattern", "must be the number");
 }
 
