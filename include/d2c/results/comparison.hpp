@@ -35,8 +35,8 @@ struct Comparison {
   [[nodiscard]] std::size_t n_rows() const { return search.size(); }
 };
 
-/// Writes the tables described in docs/user/compare.md, and comparison_csv() beside them. The tables
-/// come last: where they are, both are. What fails leaves neither.
+/// Writes the tables described in docs/user/compare.md, and comparison_csv() beside them. The
+/// tables come last: where they are, both are. What fails leaves neither.
 /// @throws InputError if there are tables that must stay; IoError; ContractError if sizes disagree
 void write_comparison(const std::filesystem::path& tables, const std::filesystem::path& csv,
                       const Comparison& comparison, IfExists if_exists);
