@@ -45,6 +45,12 @@ double State::block_excess(BlockId b, ClusterId cluster) const {
   return total;
 }
 
+bool State::fresh(BlockId b, ClusterId cluster) const {
+  const TaskSet& block = rules_->block(b);
+  return size(cluster) == 0 ||
+         std::ranges::all_of(block, [&](TaskId task) { return fresh(task, cluster); });
+}
+
 void State::refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_cluster) {
   constexpr auto absent = static_cast<std::size_t>(-1);
   std::vector<TaskSet> sets;

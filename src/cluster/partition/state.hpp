@@ -42,6 +42,9 @@ class State {
   /// The same for the tasks of a block together.
   [[nodiscard]] double block_excess(BlockId b, ClusterId cluster) const;
 
+  /// True if the losses that block_excess() goes by are those of the cluster as it is.
+  [[nodiscard]] bool fresh(BlockId b, ClusterId cluster) const;
+
   /// Measures the loss of blocks in clusters where it is not known or stale, in one call.
   void refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_cluster);
   /// Measures the whole loss matrix where it is not known or stale.

@@ -47,7 +47,9 @@ SearchResult agglomerative_loss_search(const Problem& problem, const SearchOptio
   };
   // A first result, in case the search has to stop early.
   value(found_once(problem, options.k, [&] { return average_linkage(similarity, options.k); }));
-  Agglomeration agglomeration(problem, rules, recorder, similarity, own);
+  constexpr int most_first = 1024;
+  Agglomeration agglomeration(problem, rules, recorder, similarity, own,
+                              std::max(most_first, 4 * options.k));
   // What a careful run measures, the ones before it have measured in part.
   for (const double caution : {0.0, 0.5, 1.0})
     if (!recorder.must_stop()) value(agglomeration.run(options.k, caution));

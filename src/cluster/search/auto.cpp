@@ -26,7 +26,10 @@ class Auto {
   SearchResult run() {
     recorder_.begin_restart(stream);
     State state = best_start();
-    if (similarity_) agglomerate(state);
+    if (similarity_) {
+      agglomerate(state);
+      if (is_large()) local_.confine(Shortlist(*similarity_));
+    }
     local_.improve(state);
     note(state);
     perturb(state);
@@ -36,6 +39,12 @@ class Auto {
 
  private:
   static constexpr std::uint64_t stream = 0x6175746f;
+
+  /// Whether a loss matrix is too much to be measured whole, again and again.
+  [[nodiscard]] bool is_large() const {
+    constexpr std::int64_t most_entries = 2000;
+    return std::int64_t{own_.n()} * options_.k > most_entries;
+  }
 
   State best_start() {
     std::vector<Partition> starts;
@@ -63,9 +72,13 @@ class Auto {
 
   /// Agglomerations by loss, each more careful than the one before. They share what they measure.
   void agglomerate(State& best) {
-    Agglomeration agglomeration(problem_, rules_, recorder_, *similarity_, own_);
+    // Of many tasks, the most similar ones are together from the start, and moves get half of the
+    // evaluations.
+    Agglomeration agglomeration(problem_, rules_, recorder_, *similarity_, own_,
+                                is_large() ? 4 * options_.k : rules_.n_blocks());
     for (const double caution : {0.0, 0.25, 0.5, 0.75, 1.0}) {
       if (recorder_.must_stop()) return;
+      if (is_large() && recorder_.evaluations() > recorder_.evaluations_left()) return;
       State state(problem_, rules_, agglomeration.run(options_.k, caution), own_);
       recorder_.offer(state.partition(), state.score());
       note(state);

@@ -13,10 +13,25 @@ LocalSearch::LocalSearch(const Problem& problem, const Rules& rules, Recorder& r
   for (const BlockId b : rules.blocks()) movable_.push_back(b);
 }
 
+void LocalSearch::look(State& state) {
+  if (!shortlist_) return state.refresh_all();
+  Shortlist::Entries entries = shortlist_->entries(rules_, state.partition());
+  std::erase_if(entries, [&](const auto& entry) { return state.fresh(entry.first, entry.second); });
+  // Moves have to be measured, too.
+  const std::int64_t most = recorder_.evaluations_left() / 2;
+  std::int64_t n_tasks = 0;
+  const auto end = std::ranges::find_if(entries, [&](const auto& entry) {
+    n_tasks += std::ssize(rules_.block(entry.first));
+    return n_tasks > most;
+  });
+  entries.erase(end, entries.end());
+  state.refresh(entries);
+}
+
 void LocalSearch::improve(State& state) {
   while (!recorder_.must_stop()) {
-    state.refresh_all();
-    while (!recorder_.must_stop() && move_together(state)) state.refresh_all();
+    look(state);
+    while (!recorder_.must_stop() && move_together(state)) look(state);
     if (move_singly(state, patience())) continue;
     if (swap(state)) continue;
     if (!restructure(state)) return;
@@ -25,8 +40,8 @@ void LocalSearch::improve(State& state) {
 
 void LocalSearch::settle(State& state) {
   do {
-    state.refresh_all();
-    while (!recorder_.must_stop() && move_together(state)) state.refresh_all();
+    look(state);
+    while (!recorder_.must_stop() && move_together(state)) look(state);
   } while (!recorder_.must_stop() && move_singly(state, 8));
 }
 
@@ -97,7 +112,10 @@ std::vector<LocalSearch::Candidate> LocalSearch::moves(const State& state,
 /// Moves all blocks that promise an improvement at once; if that fails, the better half, and so on.
 bool LocalSearch::move_together(State& state) {
   std::vector<Candidate> candidates = moves(state, {});
-  std::erase_if(candidates, [](const Candidate& c) { return c.predicted >= 0; });
+  // Off the shortlist, a loss that is known may be stale.
+  std::erase_if(candidates, [&](const Candidate& c) {
+    return c.predicted >= 0 || !state.fresh(c.block, c.to);
+  });
   for (std::size_t n = candidates.size(); n >= 2; n /= 2) {
     Partition next = state.partition();
     IdVector<ClusterId, char> changed(next.k());
@@ -219,9 +237,15 @@ bool LocalSearch::swap(State& state) {
 /// The pairs of clusters whose merge costs least by the same quadratic model, and may be a cluster.
 std::vector<LocalSearch::Pair> LocalSearch::pairs_to_merge(const State& state) const {
   std::vector<Pair> pairs;
+  std::optional<IdMatrix<ClusterId, ClusterId>> by_weights;
+  if (shortlist_) by_weights = shortlist_->unions(state.partition());
   for (const ClusterId b : state.partition().cluster_ids())
     for (const ClusterId a : state.partition().cluster_ids()) {
       if (!(a < b) || state.size(a) == 0 || state.size(b) == 0) continue;
+      if (by_weights) {
+        pairs.push_back({(*by_weights)(a, b), a, b});
+        continue;
+      }
       double sum = 0;
       for (const TaskId task : state.members(b))
         sum += state.excess(task, a) - state.excess(task, b);
@@ -242,6 +266,22 @@ std::vector<LocalSearch::Pair> LocalSearch::pairs_to_merge(const State& state) c
   return pairs;
 }
 
+/// The few clusters whose members lose most.
+std::vector<ClusterId> LocalSearch::costliest(const State& state, std::vector<ClusterId> clusters) {
+  constexpr std::size_t most = 16;
+  std::vector<std::pair<double, ClusterId>> costs;
+  for (const ClusterId c : clusters) {
+    double cost = 0;
+    for (const TaskId task : state.members(c)) cost -= state.excess(task, c);
+    costs.emplace_back(cost, c);
+  }
+  std::ranges::sort(costs);
+  if (costs.size() > most) costs.resize(most);
+  clusters.clear();
+  for (const auto& [cost, c] : costs) clusters.push_back(c);
+  return clusters;
+}
+
 std::vector<Valued> LocalSearch::restructurings(const State& state) {
   const std::vector<Pair> pairs = pairs_to_merge(state);
   std::vector<ClusterId> filled;
@@ -252,6 +292,7 @@ std::vector<Valued> LocalSearch::restructurings(const State& state) {
     else
       filled.push_back(c);
   }
+  if (shortlist_) filled = costliest(state, filled);
   std::vector<TaskSet> sets;
   sets.reserve(filled.size() + pairs.size());
   for (const ClusterId c : filled) sets.push_back(state.members(c));

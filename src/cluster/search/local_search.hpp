@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 #include <span>
 #include <tuple>
@@ -10,6 +11,7 @@
 #include "partition/split.hpp"
 #include "partition/state.hpp"
 #include "search/recorder.hpp"
+#include "weights/shortlist.hpp"
 
 namespace d2c::cluster {
 
@@ -26,6 +28,10 @@ class LocalSearch {
  public:
   LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
               const IdVector<TaskId, double>& own);
+
+  /// From now on only losses on the list are measured to find moves: their number grows with that
+  /// of the tasks, and not with that of the clusters. What is not measured is never moved to.
+  void confine(Shortlist shortlist) { shortlist_ = std::move(shortlist); }
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
@@ -73,7 +79,11 @@ class LocalSearch {
   [[nodiscard]] double predicted_move(const State& state, BlockId b, ClusterId to) const;
   [[nodiscard]] std::vector<Candidate> moves(const State& state, const Tried& tried) const;
   [[nodiscard]] std::vector<Exchange> exchanges(const State& state, std::size_t most) const;
+  [[nodiscard]] static std::vector<ClusterId> costliest(const State& state,
+                                                        std::vector<ClusterId> clusters);
   [[nodiscard]] std::vector<Pair> pairs_to_merge(const State& state) const;
+  /// Measures what candidates are found by, where it is not known or stale.
+  void look(State& state);
   bool move_together(State& state);
   /// Ends after `patience` moves in a row that do not improve.
   bool move_singly(State& state, int patience);
@@ -89,6 +99,7 @@ class LocalSearch {
   Splitter splitter_;
   Errors errors_;
   std::vector<BlockId> movable_;
+  std::optional<Shortlist> shortlist_;
 };
 
 }  // namespace d2c::cluster

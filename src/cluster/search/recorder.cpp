@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -57,6 +58,11 @@ Recorder::Recorder(const Problem& problem, const SearchOptions& options, std::st
 
 std::int64_t Recorder::evaluations() const {
   return problem_->oracle.counts().evaluations - start_.evaluations;
+}
+
+std::int64_t Recorder::evaluations_left() const {
+  if (max_evaluations_ == 0) return std::numeric_limits<std::int64_t>::max();
+  return std::max(max_evaluations_ - evaluations(), std::int64_t{0});
 }
 
 void Recorder::begin_restart(std::uint64_t stream) {

@@ -33,6 +33,8 @@ class Recorder {
   [[nodiscard]] std::optional<StopReason> must_stop();
 
   [[nodiscard]] std::int64_t evaluations() const;
+  /// Until the search has to end; a huge number where there is no limit.
+  [[nodiscard]] std::int64_t evaluations_left() const;
   [[nodiscard]] const Partition& best() const { return best_; }
   [[nodiscard]] const Score& best_score() const { return best_score_; }
 

@@ -116,27 +116,39 @@ class Agglomeration::Clusters {
 };
 
 Agglomeration::Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                             SimilarityMatrix similarity, IdVector<TaskId, double> own)
+                             SimilarityMatrix similarity, IdVector<TaskId, double> own,
+                             int most_first)
     : problem_(problem),
       rules_(rules),
       recorder_(recorder),
       similarity_(std::move(similarity)),
       own_(std::move(own)),
+      first_(first_clusters(most_first)),
       moments_(own_.n()) {}
 
-/// Every block a cluster. Of very many blocks, the most similar ones share a cluster from the
-/// start.
-const std::vector<TaskSet>& Agglomeration::first_clusters(int k) {
-  if (!first_.empty()) return first_;
-  constexpr int most = 1024;
-  const int few = std::max(most, 4 * k);
-  if (rules_.n_blocks() <= few || !rules_.unconstrained()) {
-    for (const BlockId b : rules_.blocks()) first_.push_back(rules_.block(b));
-  } else {
-    first_ =
-        found_once(problem_, few, [&] { return average_linkage(similarity_, few); }).clusters();
+/// Clusters that the rules do not allow fall apart into their blocks.
+std::vector<TaskSet> Agglomeration::first_clusters(int most) const {
+  std::vector<TaskSet> first;
+  if (rules_.n_blocks() <= most) {
+    for (const BlockId b : rules_.blocks()) first.push_back(rules_.block(b));
+    return first;
   }
-  return first_;
+  Partition partition =
+      found_once(problem_, most, [&] { return average_linkage(similarity_, most); });
+  for (const BlockId b : rules_.blocks())
+    for (const TaskId task : rules_.block(b))
+      partition.move(task, partition[rules_.block(b).front()]);
+  for (const TaskSet& set : partition.clusters()) {
+    if (rules_.allows_part(set)) {
+      if (!set.empty()) first.push_back(set);
+      continue;
+    }
+    for (const TaskId task : set) {
+      const TaskSet& block = rules_.block(rules_.block_of(task));
+      if (block.front() == task) first.push_back(block);
+    }
+  }
+  return first;
 }
 
 double Agglomeration::excess(TaskId task, double loss) const {
@@ -213,7 +225,7 @@ std::vector<Agglomeration::Pair> Agglomeration::mutual_best(const Clusters& clus
 }
 
 Partition Agglomeration::run(int k, double caution) {
-  Clusters clusters(similarity_, first_clusters(k));
+  Clusters clusters(similarity_, first_);
   clusters.cost = measure(clusters.sets());
   while (!recorder_.must_stop() && clusters.size() > 1) {
     IdVector<TaskId, double> sensitivities;

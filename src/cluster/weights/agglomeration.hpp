@@ -23,8 +23,10 @@ class Agglomeration {
  public:
   /// @param similarity  of tasks
   /// @param own         loss of every task under its own adapter
+  /// @param most_first  clusters to begin with, about: where there are more blocks, the most
+  ///                    similar ones share a cluster
   Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                SimilarityMatrix similarity, IdVector<TaskId, double> own);
+                SimilarityMatrix similarity, IdVector<TaskId, double> own, int most_first);
 
   /// Merges blocks until at most k clusters are left, and on while that lowers the cost.
   /// @param caution  from 0 to 1: more pairs are measured before one is merged
@@ -43,8 +45,7 @@ class Agglomeration {
   };
   class Clusters;
 
-  /// The same for every k of an object.
-  [[nodiscard]] const std::vector<TaskSet>& first_clusters(int k);
+  [[nodiscard]] std::vector<TaskSet> first_clusters(int most) const;
   [[nodiscard]] double excess(TaskId task, double loss) const;
   /// Total cost of the members of each set above their own adapters.
   [[nodiscard]] std::vector<double> measure(const std::vector<TaskSet>& sets);
