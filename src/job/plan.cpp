@@ -10,7 +10,9 @@
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
 
+#include "distill/lessons.hpp"
 #include "distill/material.hpp"
+#include "distill/trainer.hpp"
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/input_store.hpp"
@@ -73,6 +75,14 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
 
+MaterialOptions material_of(const RunOptions& options) {
+  return {options.refine_batch, options.refine_variants};
+}
+
+cluster::ExampleFolds folds_of(const RunOptions& options) {
+  return {.choose = 1, .verify = options.verify_examples};
+}
+
 /// Examples, and the evaluations of an iteration: a task under every merged adapter.
 void add_evaluations(const Job& job, Plan& plan) {
   plan.evaluations_per_iteration = std::int64_t{plan.n_tasks} * plan.k;
@@ -89,12 +99,14 @@ void add_evaluations(const Job& job, Plan& plan) {
   }
   if (plan.options.refinement == Refinement::distill) {
     const int steps = spending(plan.options, plan.n_tasks).steps;
-    const MaterialOptions material{plan.options.refine_batch, plan.options.refine_variants};
+    const MaterialOptions material = material_of(plan.options);
     double cost = 0.0;
     for (const TaskId task : job.tasks->ids()) {
-      const std::int64_t n = job.tasks->facts(task, Split::few_shot).n_examples;
-      // Then the task is measured.
-      cost += 1.0 + learning_cost(n, material, steps);
+      const std::int64_t n_examples = job.tasks->facts(task, Split::few_shot).n_examples;
+      const std::int64_t n = folds_of(plan.options).n_seen(n_examples);
+      // Of those that it learns from; then the task is measured.
+      const double share = static_cast<double>(n) / static_cast<double>(n_examples);
+      cost += 1.0 + share * learning_cost(n, material, steps);
     }
     plan.refine_evaluations = std::llround(cost);
   }
@@ -134,6 +146,47 @@ void add_passes(comm::Communicator& comm, const Job& job, const eval::LossEngine
       comm::all_gather_values<double>(comm, std::span<const double>(&passes.flop, 1));
   for (const auto& part : flops) plan.flop_per_iteration += part.front() * plan.k;
   plan.activation_bytes = static_cast<std::uint64_t>(passes.activation_bytes);
+}
+
+/// What a rank holds while it distils. Collective.
+/// @param rank  as of passes_of()
+/// @param one   bytes of a merged adapter
+void add_refinement(comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
+                    Index rank, std::uint64_t one, Plan& plan) {
+  const RunOptions& options = plan.options;
+  if (options.refinement != Refinement::distill) return;
+  const Index tokens = std::min(teacher_tokens, job.model->model.config().vocab_size);
+  double activations = 0.0;
+  double lessons = 0.0;
+  for (int number = comm.rank(); number < job.tasks->n_tasks(); number += comm.size()) {
+    for (const auto& portion :
+         untaught_lessons(*job.tasks, TaskId(number), folds_of(options), material_of(options))) {
+      for (const eval::Lesson& lesson : portion) {
+        const eval::Batch& batch = lesson.batch;
+        const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
+        activations = std::max(activations, static_cast<double>(engine.gradient_bytes(size, rank)));
+        lessons += static_cast<double>(lesson_bytes(batch, tokens));
+      }
+    }
+  }
+  comm.maximum({&activations, 1});
+  const auto n_ranks = static_cast<std::uint64_t>(plan.n_ranks);
+  const auto n_tasks = static_cast<std::uint64_t>(plan.n_tasks);
+  const auto k = static_cast<std::uint64_t>(plan.k);
+  const auto threads = static_cast<std::uint64_t>(options.threads);
+  // So many clusters learn side by side.
+  const std::uint64_t side_by_side =
+      std::clamp<std::uint64_t>((options.merged_mib << 20) / std::max<std::uint64_t>(one, 1), 1, k);
+  const std::uint64_t tasks_of_rank = (n_tasks * side_by_side / k + n_ranks - 1) / n_ranks;
+  const std::uint64_t in_flight = std::max(one, (options.exchange_mib << 20) / 2);
+  plan.refinement = {
+      .activation_bytes = static_cast<std::uint64_t>(activations),
+      .lesson_bytes = 2 * sum_over_ranks(comm, lessons) / n_ranks * side_by_side / k,
+      .optimiser_bytes = k * TrainedFactors::held_bytes(one / sizeof(float)) / n_ranks,
+      // Each as the backward pass has it and by module, and sent and received; and the adapters
+      // that they are of.
+      .gradient_bytes = 2 * threads * one + 2 * std::min(tasks_of_rank * one, in_flight) +
+                        std::min(side_by_side, tasks_of_rank) * one};
 }
 
 void add_adapters(comm::Communicator& comm, const RunOptions& options, const Job& job, Plan& plan) {
@@ -283,8 +336,11 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   merging.options = options.merge;
   MergeRequest all;
   for (const AdapterId adapter : job.adapters->ids()) all.adapters.push_back(adapter);
-  add_merged(options, merged_bytes(*job.adapters, merging, all), plan);
-  add_passes(comm, job, *engine, joint_rank(*job.adapters, merging, all), plan);
+  const std::uint64_t one = merged_bytes(*job.adapters, merging, all);
+  const Index rank = joint_rank(*job.adapters, merging, all);
+  add_merged(options, one, plan);
+  add_passes(comm, job, *engine, rank, plan);
+  add_refinement(comm, job, *engine, rank, one, plan);
 
   if (merging.method->uses_inputs) add_inputs(comm, job, plan);
 

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "d2c/ops/attention.hpp"
+#include "d2c/ops/backward.hpp"
 #include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/linear.hpp"
+#include "d2c/ops/soft_cross_entropy.hpp"
 
 namespace d2c::model {
 
@@ -28,6 +30,23 @@ std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch, 
          ops::CrossEntropy::workspace_bytes(batch.n_targets, adapter_rank) +
          ops::Attention::workspace_bytes(shape, batch.n_tokens, batch.n_segments, batch.longest,
                                          n_threads);
+}
+
+std::size_t gradient_bytes(const ModelConfig& config, const BatchSize& batch, Index adapter_rank,
+                           Index n_threads) {
+  const Index hidden = config.hidden_size;
+  const Index heads = config.head_norm == HeadNorm::none ? 0 : config.q_size() + config.kv_size();
+  const Index outputs = config.adds_plainly() ? 0 : 2 * hidden;
+  const Index record = 2 * hidden + heads + outputs + config.intermediate_size;
+  const Index derivatives = 3 * hidden + 2 * config.q_size() + 2 * config.kv_size() + heads +
+                            outputs + config.intermediate_size + 2 * adapter_rank;
+  const Index per_token = config.n_layers * hidden + record + derivatives;
+  const Index floats = batch.n_tokens * per_token + 4 * batch.n_targets * hidden;
+  return sizeof(float) * static_cast<std::size_t>(floats) +
+         activation_bytes(config, batch, adapter_rank, n_threads) +
+         ops::Backward::workspace_bytes(batch.n_tokens, adapter_rank, n_threads) +
+         ops::AttentionBackward::workspace_bytes(batch.longest, n_threads) +
+         ops::SoftCrossEntropy::workspace_bytes(batch.n_targets, adapter_rank, n_threads);
 }
 
 BatchSize size_of(const TokenForest& forest, Index n_targets) {

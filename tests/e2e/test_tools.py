@@ -401,6 +401,8 @@ class Plan(Case):
             self.assertLess(0, least)
             self.assertLess(least, most)
             plan["bytes_per_rank"].pop("activations")
+            plan["bytes_per_rank"].pop("refinement")  # shared between the ranks, in part
+            plan.pop("refinement_bytes")
         self.assertEqual(*plans)
         plans[0].update(evaluation_seconds=0.001)
         plans[0]["bytes_per_rank"]["activations"] = 1 << 20
@@ -419,6 +421,13 @@ class Plan(Case):
                                        ("--refine", "none", "--search", "kmeans", "--max-evaluations", 10)))
         self.assertEqual(plain["search_evaluations"], [2400, 12000])
         self.assertGreater(refined["refine_evaluations"], 40)
+        self.assertEqual(set(plain["refinement_bytes"].values()), {0})
+        self.assertEqual(sum(refined["refinement_bytes"].values()),
+                         refined["bytes_per_rank"]["refinement"])
+        self.assertTrue(all(bytes > 0 for bytes in refined["refinement_bytes"].values()))
+        kept = json.loads(self.succeed(*command, "--verify-examples", 2).stdout)
+        self.assertLess(kept["refine_evaluations"], refined["refine_evaluations"])
+        self.assertLess(kept["refinement_bytes"]["lessons"], refined["refinement_bytes"]["lessons"])
         self.assertGreater(refined["job_seconds"][0], plain["job_seconds"][0])
         self.assertGreater(every["other_evaluations"], 1.5 * plain["other_evaluations"])
         self.assertEqual(few["search_evaluations"], [10, 10])

@@ -139,6 +139,10 @@ class FakeEngine final : public eval::LossEngine {
                                              Index adapter_rank) const override {
     return static_cast<std::size_t>(largest.n_tokens + adapter_rank);
   }
+  [[nodiscard]] std::size_t gradient_bytes(const model::BatchSize& largest,
+                                           Index adapter_rank) const override {
+    return 2 * activation_bytes(largest, adapter_rank);
+  }
 
   /// The loss of each scored token of an example, as a mean.
   [[nodiscard]] static double loss(const lora::FactorMap& factors, const eval::Example& example,

@@ -112,6 +112,9 @@ class LossEngine {
   /// @param adapter_rank  largest sum of the ranks of modules that read the same input (q, k, v)
   [[nodiscard]] virtual std::size_t activation_bytes(const model::BatchSize& largest,
                                                      Index adapter_rank) const = 0;
+  /// The same of what gradients take on top, besides the gradients themselves.
+  [[nodiscard]] virtual std::size_t gradient_bytes(const model::BatchSize& largest,
+                                                   Index adapter_rank) const = 0;
 };
 
 /// Evaluates the units of a list. Their ids are ignored. @return in the order of `units`

@@ -57,6 +57,18 @@ struct Plan {
   std::uint64_t in_use_bytes = 0;      ///< the merged adapters in use while one is made ready
   std::uint64_t input_bytes = 0;       ///< what layers read, of the merge methods that need it
   std::uint64_t merge_bytes = 0;       ///< the same methods' matrices of one module, at most
+  /// Of a rank that distils, on top; what lies on it where work is spread evenly.
+  struct Refinement {
+    std::uint64_t activation_bytes =
+        0;                           ///< backward pass: kept layer inputs, a layer computed again
+    std::uint64_t lesson_bytes = 0;  ///< examples and teachers' predictions, twice as they travel
+    std::uint64_t optimiser_bytes = 0;  ///< factors, their gradients and moments, of all clusters
+    std::uint64_t gradient_bytes = 0;   ///< of tasks: as they are computed, and in flight
+    [[nodiscard]] std::uint64_t bytes() const {
+      return activation_bytes + lesson_bytes + optimiser_bytes + gradient_bytes;
+    }
+  };
+  Refinement refinement;
 
   std::uint64_t all_adapter_bytes = 0;  ///< adapters of all ranks
   std::string adapters_note;            ///< where adapters are kept, and why
@@ -67,7 +79,7 @@ struct Plan {
   }
   [[nodiscard]] std::uint64_t bytes_per_rank() const {
     return adapter_bytes + (n_ranks > 1 ? exchange_bytes : 0) + packed_bytes + activation_bytes +
-           in_use_bytes + input_bytes + merge_bytes;
+           in_use_bytes + input_bytes + merge_bytes + refinement.bytes();
   }
 };
 

@@ -23,6 +23,11 @@ struct BatchSize {
 [[nodiscard]] std::size_t activation_bytes(const ModelConfig& config, const BatchSize& batch,
                                            Index adapter_rank, Index n_threads);
 
+/// The same of a GradientPass: what its forward pass holds, the kept input of each layer, one layer
+/// computed again, and the derivatives of what it computes.
+[[nodiscard]] std::size_t gradient_bytes(const ModelConfig& config, const BatchSize& batch,
+                                         Index adapter_rank, Index n_threads);
+
 /// Weights that every token is multiplied with: the linear layers of all decoder layers.
 [[nodiscard]] double parameters_per_token(const ModelConfig& config);
 /// Weights that every target is multiplied with: the output projection.

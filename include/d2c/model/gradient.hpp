@@ -63,7 +63,8 @@ class GradientPass {
                                                const PreparedAdapter& adapter,
                                                AdapterGradient& sum);
 
-  /// Bytes of activations that this object keeps.
+  /// Bytes of activations that this object keeps, without those that the products' threads have
+  /// (linear_scratch_bytes each): at most gradient_bytes of the largest batch so far.
   [[nodiscard]] std::size_t workspace_bytes() const;
 
  private:

@@ -47,11 +47,17 @@ class FactorGradient {
  public:
   void operator()(ConstRows g, ConstRows x, float scale, Rows c);
 
+  /// @param n  rows; @param rank  r, at most
+  [[nodiscard]] static std::size_t workspace_bytes(Index n, Index rank) {
+    return static_cast<std::size_t>(n * (rank + columns_at_a_time)) * sizeof(float);
+  }
   [[nodiscard]] std::size_t held_bytes() const {
     return ops::held_bytes(left_) + ops::held_bytes(panels_);
   }
 
  private:
+  static constexpr Index columns_at_a_time = 64;
+
   AlignedFloats left_;    ///< [r, T]
   AlignedFloats panels_;  ///< a block of x in panels
 };
@@ -61,6 +67,9 @@ struct Backward {
   LinearBackward product;
   FactorGradient gradient;
 
+  [[nodiscard]] static std::size_t workspace_bytes(Index n, Index rank, Index n_threads) {
+    return LinearBackward::workspace_bytes(n_threads) + FactorGradient::workspace_bytes(n, rank);
+  }
   [[nodiscard]] std::size_t held_bytes() const {
     return product.held_bytes() + gradient.held_bytes();
   }

@@ -43,6 +43,8 @@ class SoftCrossEntropy {
                   std::span<const float> weight, std::span<double> loss, Rows dh,
                   UpdateGradient& sum, float cap = 0.0F);
 
+  /// @param n     targets; @param rank  of the update
+  [[nodiscard]] static std::size_t workspace_bytes(Index n, Index rank, Index n_threads);
   [[nodiscard]] std::size_t held_bytes() const;
 
  private:

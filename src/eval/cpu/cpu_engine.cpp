@@ -190,12 +190,21 @@ GradientResult CpuEngine::gradient(const GradientUnit& unit, Worker& worker,
   return result;
 }
 
+std::size_t CpuEngine::of_workers(const std::function<std::size_t(Index n_threads)>& bytes) const {
+  // The first worker has scratch for every thread: it computes with all of them, too.
+  return bytes(team_.size()) + static_cast<std::size_t>(team_.size() - 1) * bytes(1);
+}
+
 std::size_t CpuEngine::activation_bytes(const model::BatchSize& largest, Index adapter_rank) const {
-  // The first decoder has scratch for every thread: it evaluates with all of them, too.
-  const auto& config = model_.config();
-  const auto one = model::activation_bytes(config, largest, adapter_rank, 1);
-  const auto first = model::activation_bytes(config, largest, adapter_rank, team_.size());
-  return first + static_cast<std::size_t>(team_.size() - 1) * one;
+  return of_workers([&](Index n_threads) {
+    return model::activation_bytes(model_.config(), largest, adapter_rank, n_threads);
+  });
+}
+
+std::size_t CpuEngine::gradient_bytes(const model::BatchSize& largest, Index adapter_rank) const {
+  return of_workers([&](Index n_threads) {
+    return model::gradient_bytes(model_.config(), largest, adapter_rank, n_threads);
+  });
 }
 
 std::size_t CpuEngine::workspace_bytes() const {

@@ -35,6 +35,8 @@ class CpuEngine final : public LossEngine {
   void gradients(std::span<const GradientUnit> units, const GradientReport& report) override;
   [[nodiscard]] std::size_t activation_bytes(const model::BatchSize& largest,
                                              Index adapter_rank) const override;
+  [[nodiscard]] std::size_t gradient_bytes(const model::BatchSize& largest,
+                                           Index adapter_rank) const override;
 
   /// Bytes of activations kept by all decoders.
   [[nodiscard]] std::size_t workspace_bytes() const;
@@ -46,6 +48,9 @@ class CpuEngine final : public LossEngine {
   void record_loops(ops::LoopTimes* times) { team_.record(times); }
 
  private:
+  /// Sum over all workers. @param bytes  of one that computes with so many threads
+  [[nodiscard]] std::size_t of_workers(
+      const std::function<std::size_t(Index n_threads)>& bytes) const;
   struct Worker {
     explicit Worker(const model::Model& model) : decoder(model) {}
     model::Decoder decoder;

@@ -30,13 +30,8 @@ std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
   return lessons;
 }
 
-TaskLessons untaught_lessons(const Teachers& teachers, TaskId task) {
-  TaskLessons portions;
-  const std::vector<eval::Example> seen = seen_examples(teachers.tasks, task, teachers.folds);
-  for (const auto& examples : learning_material(seen, teachers.material, task.index())) {
-    portions.push_back(untaught(examples, teachers.tasks));
-  }
-  return portions;
+TaskLessons untaught(const Teachers& teachers, TaskId task) {
+  return untaught_lessons(teachers.tasks, task, teachers.folds, teachers.material);
 }
 
 /// Asks this rank's adapters about some of their tasks.
@@ -51,7 +46,7 @@ class Asking {
     std::map<AdapterId, eval::AdapterHandle> handles;
     for (const auto& [task, rank] : learners) {
       auto& of_task = batches.emplace_back();
-      for (auto& portion : untaught_lessons(teachers_, task)) {
+      for (auto& portion : untaught(teachers_, task)) {
         for (eval::Lesson& lesson : portion) of_task.push_back(std::move(lesson.batch));
       }
       const AdapterId adapter = teachers_.adapter_of_task[task];
@@ -108,6 +103,25 @@ void sort_once(std::vector<int>& ranks) {
 
 }  // namespace
 
+TaskLessons untaught_lessons(const TaskStore& tasks, TaskId task,
+                             const cluster::ExampleFolds& folds, const MaterialOptions& material) {
+  TaskLessons portions;
+  const std::vector<eval::Example> seen = seen_examples(tasks, task, folds);
+  for (const auto& examples : learning_material(seen, material, task.index())) {
+    portions.push_back(untaught(examples, tasks));
+  }
+  return portions;
+}
+
+std::uint64_t lesson_bytes(const eval::Batch& batch, Index most_tokens) {
+  constexpr std::size_t per_target =
+      sizeof(model::Target) + sizeof(eval::Batch::Place) + sizeof(float) + sizeof(std::int64_t);
+  const std::size_t per_token = sizeof(std::int32_t) + sizeof(float);
+  return sizeof(eval::Lesson) + batch.forest.ids.size() * sizeof(std::int32_t) +
+         batch.forest.segments.size() * sizeof(model::Segment) +
+         batch.targets.size() * (per_target + static_cast<std::size_t>(most_tokens) * per_token);
+}
+
 std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
                                              std::span<const Learner> learners) {
   comm::Communicator& comm = teachers.comm;
@@ -145,13 +159,14 @@ std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
   std::vector<comm::Parcel> outgoing;
   for (auto& [rank, bytes] : parcels) outgoing.push_back({rank, std::move(bytes)});
   comm.exchange(outgoing, incoming);
+  outgoing.clear();
   std::map<int, std::span<const std::byte>> rest;
   for (const comm::Parcel& parcel : incoming) rest[parcel.rank] = parcel.bytes;
   std::map<TaskId, TaskLessons> mine;
   for (const Learner& learner : learners) {
     if (learner.rank != comm.rank()) continue;
     std::span<const std::byte>& bytes = rest.at(teacher(learner));
-    TaskLessons& portions = mine[learner.task] = untaught_lessons(teachers, learner.task);
+    TaskLessons& portions = mine[learner.task] = untaught(teachers, learner.task);
     for (eval::Lesson& lesson : portions | std::views::join) {
       take_list(bytes, lesson.targets.begin);
       take_list(bytes, lesson.targets.tokens);

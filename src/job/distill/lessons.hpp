@@ -14,6 +14,18 @@ namespace d2c::job {
 /// What a task's adapter is to learn, packed: [portion][batch]. A step takes one portion.
 using TaskLessons = std::vector<std::vector<eval::Lesson>>;
 
+/// Tokens of a teacher's distribution at most: docs/notebook/distillation.md.
+inline constexpr Index teacher_tokens = 256;  // 2 KiB for a scored token
+
+/// Lessons whose targets are not known yet.
+/// @param folds  learnt from are those that a search may look at
+[[nodiscard]] TaskLessons untaught_lessons(const TaskStore& tasks, TaskId task,
+                                           const cluster::ExampleFolds& folds,
+                                           const MaterialOptions& material);
+
+/// Bytes of a lesson with distributions of so many tokens.
+[[nodiscard]] std::uint64_t lesson_bytes(const eval::Batch& batch, Index most_tokens);
+
 /// A task that a rank learns.
 struct Learner {
   TaskId task;

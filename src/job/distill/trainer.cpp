@@ -12,9 +12,8 @@
 namespace d2c::job {
 namespace {
 
-// Both were found on real tasks: docs/notebook/distillation.md.
-constexpr Index teacher_tokens = 256;  // 2 KiB for a scored token
-constexpr double rate_share = 0.12;    // of the root mean square of the factors
+// Found on real tasks: docs/notebook/distillation.md.
+constexpr double rate_share = 0.12;  // of the root mean square of the factors
 
 double root_mean_square(std::span<const float> values) {
   double sum = 0.0;
@@ -58,6 +57,10 @@ void TrainedFactors::step(double decay) {
   a_.step(factors_.a.values(), gradient.first(n_a), rate_ * decay);
   b_.step(factors_.b.values(), gradient.subspan(n_a), rate_ * decay);
   std::ranges::fill(gradient_, 0.0);
+}
+
+std::size_t TrainedFactors::held_bytes(std::size_t n) {
+  return n * (2 * sizeof(float) + sizeof(double)) + Adam::state_bytes(n);
 }
 
 std::size_t TrainedFactors::state_bytes(std::size_t n_a, std::size_t n_b) {
@@ -288,6 +291,7 @@ void Trainer::resume(const std::filesystem::path& file, std::uint64_t job) {
 }
 
 std::vector<std::shared_ptr<const TrainedAdapter>> Trainer::adapters() {
+  lessons_.clear();
   update_own();
   for (const auto& adapter : adapters_) {
     for (auto& [module, factors] : adapter->own) {

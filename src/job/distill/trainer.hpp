@@ -34,6 +34,8 @@ class TrainedFactors {
   /// Moves the factors by the sum of what was added, and forgets it.
   void step(double decay);
 
+  /// Bytes of memory for so many values of A and B, the copy that others look at included.
+  [[nodiscard]] static std::size_t held_bytes(std::size_t n);
   /// Bytes of the state of factors with so many values of A and of B.
   [[nodiscard]] static std::size_t state_bytes(std::size_t n_a, std::size_t n_b);
   [[nodiscard]] std::vector<std::byte> state() const;
@@ -66,7 +68,8 @@ class Trainer {
   /// file.
   /// @param job  digest of what decides the job's numbers
   void resume(const std::filesystem::path& file, std::uint64_t job);
-  /// The adapters as they are now, in the type in which they are stored.
+  /// The adapters as they are now, in the type in which they are stored. No step may follow: what
+  /// was learnt from is forgotten.
   [[nodiscard]] std::vector<std::shared_ptr<const TrainedAdapter>> adapters();
 
  private:

@@ -56,7 +56,12 @@ std::string to_json(const Plan& plan) {
   value["bytes_per_rank"] = {
       {"exchange", plan.exchange_bytes},      {"packed_examples", plan.packed_bytes},
       {"activations", plan.activation_bytes}, {"adapter_in_use", plan.in_use_bytes},
-      {"layer_inputs", plan.input_bytes},     {"merge", plan.merge_bytes}};
+      {"layer_inputs", plan.input_bytes},     {"merge", plan.merge_bytes},
+      {"refinement", plan.refinement.bytes()}};
+  value["refinement_bytes"] = {{"activations", plan.refinement.activation_bytes},
+                               {"lessons", plan.refinement.lesson_bytes},
+                               {"optimiser", plan.refinement.optimiser_bytes},
+                               {"gradients", plan.refinement.gradient_bytes}};
   return value.dump(1);
 }
 
@@ -110,13 +115,23 @@ std::string print_plan(const Plan& plan) {
       mib(plan.merged_bytes), mib(plan.example_bytes));
   text += fmt::format(
       "memory per rank      {} = adapters {} + exchange up to {} + packed examples up to {} + "
-      "activations {} + adapter in use {}{}\n",
+      "activations {} + adapter in use {}{}{}\n",
       mib(plan.bytes_per_rank()), mib(plan.adapter_bytes),
       mib(plan.n_ranks > 1 ? plan.exchange_bytes : 0), mib(plan.packed_bytes),
       mib(plan.activation_bytes), mib(plan.in_use_bytes),
       plan.input_bytes > 0
           ? fmt::format(" + layer inputs {}", mib(plan.input_bytes + plan.merge_bytes))
-          : "");
+          : "",
+      plan.refine_evaluations > 0 ? fmt::format(" + refinement {}", mib(plan.refinement.bytes()))
+                                  : "");
+  if (plan.refine_evaluations > 0) {
+    text += fmt::format(
+        "  refinement         {} = backward pass {} + optimiser {} + gradients up to {} + lessons "
+        "{}\n",
+        mib(plan.refinement.bytes()), mib(plan.refinement.activation_bytes),
+        mib(plan.refinement.optimiser_bytes), mib(plan.refinement.gradient_bytes),
+        mib(plan.refinement.lesson_bytes));
+  }
   text += fmt::format("                     {}\n", plan.adapters_note);
   if (plan.input_bytes > 0) {
     text += fmt::format(

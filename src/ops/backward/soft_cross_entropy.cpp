@@ -116,6 +116,12 @@ void SoftCrossEntropy::differentiate(Index row, float* z, Index first, Index cou
   sums.next = next;
 }
 
+std::size_t SoftCrossEntropy::workspace_bytes(Index n, Index rank, Index n_threads) {
+  const Index floats = 2 * logit_rows * logit_columns + 2 * n * rank;
+  return static_cast<std::size_t>(floats) * sizeof(float) +
+         static_cast<std::size_t>(n) * sizeof(Sums) + Backward::workspace_bytes(n, rank, n_threads);
+}
+
 std::size_t SoftCrossEntropy::held_bytes() const {
   return ops::held_bytes(logits_) + ops::held_bytes(slopes_) + ops::held_bytes(projected_) +
          ops::held_bytes(sums_) + backward_.held_bytes();

@@ -98,7 +98,7 @@ TEST(Shortlist, AThousandTasksTakeNoMoreThanTheirBudgetAndReachTheGroupsAsTheyWe
   constexpr int n = 1000;
   constexpr int k = 50;
   const Points points = grouped_points(n, k, 0.5, 3);
-  constexpr std::int64_t budget = 2300 + 10 * n;  // of --effort default
+  constexpr std::int64_t budget = 2300 + 10 * n;
   const SearchResult found =
       search(points, {.k = k, .max_evaluations = budget, .matrix = ResultMatrix::members});
   // The last step comes on top. A loss matrix would be 50,000.

@@ -10,6 +10,8 @@
 #include "d2c/core/json.hpp"
 #include "d2c/core/rng.hpp"
 #include "d2c/lora/adapter.hpp"
+#include "d2c/model/cost.hpp"
+#include "d2c/ops/linear.hpp"
 #include "d2c/safetensors/reader.hpp"
 
 #include "batches.hpp"
@@ -203,6 +205,30 @@ TEST_P(GradientFeature, IsTheSlopeOfTheScalarTwin) {
                   twin_slope(files, sequences, adapter, values[place]), 2e-4 * scale + 2e-6)
           << module << " at " << place;
     }
+  }
+}
+
+TEST_P(GradientFeature, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
+  const TinyModel files = test::tiny_model(GetParam().config);
+  const Model model = load(files);
+  const PreparedAdapter prepared(alone, model.config(), test::tiny_adapter(files, 2));
+  for (const auto& [sequences, length] : {std::pair<Index, Index>{1, 40}, {30, 20}}) {
+    LabelledBatch batch;
+    for (Index s = 0; s < sequences; ++s) {
+      batch.add_sequence(random_ids(length, static_cast<std::uint64_t>(s)), length / 2, 1.0);
+    }
+    AdapterGradient sum(prepared);
+    GradientPass pass(model);
+    (void)pass(alone, batch.forest, batch.rows, batch.targets, batch.weight, prepared, sum);
+    const std::size_t stated =
+        gradient_bytes(model.config(), size_of(batch.forest, std::ssize(batch.rows)),
+                       prepared.largest_rank, 1) -
+        ops::linear_scratch_bytes();
+    EXPECT_LE(pass.workspace_bytes(), stated) << sequences << " x " << length;
+    // Blocks of logits and of weights have sizes of their own, whatever the model's.
+    const std::size_t blocks =
+        3 * 264 * 1024 * sizeof(float) + 2 * ops::LinearBackward::workspace_bytes(1);
+    EXPECT_GE(2 * pass.workspace_bytes() + blocks, stated) << sequences << " x " << length;
   }
 }
 
