@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <new>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -288,23 +289,32 @@ std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format) {
   return lay_out_weights(config, format, nullptr).n_bytes;
 }
 
+void check_weights(const safetensors::ShardedReader& weights, const ModelConfig& config) {
+  const WeightLayout plan = lay_out_weights(config, ops::WeightFormat::f32, nullptr);
+  static_cast<void>(match_tensors(weights, config, plan.placements));
+}
+
 Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
                      ops::WeightFormat format, WeightStorage& storage) {
   const WeightLayout plan = lay_out_weights(config, format, nullptr);
+  std::optional<safetensors::ShardedReader> reader;
+  std::vector<Source> sources;
+  if (storage.should_fill()) {
+    reader.emplace(folder);
+    sources = match_tensors(*reader, config, plan.placements);
+    check_tied_copies(*reader, config);
+  }
   const std::span<std::byte> memory = allocate(storage, plan.n_bytes);
   double rounding = 0.0;
-  if (storage.should_fill()) {
-    const safetensors::ShardedReader reader(folder);
-    const std::vector<Source> sources = match_tensors(reader, config, plan.placements);
-    check_tied_copies(reader, config);
-    for (const Source& source : sources) {
-      if (source.placement.d_out > 0) {
-        rounding = std::max(rounding, fill_matrix(reader, source, format, memory));
-      } else {
-        fill_vector(reader, source, memory);
-      }
+  for (const Source& source : sources) {
+    if (source.placement.d_out > 0) {
+      rounding = std::max(rounding, fill_matrix(*reader, source, format, memory));
+    } else {
+      fill_vector(*reader, source, memory);
     }
-    write_embedding_scale(config, plan, reader.info(sources.front().tensor).dtype, memory);
+  }
+  if (reader) {
+    write_embedding_scale(config, plan, reader->info(sources.front().tensor).dtype, memory);
   }
   Weights weights = lay_out_weights(config, format, memory.data()).views;
   weights.largest_rounding = rounding;

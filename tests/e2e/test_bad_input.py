@@ -311,6 +311,15 @@ class BadInput(Case):
         file.write_text(json.dumps(config))
         self.run_fails(3, ["config.json", "mamba"])
 
+    def test_sizes_that_no_memory_holds(self):
+        file = self.copy_model() / "config.json"
+        good = json.loads(file.read_text())
+        for field, words in (("vocab_size", ["model.embed_tokens.weight", "[2147483647, "]),
+                             ("intermediate_size", ["mlp.gate_proj.weight", "[2147483647, "]),
+                             ("num_hidden_layers", ["config.json", "num_hidden_layers"])):
+            file.write_text(json.dumps({**good, field: 2147483647}))
+            self.run_fails(3, words)
+
     def test_output_that_cannot_be_made(self):
         blocker = self.folder / "file"
         blocker.write_text("")

@@ -101,6 +101,10 @@ void check_processor(ops::Arithmetic compute);
 /// Bytes that load_weights allocates.
 [[nodiscard]] std::size_t weight_bytes(const ModelConfig& config, ops::WeightFormat format);
 
+/// Compares names and shapes with what the configuration asks for, before any memory is.
+/// @throws InputError naming file and tensor: missing, of another shape, or not known
+void check_weights(const safetensors::ShardedReader& weights, const ModelConfig& config);
+
 /// Reads the safetensors files of a Hugging Face model folder; F32, F16, BF16 (mixed) become
 /// `format`. Tied embeddings may be stored under either name. Only a process that `storage` tells
 /// to fill opens the files and checks them.

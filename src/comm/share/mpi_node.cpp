@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -20,7 +21,12 @@ class SharedWindow final : public NodeMemory {
       : comms_(std::move(comms)), size_(bytes) {
     void* own = nullptr;
     const auto own_bytes = static_cast<MPI_Aint>(is_writer() ? bytes + alignment : 0);
-    MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, comms_->node(), &own, &window_);
+    // MPI's own way to fail is to print and to end the job.
+    MPI_Comm_set_errhandler(comms_->node(), MPI_ERRORS_RETURN);
+    const int error =
+        MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, comms_->node(), &own, &window_);
+    MPI_Comm_set_errhandler(comms_->node(), MPI_ERRORS_ARE_FATAL);
+    if (error != MPI_SUCCESS) throw std::bad_alloc();
     MPI_Aint whole = 0;
     int unit = 0;
     MPI_Win_shared_query(window_, 0, &whole, &unit, &base_);

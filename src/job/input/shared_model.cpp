@@ -87,6 +87,7 @@ SharedModel load_shared_model(comm::Communicator& comm, const fs::path& folder,
     const safetensors::ShardedReader weights(folder);
     const auto format = model::weight_format(folder, precision, &weights);
     is_bf16 = format == ops::WeightFormat::bf16 ? 1.0 : 0.0;
+    model::check_weights(weights, model::read_config(folder / "config.json", texts));
     content = digests_of(texts, folder);
     content["model weights"] = digest_of(weights);
   });

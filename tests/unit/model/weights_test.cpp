@@ -57,6 +57,14 @@ TEST(Weights, WrongShapesAreNamedWithBothShapes) {
                    "[51, 20]");
 }
 
+TEST(Weights, SizesThatNoMemoryHoldsAreComparedWithTheShapesFirst) {
+  for (const char* field : {"vocab_size", "intermediate_size"}) {
+    TinyModel tiny = test::tiny_model(Json::object());
+    tiny.config[field] = 2147483647;
+    D2C_EXPECT_ERROR((void)load(tiny), InputError, "model.safetensors", "2147483647");
+  }
+}
+
 TEST(Weights, ValuesThatAreNotFiniteAreRefused) {
   for (const auto* name : {"model.layers.0.mlp.down_proj.weight", "model.norm.weight"}) {
     TinyModel tiny = test::tiny_model(Json::object());
