@@ -10,7 +10,7 @@ target_include_directories(d2c_settings INTERFACE "${PROJECT_SOURCE_DIR}/include
 # Results must not depend on the number of threads: Eigen stays serial.
 target_compile_definitions(d2c_settings INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(d2c_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
-if(CMAKE_UNITY_BUILD)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Several files of a target are compiled as one: a pimpl's private types are then in an included file.
   target_compile_options(d2c_settings INTERFACE -Wno-subobject-linkage)
 endif()
@@ -23,9 +23,13 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(d2c_settings INTERFACE -march=x86-64-v3)
 endif()
 if(D2C_SANITIZE)
+  target_compile_definitions(d2c_settings INTERFACE D2C_SANITIZED)
   target_compile_options(d2c_settings INTERFACE "-fsanitize=${D2C_SANITIZE}" -fno-omit-frame-pointer
                                                 -fno-sanitize-recover=all)
   target_link_options(d2c_settings INTERFACE "-fsanitize=${D2C_SANITIZE}")
+endif()
+if(D2C_BUILD_FUZZERS)
+  target_compile_options(d2c_settings INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # d2c_add_module(NAME [PUBLIC targets ...] [PRIVATE targets ...] [EXCLUDE regex])

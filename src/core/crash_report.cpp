@@ -17,6 +17,12 @@
 namespace d2c {
 namespace {
 
+#ifdef D2C_SANITIZED
+constexpr bool is_sanitized = true;  // sanitizers have handlers of their own
+#else
+constexpr bool is_sanitized = false;
+#endif
+
 constexpr std::array crashes = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
 
 const char* speaker = "d2c";
@@ -105,7 +111,7 @@ void report_crashes(const char* who) {
   struct rlimit limit {};
   ::getrlimit(RLIMIT_STACK, &limit);
   stack_bytes = std::min<std::uintptr_t>(limit.rlim_cur, std::uintptr_t{1} << 30);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  if constexpr (is_sanitized) return;
   stack_t stack{};
   stack.ss_sp = signal_stack.data();
   stack.ss_size = signal_stack.size();
@@ -114,7 +120,6 @@ void report_crashes(const char* who) {
   action.sa_sigaction = on_crash;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND;
   for (const int signal : crashes) ::sigaction(signal, &action, nullptr);
-#endif
 }
 
 void leave_crashes_alone() {

@@ -1,6 +1,8 @@
 #include "chat/renderer.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <utility>
 #include <vector>
@@ -24,6 +26,24 @@ std::vector<std::string> pythons() {
 }
 
 }  // namespace
+
+std::optional<RenderReply> parse_reply(std::string_view line) {
+  const json::Json value = json::Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_object()) return std::nullopt;
+  RenderReply reply;
+  reply.lacks_jinja = value.contains("missing");
+  for (const auto& [key, text] : {std::pair("text", &reply.text), {"error", &reply.error}}) {
+    const auto field = value.find(key);
+    if (field == value.end()) continue;
+    if (!field->is_string()) return std::nullopt;
+    *text = field->get<std::string>();
+  }
+  if (!reply.error) return reply;
+  const auto line_number = json::integer(value.value("line", json::Json()));
+  reply.line = static_cast<int>(std::clamp<std::int64_t>(line_number.value_or(0), 0, 1 << 30));
+  reply.asks_for_date = value.value("date", json::Json()) == true;
+  return reply;
+}
 
 Renderer::Renderer(std::filesystem::path file, const json::OrderedJson& templates,
                    const json::OrderedJson& tokens, const std::string& date,
@@ -56,8 +76,7 @@ bool Renderer::start(const std::string& python, const std::string& setup) {
   process_.emplace(std::vector<std::string>{python, "-I", "-B", "-c", render_program});
   const auto answer = process_->ask(setup, start_limit, limits_.characters);
   if (answer.failure == ChildProcess::Failure::ended) return false;
-  const json::Json reply = read(answer);
-  return !reply.contains("missing");
+  return !read(answer).lacks_jinja;
 }
 
 std::string Renderer::render(std::string_view row, bool without_answer,
@@ -68,10 +87,12 @@ std::string Renderer::render(std::string_view row, bool without_answer,
   // A character takes up to twelve bytes in JSON.
   const auto answer = process_->ask(request, std::chrono::duration<double>(limits_.seconds),
                                     12 * limits_.characters + 1024);
-  return read(answer)["text"].get<std::string>();
+  RenderReply reply = read(answer);
+  if (!reply.text) refuse("the Python process does not answer as it should");
+  return std::move(*reply.text);
 }
 
-json::Json Renderer::read(const ChildProcess::Answer& answer) const {
+RenderReply Renderer::read(const ChildProcess::Answer& answer) const {
   using Failure = ChildProcess::Failure;
   if (answer.failure == Failure::too_slow) {
     refuse(fmt::format("takes longer than {} s to render", limits_.seconds));
@@ -79,15 +100,13 @@ json::Json Renderer::read(const ChildProcess::Answer& answer) const {
   if (answer.failure != Failure::none) {
     refuse("asks for more time, memory or output than a template may have");
   }
-  json::Json reply = json::Json::parse(answer.line, nullptr, /*allow_exceptions=*/false);
-  if (!reply.is_object()) refuse("the Python process does not answer as it should");
-  if (!reply.contains("error")) return reply;
-  const std::string where =
-      reply["line"].is_number() ? fmt::format("line {}: ", reply["line"].get<int>()) : "";
-  const bool is_date = reply["date"].get<bool>();
-  refuse(where + reply["error"].get<std::string>(),
-         is_date ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", give_text_instead)
-                 : give_text_instead);
+  std::optional<RenderReply> reply = parse_reply(answer.line);
+  if (!reply) refuse("the Python process does not answer as it should");
+  if (!reply->error) return std::move(*reply);
+  refuse((reply->line > 0 ? fmt::format("line {}: ", reply->line) : "") + *reply->error,
+         reply->asks_for_date
+             ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", give_text_instead)
+             : give_text_instead);
 }
 
 void Renderer::refuse(std::string what, std::string fix) const {

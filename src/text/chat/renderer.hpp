@@ -19,6 +19,18 @@ extern const char* const render_program;
 inline constexpr const char* give_text_instead =
     "give prompt and response, or input_ids, instead of messages";
 
+/// What the child process says in a line.
+struct RenderReply {
+  std::optional<std::string> text;   ///< of a conversation
+  std::optional<std::string> error;  ///< why there is none
+  int line = 0;                      ///< of the template, where the error is; 0 = not known
+  bool asks_for_date = false;        ///< the error is that no date was given
+  bool lacks_jinja = false;
+};
+/// Nothing where the line is none that render.py writes: a template may have got hold of its
+/// output.
+[[nodiscard]] std::optional<RenderReply> parse_reply(std::string_view line);
+
 /// Jinja2 in a child process with the templates of one model.
 class Renderer {
  public:
@@ -38,7 +50,7 @@ class Renderer {
 
  private:
   [[nodiscard]] bool start(const std::string& python, const std::string& setup);
-  [[nodiscard]] json::Json read(const ChildProcess::Answer& answer) const;
+  [[nodiscard]] RenderReply read(const ChildProcess::Answer& answer) const;
   [[noreturn]] void refuse(std::string what, std::string fix = give_text_instead) const;
 
   std::filesystem::path file_;
