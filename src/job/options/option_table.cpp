@@ -226,7 +226,7 @@ Rows cluster_rows() {
        jobs | decides_numbers},
       {{"effort", words(&O::effort, efforts),
         "what the job may spend where --max-evaluations and --refine-steps do not say it: quick "
-        "(the search auto measures 10 losses for each task; 40 steps), default (2,300 "
+        "(the search auto measures 9 losses for each task; 40 steps), default (1,000 "
         "losses more; 150 steps) or thorough (no limit; 500 steps)"},
        jobs | decides_numbers},
       {{"max-evaluations", number(&O::max_evaluations, at_least(0)),

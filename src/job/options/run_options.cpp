@@ -32,10 +32,10 @@ Spending spending(const RunOptions& options, int n_tasks) {
   Spending most;
   switch (options.effort) {
     case Effort::quick:
-      most = {10 * std::int64_t{n_tasks}, 40};
+      most = {9 * std::int64_t{n_tasks}, 40};
       break;
     case Effort::usual:
-      most = {2300 + 10 * std::int64_t{n_tasks}, 150};
+      most = {1000 + 10 * std::int64_t{n_tasks}, 150};
       break;
     case Effort::thorough:
       most = {0, 500};

@@ -66,6 +66,7 @@ void MethodComparison::search_all_seeds(const std::string& name, int k) {
     cluster::CachedOracle cache(losses_.oracle(), losses_.folds());
     cache.restore(known_);
     RunOptions options = losses_.options();
+    options.search = name;
     options.k = k;
     options.seed += static_cast<std::uint64_t>(s);
     cluster::SearchOptions how = search_options(options, session_.input());

@@ -15,6 +15,7 @@ void ReadBack::check(const std::filesystem::path& file,
     for (const Note& note : notes_) {
       if (note.of_file(reader) != note.digest) refuse(note.path, "the file holds other values");
     }
+    reader.read_attributes();
   } catch (const InputError& error) {
     refuse(error.where().item, error.message().what);
   }

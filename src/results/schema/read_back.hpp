@@ -14,8 +14,8 @@
 namespace d2c::results {
 
 /// What a file shall hold: a digest of every dataset as it was in memory, to be compared with what
-/// the file gives back before it is put in its place. A write that was lost on the way, whatever
-/// said that it succeeded, is an error and not a wrong result.
+/// the file gives back before it is put in its place, attributes included. A write that was lost on
+/// the way, whatever said that it succeeded, is an error and not a wrong result.
 class ReadBack {
  public:
   template <class T>

@@ -81,6 +81,36 @@ std::vector<std::string> SchemaReader::children(const std::string& group) const 
   return names;
 }
 
+void SchemaReader::read_attributes() const {
+  std::vector<std::string> paths;
+  const auto take = [](hid_t, const char* name, const auto*, void* data) -> herr_t {
+    static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+    return 0;
+  };
+  h5::check_read(H5Ovisit1(open_.get(), H5_INDEX_NAME, H5_ITER_INC, take, &paths), where("/"));
+  std::vector<std::byte> value;
+  for (const std::string& path : paths) {
+    h5::Object object(h5::check_read(H5Oopen(open_.get(), path.c_str(), H5P_DEFAULT), where(path)));
+    const int n = h5::check_read(H5Aget_num_attrs(object.get()), where(path));
+    for (int i = 0; i < n; ++i) {
+      h5::Attribute attribute(
+          h5::check_read(H5Aopen_by_idx(object.get(), ".", H5_INDEX_NAME, H5_ITER_INC,
+                                        static_cast<hsize_t>(i), H5P_DEFAULT, H5P_DEFAULT),
+                         where(path)));
+      h5::Type type(h5::check_read(H5Aget_type(attribute.get()), where(path)));
+      h5::Space space(h5::check_read(H5Aget_space(attribute.get()), where(path)));
+      // HDF5 does not survive damage to what variable-length values point to.
+      if (H5Tdetect_class(type.get(), H5T_VLEN) == 0 && H5Tis_variable_str(type.get()) == 0) {
+        const auto points = h5::check_read(H5Sget_simple_extent_npoints(space.get()), where(path));
+        value.resize(static_cast<std::size_t>(points) * H5Tget_size(type.get()));
+        h5::check_read(H5Aread(attribute.get(), type.get(), value.data()), where(path));
+      }
+      h5::close_read(where(path), attribute, type, space);
+    }
+    h5::close_read(where(path), object);
+  }
+}
+
 void SchemaReader::refuse(const std::string& item, const std::string& what) const {
   throw InputError(where(item), {what, "the schema of the file does not allow it",
                                  "restore the file or run again"});

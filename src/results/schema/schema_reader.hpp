@@ -115,6 +115,9 @@ class SchemaReader {
 
   [[nodiscard]] bool exists(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> children(const std::string& group) const;
+  /// Reads the attributes of all objects, but for values of variable length. @throws InputError
+  /// that names the first that is damaged
+  void read_attributes() const;
   [[noreturn]] void refuse(const std::string& item, const std::string& what) const;
 
  private:

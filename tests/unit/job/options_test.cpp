@@ -238,10 +238,10 @@ TEST(Identity, IsMadeOfTheseOptions) {
 
 TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {
   RunOptions options;
-  EXPECT_EQ(spending(options, 40).evaluations, 2700);
+  EXPECT_EQ(spending(options, 40).evaluations, 1400);
   EXPECT_EQ(spending(options, 40).steps, 150);
   options.effort = Effort::quick;
-  EXPECT_EQ(spending(options, 40).evaluations, 400);
+  EXPECT_EQ(spending(options, 40).evaluations, 360);
   options.effort = Effort::thorough;
   EXPECT_EQ(spending(options, 40).evaluations, 0);
   EXPECT_EQ(spending(options, 40).steps, 500);
