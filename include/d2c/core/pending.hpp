@@ -36,10 +36,10 @@ class PendingFile {
   /// Writes behind what is there. @throws IoError
   void append(std::span<const std::byte> bytes);
   void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
-  /// Flushes the content to the disk. @throws IoError
-  void sync() const { file_.sync(); }
-  /// Flushes the content, reads back what was appended, and puts the file in its place, where it
-  /// replaces what was there. Call once, last. @throws IoError
+  /// Flushes the content to the disk, and reads back what was appended. @throws IoError
+  void sync() const;
+  /// The same, and puts the file in its place, where it replaces what was there. Call once, last.
+  /// @throws IoError
   void publish();
   /// Leaves the file where it is, for what is renamed later.
   void keep() { kept_ = true; }

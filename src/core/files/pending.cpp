@@ -114,9 +114,13 @@ void PendingFile::read_back() const {
                 "the file holds other bytes");
 }
 
-void PendingFile::publish() {
+void PendingFile::sync() const {
   file_.sync();
   read_back();
+}
+
+void PendingFile::publish() {
+  sync();
   file_.close();
   put_in_place(path(), place());
   keep();

@@ -43,6 +43,19 @@ TEST(PendingFile, TakesWhatOthersWroteAtItsPath) {
   EXPECT_EQ(json::read_text(folder / "a"), "theirs, ours");
 }
 
+TEST(PendingFile, RefusesWhatIsNotOnTheDiskAsItWasWritten) {
+  const test::TempFolder folder;
+  PendingFile file(folder / "a");
+  file.append("content");
+  EXPECT_NO_THROW(file.sync());
+  for (const char* other : {"con", "conTent"}) {
+    test::write_file(file.path(), other);
+    D2C_EXPECT_ERROR(file.sync(), IoError, "what was written is not what can be read");
+    D2C_EXPECT_ERROR(file.publish(), IoError, "what was written is not what can be read");
+  }
+  EXPECT_FALSE(fs::exists(folder / "a"));
+}
+
 TEST(PendingFile, LeavesNothingUnlessPublishedOrKept) {
   const test::TempFolder folder;
   { PendingFile(folder / "a").append("x"); }
