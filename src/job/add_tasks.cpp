@@ -123,6 +123,7 @@ Start prepare(const AddOptions& options) {
                       "choose another folder"});
   }
   finish_unlocked(file.parent_path());
+  finish_unlocked(options.output);
   const fs::path present = options.output / "manifest.json";
   if (!options.overwrite && fs::exists(present)) {
     throw InputError({present, {}}, {"exists already", "nothing is overwritten unasked",

@@ -62,7 +62,11 @@ static int fails_now(void) {
 static int is_meant(const char* name) { return ready && strcmp(name, function) == 0; }
 
 static int fails_by_path(const char* name, const char* path) {
-  return is_meant(name) && strstr(path, path_part) != NULL && fails_now();
+  if (!is_meant(name)) return 0;
+  char full[8192] = "";
+  if (path[0] != '/' && getcwd(full, sizeof full / 2) != NULL) strcat(full, "/");
+  strncat(full, path, sizeof full / 2 - 1);
+  return strstr(full, path_part) != NULL && fails_now();
 }
 
 static int fails_by_descriptor(const char* name, int descriptor) {
