@@ -197,7 +197,7 @@ BENCHMARK(fold)
     ->Args({2048, 8192, 16});
 
 void shapes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"tokens", "in", "out"})->Iterations(25)->Unit(benchmark::millisecond);
+  bench->ArgNames({"tokens", "in", "out"})->Iterations(25)->Unit(benchmark::kMillisecond);
   for (const int tokens : {64, 256, 640, 1024}) {
     for (const auto& [d_in, d_out] :
          std::vector<std::pair<int, int>>{{576, 960}, {576, 1536}, {576, 3072}, {1536, 576}}) {

@@ -90,7 +90,7 @@ void dense_svd(benchmark::State& state) {
 }
 
 BENCHMARK_CAPTURE(merge_by, average, "average", {.merged_rank = merged_rank})
-    ->Unit(benchmark::millisecond)
+    ->Unit(benchmark::kMillisecond)
     ->Args({2048, 8192, 32, 8})
     ->Args({2048, 2048, 32, 8})
     ->Args({512, 2048, 32, 8})
@@ -99,16 +99,16 @@ BENCHMARK_CAPTURE(merge_by, average, "average", {.merged_rank = merged_rank})
     ->Args({512, 2048, 32, 40})
     ->Args({512, 2048, 64, 1});
 BENCHMARK_CAPTURE(merge_by, linear, "linear", {})
-    ->Unit(benchmark::millisecond)
+    ->Unit(benchmark::kMillisecond)
     ->Args({2048, 8192, 32, 8});
 BENCHMARK_CAPTURE(merge_by, core_ties, "core_ties", {.merged_rank = merged_rank, .density = 0.5})
-    ->Unit(benchmark::millisecond)
+    ->Unit(benchmark::kMillisecond)
     ->Args({2048, 8192, 32, 8});
 BENCHMARK_CAPTURE(merge_by, ties_svd, "ties_svd", {.merged_rank = merged_rank, .density = 0.5})
-    ->Unit(benchmark::millisecond)
+    ->Unit(benchmark::kMillisecond)
     ->Args({2048, 8192, 32, 8});
 BENCHMARK(dense_svd)
-    ->Unit(benchmark::millisecond)
+    ->Unit(benchmark::kMillisecond)
     ->Iterations(1)
     ->Args({512, 2048, 32, 8})
     ->Args({2048, 8192, 32, 8});

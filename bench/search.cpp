@@ -299,18 +299,15 @@ Settings settings_of(const std::vector<std::string>& args) {
   return settings;
 }
 
+void run(const std::vector<std::string>& args) {
+  const Settings settings = settings_of(args);
+  if (settings.every_set_of.empty())
+    Bench(settings).run();
+  else
+    print_every_set(settings);
+}
+
 }  // namespace
 }  // namespace d2c
 
-int main(int argc, char** argv) {
-  try {
-    const d2c::Settings settings = d2c::settings_of({argv + 1, argv + argc});
-    if (settings.every_set_of.empty())
-      d2c::Bench(settings).run();
-    else
-      d2c::print_every_set(settings);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_search: {}\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return d2c::bench_main("bench_search", argc, argv, d2c::run); }

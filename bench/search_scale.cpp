@@ -187,10 +187,6 @@ void run(const Settings& settings) {
 }  // namespace d2c
 
 int main(int argc, char** argv) {
-  try {
-    d2c::run(d2c::settings_of({argv + 1, argv + argc}));
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_search_scale: {}\n", error.what());
-    return 1;
-  }
+  return d2c::bench_main("bench_search_scale", argc, argv,
+                         [](const auto& args) { d2c::run(d2c::settings_of(args)); });
 }

@@ -25,6 +25,8 @@
 #include "d2c/eval/speed.hpp"
 #include "d2c/ops/peak.hpp"
 
+#include "arguments.hpp"
+
 namespace d2c {
 namespace {
 
@@ -137,15 +139,16 @@ void measure(const Shape& shape, const Settings& settings) {
 void run(const std::vector<std::string>& args) {
   Settings settings;
   std::set<std::string> names;
+  const std::string* value = nullptr;
   for (std::size_t i = 0; i < args.size(); ++i) {
-    if (args[i] == "--threads" && i + 1 < args.size()) {
-      settings.threads = std::stoi(args[++i]);
-    } else if (args[i] == "--seconds" && i + 1 < args.size()) {
-      settings.seconds = std::stod(args[++i]);
-    } else if (args[i] == "--weights" && i + 1 < args.size()) {
-      settings.weights = args[++i] == "bf16" ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
-    } else if (args[i] == "--examples" && i + 1 < args.size()) {
-      settings.n_examples = std::stol(args[++i]);
+    if ((value = value_of("--threads", args, i)) != nullptr) {
+      settings.threads = std::stoi(*value);
+    } else if ((value = value_of("--seconds", args, i)) != nullptr) {
+      settings.seconds = std::stod(*value);
+    } else if ((value = value_of("--weights", args, i)) != nullptr) {
+      settings.weights = *value == "bf16" ? ops::WeightFormat::bf16 : ops::WeightFormat::f32;
+    } else if ((value = value_of("--examples", args, i)) != nullptr) {
+      settings.n_examples = std::stol(*value);
     } else {
       names.insert(args[i]);
     }
@@ -158,11 +161,4 @@ void run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace d2c
 
-int main(int argc, char** argv) {
-  try {
-    d2c::run({argv + 1, argv + argc});
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_step: {}\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return d2c::bench_main("bench_step", argc, argv, d2c::run); }

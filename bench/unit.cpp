@@ -25,6 +25,8 @@
 #include "d2c/eval/speed.hpp"
 #include "d2c/lora/adapter.hpp"
 
+#include "arguments.hpp"
+
 namespace d2c {
 namespace {
 
@@ -183,24 +185,25 @@ void measure_iteration(const Settings& settings) {
 void run(const std::vector<std::string>& args) {
   Settings settings;
   std::set<std::string> names;
+  const std::string* value = nullptr;
   for (std::size_t i = 0; i < args.size(); ++i) {
-    if (args[i] == "--threads" && i + 1 < args.size()) {
-      settings.threads = std::stoi(args[++i]);
-    } else if (args[i] == "--seconds" && i + 1 < args.size()) {
-      settings.seconds = std::stod(args[++i]);
-    } else if (args[i] == "--weights" && i + 1 < args.size()) {
-      settings.weights = args[++i];
-    } else if (args[i] == "--compute" && i + 1 < args.size()) {
-      settings.compute = args[++i];
-    } else if (args[i] == "--manifest" && i + 1 < args.size()) {
-      settings.manifest = args[++i];
+    if ((value = value_of("--threads", args, i)) != nullptr) {
+      settings.threads = std::stoi(*value);
+    } else if ((value = value_of("--seconds", args, i)) != nullptr) {
+      settings.seconds = std::stod(*value);
+    } else if ((value = value_of("--weights", args, i)) != nullptr) {
+      settings.weights = *value;
+    } else if ((value = value_of("--compute", args, i)) != nullptr) {
+      settings.compute = *value;
+    } else if ((value = value_of("--manifest", args, i)) != nullptr) {
+      settings.manifest = *value;
       names.insert("fv40");
-    } else if (args[i] == "--tasks-per-pass" && i + 1 < args.size()) {
-      settings.tasks_per_pass = std::max(std::stoul(args[++i]), 1UL);
-    } else if (args[i] == "--units" && i + 1 < args.size()) {
-      settings.units = std::max(std::stoul(args[++i]), 1UL);
-    } else if (args[i] == "-K" && i + 1 < args.size()) {
-      settings.n_adapters = std::stoul(args[++i]);
+    } else if ((value = value_of("--tasks-per-pass", args, i)) != nullptr) {
+      settings.tasks_per_pass = std::max(std::stoul(*value), 1UL);
+    } else if ((value = value_of("--units", args, i)) != nullptr) {
+      settings.units = std::max(std::stoul(*value), 1UL);
+    } else if ((value = value_of("-K", args, i)) != nullptr) {
+      settings.n_adapters = std::stoul(*value);
     } else {
       names.insert(args[i]);
     }
@@ -217,11 +220,4 @@ void run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace d2c
 
-int main(int argc, char** argv) {
-  try {
-    d2c::run({argv + 1, argv + argc});
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_unit: {}\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return d2c::bench_main("bench_unit", argc, argv, d2c::run); }
