@@ -2,13 +2,12 @@
 
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <typeinfo>
-
-#include <stdlib.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/readable.hpp"
+
+#include "test_support.hpp"
 
 namespace d2c::fuzz {
 namespace {
@@ -16,26 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Removed when the process ends.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "d2c-fuzz-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 const fs::path& folder() {
-  static const Folder folder;
+  static const test::TempFolder folder;
   return folder.path();
 }
 
@@ -61,11 +42,6 @@ fs::path Input::empty_folder() {
 
 void write(const fs::path& file, std::string_view content) {
   std::ofstream(file, std::ios::binary).write(content.data(), std::ssize(content));
-}
-
-std::string content_of(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 std::span<const Target> targets() {

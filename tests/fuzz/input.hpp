@@ -27,8 +27,6 @@ class Input {
 };
 
 void write(const std::filesystem::path& file, std::string_view content);
-/// @pre the file is there
-[[nodiscard]] std::string content_of(const std::filesystem::path& file);
 
 /// A reader, and contents that it takes.
 struct Target {

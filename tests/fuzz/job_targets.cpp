@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/checksum.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/library.hpp"
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> manifests() {
   return {
-      content_of(d2c::test::source("data/demo/manifest.json")),
+      read_text(d2c::test::source("data/demo/manifest.json")),
       R"({"model":"m","library":"l.h5","tasks":[{"name":"a","adapter":"x","examples":"a.jsonl",)"
       R"("test":"t.jsonl","weight":2.5},{"name":"b","adapter":"y","examples":"b.jsonl"}]})"};
 }

@@ -1,6 +1,7 @@
 // What a model folder holds beside its tokenizer.
 #include <memory>
 
+#include "d2c/core/input_file.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/model/model.hpp"
 
@@ -18,7 +19,7 @@ std::vector<std::string> configs() {
   for (const char* model :
        {"llama-mha", "llama-v5-config", "llama3-gqa-tied", "gemma2", "gemma3", "granite",
         "mistral-sliding", "olmo2", "phi3", "qwen2", "qwen3", "smollm3", "stablelm2"}) {
-    all.push_back(content_of(golden(std::string(model) + "/model/config.json")));
+    all.push_back(read_text(golden(std::string(model) + "/model/config.json")));
   }
   return all;
 }
@@ -47,9 +48,9 @@ std::vector<Target> model_targets() {
            },
            configs},
           {"model", true, read_model,
-           [] { return std::vector{content_of(golden("qwen2/model/config.json"))}; }},
+           [] { return std::vector{read_text(golden("qwen2/model/config.json"))}; }},
           {"generation_config", true, read_generation_config, [] {
-             return std::vector{content_of(source("data/demo/model/generation_config.json")),
+             return std::vector{read_text(source("data/demo/model/generation_config.json")),
                                 std::string(R"({"eos_token_id":[2,3],"max_length":20})")};
            }}};
 }

@@ -6,7 +6,6 @@
 // Exits with 1 if a reader refuses a seed, or does with a mutation what no reader may do: the input
 // is then left in the working folder. A crash leaves the input in d2c-fuzz-running.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -18,6 +17,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "d2c/core/input_file.hpp"
+#include "d2c/core/timer.hpp"
 
 #include "input.hpp"
 #include "mutation.hpp"
@@ -57,27 +59,23 @@ class ErrorStream {
   int before_;
 };
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 Outcome examine(const Target& target, const std::string& content) {
   constexpr double longest = 10.0;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const ErrorStream errors;
   Outcome outcome = try_reading(target, content);
   if (const std::string printed = errors.take(); !printed.empty() && outcome.finding.empty()) {
     outcome.finding = "printed: " + printed.substr(0, 300);
   }
-  if (seconds_since(begin) > longest && outcome.finding.empty()) {
-    outcome.finding = "took " + std::to_string(seconds_since(begin)) + " s";
+  if (watch.seconds() > longest && outcome.finding.empty()) {
+    outcome.finding = "took " + std::to_string(watch.seconds()) + " s";
   }
   return outcome;
 }
 
 /// @return number of findings
 int replay(const Target& target, int n_mutations) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const std::vector<std::string> seeds = target.seeds();
   int n_findings = 0;
   int n_accepted = 0;
@@ -109,7 +107,7 @@ int replay(const Target& target, int n_mutations) {
   }
   std::printf("%-20s %zu seeds, %d mutations (%d accepted), %d findings, %.1f s\n",
               std::string(target.name).c_str(), seeds.size(), n_mutations, n_accepted, n_findings,
-              seconds_since(begin));
+              watch.seconds());
   std::fflush(stdout);
   return n_findings;
 }
@@ -141,7 +139,7 @@ int run(const std::vector<std::string>& arguments) {
   limit_memory();
   if (command == "--input" && arguments.size() == 3) {
     for (const Target& target : targets()) {
-      if (target.name == arguments[1]) target.read(Input(content_of(arguments[2])));
+      if (target.name == arguments[1]) target.read(Input(read_text(arguments[2])));
     }
     return 0;
   }

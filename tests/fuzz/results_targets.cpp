@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "d2c/core/input_file.hpp"
 #include "d2c/results/checkpoint.hpp"
 #include "d2c/results/library.hpp"
 #include "d2c/results/reader.hpp"
@@ -19,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string without_seal(const fs::path& file) {
-  std::string content = content_of(file);
+  std::string content = read_text(file);
   content.resize(content.rfind("\nd2c crc32 "));
   return content;
 }

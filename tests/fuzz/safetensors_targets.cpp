@@ -1,6 +1,7 @@
 // Tensors and adapters.
 #include <cstdint>
 
+#include "d2c/core/input_file.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/lora/config.hpp"
 #include "d2c/safetensors/sharded_reader.hpp"
@@ -42,7 +43,7 @@ std::vector<std::string> headers() {
 
 std::vector<std::string> files() {
   std::vector<std::string> all{
-      content_of(source("data/demo/adapters/echo_bogduh/adapter_model.safetensors"))};
+      read_text(source("data/demo/adapters/echo_bogduh/adapter_model.safetensors"))};
   for (const std::string& header : headers()) all.push_back(with_data(header));
   return all;
 }
@@ -65,9 +66,9 @@ void read_index(const Input& input) {
 }
 
 std::vector<std::string> adapter_configs() {
-  return {content_of(source("data/demo/adapters/echo_bogduh/adapter_config.json")),
-          content_of(golden("llama-mha/adapters/all-r4-patterns/adapter_config.json")),
-          content_of(golden("llama-mha/adapters/all-r8-rslora/adapter_config.json")),
+  return {read_text(source("data/demo/adapters/echo_bogduh/adapter_config.json")),
+          read_text(golden("llama-mha/adapters/all-r4-patterns/adapter_config.json")),
+          read_text(golden("llama-mha/adapters/all-r8-rslora/adapter_config.json")),
           R"({"peft_type":"LORA","r":4,"lora_alpha":8,"target_modules":"all-linear",)"
           R"("layers_to_transform":[0,1],"layers_pattern":"layers"})",
           R"({"peft_type":"LORA","r":4,"lora_alpha":8,"target_modules":".*\\.(q|v)_proj",)"
@@ -86,12 +87,12 @@ void read_adapter_config(const Input& input) {
 }
 
 std::vector<std::string> adapters() {
-  return {content_of(golden("llama-mha/adapters/all-r4-a/adapter_model.safetensors"))};
+  return {read_text(golden("llama-mha/adapters/all-r4-a/adapter_model.safetensors"))};
 }
 
 void read_adapter(const Input& input) {
   static const std::string config =
-      content_of(golden("llama-mha/adapters/all-r4-a/adapter_config.json"));
+      read_text(golden("llama-mha/adapters/all-r4-a/adapter_config.json"));
   static_cast<void>(lora::fingerprint(
       lora::read_adapter(lora::AdapterFiles{"adapter", config, input.bytes()}).modules));
 }

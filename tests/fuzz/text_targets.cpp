@@ -1,4 +1,5 @@
 // Tokenizers, chat templates and examples.
+#include "d2c/core/input_file.hpp"
 #include "d2c/eval/examples.hpp"
 #include "d2c/text/tokenizer.hpp"
 
@@ -12,7 +13,7 @@ namespace {
 using d2c::test::source;
 
 const std::string& demo_tokenizer() {
-  static const std::string text = content_of(source("data/demo/model/tokenizer.json"));
+  static const std::string text = read_text(source("data/demo/model/tokenizer.json"));
   return text;
 }
 
@@ -82,7 +83,7 @@ const text::Tokenizer& tokenizer() {
 }
 
 std::vector<std::string> examples() {
-  return {content_of(source("data/demo/examples/echo_bogduh.jsonl")),
+  return {read_text(source("data/demo/examples/echo_bogduh.jsonl")),
           R"({"input_ids":[1,5,7,9],"prompt_len":2})"
           "\n\n"
           R"({"prompt":"a","response":"b","id":4})"
@@ -108,7 +109,7 @@ std::vector<Target> text_targets() {
       {"tokenizer_config", true,
        [](const Input& input) { read_beside("tokenizer_config.json", input); },
        [] {
-         return std::vector{content_of(source("data/demo/model/tokenizer_config.json")),
+         return std::vector{read_text(source("data/demo/model/tokenizer_config.json")),
                             std::string(R"({"eos_token":{"content":"</s>","lstrip":false},)"
                                         R"("tokenizer_class":"PreTrainedTokenizerFast",)"
                                         R"("added_tokens_decoder":{}})")};
