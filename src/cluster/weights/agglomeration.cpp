@@ -116,12 +116,12 @@ class Agglomeration::Clusters {
 };
 
 Agglomeration::Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                             SimilarityMatrix similarity, IdVector<TaskId, double> own,
+                             const SimilarityMatrix& similarity, IdVector<TaskId, double> own,
                              int most_first)
     : problem_(problem),
       rules_(rules),
       recorder_(recorder),
-      similarity_(std::move(similarity)),
+      similarity_(similarity),
       own_(std::move(own)),
       first_(first_clusters(most_first)),
       moments_(own_.n()) {}

@@ -21,12 +21,12 @@ namespace d2c::cluster {
 /// nearest neighbours: Murtagh, "A survey of recent advances in hierarchical clustering", 1983.
 class Agglomeration {
  public:
-  /// @param similarity  of tasks
+  /// @param similarity  of tasks; must outlive this object
   /// @param own         loss of every task under its own adapter
   /// @param most_first  clusters to begin with, about: where there are more blocks, the most
   ///                    similar ones share a cluster
   Agglomeration(const Problem& problem, const Rules& rules, Recorder& recorder,
-                SimilarityMatrix similarity, IdVector<TaskId, double> own, int most_first);
+                const SimilarityMatrix& similarity, IdVector<TaskId, double> own, int most_first);
 
   /// Merges blocks until at most k clusters are left, and on while that lowers the cost.
   /// @param caution  from 0 to 1: more pairs are measured before one is merged
@@ -57,7 +57,7 @@ class Agglomeration {
   const Problem& problem_;
   const Rules& rules_;
   Recorder& recorder_;
-  SimilarityMatrix similarity_;
+  const SimilarityMatrix& similarity_;
   IdVector<TaskId, double> own_;
   std::vector<TaskSet> first_;
   std::unordered_map<std::uint64_t, Known> known_;  // by content

@@ -18,7 +18,7 @@ Shortlist::Means Shortlist::means(const Partition& partition) const {
   const IdVector<ClusterId, int> size = partition.sizes();
   for (const TaskId task : partition.tasks()) {
     for (const TaskId other : partition.tasks())
-      means.with(task, partition[other]) += similarity_(task, other);
+      means.with(task, partition[other]) += (*similarity_)(task, other);
     for (const ClusterId c : partition.cluster_ids())
       if (size[c] > 0) means.with(task, c) /= size[c];
     means.squared[partition[task]] += means.with(task, partition[task]) / size[partition[task]];
@@ -37,7 +37,7 @@ Shortlist::Entries Shortlist::entries(const Rules& rules, const Partition& parti
     const auto distance = [&](ClusterId c) {
       double sum = 0;
       for (const TaskId task : block)
-        sum += similarity_(task, task) - 2 * mean.with(task, c) + mean.squared[c];
+        sum += (*similarity_)(task, task) - 2 * mean.with(task, c) + mean.squared[c];
       return std::max(sum, 0.0);
     };
     // As LocalSearch::predicted_move, with distances for losses.

@@ -14,7 +14,8 @@ class Shortlist {
  public:
   using Entries = std::vector<std::pair<BlockId, ClusterId>>;
 
-  explicit Shortlist(SimilarityMatrix similarity) : similarity_(std::move(similarity)) {}
+  /// @param similarity  must outlive this object
+  explicit Shortlist(const SimilarityMatrix& similarity) : similarity_(&similarity) {}
 
   /// Clusters that each block may move to: the nearest ones by their mean, more where several are
   /// about as near as its own; the most promising move first. Their number per block has a bound
@@ -33,7 +34,7 @@ class Shortlist {
   };
   [[nodiscard]] Means means(const Partition& partition) const;
 
-  SimilarityMatrix similarity_;
+  const SimilarityMatrix* similarity_;
 };
 
 }  // namespace d2c::cluster
