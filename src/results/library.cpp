@@ -160,10 +160,7 @@ void finish_library(const WritableFile& file, const LibraryIndex& index) {
   file.write(from.size(), std::as_bytes(std::span(seal)));
   file.sync();
   if (!check_holed_seal(file.path())) {
-    throw IoError({file.shown_as()},
-                  {"cannot be written", "what was written is not what can be read",
-                   "check the disk, or write to another place"},
-                  "its checksum does not fit");
+    refuse_lost_write({file.shown_as()}, "its checksum does not fit");
   }
   read_back.check(file.path(), file.shown_as());
 }

@@ -38,6 +38,11 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
+/// Of bytes [begin, end) of a file, read a part at a time. @throws as InputFile::read()
+/// @param before  as of crc32() in checksum.hpp
+[[nodiscard]] std::uint32_t crc32(const InputFile& file, std::uint64_t begin, std::uint64_t end,
+                                  std::uint32_t before = 0);
+
 /// Most bytes of a text that is read whole: a configuration, a tokenizer, examples.
 inline constexpr std::uint64_t largest_text = std::uint64_t{1} << 30;
 

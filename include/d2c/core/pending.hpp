@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
+#include "d2c/core/error.hpp"
 #include "d2c/core/writable_file.hpp"
 
 /// How every file and folder that d2c makes gets to its place: it is made beside it under a name
@@ -75,6 +77,10 @@ class PendingFolder {
   std::filesystem::path path_;
   bool kept_ = false;
 };
+
+/// For a file that does not hold what was written. @throws IoError
+/// @param reason  what shows it
+[[noreturn]] void refuse_lost_write(Where where, const std::string& reason);
 
 /// The place of a file with the name of a partial one; nothing for other names.
 [[nodiscard]] std::optional<std::string_view> place_of_partial(std::string_view name);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "d2c/core/activity.hpp"
+#include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c {
@@ -51,6 +52,18 @@ void InputFile::examine() {
   if (!examined) refuse(file_, "cannot be examined");
   throw InputError({file_, {}}, {S_ISDIR(status.st_mode) ? "is a folder" : "is not a regular file",
                                  "a file is needed here", "check the path"});
+}
+
+std::uint32_t crc32(const InputFile& file, std::uint64_t begin, std::uint64_t end,
+                    std::uint32_t before) {
+  std::vector<std::byte> block(1 << 20);
+  while (begin < end) {
+    const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
+    file.read(begin, part);
+    before = crc32(part, before);
+    begin += part.size();
+  }
+  return before;
 }
 
 std::string read_text(const std::filesystem::path& file, std::uint64_t most) {

@@ -7,7 +7,7 @@
 #include <random>
 #include <set>
 #include <system_error>
-#include <vector>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -98,20 +98,8 @@ void PendingFile::append(std::span<const std::byte> bytes) {
 void PendingFile::read_back() const {
   if (file_.size() > appended_) return;  // others wrote there, and check it themselves
   const InputFile file(alias());
-  std::vector<std::byte> block(1 << 20);
-  std::uint32_t checksum = 0;
-  for (std::uint64_t at = 0; at < file.size();) {
-    const auto part =
-        std::span(block).first(std::min<std::uint64_t>(block.size(), file.size() - at));
-    file.read(at, part);
-    checksum = crc32(part, checksum);
-    at += part.size();
-  }
-  if (file.size() == appended_ && checksum == checksum_) return;
-  throw IoError({place()},
-                {"cannot be written", "what was written is not what can be read",
-                 "check the disk, or write to another place"},
-                "the file holds other bytes");
+  if (file.size() == appended_ && crc32(file, 0, file.size()) == checksum_) return;
+  refuse_lost_write({place()}, "the file holds other bytes");
 }
 
 void PendingFile::sync() const {
@@ -141,6 +129,13 @@ void PendingFolder::publish() {
   sync_folder(path_, place_);
   put_in_place(path_, place_);
   keep();
+}
+
+void refuse_lost_write(Where where, const std::string& reason) {
+  throw IoError(std::move(where),
+                {"cannot be written", "what was written is not what can be read",
+                 "check the disk, or write to another place"},
+                reason);
 }
 
 std::optional<std::string_view> place_of_partial(std::string_view name) {

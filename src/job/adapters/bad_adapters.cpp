@@ -101,14 +101,12 @@ results::SkippedTable leave_out_bad_adapters(comm::Communicator& comm, eval::Man
     skipped.adapter.push_back(reason->first);
     skipped.reason.push_back(reason->second);
   }
-  if (left.empty()) {
-    throw comm::AgreedError(
-        ExitCode::bad_input,
-        InputError({}, {fmt::format("none of the {} tasks has an adapter that can be used",
-                                    skipped.task.size()),
-                        skipped.reason.front(), "repair the adapters"})
-            .what());
-  }
+  comm::agree(comm, [&] {
+    if (!left.empty()) return;
+    throw InputError({}, {fmt::format("none of the {} tasks has an adapter that can be used",
+                                      skipped.task.size()),
+                          skipped.reason.front(), "repair the adapters"});
+  });
   manifest.tasks = std::move(left);
   return skipped;
 }

@@ -31,24 +31,11 @@ std::size_t line_bytes(bool holed) {
   return line_start.size() + digits + end_text(holed ? std::optional(Hole{}) : std::nullopt).size();
 }
 
-/// Adds bytes [begin, end) of a file to a checksum.
-std::uint32_t add_bytes(std::uint32_t checksum, const InputFile& file, std::uint64_t begin,
-                        std::uint64_t end) {
-  std::vector<std::byte> block(1 << 20);
-  while (begin < end) {
-    const auto part = std::span(block).first(std::min<std::uint64_t>(end - begin, block.size()));
-    file.read(begin, part);
-    checksum = crc32(part, checksum);
-    begin += part.size();
-  }
-  return checksum;
-}
-
 /// Of the first `bytes` bytes; those without the hole, and the text that says where it is.
 std::string crc_text(const InputFile& file, std::uint64_t bytes, std::optional<Hole> hole) {
-  std::uint32_t checksum = add_bytes(0, file, 0, hole ? hole->begin : bytes);
+  std::uint32_t checksum = crc32(file, 0, hole ? hole->begin : bytes);
   if (hole) {
-    checksum = add_bytes(checksum, file, hole->end, bytes);
+    checksum = crc32(file, hole->end, bytes, checksum);
     const std::string end = end_text(hole);
     checksum = crc32(std::as_bytes(std::span(end)), checksum);
   }

@@ -13,10 +13,7 @@ void SchemaFile::complete(const Schema& schema, const std::function<void(SchemaW
   pending_.append(seal_line(pending_.alias()));
   pending_.sync();
   if (check_seal(pending_.alias()) != Seal::fits) {
-    throw IoError({pending_.place()},
-                  {"cannot be written", "what was written is not what can be read",
-                   "check the disk, or write to another place"},
-                  "its checksum does not fit");
+    refuse_lost_write({pending_.place()}, "its checksum does not fit");
   }
   read_back_.check(pending_.alias(), pending_.place());
 }

@@ -215,11 +215,10 @@ void Packer::note(PackedAdapter packed, const lora::Adapter& adapter, const Pack
 void Packer::read_back() {
   const InputFile file(partial_.file().path());
   for (const results::LibraryRecord& record : unchecked_) {
-    if (crc32(file.read(place(record.begin), record.bytes())) == record.checksum) continue;
-    throw IoError({options_.output},
-                  {"cannot be written", "what was written is not what can be read",
-                   "check the disk, or write to another place"},
-                  fmt::format("the record at byte {} holds other bytes", place(record.begin)));
+    const std::uint64_t begin = place(record.begin);
+    if (crc32(file, begin, begin + record.bytes()) == record.checksum) continue;
+    refuse_lost_write({options_.output},
+                      fmt::format("the record at byte {} holds other bytes", begin));
   }
   unchecked_.clear();
 }
