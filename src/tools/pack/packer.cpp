@@ -12,6 +12,7 @@
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
+#include "d2c/core/pending.hpp"
 #include "d2c/lora/adapter.hpp"
 
 namespace d2c::tools {
