@@ -10,7 +10,8 @@ std::filesystem::path shared(const std::string& relative) {
 }
 
 std::filesystem::path source(const std::string& relative) {
-  return std::filesystem::path(D2C_SOURCE_DIR) / relative;
+  const char* place = std::getenv("D2C_SOURCE");
+  return std::filesystem::path(place != nullptr ? place : D2C_SOURCE_DIR) / relative;
 }
 
 std::filesystem::path golden(const std::string& relative) {

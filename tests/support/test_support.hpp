@@ -15,7 +15,7 @@ namespace d2c::test {
 /// place given at configure time.
 std::filesystem::path shared(const std::string& relative);
 
-/// Path inside the project.
+/// Path inside the project. The environment variable D2C_SOURCE overrides where that is.
 std::filesystem::path source(const std::string& relative);
 
 /// Path inside tests/golden: tiny models, adapters and merges with what transformers and peft

@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(sys.argv[1])
 
-# Third-party header -> the modules that may include it.
+# Third-party header -> the modules, or folders of them, that may include it.
 OWNERS = {
     r"mpi\.h": {"comm"},
     r"zlib\.h": {"core"},
@@ -16,6 +16,7 @@ OWNERS = {
     r"pcre2\.h": {"text", "lora"},
     r"unicode/.*": {"text"},
     r"Eigen/.*": {"tensor", "lora", "merge", "cluster"},
+    r"(cuda|cublas|cuda_)\w*\.h": {"eval/cuda"},
 }
 
 # A module may use itself, what stands in its row, and what those use.
@@ -43,16 +44,18 @@ def below(module):
     return set().union(*({other} | below(other) for other in USES[module]))
 
 
+SUFFIXES = {".hpp", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 
 def broken_laws():
     for base in ("include/d2c", "src"):
-        for path in sorted((ROOT / base).rglob("*.[hc]pp")):
+        for path in sorted(p for p in (ROOT / base).rglob("*.*") if p.suffix in SUFFIXES):
             module = path.relative_to(ROOT / base).parts[0]
+            folder = "/".join(path.relative_to(ROOT / base).parts[:2])
             for header in INCLUDE.findall(path.read_text()):
                 for pattern, owners in OWNERS.items():
-                    if re.fullmatch(pattern, header) and module not in owners:
+                    if re.fullmatch(pattern, header) and not {module, folder} & owners:
                         yield f"{path.relative_to(ROOT)}: <{header}> belongs to {sorted(owners)}"
                 if header.startswith("d2c/"):
                     other = header.split("/")[1]
