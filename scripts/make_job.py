@@ -6,9 +6,9 @@
 
 The job has the options that the plan was made with. Nodes, ranks, memory and time follow from the
 plan: the fewest nodes that hold the job and end it
-within --hours. The script is jobs/many-nodes.sbatch with these figures filled in; it saves its state
-before the time limit and requeues itself, so an estimate that is too short costs nothing but a
-restart.
+within --hours. The script is jobs/many-nodes.sbatch, or jobs/gpu.sbatch with --gpus-per-node, with these
+figures filled in; it saves its state before the time limit and requeues itself, so an estimate that
+is too short costs nothing but a restart.
 """
 import argparse
 import json
@@ -18,7 +18,7 @@ import re
 import shlex
 import sys
 
-TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "jobs" / "many-nodes.sbatch"
+JOBS = pathlib.Path(__file__).resolve().parent.parent / "jobs"
 GIB = 1 << 30
 # Ranks share work by taking single evaluations over from each other: with so many for each rank an
 # iteration ends evenly.
@@ -87,7 +87,10 @@ def render(plan, estimate, args):
         "--ntasks-per-node": estimate.ranks_per_node,
         "--time": f"{minutes // 60:02}:{minutes % 60:02}:00",
     }
-    text = TEMPLATE.read_text()
+    if args.gpus_per_node:
+        values["--gpus-per-node"] = args.gpus_per_node
+        values["--cpus-per-task"] = max(1, args.cores_per_node // args.gpus_per_node)
+    text = (JOBS / ("gpu.sbatch" if args.gpus_per_node else "many-nodes.sbatch")).read_text()
     for option, value in values.items():
         text, n = re.subn(rf"(?m)^(#SBATCH {option}=)\S+", rf"\g<1>{value}", text)
         assert n == 1, option
@@ -100,6 +103,8 @@ def render(plan, estimate, args):
     options = {"K": str(plan["k"]), **plan["options"]}
     k = options.pop("K")
     options.pop("budget-mb", None)  # it decided K
+    if args.gpus_per_node:
+        options["device"] = "cuda"  # it belongs to one call, so that the plan does not hand it on
     words = handed_on(options, args.options) + args.options.split()
     for name, value in (("D2C", args.d2c), ("MANIFEST", plan["manifest"]), ("K", k),
                         ("D2C_OPTIONS", " ".join(words))):
@@ -136,6 +141,8 @@ def main():
     parser.add_argument("plan", help="file with the output of `d2c plan --json`, - = standard input")
     parser.add_argument("--cores-per-node", type=positive(int), required=True)
     parser.add_argument("--gib-per-node", type=positive(float), required=True)
+    parser.add_argument("--gpus-per-node", type=positive(int),
+                        help="one rank on each GPU; for the plan of `d2c plan --device cuda`")
     parser.add_argument("--max-nodes", type=positive(int), default=16, help="default 16")
     parser.add_argument("--hours", type=positive(float), default=4.0,
                         help="limit of one allocation, default 4")
@@ -151,7 +158,11 @@ def main():
     parser.add_argument("--account")
     args = parser.parse_args()
     plan = read_plan(args.plan)
-    estimate = choose(plan, args.cores_per_node, args.gib_per_node, args.max_nodes, args.hours,
+    if args.gpus_per_node and plan.get("device") != "cuda":
+        fail("--gpus-per-node does not go with this plan", "its times are those of a CPU",
+             "make it on a GPU, with `d2c plan --device cuda`")
+    ranks = args.gpus_per_node or args.cores_per_node
+    estimate = choose(plan, ranks, args.gib_per_node, args.max_nodes, args.hours,
                       args.rounds)
     print(render(plan, estimate, args), end="")
     print(f"{estimate.nodes} nodes x {estimate.ranks_per_node} ranks, "

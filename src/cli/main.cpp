@@ -12,6 +12,7 @@
 #include "d2c/core/crash_report.hpp"
 #include "d2c/core/failure.hpp"
 #include "d2c/core/version.hpp"
+#include "d2c/eval/engine_choice.hpp"
 
 #include "commands/commands.hpp"
 #include "help/nearest.hpp"
@@ -47,7 +48,8 @@ int dispatch(int argc, char** argv) {
     throw UsageError({"no command is given", "", "see `d2c --help`"});
   }
   if (args[0] == "--version") {
-    if (speaks_for_all()) fmt::print("d2c {} ({})\n", d2c::version(), d2c::git_commit());
+    if (speaks_for_all())
+      fmt::print("d2c {} ({}), {}\n", d2c::version(), d2c::git_commit(), eval::cuda_support());
     return 0;
   }
   const Command& command = command_named(args[0]);

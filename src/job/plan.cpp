@@ -7,12 +7,12 @@
 
 #include "d2c/cluster/registry.hpp"
 #include "d2c/comm/distribution.hpp"
-#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/model/cost.hpp"
 
 #include "distill/lessons.hpp"
 #include "distill/material.hpp"
 #include "distill/trainer.hpp"
+#include "engine/rank_device.hpp"
 #include "input/job.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/input_store.hpp"
@@ -239,7 +239,6 @@ void add_model(const Job& job, Plan& plan) {
   const model::Model& model = job.model->model;
   plan.model = job.manifest.model.string();
   plan.weights_are_bf16 = model.format() == ops::WeightFormat::bf16;
-  plan.compute = model.arithmetic();
   plan.parameters = static_cast<std::int64_t>(model::parameters_per_token(model.config()) +
                                               model::parameters_per_target(model.config()));
   plan.weight_bytes = model::weight_bytes(model.config(), model.format());
@@ -310,14 +309,19 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
   RunOptions options = given;
   comm::agree(comm, [&] { validate_search(options); });
   PhaseTimers timers;
+  const eval::EngineChoice choice = choose_engine(comm, options);
+  options.device = choice.device;
   const Job job = load_job(comm, options, timers);
   if (options.budget_mb > 0) {
     const MergePlan asked = merge_plan(options, *job.adapters);
     comm::agree(comm, [&] { settle_budget(options, job, asked); });
   }
-  const auto engine = eval::make_cpu_engine(job.model->model, options.threads);
+  const auto engine = made_engine(comm, {}, job.model->model, choice);
   Plan plan;
   plan.options = given;
+  plan.compute = options.compute;
+  plan.device = options.device;
+  if (plan.device == eval::Device::cuda) plan.device_note = engine->description();
   plan.n_tasks = job.tasks->n_tasks();
   plan.n_adapters = job.adapters->n_adapters();
   plan.k = options.k;

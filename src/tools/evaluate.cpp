@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "d2c/core/json.hpp"
-#include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
 #include "d2c/results/library_record.hpp"
@@ -14,11 +13,14 @@ namespace d2c::tools {
 Evaluation evaluate(const std::filesystem::path& model_folder,
                     const std::filesystem::path& adapter_folder,
                     const std::filesystem::path& examples_file, eval::LossOn loss_on,
-                    Index batch_tokens, model::Precision precision, int threads,
-                    const std::string& chat_date) {
-  const eval::ModelFolder folder = eval::load_model_folder(model_folder, precision);
+                    Index batch_tokens, model::WeightChoice weights,
+                    const eval::EngineChoice& choice, const std::string& chat_date) {
+  const eval::EngineChoice settled = choice.settled();
+  if (settled.device == eval::Device::cuda) eval::check_gpu();
+  const eval::ModelFolder folder =
+      eval::load_model_folder(model_folder, {weights, settled.on_cpu()});
   const auto modules = folder.model.target_modules();
-  const auto engine = eval::make_cpu_engine(folder.model, threads);
+  const auto engine = eval::make_engine(folder.model, settled);
   eval::Unit unit;
   Evaluation result;
   result.modules = static_cast<int>(modules.size());

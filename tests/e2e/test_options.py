@@ -1,5 +1,6 @@
 """Options: one table for the command line, INI files and results, from which a job is repeated."""
 import json
+import pathlib
 import unittest
 
 from harness import Case, DEMO, demo_manifest, h5py, write_manifest
@@ -35,6 +36,16 @@ class Options(Case):
                          [3, "average", 0, 3, False])
         self.fail_with(2, ["--output is missing"], "run", "--from", one)
         self.fail_with(3, ["absent.h5"], "run", "--from", self.folder / "absent.h5", "--output", one)
+
+    def test_a_gpu_that_is_not_there_is_refused_on_all_ranks(self):
+        if pathlib.Path("/dev/nvidia0").exists():
+            self.skipTest("this machine has a GPU")
+        job = (self.manifest, "-K", 2, "--device", "cuda", "--output", self.folder / "out")
+        for ranks in (0, 2):
+            self.fail_with(2, ["--device cuda: ", "use --device cpu"], "run", *job, ranks=ranks)
+        self.fail_with(2, ["--device cuda: "], "plan", *job[:5])
+        _, config, _ = self.run_job("auto", self.manifest, "-K", 2, "--search", "kmeans", "--device", "auto")
+        self.assertEqual(config["device"], "cpu")
 
     def test_a_budget_is_repeated_or_replaced(self):
         one, config, _ = self.run_job("one", self.manifest, "--budget-mb", 1, "--search", "kmeans")

@@ -59,6 +59,15 @@ class Script(unittest.TestCase):
                                 text=True, capture_output=True, check=True).stdout
         self.assertEqual(values, "/data/my tasks/manifest.json,64\n")
 
+    def test_gives_each_gpu_a_rank(self):
+        plan = {**PLAN, "device": "cuda", "evaluation_seconds": 0.01}
+        text = self.render("--gpus-per-node", "4", plan=plan).stdout
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        for line in ("--gpus-per-node=4", "--ntasks-per-node=4", "--cpus-per-task=16"):
+            self.assertRegex(text, rf"(?m)^#SBATCH {line}\b")
+        self.assertIn("D2C_OPTIONS:---device=cuda}", text)
+        self.assertIn("its times are those of a CPU", self.render("--gpus-per-node", "4").stderr)
+
     def options_of(self, text):
         return subprocess.run(["bash", "-c", text.split("# One thread")[0] + 'echo "$D2C_OPTIONS"'],
                               text=True, capture_output=True, check=True,

@@ -45,6 +45,8 @@ struct Plan {
   Span job_seconds;               ///< on these ranks, without loading
   bool weights_are_bf16 = false;  ///< else F32
   ops::Arithmetic compute = ops::Arithmetic::f32;
+  eval::Device device = eval::Device::cpu;  ///< that computes losses
+  std::string device_note;                  ///< of a GPU: what it is and what lies on it
   // Once per node.
   std::uint64_t weight_bytes = 0;   ///< base weights
   std::uint64_t merged_bytes = 0;   ///< merged adapters held at a time

@@ -8,7 +8,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/progress.hpp"
 #include "d2c/core/signals.hpp"
-#include "d2c/eval/cpu_engine.hpp"
+#include "d2c/eval/engine_choice.hpp"
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
@@ -21,9 +21,9 @@ struct RunContext {
   Progress* progress = nullptr;                 ///< is told what goes on; on rank 0; null = nobody
   /// Whether the job shall end at the next good moment; asked on every rank. Empty = never.
   std::function<bool()> stop_requested = StopSignals::requested;
-  /// What measures losses: the model, and the threads of this rank.
-  std::function<std::unique_ptr<eval::LossEngine>(const model::Model&, int)> make_engine =
-      eval::make_cpu_engine;
+  /// What measures losses.
+  std::function<std::unique_ptr<eval::LossEngine>(const model::Model&, const eval::EngineChoice&)>
+      make_engine = eval::make_engine;
 };
 
 /// The job: loads model, adapters and tasks, searches the clusters, measures baselines and held-out

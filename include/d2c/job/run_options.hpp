@@ -10,6 +10,7 @@
 #include "d2c/cluster/objective.hpp"
 #include "d2c/comm/work_queues.hpp"
 #include "d2c/eval/batch.hpp"
+#include "d2c/eval/device.hpp"
 #include "d2c/job/adapters_in.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/model/weights.hpp"
@@ -82,6 +83,8 @@ struct RunOptions {
   Index batch_tokens = 2048;  ///< distinct tokens per forward pass
   model::WeightChoice weights = model::WeightChoice::automatic;  ///< of the base model
   ops::Arithmetic compute = ops::Arithmetic::f32;                ///< of products with them
+  eval::Device device = eval::Device::cpu;                       ///< that computes losses
+  int ranks_per_gpu = 1;                                         ///< at most
 
   double checkpoint_minutes = 1.0;  ///< between checkpoints; 0 = only when a signal stops the job
   MergedOutput merged_output = MergedOutput::peft;

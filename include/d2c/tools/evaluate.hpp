@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
+#include "d2c/eval/engine_choice.hpp"
 #include "d2c/model/weights.hpp"
 
 namespace d2c::tools {
@@ -20,12 +21,14 @@ struct Evaluation {
 };
 
 /// @param adapter    PEFT folder; empty = the base model alone
+/// @param weights    see model::WeightChoice
 /// @param chat_date  see text::ChatTemplate
 /// @throws InputError for bad input, UsageError for a precision that is not one for it
 [[nodiscard]] Evaluation evaluate(const std::filesystem::path& model,
                                   const std::filesystem::path& adapter,
                                   const std::filesystem::path& examples, eval::LossOn loss_on,
-                                  Index batch_tokens, model::Precision precision, int threads,
+                                  Index batch_tokens, model::WeightChoice weights,
+                                  const eval::EngineChoice& choice,
                                   const std::string& chat_date = {});
 
 /// `{"examples": [{"mean": x, "nll": [...]}], "mean": y}`; nll only with per_token.

@@ -70,7 +70,9 @@ int evaluate_command(const Invocation& invocation) {
   warn_of_threads(options.threads);
   const tools::Evaluation evaluation = tools::evaluate(
       arguments.model, arguments.adapter, arguments.examples, options.loss_on, options.batch_tokens,
-      {options.weights, options.compute}, options.threads, options.chat_date);
+      options.weights,
+      {.device = options.device, .threads = options.threads, .compute = options.compute},
+      options.chat_date);
   for (const std::string& warning : evaluation.warnings)
     fmt::print(stderr, "warning: {}\n", readable(warning));
 

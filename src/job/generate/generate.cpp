@@ -204,6 +204,7 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   const RunOptions& run = source.options;
   const SharedModel shared = load_shared_model(comm, source.manifest.model,
                                                {run.weights, run.compute}, run.ranks_per_node);
+  const eval::EngineChoice choice{.threads = run.threads, .compute = run.compute};
   const GenerationModel model{shared.folder, shared.folder.encoding(run.chat_date),
                               shared_stops(comm, shared.folder)};
   const Prompts prompts = check_prompts(comm, options, source, model, context);
@@ -215,7 +216,7 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
                                              source.pieces.size());
   });
   std::vector<std::size_t> missing = missing_pieces(comm, source, file.get());
-  const auto engine = context.make_engine(model.folder.model, run.threads);
+  const auto engine = context.make_engine(model.folder.model, choice);
   Writing writing(options, source, model, *engine);
   Rounds rounds(comm, source, prompts, writing, run.ranks_per_node);
   Progress& progress = context.progress == nullptr ? Progress::silent() : *context.progress;

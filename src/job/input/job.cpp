@@ -12,6 +12,7 @@
 #include "d2c/core/json.hpp"
 
 #include "adapters/bad_adapters.hpp"
+#include "engine/rank_device.hpp"
 #include "input/constraints.hpp"
 #include "input/shared_model.hpp"
 
@@ -105,9 +106,10 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   const std::string constraints = share_constraints(comm, options);
   settle_constraints(comm, options, constraints, job);
 
-  SharedModel model = load_shared_model(comm, job.manifest.model,
-                                        {.weights = options.weights, .compute = options.compute},
-                                        options.ranks_per_node);
+  SharedModel model =
+      load_shared_model(comm, job.manifest.model,
+                        {.weights = options.weights, .compute = engine_choice(options).on_cpu()},
+                        options.ranks_per_node);
   job.model = std::make_unique<eval::ModelFolder>(std::move(model.folder));
   job.model_content = std::move(model.content);
   if (options.on_bad_adapter == OnBadAdapter::skip) {

@@ -15,6 +15,7 @@
 #include "d2c/lora/adapter.hpp"
 #include "d2c/results/library_record.hpp"
 
+#include "engine/rank_device.hpp"
 #include "input/shared_model.hpp"
 
 namespace d2c::job {
@@ -103,8 +104,9 @@ std::vector<std::string> find_problems(comm::Communicator& comm, const RunOption
     });
     text = comm::broadcast_text(comm, text, 0);
     manifest = eval::parse_manifest(text, options.manifest);
-    const SharedModel model = load_shared_model(
-        comm, manifest.model, {options.weights, options.compute}, options.ranks_per_node);
+    const SharedModel model =
+        load_shared_model(comm, manifest.model, {options.weights, engine_choice(options).on_cpu()},
+                          options.ranks_per_node);
     const TaskCheck check(manifest, model.folder, options.chat_date);
     const auto n_ranks = static_cast<std::size_t>(comm.size());
     for (auto task = static_cast<std::size_t>(comm.rank()); task < manifest.tasks.size();

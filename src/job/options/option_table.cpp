@@ -48,6 +48,11 @@ constexpr auto arithmetics = enum_names<ops::Arithmetic>({
     {ops::Arithmetic::f32, "f32"},
     {ops::Arithmetic::bf16, "bf16"},
 });
+constexpr auto devices = enum_names<eval::Device>({
+    {eval::Device::cpu, "cpu"},
+    {eval::Device::cuda, "cuda"},
+    {eval::Device::automatic, "auto"},
+});
 constexpr auto residences = enum_names<AdaptersIn>({
     {AdaptersIn::memory, "memory"},
     {AdaptersIn::disk, "disk"},
@@ -321,6 +326,13 @@ Rows machine_rows() {
         "fast, which rounds activations to BF16 and needs BF16 weights and a processor with "
         "AVX512_BF16. Sums, adapters and losses are float32 either way"},
        jobs | evaluate | generate | bench | decides_numbers},
+      {{"device", words(&O::device, devices),
+        "what computes losses: cpu; cuda (a GPU for each rank, in builds with CUDA; the rest stays "
+        "on the CPU), which has never run on a GPU yet; auto = cuda where every rank has a GPU"},
+       jobs | evaluate | decides_numbers | of_the_call},
+      {{"ranks-per-gpu", number(&O::ranks_per_gpu, at_least(1)),
+        "with --device cuda: ranks that share a GPU at most"},
+       jobs | of_the_call},
       {{"batch-tokens", number(&O::batch_tokens, at_least(1)),
         "tokens per forward pass at most; bounds the memory of activations"},
        jobs | evaluate | decides_numbers},

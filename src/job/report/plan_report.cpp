@@ -46,6 +46,7 @@ std::string to_json(const Plan& plan) {
   value["other_evaluations"] = plan.other_evaluations;
   value["job_seconds"] = {plan.job_seconds.least, plan.job_seconds.most};
   value["compute"] = plan.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
+  value["device"] = plan.device == eval::Device::cuda ? "cuda" : "cpu";
   value["options"] = json::OrderedJson::object();
   for (const auto& [name, text] : changed_options(plan.options)) value["options"][name] = text;
   value["imbalance"] = plan.imbalance;
@@ -133,6 +134,7 @@ std::string print_plan(const Plan& plan) {
         mib(plan.refinement.lesson_bytes));
   }
   text += fmt::format("                     {}\n", plan.adapters_note);
+  if (!plan.device_note.empty()) text += fmt::format("losses by            {}\n", plan.device_note);
   if (plan.input_bytes > 0) {
     text += fmt::format(
         "layer inputs         {} more forward passes, {} per rank; {} to merge a module, at most\n",

@@ -7,6 +7,7 @@
 
 #include "d2c/core/digest.hpp"
 
+#include "engine/rank_device.hpp"
 #include "input/identity.hpp"
 #include "output/record.hpp"
 #include "report/phase_report.hpp"
@@ -14,17 +15,28 @@
 #include "similarity/similarity.hpp"
 
 namespace d2c::job {
+namespace {
+
+/// The device is part of what the job is, automatic is not.
+RunOptions with_device(RunOptions options, eval::Device device) {
+  options.device = device;
+  return options;
+}
+
+}  // namespace
 
 Session::Session(comm::Communicator& comm, const RunOptions& options, const RunContext& context,
                  const SessionFiles& files)
     : comm_(comm),
       context_(context),
-      options_(options),
-      input_(load_job(comm, options, timers_, files.manifest)),
-      engine_(context.make_engine(input_.model->model, options.threads)),
+      choice_(choose_engine(comm, options)),
+      options_(with_device(options, choice_.device)),
+      input_(load_job(comm, options_, timers_, files.manifest)),
+      engine_(made_engine(comm, context, input_.model->model, choice_)),
       inputs_({comm, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
               model::input_sites(input_.model->model.config()), options.verify_examples) {
   log_input();
+  if (choice_.device == eval::Device::cuda) say("losses by " + engine_->description());
   settle_clusters();
   results::Identity identity;
   if (comm_.is_root()) {

@@ -72,6 +72,7 @@ class Session {
 
   comm::Communicator& comm_;
   const RunContext& context_;
+  eval::EngineChoice choice_;
   RunOptions options_;
   Stopwatch watch_;
   PhaseTimers timers_;

@@ -52,6 +52,8 @@ const std::map<std::string, std::vector<std::string>>& other_values() {
       {"threads", {"6"}},
       {"weights", {"f32", "bf16"}},
       {"compute", {"bf16"}},
+      {"device", {"cuda", "auto"}},
+      {"ranks-per-gpu", {"2"}},
       {"batch-tokens", {"512"}},
       {"ranks-per-node", {"4"}},
       {"adapters-in", {"memory", "disk"}},
@@ -233,7 +235,7 @@ TEST(Identity, IsMadeOfTheseOptions) {
                                             "refine-steps",    "refine-lr",
                                             "refine-batch",    "refine-variants",
                                             "weights",         "compute",
-                                            "batch-tokens"}));
+                                            "device",          "batch-tokens"}));
 }
 
 TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {

@@ -42,7 +42,7 @@ class SessionTest : public testing::Test {
     options_.restarts = 2;
     options_.refinement = Refinement::none;
     context_.stop_requested = nullptr;
-    context_.make_engine = [](const model::Model&, int) {
+    context_.make_engine = [](const model::Model&, const eval::EngineChoice&) {
       return std::make_unique<test::FakeEngine>(3);
     };
   }
