@@ -44,7 +44,7 @@ std::vector<Batch> pack_into(std::span<const Example> examples, LossOn loss_on, 
     return short_until > 0 && std::ssize(examples[at(e)].ids) > short_until;
   };
   std::vector<Index> sorted = sorted_examples(examples);
-  std::ranges::stable_partition(sorted, std::not_fn(is_long));
+  std::stable_partition(sorted.begin(), sorted.end(), std::not_fn(is_long));
   std::vector<std::vector<Index>> members;
   Index tokens = 0;
   for (const Index e : sorted) {

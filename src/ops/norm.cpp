@@ -30,7 +30,9 @@ void layer_norm(ThreadTeam& threads, ConstRows x, std::span<const float> weight,
   parallel_for(threads, x.n, x.n * x.width * work_per_element, [&](Index t) {
     const float* from = x.row(t);
     float* to = y.row(t);
-    const auto [centre, factor] = spread_of(from, x.width, eps);
+    const Spread spread = spread_of(from, x.width, eps);
+    const float centre = spread.centre;
+    const float factor = spread.inverse_deviation;
 #pragma omp simd
     for (Index i = 0; i < x.width; ++i) to[i] = w[i] * ((from[i] - centre) * factor);
   });

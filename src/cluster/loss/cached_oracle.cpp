@@ -78,8 +78,7 @@ void fetch(LossCache& cache, std::span<const TaskSet> sets, std::span<const Quer
     ++replayed;
   }
   std::ranges::sort(missing);
-  const auto repeats = std::ranges::unique(missing);
-  missing.erase(repeats.begin(), repeats.end());
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
   if (!missing.empty()) measure(cache, sets, missing);
   const std::int64_t answered = replayed + std::ssize(missing);
   cache.counts.evaluations += answered;

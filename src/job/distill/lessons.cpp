@@ -1,7 +1,6 @@
 #include "distill/lessons.hpp"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -167,11 +166,13 @@ std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
     if (learner.rank != comm.rank()) continue;
     std::span<const std::byte>& bytes = rest.at(teacher(learner));
     TaskLessons& portions = mine[learner.task] = untaught(teachers, learner.task);
-    for (eval::Lesson& lesson : portions | std::views::join) {
-      take_list(bytes, lesson.targets.begin);
-      take_list(bytes, lesson.targets.tokens);
-      take_list(bytes, lesson.targets.probabilities);
-      D2C_EXPECTS(lesson.targets.size() == std::ssize(lesson.batch.targets));
+    for (std::vector<eval::Lesson>& lessons : portions) {
+      for (eval::Lesson& lesson : lessons) {
+        take_list(bytes, lesson.targets.begin);
+        take_list(bytes, lesson.targets.tokens);
+        take_list(bytes, lesson.targets.probabilities);
+        D2C_EXPECTS(lesson.targets.size() == std::ssize(lesson.batch.targets));
+      }
     }
   }
   return mine;

@@ -86,7 +86,9 @@ void add_layer_norm_backward(ThreadTeam& threads, ConstRows x, std::span<const f
     const float* from = x.row(t);
     const float* d = dy.row(t);
     float* to = dx.row(t);
-    const auto [centre, factor] = spread_of(from, x.width, eps);
+    const Spread spread = spread_of(from, x.width, eps);
+    const float centre = spread.centre;
+    const float factor = spread.inverse_deviation;
     const float level = mean(x.width, sum_in_lanes(x.width, [&](Index i) { return w[i] * d[i]; }));
     const float along = mean(x.width, sum_in_lanes(x.width, [&](Index i) {
                                return w[i] * d[i] * ((from[i] - centre) * factor);
