@@ -6,6 +6,7 @@
 # found. A test that skips itself is shown as skipped.
 function(d2c_add_python_tests prefix file)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "TIMEOUT" "LABELS;ENVIRONMENT")
+  math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * ${D2C_TEST_SLOWNESS}")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
   file(STRINGS "${file}" lines REGEX "^class [A-Za-z]|^    def (test_|setUpClass)")
   set(tests)

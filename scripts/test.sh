@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# test.sh [all | unit | sanitized]: builds and runs tests.
+# test.sh [all | unit | sanitized | fuzz]: builds and runs tests.
 #
 # all (default)  from a bare Debian 12 to passed tests: installs packages, builds, and runs all tests
 #                but the slow ones (ctest label "slow"); checks the format where clang-format 14 is
 # unit           the unit tests alone
-# sanitized      the unit tests with contracts checked, and address and undefined-behaviour sanitizers
+# sanitized      with contracts checked: all tests but the slow ones with address and undefined-behaviour
+#                sanitizers, and the unit tests of what threads share with the thread sanitizer. Once
+#                before a release: it takes hours of processor time
+# fuzz [SECONDS] every reader of files by libFuzzer (needs clang), for so long in all (default 3600)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh tests
@@ -20,11 +23,19 @@ case ${1:-all} in
     ctest --preset release --label-regex '^unit$' -j "$(nproc)"
     ;;
   sanitized)
-    scripts/build.sh asan unit_tests
-    ctest --preset asan --label-regex '^unit$' -j "$(nproc)"
+    scripts/build.sh asan
+    ctest --preset asan --label-exclude slow -j "$(nproc)"
+    threaded=(ops lora model eval engine distill session)
+    scripts/build.sh tsan "${threaded[@]/#/test_}"
+    ctest --preset tsan --tests-regex "^($(IFS='|' && echo "${threaded[*]}"))\\." -j "$(nproc)"
+    ;;
+  fuzz)
+    scripts/install-packages.sh tests clang libclang-rt-14-dev
+    scripts/build.sh fuzz fuzz_readers fuzz_replay
+    python3 tests/fuzz/run_libfuzzer.py build/fuzz "${2:-3600}"
     ;;
   *)
-    echo "test: '$1' is none of all, unit, sanitized" >&2
+    echo "test: '$1' is none of all, unit, sanitized, fuzz" >&2
     exit 2
     ;;
 esac

@@ -19,6 +19,10 @@ SHARED = pathlib.Path(os.environ["D2C_SHARED"])
 DEMO = SOURCE / "data" / "demo"
 GOLDEN = SOURCE / "tests" / "golden"
 
+# Sanitizers make everything several times as slow: times to wait are multiplied by this.
+SLOWNESS = int(os.environ.get("D2C_TEST_SLOWNESS", "1"))
+IS_SANITIZED = "D2C_SANITIZE" in os.environ
+
 HAS_BF16 = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
 
 try:
@@ -54,7 +58,7 @@ def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None, starter=None):
     command = [*([str(starter)] if starter else []), BINARY, *map(str, arguments)]
     if ranks:
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] + command
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout,
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout * SLOWNESS,
                           env={**environment(), **(env or {})})
 
 
@@ -96,7 +100,7 @@ class Case(unittest.TestCase):
             if text in line:
                 break
         job.send_signal(signal.SIGUSR1)
-        rest = job.communicate(timeout=60)[1]
+        rest = job.communicate(timeout=60 * SLOWNESS)[1]
         self.assertEqual(job.returncode, 4, rest)
         return rest
 

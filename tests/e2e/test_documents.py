@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import BINARY, Case, SOURCE, d2c, demo_manifest, environment, h5py, write_manifest
+from harness import BINARY, SLOWNESS, Case, SOURCE, d2c, demo_manifest, environment, h5py, write_manifest
 
 DOCUMENTS = [SOURCE / "README.md", *sorted((SOURCE / "docs" / "user").glob("*.md")), SOURCE / "data" / "README.md"]
 try:
@@ -72,7 +72,7 @@ class Readme(Case):
         for words in shown:
             short = ("--max-evaluations", "1", "--refine-steps", "2") if words[1] == "run" else ()
             done = subprocess.run([BINARY, *words[1:], *short], cwd=self.folder, env=environment(), capture_output=True,
-                                  text=True, timeout=120)
+                                  text=True, timeout=120 * SLOWNESS)
             self.assertEqual(done.returncode, 0, (words, done.stderr))
         self.assertTrue((self.folder / "results" / "report.html").exists())
         self.assertTrue((self.folder / "served").is_dir())
@@ -93,7 +93,7 @@ class Examples(Case):
             if subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode != 0:
                 self.skipTest(f"the package {module} is not installed")
         done = subprocess.run([sys.executable, SOURCE / "scripts" / "examples" / name, self.home / "out" / "results.h5",
-                               *arguments], capture_output=True, text=True, timeout=120)
+                               *arguments], capture_output=True, text=True, timeout=120 * SLOWNESS)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
@@ -112,7 +112,7 @@ class Examples(Case):
         """With the demo's data; `--score` stands for that of its tasks."""
         done = subprocess.run([sys.executable, SOURCE / "scripts" / "reproduce" / "table.py", self.home / "manifest.json",
                                "-K", "2", "--output", self.folder / "table", "--d2c", BINARY, "--max-new-tokens", "6",
-                               "--score", "exact_match"], capture_output=True, text=True, timeout=400, env=environment())
+                               "--score", "exact_match"], capture_output=True, text=True, timeout=400 * SLOWNESS, env=environment())
         self.assertEqual(done.returncode, 0, done.stderr)
         rows = [line.split(" | ") for line in done.stdout.splitlines()]
         self.assertEqual([row[0].strip("| ") for row in rows[2:]],

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import (BINARY, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest, h5py, messages,
+from harness import (BINARY, SLOWNESS, Case, DEMO, SHARED, SOURCE, d2c, demo_manifest, h5py, messages,
                      write_manifest)
 
 
@@ -85,7 +85,7 @@ class Generate(Case):
         results = self.folder / "results.h5"
         shutil.copy(self.result / "results.h5", results)
         done = subprocess.run([sys.executable, SOURCE / "scripts" / "score.py", output, "--into", results, "--summary"],
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, text=True, timeout=120 * SLOWNESS)
         self.assertEqual(done.returncode, 0, done.stderr)
         with h5py.File(results) as file:
             self.assertEqual(list(file["score/adapter"].asstr()), ["base", "own", "clusters"])

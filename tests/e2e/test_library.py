@@ -12,7 +12,7 @@ import time
 import unittest
 import zlib
 
-from harness import (BINARY, Case, DEMO, SOURCE, d2c, demo_manifest, environment, h5py, messages,
+from harness import (BINARY, SLOWNESS, Case, DEMO, SOURCE, d2c, demo_manifest, environment, h5py, messages,
                      numpy, read_safetensors, write_manifest, write_safetensors)
 
 STRACE = shutil.which("strace")
@@ -206,7 +206,7 @@ class Pack(LibraryCase):
             before = self.library.read_bytes()
             command = [BINARY, "pack", *map(str, folders[1:]), "-o", str(self.library), "-q", *extra]
             full = subprocess.run(command, preexec_fn=few_bytes, capture_output=True, text=True,
-                                  timeout=60)
+                                  timeout=60 * SLOWNESS)
             self.assertEqual(full.returncode, 3, full.stderr)
             self.assertEqual(len(messages(full)), 1, full.stderr)
             self.assertIn("File too large", full.stderr)
@@ -223,7 +223,7 @@ class Pack(LibraryCase):
         command = [BINARY, "pack", *map(str, folders), "-o", str(self.library), "-q"]
         for limit in (size - 10, size - 4096, size - 20000):
             full = subprocess.run(
-                command, capture_output=True, text=True, timeout=60,
+                command, capture_output=True, text=True, timeout=60 * SLOWNESS,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
             self.assertEqual(full.returncode, 3, full.stderr)
             self.assertEqual(len(messages(full)), 1, full.stderr)
@@ -341,7 +341,7 @@ class Jobs(LibraryCase):
                        "--oversubscribe", "--bind-to", "none", "-n", "3", BINARY, "run", str(manifest),
                        "-K", "2", "--restarts", "1", "--refine", "none", "-q", "--output", str(self.folder / name)]
             done = subprocess.run(command, env=environment(), capture_output=True, text=True,
-                                  timeout=120)
+                                  timeout=120 * SLOWNESS)
             self.assertEqual(done.returncode, 0, done.stderr)
             count = {}
             for line in trace.read_text().splitlines():

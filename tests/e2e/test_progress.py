@@ -10,7 +10,7 @@ import termios
 import time
 import unittest
 
-from harness import BINARY, Case, DEMO, demo_manifest, environment, write_manifest
+from harness import BINARY, SLOWNESS, Case, DEMO, demo_manifest, environment, write_manifest
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 
@@ -36,7 +36,7 @@ class Progress(Case):
                 break
             got += piece
         os.close(master)
-        self.assertEqual(job.wait(timeout=60), 0)
+        self.assertEqual(job.wait(timeout=60 * SLOWNESS), 0)
         return got.decode()
 
     def test_a_terminal_has_one_live_line_as_wide_as_it_is(self):
@@ -65,7 +65,7 @@ class Progress(Case):
             if now - begin > 13:
                 job.send_signal(signal.SIGTERM)
                 break
-        job.communicate(timeout=60)
+        job.communicate(timeout=60 * SLOWNESS)
         self.assertLess(longest, 5.5)
         self.assertTrue(all(re.match(STAMP, line) for line in lines), lines)
         if job.returncode == 4:

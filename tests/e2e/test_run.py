@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from harness import (BINARY, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
+from harness import (BINARY, SLOWNESS, Case, DEMO, HAS_BF16, demo_manifest, environment, h5py, messages, numpy,
                      plain_run, read_safetensors, write_manifest)
 
 WHOLE = {"results.h5", "merged", "routing.json", "assignment.csv"}  # what a job leaves in its folder
@@ -505,7 +505,7 @@ class Run(Case):
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(old, folder)
             return subprocess.run(["strace", "-o", str(log), "-e", "trace=/^(rename|unlink|rmdir).*", *inject, BINARY,
-                                   *map(str, command), str(folder), "-K", "2"], capture_output=True, timeout=120,
+                                   *map(str, command), str(folder), "-K", "2"], capture_output=True, timeout=120 * SLOWNESS,
                                   env=environment())
 
         folder = self.folder / "out"
@@ -550,7 +550,7 @@ class Run(Case):
         for limit in (adapter // 2, (adapter + results) // 2):
             full = subprocess.run(
                 [BINARY, *map(str, command), str(output), "-K", "3", "--overwrite"], capture_output=True, text=True,
-                timeout=120, env={**environment(), "PMIX_MCA_gds": "hash"},  # no large files of the launcher
+                timeout=120 * SLOWNESS, env={**environment(), "PMIX_MCA_gds": "hash"},  # no large files of the launcher
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
             self.assertEqual(full.returncode, 3, full.stderr)
             self.assertEqual(len(messages(full)), 1, full.stderr)
@@ -622,7 +622,7 @@ class Run(Case):
         self.assertEqual(self.n_clusters(output), 2)
         self.assertEqual(list(output.glob("merged.*.partial")), partial)
         os.kill(process, signal.SIGCONT)
-        _, errors = job.communicate(timeout=60)
+        _, errors = job.communicate(timeout=60 * SLOWNESS)
         self.assertEqual(job.returncode, 0, errors)
         self.assertEqual(self.contents(output)[0], self.contents(alone)[0])
         self.assertEqual(self.n_clusters(output), 3)
@@ -635,7 +635,7 @@ class Run(Case):
         output = self.folder / "out"
         job, process = self.stopped_while_writing(*command, output)
         os.kill(process, signal.SIGKILL)
-        job.communicate(timeout=60)
+        job.communicate(timeout=60 * SLOWNESS)
         self.assertTrue(list(output.glob("*.partial")))
         self.assertTrue((output / "d2c.lock").exists())
         mine = output / "results.h5.elsewhere-4194304-1-00000000-1.partial"
@@ -654,7 +654,7 @@ class Run(Case):
         for partial in output.glob("merged.*.partial"):
             shutil.rmtree(partial / "cluster_00")
         os.kill(process, signal.SIGCONT)
-        _, errors = job.communicate(timeout=60)
+        _, errors = job.communicate(timeout=60 * SLOWNESS)
         self.assertEqual(job.returncode, 3, errors)
         lines = [line for line in errors.splitlines() if line.startswith("d2c: ")]
         self.assertEqual(len(lines), 1, errors)

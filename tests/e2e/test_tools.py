@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import (BINARY, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest, messages, numpy,
+from harness import (BINARY, SLOWNESS, Case, DEMO, GOLDEN, HAS_BF16, SHARED, SOURCE, d2c, demo_manifest, messages, numpy,
                      read_safetensors, write_manifest, write_safetensors)
 
 
@@ -286,7 +286,7 @@ class CompareWithTransformers(Case):
 
     def compare(self, *arguments):
         return subprocess.run([sys.executable, self.SCRIPT, *map(str, arguments)],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=60 * SLOWNESS)
 
     def compare_files(self, ours, reference, *arguments):
         return self.compare("--d2c-json", self.losses_file("d2c.json", ours), "--reference-json",

@@ -20,7 +20,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from harness import (BINARY, RAW, Case, demo_manifest, environment, h5py, messages,  # noqa: E402
+from harness import (BINARY, RAW, SLOWNESS, Case, demo_manifest, environment, h5py, messages,  # noqa: E402
                      write_manifest)
 
 SHIM = os.environ["D2C_FAULT_SHIM"]
@@ -104,7 +104,7 @@ class Faults(Case):
         if plan:
             env.update(LD_PRELOAD=SHIM, D2C_FAULT=plan, D2C_FAULT_PATH=f"/{folder.name}/out",
                        D2C_FAULT_LOG=str(self.folder / "calls"))
-        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=env,
+        return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=120 * SLOWNESS, env=env,
                               cwd=folder)
 
     def fresh(self, job, old):
