@@ -1,9 +1,14 @@
 #include "share/mpi_node.hpp"
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
 #include <exception>
+#include <fstream>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -13,6 +18,23 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 
+/// Whether there is memory at an address that processes share, as far as the system tells.
+bool is_shared_memory(const void* address) {
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream mappings("/proc/self/maps");
+  if (!mappings) return true;
+  for (std::string line; std::getline(mappings, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    char shared = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %*3c%c", &begin, &end, &shared) == 3 &&
+        begin <= wanted && wanted < end) {
+      return shared == 's';
+    }
+  }
+  return false;
+}
+
 /// A window of MPI shared memory; all of it belongs to the first rank's segment, so that it is
 /// placed in the memory next to that rank.
 class SharedWindow final : public NodeMemory {
@@ -20,13 +42,16 @@ class SharedWindow final : public NodeMemory {
   SharedWindow(std::shared_ptr<const NodeComms> comms, std::size_t bytes)
       : comms_(std::move(comms)), size_(bytes) {
     void* own = nullptr;
-    const auto own_bytes = static_cast<MPI_Aint>(is_writer() ? bytes + alignment : 0);
+    const auto own_bytes = static_cast<MPI_Aint>((is_writer() ? bytes : 0) + alignment);
     // MPI's own way to fail is to print and to end the job.
     MPI_Comm_set_errhandler(comms_->node(), MPI_ERRORS_RETURN);
     const int error =
         MPI_Win_allocate_shared(own_bytes, 1, MPI_INFO_NULL, comms_->node(), &own, &window_);
     MPI_Comm_set_errhandler(comms_->node(), MPI_ERRORS_ARE_FATAL);
-    if (error != MPI_SUCCESS) throw std::bad_alloc();
+    // Open MPI 4.1 reports success, with a window that is none, where it cannot map the memory.
+    int n_ranks = 1;
+    MPI_Comm_size(comms_->node(), &n_ranks);
+    if (error != MPI_SUCCESS || (n_ranks > 1 && !is_shared_memory(own))) throw std::bad_alloc();
     MPI_Aint whole = 0;
     int unit = 0;
     MPI_Win_shared_query(window_, 0, &whole, &unit, &base_);
