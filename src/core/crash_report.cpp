@@ -23,7 +23,7 @@ constexpr bool is_sanitized = true;  // sanitizers have handlers of their own
 constexpr bool is_sanitized = false;
 #endif
 
-constexpr std::array crashes = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+constexpr std::array crashes = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT};
 
 const char* speaker = "d2c";
 std::uintptr_t stack_begin = 0;
@@ -78,6 +78,10 @@ void on_crash(int signal, siginfo_t* info, void* /*context*/) {
   } else if (signal == SIGILL) {
     line << "the processor does not know an instruction" << Activity::now()
          << " (this build is for another kind); build d2c for this machine";
+  } else if (signal == SIGABRT) {
+    line << "a library has given up" << Activity::now()
+         << " (memory was short or is damaged); give the job more memory, or report it with the "
+            "command line";
   } else {
     line << (signal == SIGFPE ? "a division failed" : "memory was used that is not there")
          << Activity::now() << " (a bug of d2c); report it with the command line";

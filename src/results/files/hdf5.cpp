@@ -44,6 +44,9 @@ QuietErrors::QuietErrors() {
   // disk. Files are closed by their handles; the handler has nothing to do.
   static const herr_t without_exit_handler = H5dont_atexit();
   static_cast<void>(without_exit_handler);
+  // Without memory HDF5 1.10 gives back what it keeps for later, and damages what it has in use.
+  static const herr_t keeps_nothing = H5set_free_list_limits(0, 0, 0, 0, 0, 0);
+  static_cast<void>(keeps_nothing);
   // A file shall not name code that is loaded to read it.
   static const herr_t without_plugins = H5PLset_loading_state(0);
   static_cast<void>(without_plugins);

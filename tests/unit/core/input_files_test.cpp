@@ -89,6 +89,12 @@ TEST(CrashReport, TellsAFullStackFromOtherFaults) {
   EXPECT_NE(division.find("a division failed"), std::string::npos) << division;
   EXPECT_EQ(code, 1);
 }
+
+TEST(CrashReport, TellsThatALibraryHasGivenUp) {
+  const auto [line, code] = of_child([] { std::abort(); });
+  EXPECT_EQ(line.find("d2c: a library has given up"), 0U) << line;
+  EXPECT_EQ(code, 1);
+}
 #endif
 
 TEST(CrashReport, TellsWhatNobodyCatches) {
