@@ -117,8 +117,8 @@ void write_comparison(const fs::path& tables, const fs::path& csv, const Compari
   SchemaFile out(tables);
   out.complete(comparison_schema, [&](SchemaWriter& archive) { write_all(archive, comparison); });
   const bool is_new = !fs::exists(csv);
-  write_text(csv, comparison_csv(comparison));
   try {
+    write_text(csv, comparison_csv(comparison));
     out.pending().publish();
   } catch (...) {
     std::error_code ignored;
