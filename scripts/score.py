@@ -33,6 +33,8 @@ import tempfile
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from readable import readable  # noqa: E402
+from replacing import refuse_special, replacing  # noqa: E402
 from scoring import metrics  # noqa: E402
 
 SEAL = re.compile(rb"\nd2c crc32 [0-9a-f]{8}\n\Z")
@@ -58,7 +60,7 @@ def read(lines, name, pattern=None):
                 raise TypeError("task, adapter, prediction and reference must be text")
         except KeyError as error:
             raise BadInput(f"{name}:{number}: has no {error.args[0]}") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{name}:{number}: is not a prediction ({error})") from None
         found = re.search(pattern, row.get("prompt", "")) if pattern and "source" not in row else None
         if found:
@@ -133,15 +135,16 @@ def shown(value, digits):
 def print_rows(head, rows, width):
     print("  ".join([head.ljust(width), *rows[0][1]]))
     for name, cells in rows[1:]:
-        print("  ".join([name.ljust(width), *(cell.rjust(len(column)) for cell, column in zip(cells, rows[0][1]))]))
+        print("  ".join([readable(name, 60).ljust(width), *(cell.rjust(len(column)) for cell, column in zip(cells, rows[0][1]))]))
 
 
 def report(table, per_task):
     columns = [name.rjust(6) for name in table["metric"]]
-    width = max(map(len, [*table["adapter"], *(table["task"] if per_task else []), "adapter"]))
+    width = max(len(readable(name, 60))
+                for name in [*table["adapter"], *(table["task"] if per_task else []), "adapter"])
     if per_task:
         for a, adapter in enumerate(table["adapter"]):
-            print(f"{adapter}, by task")
+            print(f"{readable(adapter, 60)}, by task")
             print_rows("task", [("", columns)] + [
                 (task, [shown(table["value"][a][m][t], 2) for m in range(len(columns))])
                 for t, task in enumerate(table["task"])], width)
@@ -152,6 +155,11 @@ def report(table, per_task):
         print_rows("adapter", [("", columns)] + [(adapter, [shown(v, digits) for v in table[field][a]])
                                                  for a, adapter in enumerate(table["adapter"])], width)
         print()
+
+
+def expect_file(path):
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path}: is no file; name a file, or - for standard input")
 
 
 def assignment_of(path):
@@ -221,12 +229,17 @@ def main(arguments=None):
     except re.error as error:
         parser.error(f"--source-pattern: {error}")
     try:
+        results = options.into / "results.h5" if options.into and options.into.is_dir() else options.into
+        for path in [options.json] if options.json else []:
+            refuse_special(path)
+        for path in [results] if results else []:
+            expect_file(path)
         if options.predictions == "-":
             groups = read(sys.stdin, "standard input", options.source_pattern)
         else:
+            expect_file(pathlib.Path(options.predictions))
             with open(options.predictions, encoding="utf-8") as file:
                 groups = read(file, options.predictions, options.source_pattern)
-        results = options.into / "results.h5" if options.into and options.into.is_dir() else options.into
         groups = join_clusters(groups, assignment_of(results) if results else None)
         if not groups:
             raise BadInput(f"{options.predictions}: no prediction is of a task's own cluster")
@@ -234,13 +247,14 @@ def main(arguments=None):
         if results:
             put_into(results, table)
         if options.json:
-            options.json.write_text(json.dumps(table).replace("NaN", "null"))
+            with replacing(options.json) as file:
+                file.write(json.dumps(table).replace("NaN", "null").encode())
     except ImportError as error:
         print(f"score: {sys.executable} lacks the package {error.name}; install it, or use another Python",
               file=sys.stderr)
         return 3
     except (BadInput, OSError, KeyError, UnicodeDecodeError) as error:
-        print(f"score: {error}", file=sys.stderr)
+        print(f"score: {readable(error)}", file=sys.stderr)
         return 3
     report(table, not options.summary)
     return 0

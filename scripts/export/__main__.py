@@ -11,10 +11,12 @@ import shutil
 import sys
 import tempfile
 
-import folders
-import llama_cpp
-from problem import Problem
-from result import Result, read_aliases
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1]))
+import folders  # noqa: E402
+import llama_cpp  # noqa: E402
+from problem import Problem  # noqa: E402
+from readable import readable  # noqa: E402
+from result import Result, read_aliases  # noqa: E402
 
 TARGETS = {"peft": folders.for_peft, "vllm": folders.for_vllm, "llama.cpp": llama_cpp.export}
 
@@ -55,7 +57,7 @@ def main():
         print(f"d2c: {problem}", file=sys.stderr)
         sys.exit(problem.code)
     except OSError as error:
-        print(f"d2c: {error.filename or call.output}: {error.strerror}", file=sys.stderr)
+        print(f"d2c: {readable(error.filename or call.output)}: {error.strerror}", file=sys.stderr)
         sys.exit(3)
 
 

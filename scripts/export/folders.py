@@ -38,7 +38,11 @@ def write_script(path, text):
 
 def copy_adapters(result, output):
     for adapter in result.adapters:
-        shutil.copytree(adapter.folder, output / adapter.name, copy_function=shutil.copyfile)
+        (output / adapter.name).mkdir()
+        for file in sorted(adapter.folder.iterdir()):
+            if file.is_symlink() or not file.is_file():
+                raise Problem(f"{file}: is no file of its own (a result has none such); remove it")
+            shutil.copyfile(file, output / adapter.name / file.name)
     return {adapter.name: {"path": adapter.name, "rank": adapter.rank} for adapter in result.adapters}
 
 

@@ -28,12 +28,18 @@ class Model:
             raise Problem(f"{path}: is missing (the order of rows depends on the base model's heads); name its folder "
                           "with --model")
         config = load(path)
+        if not isinstance(config, dict):
+            raise Problem(f"{path}: is no JSON object; name the model's folder with --model")
         kind = config.get("model_type")
-        if kind not in ARCHITECTURES:
+        if not isinstance(kind, str) or kind not in ARCHITECTURES:
             raise Problem(f"{path}: model_type {kind!r} is not known; supported: {', '.join(ARCHITECTURES)}")
         self.architecture, self.turns_neighbours = ARCHITECTURES[kind]
-        self.heads = int(config["num_attention_heads"])
-        self.kv_heads = int(config.get("num_key_value_heads") or self.heads)
+        self.heads = config.get("num_attention_heads")
+        self.kv_heads = config.get("num_key_value_heads") or self.heads
+        for field, value in (("num_attention_heads", self.heads), ("num_key_value_heads", self.kv_heads)):
+            if type(value) is not int or value < 1:
+                raise Problem(f"{path}: {field} is {value!r} (the rows of an attention have that many heads); repair "
+                              "the file")
         self.tied = bool(config.get("tie_word_embeddings", False))
 
     def tensor_name(self, module):
@@ -53,11 +59,21 @@ class Model:
         if heads is None or not self.turns_neighbours:
             return b
         rows, rank = b.shape
+        if rows % (2 * heads) != 0:
+            raise Problem(f"{module}: has {rows} rows, which are no {heads} heads of even size (config.json says so); "
+                          "name the job's base model with --model")
         return b.reshape(heads, 2, rows // heads // 2, rank).swapaxes(1, 2).reshape(rows, rank)
 
 
 def read_factors(path):
     """Module -> letter -> (number format, array whose items have that format's bits)."""
+    try:
+        return _factors(path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise Problem(f"{path}: is no adapter that d2c wrote ({type(error).__name__}); repeat the job") from None
+
+
+def _factors(path):
     import numpy as np
 
     raw = path.read_bytes()
@@ -71,6 +87,9 @@ def read_factors(path):
         kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor["dtype"]]
         values = np.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(tensor["shape"])
         factors.setdefault(module, {})[letter] = (tensor["dtype"], values)
+    if any(pair.keys() != {"A", "B"} or any(values.ndim != 2 for _, values in pair.values())
+           for pair in factors.values()):
+        raise ValueError
     return factors
 
 

@@ -5,12 +5,15 @@ import json
 import pathlib
 
 from problem import Problem
+from readable import readable
 
 
 def load(path):
+    if not path.is_file():
+        raise Problem(f"{path}: is missing, or is no file; check the path")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(f"{path}: is not JSON ({error}); repair the file") from None
 
 
@@ -47,10 +50,11 @@ class Result:
             raise Problem(f"{self.path}: is missing (it says which adapter serves which task); name the folder of a "
                           "result of d2c run or d2c add")
         routing = load(self.path)
+        self._check(routing)
         try:
             if routing["format"] != "d2c-routing" or routing["format_version"] != 1:
                 raise Problem(f"{self.path}: is of another format; use the d2c that wrote it")
-            self.base_model = routing["base_model"] or routing["model"]
+            self.base_model = readable(routing["base_model"] or routing["model"]).replace("`", "'")
             self.model = pathlib.Path(model or routing["model"])
             self.loss_on = routing["loss_on"]
             cluster_of = {task: entry["cluster"] for task, entry in routing["tasks"].items()}
@@ -66,6 +70,24 @@ class Result:
             self.checks = [{**check, "task": name_of[check["task"]]} for check in routing["checks"]]
         except (KeyError, TypeError, AttributeError) as error:
             raise Problem(f"{self.path}: is damaged ({type(error).__name__}: {error}); repeat the job") from None
+
+    def _check(self, routing):
+        """What names files and adapters names them within the result."""
+        try:
+            clusters = [entry["cluster"] for entry in routing["clusters"]]
+            clusters += [entry["cluster"] for entry in [*routing["tasks"].values(), *routing["checks"]]]
+            paths = [pathlib.PurePath(entry["folder"]) for entry in routing["clusters"] if entry["folder"]]
+            names = [name for entry in routing["clusters"] for name in entry["sha256"]]
+            is_right = (all(type(number) is int and number >= 0 for number in clusters) and
+                        all(type(entry["rank"]) is int for entry in routing["clusters"]) and
+                        not any(path.is_absolute() or ".." in path.parts for path in paths) and
+                        all(name == pathlib.PurePath(name).name for name in names) and
+                        all(isinstance(routing[key], str) for key in ("base_model", "model")) and
+                        all(readable(task, len(task)) == task for task in routing["tasks"]))
+        except (KeyError, TypeError, AttributeError):
+            is_right = False
+        if not is_right:
+            raise Problem(f"{self.path}: is damaged (it is not as d2c writes it); repeat the job")
 
     @staticmethod
     def _names(tasks, aliases):

@@ -5,14 +5,16 @@ usage: python3 scripts/report RESULTS.h5 REPORT.html [FOLDER_FOR_FIGURES]
 The page is one file: figures are inline SVG, nothing is loaded and no script runs. All text that
 comes from files is escaped.
 """
-import os
 import pathlib
 import sys
-import tempfile
+
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1]))
+from readable import readable  # noqa: E402
+from replacing import refuse_special, replacing  # noqa: E402
 
 
 def fail(message):
-    print(f"d2c: {message}", file=sys.stderr)
+    print(f"d2c: {readable(message)}", file=sys.stderr)
     sys.exit(3)
 
 
@@ -31,21 +33,21 @@ import result  # noqa: E402
 
 def write(path, text):
     """Puts a page in place once it is whole; replaces nothing but a page."""
-    if path.exists() and not (path.is_file() and path.read_bytes()[:15].lower() == b"<!doctype html>"):
-        fail(f"{path}: exists and is no HTML page (it would be lost); name another file")
+    refuse_special(path)
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(15).lower() != b"<!doctype html>":
+                fail(f"{path}: exists and is no HTML page (it would be lost); name another file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8",
-                                     delete=False) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def main(results, report, folder=None):
     try:
         run = result.read(pathlib.Path(results))
     except (OSError, KeyError, ValueError) as error:
-        fail(f"{results}: cannot be read ({' '.join(str(error).split())}); check the path")
+        fail(f"{results}: cannot be read ({error}); check the path")
     try:
         write(pathlib.Path(report), page.render(run))
         if folder:

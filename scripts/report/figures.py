@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.patches import Rectangle  # noqa: E402
 
+from replacing import replacing  # noqa: E402
 from result import BASELINES  # noqa: E402
 from verdict import percent, plural  # noqa: E402
 
@@ -393,4 +394,5 @@ def save(run, folder):
         for kind in ("svg", "pdf"):
             drawn = draw(run, name, PRINT)
             if drawn:
-                _write(drawn[0], folder / f"{name}.{kind}", kind, bbox_inches="tight", facecolor="white")
+                with replacing(folder / f"{name}.{kind}") as file:
+                    _write(drawn[0], file, kind, bbox_inches="tight", facecolor="white")

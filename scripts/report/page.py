@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 import figures
+from result import clean
 from verdict import percent, plural, size, verdict, worst
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -109,6 +110,6 @@ def render(run):
         run=run, verdict=verdict(run), figures=drawn, worst=worst(run), clusters=clusters(run),
         tasks=tasks(run), few_rows=len(run.task) <= FEW, deployment=deployment(run), facts=facts,
         scores=scores(run), plural=plural, css=Markup((FOLDER / "page.css").read_text()),
-        config="\n".join(f"{name} = {value if isinstance(value, str) else json.dumps(value)}" for name, value in run.config.items()),
+        config="\n".join(f"{name} = {clean(value) if isinstance(value, str) else json.dumps(value)}" for name, value in run.config.items()),
         repeat=f"d2c run --from {shlex.quote(str(run.path))} --output repeated",
         again=shlex.join(["d2c", "report", str(run.path)]))

@@ -15,8 +15,8 @@ BASELINES = {"base": "base model", "own": "own adapters", "one": "one merged ada
 
 def clean(text):
     """Text without characters that HTML, XML or a line of a table cannot hold."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "\ufffd",
-                  str(text))
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe"
+                  r"\uffff]", "\ufffd", str(text))
 
 
 @dataclasses.dataclass
@@ -55,6 +55,8 @@ class Result:
         self.path = path.resolve()
         self.attributes = {name: value.item() if isinstance(value, np.generic) else value
                            for name, value in file.attrs.items()}
+        self.attributes |= {name: clean(value) for name, value in self.attributes.items()
+                            if isinstance(value, str) and name != "config"}
         self.config = self._config()
         self.task = self._texts(file, "task/name")
         self.adapter = self._texts(file, "task/adapter")

@@ -268,6 +268,37 @@ class Export(Case):
                        self.folder, "-o", self.folder / "out")
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["results"])
 
+    def test_routes_of_a_stranger_lead_nowhere_else(self):
+        results = self.folder / "results"
+        shutil.copytree(self.results, results)
+        secret = self.folder / "secret"
+        secret.mkdir()
+        (secret / "file").write_text("secret")
+        call = ("export", results, "--for", "vllm", "-o", self.folder / "out")
+
+        def route(change):
+            routing = json.loads((self.results / "routing.json").read_text())
+            change(routing)
+            (results / "routing.json").write_text(json.dumps(routing))
+
+        def cluster(key, value):
+            return lambda routing: routing["clusters"][0].update({key: value})
+
+        for change in (cluster("cluster", "../../x"), cluster("cluster", -1), cluster("folder", str(secret)),
+                       cluster("folder", "../secret"), cluster("sha256", {"../../secret/file": ""}),
+                       cluster("rank", "8"), lambda routing: routing["checks"][0].update({"cluster": "0"}),
+                       lambda routing: routing["tasks"].update({"a\u202eb": {"cluster": 0}})):
+            route(change)
+            self.fail_with(3, ["routing.json", "damaged"], *call)
+        route(lambda routing: routing.update({"base_model": "`\n# title\u001b[31m"}))
+        (results / "merged" / "cluster_00" / "more").symlink_to(secret / "file")
+        self.fail_with(3, ["cluster_00/more", "no file of its own"], *call)
+        (results / "merged" / "cluster_00" / "more").unlink()
+        self.succeed(*call)
+        self.assertIn("Base model: `'\\n# title\\x1b[31m`.", (self.folder / "out" / "README.md").read_text())
+        (results / "routing.json").write_text("[" * 100_000)
+        self.fail_with(3, ["routing.json", "is not JSON"], "export", results, "--for", "peft", "-o", self.folder / "new")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -190,6 +190,20 @@ class Scores(unittest.TestCase):
                 self.assertEqual(value[adapters.index("clusters"), 0].tolist(), [100, 0])
             self.assertEqual(len(list(pathlib.Path(folder).iterdir())), 2)
 
+    def test_names_are_shown_as_text_and_deep_lines_are_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "p.jsonl"
+            path.write_text(json.dumps({"task": "a\x1b[31m\u202e\n" + "b" * 999, "adapter": "own\r", "prompt": "",
+                                        "prediction": "x", "reference": "x"}) + "\n")
+            code, out, _ = self.run_main(path)
+            self.assertEqual(code, 0)
+            self.assertFalse(set("\x1b\u202e\r") & set(out))
+            self.assertLess(max(map(len, out.splitlines())), 200)
+            path.write_text("[" * 100_000)
+            code, _, err = self.run_main(path)
+            self.assertEqual((code, err.count("\n")), (3, 1))
+            self.assertIn("p.jsonl:1: is not a prediction", err)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,32 @@
+"""The one way in which scripts put a file in place."""
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+
+
+def refuse_special(path):
+    """@throws OSError for a link, folder, pipe or device: what is written would go elsewhere"""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, "it is a link, folder, pipe or device, which is not replaced", str(path))
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file that gets its name `path` when the block has ended well. @throws OSError"""
+    refuse_special(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
