@@ -55,6 +55,8 @@ void prepare(const RunOptions& job, std::optional<FolderLock>& lock) {
   make_folder(job.output);
   lock.emplace(job.output);
   remove_abandoned(job.output);
+  expect_no_folder(job.output / tables);
+  expect_place_for_text(job.output / csv);
   for (const char* name : {tables, csv}) {
     if (job.overwrite || !fs::exists(job.output / name)) continue;
     if (name == csv && lock->was_abandoned()) continue;  // it was killed between the two

@@ -5,7 +5,8 @@ that says why, and exit code 3 (1 where memory is short). After a kill the same 
 right result. The plan of faults is fault_shim.c's.
 
 Environment: as harness.py, D2C_FAULT_SHIM, and D2C_FAULTS=short|long. Run by hand, the long form
-prints a table of the points it tried; D2C_FAULTS_JOBS=run,pack names the jobs to try.
+prints a table of the points it tried; D2C_FAULTS_JOBS=run,pack names the jobs to try, and
+D2C_FAULTS_AT_MOST=100 has it try every m-th call only where there are more calls than that.
 """
 import errno
 import os
@@ -27,9 +28,12 @@ SHIM = os.environ["D2C_FAULT_SHIM"]
 LONG = os.environ.get("D2C_FAULTS") == "long"
 SEED = 20261128
 
-FAULTS = [("write", "lose"), ("pwrite", "lose"), ("write", errno.ENOSPC), ("pwrite", errno.ENOSPC), ("pwrite", errno.EIO), ("fsync", errno.EIO),
-          ("ftruncate", errno.EIO), ("rename", errno.EACCES), ("close", errno.EIO), ("mkdir", errno.ENOSPC),
-          ("unlink", errno.EACCES), ("open", errno.EMFILE), ("malloc", errno.ENOMEM)]
+AT_MOST = int(os.environ.get("D2C_FAULTS_AT_MOST", 10**9))
+
+FAULTS = [("write", "lose"), ("pwrite", "lose"), ("write", errno.ENOSPC), ("pwrite", errno.ENOSPC),
+          ("pwrite", errno.EIO), ("fsync", errno.EIO), ("ftruncate", errno.EIO), ("rename", errno.EACCES),
+          ("close", errno.EIO), ("mkdir", errno.ENOSPC), ("unlink", errno.EACCES), ("open", errno.EMFILE),
+          ("mmap", errno.ENOMEM), ("malloc", errno.ENOMEM)]
 KILLS = ["write", "pwrite", "fsync", "rename", "close", "unlink", "open", "mkdir"]
 
 
@@ -102,7 +106,9 @@ class Faults(Case):
     def call(self, arguments, folder, plan=None):
         env = environment()
         if plan:
-            env.update(LD_PRELOAD=SHIM, D2C_FAULT=plan, D2C_FAULT_PATH=f"/{folder.name}/out",
+            # d2c maps what it reads alone.
+            path = ".safetensors" if plan.startswith("mmap") else f"/{folder.name}/out"
+            env.update(LD_PRELOAD=SHIM, D2C_FAULT=plan, D2C_FAULT_PATH=path,
                        D2C_FAULT_LOG=str(self.folder / "calls"))
         return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=120 * SLOWNESS, env=env,
                               cwd=folder)
@@ -141,12 +147,12 @@ class Faults(Case):
     def sample(self, n):
         """The calls to try."""
         if LONG:
-            return range(1, n + 1)
+            return range(1, n + 1, -(-n // AT_MOST) or 1)
         return sorted(self.random.sample(range(1, n + 1), min(n, 1)))
 
     def check_failed(self, done, function):
         """One line that says why, in our own words."""
-        self.assertIn(done.returncode, (1, 3) if function == "malloc" else (3,), done.stderr)
+        self.assertIn(done.returncode, (1, 3) if function in ("malloc", "mmap") else (3,), done.stderr)
         self.assertEqual(len(messages(done)), 1, done.stderr)
         self.assertIsNone(RAW.search(done.stderr), done.stderr)
 
@@ -207,9 +213,33 @@ class Faults(Case):
     def show(self, table):
         if not LONG:
             return
-        print("\n| job | fault | calls | right result | refused |\n|---|---|---|---|---|", file=sys.stderr)
+        print("\n| job | fault | calls | tried | right result | refused |\n|---|---|---|---|---|---|", file=sys.stderr)
         for (name, fault), (n, outcomes) in table.items():
-            print(f"| {name} | {fault} | {n} | {outcomes['right']} | {outcomes['refused']} |", file=sys.stderr)
+            print(f"| {name} | {fault} | {n} | {len(self.sample(n))} | {outcomes['right']} | "
+                  f"{outcomes['refused']} |", file=sys.stderr)
+
+
+class OneRank(Case):
+    """One of two ranks gets no memory that it shares with the other."""
+
+    def test_memory_of_a_node_that_one_rank_cannot_map(self):
+        manifest = write_manifest(self.folder / "manifest.json", demo_manifest(2))
+        command = [BINARY, "run", str(manifest), "-K", "1", "--search", "kmeans", "--refine", "none", "--quiet", "-o",
+                   str(self.folder / "out")]
+        for rank in (0, 1):
+            for call in (1, 2):
+                with self.subTest(rank=rank, call=call):
+                    shutil.rmtree(self.folder / "out", ignore_errors=True)
+                    bad = ["env", f"LD_PRELOAD={SHIM}", f"D2C_FAULT=mmap:{call}:{errno.ENOMEM}",
+                           "D2C_FAULT_PATH=osc_sm", *command]  # Open MPI's name for such memory
+                    ranks = [["-n", "1", *(bad if one == rank else command)] for one in (0, 1)]
+                    done = subprocess.run(["mpirun", "--oversubscribe", "--bind-to", "none", *ranks[0], ":", *ranks[1]],
+                                          capture_output=True, text=True, timeout=60, env=environment())
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    lines = messages(done)
+                    self.assertEqual(len(lines), 1, done.stderr)
+                    self.assertIn("out of memory", lines[0])
+                    self.assertFalse((self.folder / "out" / "results.h5").exists())
 
 
 @unittest.skipIf(h5py is None, "python3-h5py is not installed")

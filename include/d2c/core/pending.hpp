@@ -91,8 +91,16 @@ void remove_abandoned(const std::filesystem::path& folder);
 /// Renames a partial file or folder so that no later process removes it. @return its name now
 [[nodiscard]] std::filesystem::path set_aside(const std::filesystem::path& partial);
 
+/// Refuses a folder where a file is to be put in place, for those who put it there after much work.
+/// @throws InputError
+void expect_no_folder(const std::filesystem::path& place);
+
+/// Refuses what write_text() would refuse in the end: a link, a folder, a name that is too long.
+/// @throws InputError, IoError
+void expect_place_for_text(const std::filesystem::path& place);
+
 /// Puts a whole text file in its place. A pipe or device that is there is written to instead, also
-/// by its names in /dev. @throws IoError; InputError if there is another link
+/// by its names in /dev. @throws IoError; InputError if there is a folder or another link
 void write_text(const std::filesystem::path& place, std::string_view text);
 
 /// Makes a folder and those above it, where they are missing. @throws IoError

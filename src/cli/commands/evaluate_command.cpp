@@ -67,6 +67,8 @@ int evaluate_command(const Invocation& invocation) {
   line.add("Options", own_options(), arguments);
   add_job_options(line, job::traits::evaluate, options, "Options");
   if (!parse(line, invocation)) return 0;
+  const bool to_file = !arguments.json.empty() && arguments.json != "-";
+  if (to_file) expect_place_for_text(arguments.json);
   warn_of_threads(options.threads);
   const tools::Evaluation evaluation = tools::evaluate(
       arguments.model, arguments.adapter, arguments.examples, options.loss_on, options.batch_tokens,

@@ -78,6 +78,19 @@ void sync_folder(const fs::path& folder, const fs::path& place) {
   if (error != 0 && error != EINVAL && error != ENOTSUP) refuse(place, error);
 }
 
+/// Whether there is a pipe or a device. @throws InputError for what no text replaces
+bool is_special(const fs::path& place) {
+  expect_no_folder(place);
+  std::error_code ignored;
+  const fs::file_status status = fs::symlink_status(place, ignored);
+  // /dev/stdout and the like are links to what this process was given.
+  if (fs::is_symlink(status) && !place.lexically_normal().string().starts_with("/dev/")) {
+    throw InputError({place}, {"is a symbolic link", "what is written would go elsewhere",
+                               "name the file itself, or remove the link"});
+  }
+  return fs::exists(status) && !fs::is_regular_file(status);
+}
+
 }  // namespace
 
 PendingFile::PendingFile(const fs::path& place)
@@ -164,16 +177,19 @@ fs::path set_aside(const fs::path& partial) {
   return error ? partial : kept;
 }
 
-void write_text(const fs::path& place, std::string_view text) {
+void expect_no_folder(const fs::path& place) {
   std::error_code ignored;
-  const fs::file_status status = fs::symlink_status(place, ignored);
-  const bool is_link = fs::is_symlink(status);
-  // /dev/stdout and the like are links to what this process was given.
-  if (is_link && !place.lexically_normal().string().starts_with("/dev/")) {
-    throw InputError({place}, {"is a symbolic link", "what is written would go elsewhere",
-                               "name the file itself, or remove the link"});
-  }
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
+  if (!fs::is_directory(fs::symlink_status(place, ignored))) return;
+  throw InputError(
+      {place}, {"is a folder", "a file is to be written there", "move it, or name another place"});
+}
+
+void expect_place_for_text(const fs::path& place) {
+  if (!is_special(place)) const PendingFile trial(place);
+}
+
+void write_text(const fs::path& place, std::string_view text) {
+  if (is_special(place)) {
     WritableFile there(place, O_TRUNC, {place});
     there.append(std::as_bytes(std::span(text)));
     return there.close();

@@ -17,9 +17,8 @@ namespace fs = std::filesystem;
 PredictionsFile::PredictionsFile(fs::path place, bool overwrite, results::Identity identity,
                                  std::size_t n_pieces)
     : place_(std::move(place)), identity_(std::move(identity)), lines_(n_pieces) {
-  if (fs::is_directory(place_)) {
-    throw InputError({place_, {}}, {"is a folder", "predictions are one file", "name a file"});
-  }
+  expect_place_for_text(place_);
+  expect_place_for_text(unfinished());
   if (!overwrite && fs::is_regular_file(place_)) {
     throw InputError({place_, {}}, {"exists already", "predictions are not overwritten unasked",
                                     "choose another --output or add --overwrite"});

@@ -111,7 +111,9 @@ std::optional<fs::path> earlier_result(const fs::path& folder) {
 /// A name that the user has not taken.
 std::string free_name(const fs::path& folder) {
   std::string name = "merged.old";
-  for (int i = 1; fs::exists(folder / name); ++i) name = fmt::format("merged.old.{}", i);
+  for (int i = 1; fs::exists(fs::symlink_status(folder / name)); ++i) {
+    name = fmt::format("merged.old.{}", i);
+  }
   return name;
 }
 
@@ -153,6 +155,10 @@ std::string OutputFolder::merged_partial_name() const {
 void OutputFolder::prepare() {
   make_folder(folder_);
   lock_.emplace(folder_);
+  expect_place_for_text(note_in(folder_));
+  for (const char* name : {"results.h5", "assignment.csv", "manifest.json", "routing.json"}) {
+    expect_no_folder(folder_ / name);
+  }
   finish_publishing(folder_);
   remove_abandoned(folder_);
   if (const auto earlier = earlier_result(folder_); earlier && !overwrite_) {

@@ -26,6 +26,7 @@ void refuse_existing(const fs::path& file, const char* fix) {
 void check_manifest_output(const LibraryOptions& options) {
   const fs::path& file = options.manifest_output;
   if (file.empty()) return;
+  expect_place_for_text(file);
   if (options.if_exists != LibraryOptions::IfExists::replace) {
     refuse_existing(file, options.if_exists == LibraryOptions::IfExists::append
                               ? "choose another name"
@@ -48,6 +49,7 @@ PackSummary pack(const LibraryOptions& options) {
   if (options.if_exists == LibraryOptions::IfExists::refuse) {
     refuse_existing(options.output, "choose another --output, or give --overwrite or --append");
   }
+  expect_no_folder(options.output);
   check_manifest_output(options);
   PackRequest request = read_request(options);
   const std::optional<eval::Manifest> manifest = request.manifest;

@@ -134,6 +134,25 @@ TEST(MakeFolder, NamesTheFolderThatCannotBe) {
   D2C_EXPECT_ERROR(make_folder(folder / "file/c"), IoError, "file/c: cannot be made: Not a dir");
 }
 
+TEST(WriteText, RefusesAtOnceWhatItWouldRefuseInTheEnd) {
+  const test::TempFolder folder;
+  fs::create_directory(folder / "folder");
+  fs::create_symlink(folder / "nothing", folder / "link");
+  fs::create_symlink(folder / "loop", folder / "loop");
+  for (const char* name : {"folder", "link", "loop"}) {
+    EXPECT_THROW(expect_place_for_text(folder / name), InputError) << name;
+    EXPECT_THROW(write_text(folder / name, "text"), InputError) << name;
+  }
+  const fs::path no_place = folder / "none" / "a";
+  const fs::path long_name = folder / std::string(250, 'a');
+  for (const fs::path& place : {no_place, long_name}) {
+    EXPECT_THROW(expect_place_for_text(place), IoError) << place;
+  }
+  expect_place_for_text(folder / "a");
+  expect_place_for_text("/dev/null");
+  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"folder", "link", "loop"}));
+}
+
 TEST(WriteText, WritesToADeviceThatIsThere) {
   EXPECT_NO_THROW(write_text("/dev/null", "text"));
   D2C_EXPECT_ERROR(write_text("/dev/full", "text"), IoError, "No space left on device");
