@@ -20,7 +20,7 @@ class WritableFile {
   };
 
   /// @param flags  of open(2) besides those for writing; with O_CREAT what is there already must
-  ///               be a regular file under this name alone
+  ///               be a regular file of this user under this name alone
   WritableFile(std::filesystem::path file, int flags, Refusal refusal);
   /// An existing file.
   explicit WritableFile(const std::filesystem::path& file) : WritableFile(file, 0, {file}) {}

@@ -15,16 +15,25 @@ WritableFile::WritableFile(std::filesystem::path file, int flags, Refusal refusa
     errno = EINVAL;
     refuse();
   }
-  // A named pipe that nobody reads is an error, and not to be waited for.
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | flags, 0666);
-  if (descriptor_ < 0) refuse();
+  const auto try_open = [&](int with) {
+    // A named pipe that nobody reads is an error, and not to be waited for.
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | with, 0666);
+    return descriptor_ >= 0;
+  };
+  const bool makes = (flags & O_CREAT) != 0;
+  const bool made = makes && try_open(flags | O_EXCL);
+  const bool takes = !makes || ((flags & O_EXCL) == 0 && errno == EEXIST);
+  if (!made && !(takes && try_open(flags & ~O_CREAT))) refuse();
   ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
+  if (made || !makes) return;
   struct stat status {};
-  const bool examined = ::fstat(descriptor_, &status) == 0;
-  const bool is_own = examined && S_ISREG(status.st_mode) && status.st_nlink <= 1;
-  if (is_own || (flags & O_CREAT) == 0) return;
+  if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink <= 1 &&
+      status.st_uid == ::geteuid()) {
+    return;
+  }
   ::close(std::exchange(descriptor_, -1));
-  throw InputError({path_}, {"is there already, but is not a file of its own (a link or a device)",
+  throw InputError({path_}, {"is there already, but is not a file of its own (a link, a device or "
+                             "somebody else's)",
                              "what is written would go elsewhere", "remove it"});
 }
 

@@ -3,7 +3,9 @@
 #include <csignal>
 #include <set>
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
@@ -132,6 +134,24 @@ TEST(MakeFolder, NamesTheFolderThatCannotBe) {
   EXPECT_TRUE(fs::is_directory(folder / "a/b"));
   test::write_file(folder / "file", "");
   D2C_EXPECT_ERROR(make_folder(folder / "file/c"), IoError, "file/c: cannot be made: Not a dir");
+}
+
+TEST(WritableFile, GoesOnWithAFileOfItsOwnAlone) {
+  const test::TempFolder folder;
+  const auto open = [&](const char* name) {
+    return WritableFile(folder / name, O_CREAT | O_NOFOLLOW, {folder / name}).size();
+  };
+  EXPECT_EQ(open("new"), 0U);
+  test::write_file(folder / "old", "content");
+  EXPECT_EQ(open("old"), 7U);
+  fs::create_hard_link(folder / "old", folder / "second name");
+  fs::create_symlink("new", folder / "link");
+  test::write_file(folder / "of another", "");
+  EXPECT_THROW(open("second name"), InputError);
+  EXPECT_THROW(open("link"), IoError);
+  if (::chown((folder / "of another").c_str(), 12345, 12345) == 0) {  // as root
+    D2C_EXPECT_ERROR(open("of another"), InputError, "somebody else's");
+  }
 }
 
 TEST(WriteText, RefusesAtOnceWhatItWouldRefuseInTheEnd) {
