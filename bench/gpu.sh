@@ -4,40 +4,53 @@
 # failed.
 #
 #   bench/gpu.sh pack [BUILD]   elsewhere: puts a Release build (D2C_CUDA=ON, D2C_BUILD_BENCHMARKS=ON)
-#                               and the libraries that it needs into gpu-pack, for a bare machine
-#   bench/gpu.sh                there: uses gpu-pack, or builds where the libraries are installed
+#                               and the libraries that it needs into gpu-pack.tar.xz, for a machine
+#                               that lacks them (Debian's Open MPI)
+#   bench/gpu.sh                there: uses gpu-pack.tar.xz, or builds where the libraries are
 #
 # FV40=FOLDER of the tasks of the whole job, default ../shared/real/fv40; left out where it is absent.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-source=$PWD
-pack=$source/gpu-pack
+archive=$PWD/gpu-pack.tar.xz
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+build() {  # FOLDER
+  cmake -S . -B "$1" -G Ninja -DCMAKE_BUILD_TYPE=Release -DD2C_CUDA=ON -DD2C_BUILD_BENCHMARKS=ON &&
+    cmake --build "$1" --target d2c test_gpu bench_gpu &&
+    mkdir "$work/bin" &&
+    cp "$1/bin/d2c" "$1/tests/unit/eval/test_gpu" "$1/bench/bench_gpu" "$work/bin"
+}
+
+pack() {  # FOLDER
+  set -e
+  build "$1"
+  mkdir "$work/lib"
+  # cuBLASLt and the driver are those of the machine that runs them.
+  ldd "$work"/bin/* | awk '$3 ~ /^\// { print $3 }' | sort -u |
+    grep -v -E '/lib(c|m|dl|rt|pthread)\.so' | xargs -I{} cp -L {} "$work/lib"
+  local plugins=openmpi/lib/openmpi3
+  mkdir -p "$work/$plugins" "$work/openmpi/share"
+  cp -L /usr/lib/x86_64-linux-gnu/$plugins/*.so "$work/$plugins"
+  cp -rL /usr/share/openmpi "$work/openmpi/share"
+  strip "$work"/bin/*
+  if [ -d "${FV40:-../shared/real/fv40}" ]; then
+    cp -rL "${FV40:-../shared/real/fv40}" "$work/fv40"
+    chmod -R u+w "$work/fv40"
+  fi
+  tar -C "$work" -cJf "$archive" .
+  du -h "$archive"
+}
 
 if [ "${1:-}" = pack ]; then
-  build=${2:-build/gpu}
-  set -e
-  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DD2C_CUDA=ON -DD2C_BUILD_BENCHMARKS=ON
-  cmake --build "$build" --target d2c test_gpu bench_gpu
-  rm -rf "$pack"
-  mkdir -p "$pack/lib"
-  cp "$build/bin/d2c" "$build/tests/unit/eval/test_gpu" "$build/bench/bench_gpu" "$pack"
-  # cuBLASLt and the driver are those of the machine that runs them.
-  ldd "$pack"/d2c "$pack"/test_gpu "$pack"/bench_gpu | awk '$3 ~ /^\// { print $3 }' | sort -u |
-    grep -v -E '/lib(c|m|dl|rt|pthread|cuda|cublas|cublasLt)\.so' | xargs -I{} cp -L {} "$pack/lib"
-  strip "$pack"/d2c "$pack"/test_gpu "$pack"/bench_gpu
-  if [ -d "${FV40:=../shared/real/fv40}" ]; then
-    cp -rL "$FV40" "$pack/fv40"
-    chmod -R u+w "$pack/fv40"
-  fi
-  du -sh "$pack"
+  pack "${2:-build/gpu}"
   exit
 fi
 
 failed=0
-check() {  # NAME COMMAND...
+check() {  # NAME SECONDS COMMAND...
   local name=$1 begin=$SECONDS
-  shift
-  if "$@"; then
+  if timeout "$2" "${@:3}"; then
     echo "[ok] $name ($((SECONDS - begin)) s)"
   else
     echo "[FAILED] $name ($((SECONDS - begin)) s)"
@@ -47,49 +60,40 @@ check() {  # NAME COMMAND...
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || exit 1
 cuda=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")")
-if [ -d "$pack" ]; then
-  bin=$pack
-  export LD_LIBRARY_PATH=$pack/lib:$cuda/lib64:${LD_LIBRARY_PATH:-}
-  fv40=${FV40:-$pack/fv40}
+environment=(D2C_SOURCE="$PWD" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
+fv40=${FV40:-../shared/real/fv40}
+if [ -f "$archive" ]; then
+  tar -C "$work" -xJf "$archive"
+  # Python keeps its own libraries; one rank needs no launcher.
+  environment+=(LD_LIBRARY_PATH="$work/lib:$cuda/lib64:${LD_LIBRARY_PATH:-}" OPAL_PREFIX="$work/openmpi"
+                OMPI_MCA_mca_base_component_path="$work/openmpi/lib/openmpi3"
+                OMPI_MCA_ess_singleton_isolated=1)
+  fv40=${FV40:-$work/fv40}
 else
-  build=build/gpu
-  cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DD2C_CUDA=ON -DD2C_BUILD_BENCHMARKS=ON &&
-    cmake --build $build --target d2c test_gpu bench_gpu || exit 1
-  mkdir -p $build/gpu-bin
-  ln -sf "$PWD/$build/bin/d2c" "$PWD/$build/tests/unit/eval/test_gpu" "$PWD/$build/bench/bench_gpu" $build/gpu-bin
-  bin=$PWD/$build/gpu-bin
-  fv40=${FV40:-../shared/real/fv40}
+  build build/gpu || exit 1
 fi
-"$bin/d2c" --version
+here=(env "${environment[@]}")
+"${here[@]}" "$work/bin/d2c" --version
 
 # Golden models, every feature against the CPU, and equal bits for any order and size of passes.
-export D2C_SOURCE=$source
-check "device tests" "$bin/test_gpu" --gtest_brief=1
+check "device tests" 150 "${here[@]}" "$work/bin/test_gpu" --gtest_brief=1
 sanitizer=$(command -v compute-sanitizer || echo "$cuda/bin/compute-sanitizer")
 small='*GoldenOnDevice*/llama3_gqa_tied:*FeatureOnDevice*/6:OnDevice.GivesTheSameBits*'
 for tool in memcheck synccheck; do
-  check "compute-sanitizer $tool" timeout 90 "$sanitizer" --tool $tool --error-exitcode 9 \
-    "$bin/test_gpu" --gtest_brief=1 --gtest_filter="$small"
+  check "compute-sanitizer $tool" 80 "${here[@]}" "$sanitizer" --tool $tool --error-exitcode 9 \
+    "$work/bin/test_gpu" --gtest_brief=1 --gtest_filter="$small"
 done
 
-echo "d2c, BF16:"
-check "speed" timeout 120 "$bin/bench_gpu"
-echo "d2c, F32:"
-check "speed in F32" timeout 60 "$bin/bench_gpu" --compute f32 --units 64 --seconds 2 1B
-echo "transformers and peft, BF16:"
-check "peft" timeout 120 python3 bench/gpu_peft.py
+check "speed, BF16" 100 "${here[@]}" "$work/bin/bench_gpu"
+check "speed, F32" 40 "${here[@]}" "$work/bin/bench_gpu" --compute f32 --units 64 --seconds 2 1B
+check "transformers and peft, BF16" 80 python3 bench/gpu_peft.py
 
 if [ -d "$fv40" ]; then
-  work=$(mktemp -d)
-  job() {  # DEVICE
-    "$bin/d2c" run "$fv40/manifest.json" -K 5 --refine none --quiet --device "$1" --output "$work/$1" \
-      --threads "$(nproc)"
-  }
-  check "fv40 on the CPU" timeout 120 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-    bash -c "$(declare -f job); bin=$bin fv40=$fv40 work=$work; job cpu"
-  check "fv40 on the GPU" timeout 60 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-    bash -c "$(declare -f job); bin=$bin fv40=$fv40 work=$work; job cuda"
-  check "fv40: the same partition, or objectives within 1e-3" python3 - "$work" <<'PYTHON'
+  for device in cpu cuda; do
+    check "fv40 on $device" 90 "${here[@]}" "$work/bin/d2c" run "$fv40/manifest.json" -K 5 --refine none \
+      --quiet --device $device --output "$work/$device" --threads "$(nproc)"
+  done
+  check "fv40: the same partition, or objectives within 1e-3" 20 python3 - "$work" <<'PYTHON'
 import sys
 import h5py
 results = [h5py.File(f"{sys.argv[1]}/{device}/results.h5") for device in ("cpu", "cuda")]
@@ -98,7 +102,6 @@ same = (results[0]["result/assignment"][:] == results[1]["result/assignment"][:]
 print(f"objectives {objectives}, {'the same partition' if same else 'other partitions'}")
 sys.exit(not (same or abs(objectives[0] - objectives[1]) < 1e-3))
 PYTHON
-  rm -rf "$work"
 else
   echo "[left out] fv40: $fv40 is not there"
 fi

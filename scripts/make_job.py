@@ -38,8 +38,10 @@ class Estimate:
         self.nodes, self.ranks_per_node = nodes, ranks_per_node
         self.node_bytes = sum(plan["bytes_per_node"].values()) + ranks_per_node * per_rank
         evaluations = plan["evaluations_per_iteration"]
-        each = rounds * math.ceil(evaluations / ranks) + math.ceil(plan.get("refine_evaluations", 0) / ranks)
-        self.hours = each * plan["evaluation_seconds"] / 3600
+        refinement = math.ceil(plan.get("refine_evaluations", 0) / ranks)
+        seconds = plan["evaluation_seconds"]
+        self.hours = (rounds * math.ceil(evaluations / ranks) * seconds
+                      + refinement * plan.get("refine_evaluation_seconds", seconds)) / 3600
 
 
 def choose(plan, cores, gib, max_nodes, hours, rounds):

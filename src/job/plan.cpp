@@ -56,8 +56,9 @@ std::uint64_t sum_over_ranks(comm::Communicator& comm, double bytes) {
 
 /// What a distinct token of the first task costs under an adapter of rank 0, if it has one, in
 /// seconds. 0 on the other ranks.
+/// @param n_units  that are evaluated at a time
 double measure_token_seconds(const comm::Communicator& comm, const Job& job,
-                             eval::LossEngine& engine) {
+                             eval::LossEngine& engine, std::size_t n_units) {
   if (!comm.is_root()) return 0.0;
   constexpr int repeats = 3;
   lora::FactorMap factors;
@@ -69,8 +70,13 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
   const auto task = job.tasks->packed(0, Split::few_shot);
   double least = std::numeric_limits<double>::infinity();
   for (int repeat = 0; repeat < repeats; ++repeat) {
-    eval::Unit unit{.adapter = adapter, .batches = task->batches};
-    least = std::min(least, eval::losses_of(engine, std::move(unit)).seconds);
+    double seconds = 0.0;
+    std::vector<eval::Unit> units;
+    while (units.size() < n_units) {
+      units.push_back(eval::Unit{.adapter = adapter, .batches = task->batches});
+    }
+    for (const auto& result : eval::losses_of(engine, std::move(units))) seconds += result.seconds;
+    least = std::min(least, seconds / static_cast<double>(n_units));
   }
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
@@ -292,11 +298,13 @@ void add_job(const RunOptions& options, Plan& plan) {
   const double held_out =
       static_cast<double>(plan.held_out_computed) / static_cast<double>(plan.few_shot_computed);
   plan.other_evaluations = n * (baselines + final_ones) * (1.0 + held_out);
-  const double per_evaluation =
-      plan.evaluation_seconds * plan.imbalance / (plan.n_ranks * options.threads);
-  const double fixed =
-      per_evaluation * (plan.other_evaluations + static_cast<double>(plan.refine_evaluations)) +
-      plan.merge_seconds * (3.0 * plan.k + 2.0);
+  const double on_ranks = plan.imbalance / plan.n_ranks;
+  const int threads = plan.device == eval::Device::cuda ? 1 : options.threads;
+  const double per_evaluation = plan.evaluation_seconds * on_ranks / threads;
+  const double fixed = per_evaluation * plan.other_evaluations +
+                       plan.refine_evaluation_seconds * on_ranks / options.threads *
+                           static_cast<double>(plan.refine_evaluations) +
+                       plan.merge_seconds * (3.0 * plan.k + 2.0);
   plan.job_seconds = {fixed + per_evaluation * plan.search_evaluations.least +
                           plan.merge_seconds * plan.merges.least,
                       fixed + per_evaluation * plan.search_evaluations.most +
@@ -348,10 +356,19 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
 
   if (merging.method->uses_inputs) add_inputs(comm, job, plan);
 
-  double token_seconds = measure_token_seconds(comm, job, *engine);
-  comm.maximum({&token_seconds, 1});
-  plan.evaluation_seconds =
-      token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
+  const auto evaluation_seconds = [&](eval::LossEngine& by, std::size_t n_units) {
+    double token_seconds = measure_token_seconds(comm, job, by, n_units);
+    comm.maximum({&token_seconds, 1});
+    return token_seconds * static_cast<double>(plan.few_shot_computed) / plan.n_tasks;
+  };
+  const bool is_gpu = plan.device == eval::Device::cuda;
+  constexpr std::size_t units_of_a_pass = 64;
+  plan.evaluation_seconds = evaluation_seconds(*engine, is_gpu ? units_of_a_pass : 1);
+  plan.refine_evaluation_seconds = plan.evaluation_seconds;
+  if (is_gpu && plan.refine_evaluations > 0) {
+    plan.refine_evaluation_seconds =
+        evaluation_seconds(*eval::make_engine(job.model->model, {.threads = options.threads}), 1);
+  }
   plan.merge_seconds = measure_merge(comm, options, job, *engine, plan);
   add_job(options, plan);
   return plan;

@@ -11,7 +11,10 @@ namespace d2c::test {
 /// must not be read.
 class HostBackend final : public eval::device::RunningBackend<HostBackend> {
  public:
-  explicit HostBackend(std::size_t budget = std::size_t{1} << 30) : room_(budget) {}
+  using Order = eval::device::HostLanes::Order;
+  /// @param order  of tasks, and of the lanes of a task
+  explicit HostBackend(std::size_t budget = std::size_t{1} << 30, Order order = Order::ascending)
+      : room_(budget), order_(order) {}
 
   void* allocate(std::size_t bytes) override {
     if (bytes > room_) throw std::bad_alloc();
@@ -45,13 +48,17 @@ class HostBackend final : public eval::device::RunningBackend<HostBackend> {
   template <class Kernel>
   void run(Index tasks, const Kernel& kernel) {
     ++n_launches;
-    for (Index task = 0; task < tasks; ++task) kernel(eval::device::HostLanes(), task);
+    const eval::device::HostLanes lanes(order_);
+    for (Index i = 0; i < tasks; ++i) {
+      kernel(lanes, order_ == Order::descending ? tasks - 1 - i : i);
+    }
   }
 
   Index n_launches = 0;
 
  private:
   std::size_t room_;
+  Order order_;
 };
 
 }  // namespace d2c::test

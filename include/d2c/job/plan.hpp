@@ -35,8 +35,9 @@ struct Plan {
       0;  ///< (task, merged adapter) evaluations, without any cache
   double flop_per_iteration = 0.0;
   std::int64_t refine_evaluations = 0;  ///< evaluations that --refine distill takes as long as
-  double evaluation_seconds =
-      0.0;  ///< processor time of a mean evaluation, from one that rank 0 measured
+  /// Processor time of a mean evaluation, or its share of a GPU's time, from what rank 0 measured.
+  double evaluation_seconds = 0.0;
+  double refine_evaluation_seconds = 0.0;  ///< of those of --refine distill, always on the CPU
   double merge_seconds = 0.0;  ///< to merge a cluster of mean size once on all ranks, measured
   Span search_evaluations;     ///< that the search usually takes
   Span merges;                 ///< adapters merged for them

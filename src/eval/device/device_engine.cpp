@@ -27,7 +27,7 @@ const model::Model& checked(const model::Model& model, bool is_bf16) {
   return model;
 }
 
-constexpr Index assumed_joint_rank = 3 * 64;
+constexpr Index assumed_joint_rank = 192;  // q, k and v of rank 64
 
 /// Tokens of a pass: as asked, or those that three quarters of the room suffice for; the rest is
 /// for adapters.

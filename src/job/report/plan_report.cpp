@@ -41,6 +41,7 @@ std::string to_json(const Plan& plan) {
   value["flop_per_iteration"] = plan.flop_per_iteration;
   value["refine_evaluations"] = plan.refine_evaluations;
   value["evaluation_seconds"] = plan.evaluation_seconds;
+  value["refine_evaluation_seconds"] = plan.refine_evaluation_seconds;
   value["merge_seconds"] = plan.merge_seconds;
   value["search_evaluations"] = {plan.search_evaluations.least, plan.search_evaluations.most};
   value["other_evaluations"] = plan.other_evaluations;
@@ -82,9 +83,10 @@ std::string print_plan(const Plan& plan) {
       plan.evaluations_per_iteration, plan.flop_per_iteration * 1e-9);
   text += fmt::format("ranks                {} (imbalance {:.2f})\n", plan.n_ranks, plan.imbalance);
   text += fmt::format(
-      "time per iteration   {:.2g} s of processor time, from one evaluation{}: {:.2g} s on these "
+      "time per iteration   {:.2g} s of {} time, from one evaluation{}: {:.2g} s on these "
       "ranks\n",
       plan.evaluation_seconds * static_cast<double>(plan.evaluations_per_iteration),
+      plan.device == eval::Device::cuda ? "GPU" : "processor",
       plan.compute == ops::Arithmetic::bf16 ? " in BF16 arithmetic" : "",
       plan.evaluation_seconds * static_cast<double>(plan.evaluations_per_iteration) *
           plan.imbalance / plan.n_ranks);
@@ -92,8 +94,8 @@ std::string print_plan(const Plan& plan) {
     text += fmt::format(
         "refinement           takes as long as {} evaluations: {:.2g} s on these ranks\n",
         plan.refine_evaluations,
-        plan.evaluation_seconds * static_cast<double>(plan.refine_evaluations) * plan.imbalance /
-            plan.n_ranks);
+        plan.refine_evaluation_seconds * static_cast<double>(plan.refine_evaluations) *
+            plan.imbalance / plan.n_ranks);
   }
   const auto from_to = [](const Span& span) {
     return span.least == span.most ? fmt::format("{:.0f}", span.most)

@@ -316,6 +316,19 @@ TEST_F(OnDevice, LeavesToTheCpuWhatIsNoLoss) {
 
 #ifndef D2C_TEST_ON_GPU
 
+TEST_F(OnDevice, DependsOnNoOrderOfLanesAndTasks) {
+  std::vector<std::vector<double>> expected;
+  for (const auto order : {HostBackend::Order::ascending, HostBackend::Order::descending}) {
+    device::DeviceEngine engine(model_, 1,
+                                std::make_unique<HostBackend>(std::size_t{1} << 30, order),
+                                {"host", true, 32768});
+    Source source(all_units(engine), {0, 1, 2, 3, 4, 5, 6, 7, 8});
+    engine.losses(source);
+    if (expected.empty()) expected = source.nll;
+    EXPECT_EQ(source.nll, expected);
+  }
+}
+
 TEST_F(OnDevice, KeepsWithinItsRoomAndGivesItBack) {
   const std::size_t weights = device::weight_bytes(model_.config(), false);
   const std::size_t budget = weights + (std::size_t{6} << 20);

@@ -176,7 +176,7 @@ struct Attend {
         float of_key[4];
         for (int j = 0; j < 4; ++j) of_key[j] = k[(d + j) * in.key_stride];
         for (int h = 0; h < n_heads; ++h) {
-          const Float4 of_query = load4(q + h * head_dim + d);
+          const Float4 of_query = load4(q + Index{h} * head_dim + d);
           for (int j = 0; j < 4; ++j) score[h] += of_query.of[j] * of_key[j];
         }
       }

@@ -22,9 +22,12 @@ inline constexpr int n_lanes = 32;
 inline constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
 /// Lanes one after another. What one lane writes in a call of each() or spread(), others may read
-/// only after the call.
+/// only after the call: nothing may depend on which comes first.
 class HostLanes {
  public:
+  enum class Order { ascending, descending };
+  explicit HostLanes(Order order = Order::ascending) : is_descending_(order == Order::descending) {}
+
   /// A value of its own for each lane.
   template <class T>
   class Each {
@@ -39,12 +42,12 @@ class HostLanes {
   /// f(lane) by every lane.
   template <class F>
   void each(F f) const {
-    for (int lane = 0; lane < n_lanes; ++lane) f(lane);
+    for (int i = 0; i < n_lanes; ++i) f(is_descending_ ? n_lanes - 1 - i : i);
   }
   /// f(i) for i < n, by lane i % n_lanes.
   template <class F>
   void spread(Index n, F f) const {
-    for (Index i = 0; i < n; ++i) f(i);
+    for (Index i = 0; i < n; ++i) f(is_descending_ ? n - 1 - i : i);
   }
   /// f() by one lane.
   template <class F>
@@ -68,6 +71,9 @@ class HostLanes {
   [[nodiscard]] T from(const Each<T>& of, int lane) const {
     return of[lane];
   }
+
+ private:
+  bool is_descending_;
 };
 
 /// Sum of f(i) for i < n: each lane adds up its own, in ascending order.
