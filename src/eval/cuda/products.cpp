@@ -67,7 +67,7 @@ Products::~Products() {
   lt_.destroy(handle_);
 }
 
-const Products::Chosen& Products::algorithm_for(const Product& product) {
+const cublasLtMatmulAlgo_t& Products::algorithm_for(const Product& product) {
   const Key key{product.n, product.k, product.x.is_bf16};
   if (const auto known = chosen_.find(key); known != chosen_.end()) return known->second;
   const Description shape(lt_, product, reference_rows);
@@ -87,18 +87,18 @@ const Products::Chosen& Products::algorithm_for(const Product& product) {
   lt_.destroy_preference(preference);
   check(status, "the choice of an algorithm");
   if (n_found == 0) check(CUBLAS_STATUS_NOT_SUPPORTED, "the choice of an algorithm");
-  return chosen_.emplace(key, Chosen{found.algo, found.workspaceSize}).first->second;
+  return chosen_.emplace(key, found.algo).first->second;
 }
 
 void Products::multiply(const Product& product) {
   if (product.m == 0) return;
-  const Chosen& chosen = algorithm_for(product);
+  const cublasLtMatmulAlgo_t& algorithm = algorithm_for(product);
   const Description shape(lt_, product, padded(product.m));
   const float one = 1.0F;
   const float beta = product.adds ? 1.0F : 0.0F;
   check(lt_.multiply(handle_, shape.operation, &one, product.w.data, shape.w, product.x.data,
-                     shape.x, &beta, product.y, shape.y, product.y, shape.y, &chosen.algorithm,
-                     workspace_, chosen.workspace_bytes, stream_),
+                     shape.x, &beta, product.y, shape.y, product.y, shape.y, &algorithm, workspace_,
+                     workspace_limit, stream_),
         "a product");
 }
 

@@ -24,17 +24,13 @@ class Products {
 
  private:
   using Key = std::tuple<Index, Index, bool>;  ///< n, k, BF16
-  struct Chosen {
-    cublasLtMatmulAlgo_t algorithm;
-    std::size_t workspace_bytes;
-  };
-  [[nodiscard]] const Chosen& algorithm_for(const Product& product);
+  [[nodiscard]] const cublasLtMatmulAlgo_t& algorithm_for(const Product& product);
 
   const CublasLt& lt_;
   cublasLtHandle_t handle_ = nullptr;
   cudaStream_t stream_;
   void* workspace_ = nullptr;
-  std::map<Key, Chosen> chosen_;
+  std::map<Key, cublasLtMatmulAlgo_t> chosen_;
 };
 
 }  // namespace d2c::eval::device
