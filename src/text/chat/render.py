@@ -121,8 +121,12 @@ def describe(error):
     text = " ".join(str(error).split())[:500]
     if isinstance(error, MemoryError):
         text = "it needs too much memory"
-    elif not isinstance(error, (Refusal, jinja2.TemplateError)):
-        text = f"{type(error).__name__}: {text}"
+    elif isinstance(error, RecursionError):
+        text = "it nests or calls itself too deeply"
+    elif isinstance(error, UnicodeError):
+        text = "it makes half of a surrogate pair, which is no text"
+    elif isinstance(error, KeyError):
+        text = f"there is no {text}"
     line = getattr(error, "lineno", None)
     trace = error.__traceback__
     while line is None and trace is not None:

@@ -130,7 +130,8 @@ TEST(ChatTemplate, WhatJinja2DoesNotTakeNamesFileAndLine) {
     D2C_EXPECT_ERROR((void)rendered(text), InputError, "tokenizer_config.json", "chat_template",
                      "line 2");
   }
-  D2C_EXPECT_ERROR((void)rendered("\n\n{{ 1 // 0 }}"), InputError, "line 3", "ZeroDivisionError");
+  D2C_EXPECT_ERROR((void)rendered("\n\n{{ 1 // 0 }}"), InputError, "line 3", "by zero");
+  D2C_EXPECT_ERROR((void)rendered("{{ '\\ud800' }}"), InputError, "half of a surrogate pair");
   D2C_EXPECT_ERROR((void)rendered("{{ raise_exception('no system role') }}"), InputError,
                    "line 1: no system role");
   D2C_EXPECT_ERROR((void)rendered("{{ nothing.x }}"), InputError, "'nothing' is undefined");
