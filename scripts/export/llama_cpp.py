@@ -69,8 +69,8 @@ def read_factors(path):
     """Module -> letter -> (number format, array whose items have that format's bits)."""
     try:
         return _factors(path)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
-        raise Problem(f"{path}: is no adapter that d2c wrote ({type(error).__name__}); repeat the job") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
+        raise Problem(f"{path}: is no adapter that d2c wrote (its tensors are others); repeat the job") from None
 
 
 def _factors(path):

@@ -68,8 +68,8 @@ class Result:
                 raise Problem(f"{self.path}: names no folders of adapters (--merged hdf5 keeps them in the results "
                               "file); run the job with --merged peft")
             self.checks = [{**check, "task": name_of[check["task"]]} for check in routing["checks"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Problem(f"{self.path}: is damaged ({type(error).__name__}: {error}); repeat the job") from None
+        except (KeyError, TypeError, AttributeError):
+            raise self._damaged() from None
 
     def _check(self, routing):
         """What names files and adapters names them within the result."""
@@ -87,7 +87,10 @@ class Result:
         except (KeyError, TypeError, AttributeError):
             is_right = False
         if not is_right:
-            raise Problem(f"{self.path}: is damaged (it is not as d2c writes it); repeat the job")
+            raise self._damaged()
+
+    def _damaged(self):
+        return Problem(f"{self.path}: is damaged (it is not as d2c writes it); repeat the job")
 
     @staticmethod
     def _names(tasks, aliases):

@@ -68,7 +68,7 @@ def messages(completed):
 
 
 # Words of a library or of the language, which never reach the user.
-RAW = re.compile(r"std::|exception|what\(\)|basic_string|vector::|terminate called|H5[A-Z]|Traceback|internal error")
+RAW = re.compile(r"std::|exception|what\(\)|basic_string|vector::|terminate called|H5[A-Z]|Traceback|internal error|\b[A-Z]\w+Error\b")
 
 
 class Case(unittest.TestCase):
