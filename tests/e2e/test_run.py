@@ -363,7 +363,7 @@ class Run(Case):
 
     def test_distilled_adapters_serve_their_tasks_better_and_are_what_was_measured(self):
         path = write_manifest(self.folder / "part.json", demo_manifest(12))
-        options = ("--search", "kmeans", "--refine", "distill", "--refine-steps", 12, "--refine-batch", 4,
+        options = ("--search", "kmeans", "--refine", "distill", "--refine-steps", 24, "--refine-batch", 4,
                    "--refine-variants", 1, "--verify-examples", 2)
         alone = self.run_demo("alone", *options, manifest=path, k=3)
         for ranks in (2, 3, 8):
@@ -379,7 +379,7 @@ class Run(Case):
             self.assertGreater(refine["changed"][1], 0)
             self.assertLess(refine["objective"][1], refine["objective"][0])
             self.assertLessEqual(refine["verify_objective"][1], refine["verify_objective"][0])
-            self.assertEqual(curve.shape, (3, 12))
+            self.assertEqual(curve.shape, (3, 24))
             # Four portions take turns.
             self.assertTrue((curve[:, -4:].mean(1) < curve[:, :4].mean(1)).all(), curve)
             self.assertAlmostEqual(refine["objective"][1], file["result/objective"][()], 12)
@@ -391,7 +391,7 @@ class Run(Case):
         self.succeed("evaluate", "--model", DEMO / "model", "--adapter", folder, "--examples",
                      demo_manifest(12)["tasks"][learner]["test"], "--json", result)
         self.assertEqual(json.loads(result.read_text())["mean"], loss[learner, cluster])
-        self.assertIn("trained for 12 steps", (folder / "README.md").read_text())
+        self.assertIn("trained for 24 steps", (folder / "README.md").read_text())
 
     def test_scale_multiplies_the_merged_update(self):
         path = write_manifest(self.folder / "small.json", demo_manifest(3))

@@ -91,6 +91,7 @@ class FakeEngine final : public eval::LossEngine {
   /// One token, the first id of the batch, as often as may be.
   [[nodiscard]] std::vector<std::vector<std::vector<std::int32_t>>> generate(
       std::span<const eval::Unit> units, const model::GenerationLimits& limits) override {
+    generated = limits;
     std::vector<std::vector<std::vector<std::int32_t>>> all;
     for (const eval::Unit& unit : units) {
       auto& of_unit = all.emplace_back();
@@ -161,7 +162,8 @@ class FakeEngine final : public eval::LossEngine {
   }
 
   std::int64_t n_prepared = 0;
-  std::int64_t n_tokens = 0;  ///< computed
+  std::int64_t n_tokens = 0;          ///< computed
+  model::GenerationLimits generated;  ///< of the last texts
 
  private:
   struct Adapter final : eval::EngineAdapter {

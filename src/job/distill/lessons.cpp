@@ -6,6 +6,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/wire.hpp"
 
+#include "distill/answers.hpp"
 #include "input/seen_examples.hpp"
 
 namespace d2c::job {
@@ -29,8 +30,17 @@ std::vector<eval::Lesson> untaught(std::span<const eval::Example> examples,
   return lessons;
 }
 
-TaskLessons untaught(const Teachers& teachers, TaskId task) {
-  return untaught_lessons(teachers.tasks, task, teachers.folds, teachers.material);
+TaskLessons untaught(Material material, int batch, const TaskStore& tasks) {
+  TaskLessons lessons;
+  for (const auto& portion : in_portions(std::move(material), batch)) {
+    lessons.push_back(untaught(portion, tasks));
+  }
+  return lessons;
+}
+
+Material material_of(const TaskStore& tasks, TaskId task, const cluster::ExampleFolds& folds,
+                     const MaterialOptions& options) {
+  return learning_material(seen_examples(tasks, task, folds), options.variants, task.index());
 }
 
 /// Asks this rank's adapters about some of their tasks.
@@ -38,20 +48,27 @@ class Asking {
  public:
   explicit Asking(const Teachers& teachers) : teachers_(teachers) {}
 
-  /// Appends the distributions of all targets to the parcel of the learner's rank.
+  /// Appends the answers to all variants and the distributions of all targets to the parcel of the
+  /// learner's rank.
   void ask(std::span<const Learner> learners, std::map<int, std::vector<std::byte>>& parcels) {
+    std::vector<std::vector<eval::Example>> answered;
     std::vector<std::vector<eval::Batch>> batches;
     std::vector<eval::AdapterHandle> of_unit;
     std::map<AdapterId, eval::AdapterHandle> handles;
     for (const auto& [task, rank] : learners) {
-      auto& of_task = batches.emplace_back();
-      for (auto& portion : untaught(teachers_, task)) {
-        for (eval::Lesson& lesson : portion) of_task.push_back(std::move(lesson.batch));
-      }
       const AdapterId adapter = teachers_.adapter_of_task[task];
       eval::AdapterHandle& handle = handles[adapter];
       if (handle == nullptr) handle = teachers_.engine.prepare(teachers_.adapters.local(adapter));
       of_unit.push_back(handle);
+      Material material = material_of(teachers_.tasks, task, teachers_.folds, teachers_.material);
+      answer_variants(teachers_.engine, handle, teachers_.tasks, material);
+      const std::span<const eval::Example> of_variants = material.variants();
+      answered.emplace_back(of_variants.begin(), of_variants.end());
+      auto& of_task = batches.emplace_back();
+      for (auto& portion :
+           untaught(std::move(material), teachers_.material.batch, teachers_.tasks)) {
+        for (eval::Lesson& lesson : portion) of_task.push_back(std::move(lesson.batch));
+      }
     }
     std::vector<eval::Unit> units;
     for (std::size_t i = 0; i < of_unit.size(); ++i) {
@@ -60,6 +77,7 @@ class Asking {
     const auto answers = teachers_.engine.most_probable(units, teachers_.most_tokens);
     for (std::size_t i = 0; i < units.size(); ++i) {
       auto& parcel = parcels[learners[i].rank];
+      for (const eval::Example& variant : answered[i]) append_list(parcel, variant.ids);
       for (const ops::SoftTargets& targets : answers[i]) {
         append_list(parcel, targets.begin);
         append_list(parcel, targets.tokens);
@@ -103,13 +121,10 @@ void sort_once(std::vector<int>& ranks) {
 }  // namespace
 
 TaskLessons untaught_lessons(const TaskStore& tasks, TaskId task,
-                             const cluster::ExampleFolds& folds, const MaterialOptions& material) {
-  TaskLessons portions;
-  const std::vector<eval::Example> seen = seen_examples(tasks, task, folds);
-  for (const auto& examples : learning_material(seen, material, task.index())) {
-    portions.push_back(untaught(examples, tasks));
-  }
-  return portions;
+                             const cluster::ExampleFolds& folds, const MaterialOptions& options) {
+  Material material = material_of(tasks, task, folds, options);
+  expect_longest_answers(material);
+  return untaught(std::move(material), options.batch, tasks);
 }
 
 std::uint64_t lesson_bytes(const eval::Batch& batch, Index most_tokens) {
@@ -165,7 +180,11 @@ std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
   for (const Learner& learner : learners) {
     if (learner.rank != comm.rank()) continue;
     std::span<const std::byte>& bytes = rest.at(teacher(learner));
-    TaskLessons& portions = mine[learner.task] = untaught(teachers, learner.task);
+    Material material =
+        material_of(teachers.tasks, learner.task, teachers.folds, teachers.material);
+    for (eval::Example& variant : material.variants()) take_list(bytes, variant.ids);
+    TaskLessons& portions = mine[learner.task] =
+        untaught(std::move(material), teachers.material.batch, teachers.tasks);
     for (std::vector<eval::Lesson>& lessons : portions) {
       for (eval::Lesson& lesson : lessons) {
         take_list(bytes, lesson.targets.begin);

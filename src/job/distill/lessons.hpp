@@ -17,11 +17,11 @@ using TaskLessons = std::vector<std::vector<eval::Lesson>>;
 /// Tokens of a teacher's distribution at most: docs/notebook/distillation.md.
 inline constexpr Index teacher_tokens = 256;  // 2 KiB for a scored token
 
-/// Lessons whose targets are not known yet.
+/// Lessons before anybody was asked: targets are not known, answers as long as they may become.
 /// @param folds  learnt from are those that a search may look at
 [[nodiscard]] TaskLessons untaught_lessons(const TaskStore& tasks, TaskId task,
                                            const cluster::ExampleFolds& folds,
-                                           const MaterialOptions& material);
+                                           const MaterialOptions& options);
 
 /// Bytes of a lesson with distributions of so many tokens.
 [[nodiscard]] std::uint64_t lesson_bytes(const eval::Batch& batch, Index most_tokens);
@@ -39,8 +39,9 @@ struct Teachers : JobParts {
   Index most_tokens = 0;  ///< of a distribution at most
 };
 
-/// The lessons of the tasks that this rank learns, by task: the distributions that their own
-/// adapters predict, computed once by the ranks that hold these adapters. The loss of a portion is
+/// The lessons of the tasks that this rank learns, by task: the answers that their own adapters
+/// write to variants, and the distributions that they predict, computed once by the ranks that hold
+/// these adapters. The loss of a portion is
 /// the mean over its examples of the mean over their targets. Collective.
 /// @param learners  the same on every rank, each task once
 [[nodiscard]] std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,

@@ -11,7 +11,6 @@ namespace d2c::job {
 namespace {
 
 constexpr std::uint64_t material_seed = 0x6c6561726e;
-constexpr double replaced_share = 0.15;  // docs/notebook/distillation.md
 
 std::span<std::int32_t> prompt(eval::Example& example) {
   return std::span(example.ids).first(static_cast<std::size_t>(example.prompt_len));
@@ -50,21 +49,27 @@ class RareTokens {
 
 }  // namespace
 
-std::vector<std::vector<eval::Example>> learning_material(std::span<const eval::Example> examples,
-                                                          const MaterialOptions& options,
-                                                          std::uint64_t stream) {
-  std::vector<eval::Example> all(examples.begin(), examples.end());
+Material learning_material(std::span<const eval::Example> examples, int n_variants,
+                           std::uint64_t stream) {
+  Material material{{examples.begin(), examples.end()}, examples.size()};
   const RareTokens rare(examples);
+  if (rare.uses().empty()) return material;
   CounterRng random(material_seed, stream);
-  for (int v = 0; v < options.variants && !rare.uses().empty(); ++v) {
+  for (int v = 0; v < n_variants; ++v) {
+    const double replaced_share = (v + 0.5) / n_variants;
     for (const eval::Example& example : examples) {
-      for (std::int32_t& id : prompt(all.emplace_back(example))) {
+      for (std::int32_t& id : prompt(material.examples.emplace_back(example))) {
         if (!rare.has(id) || random.uniform() >= replaced_share) continue;
         id = rare.uses()[random.below(rare.uses().size())];
       }
     }
   }
-  const auto most = options.batch == 0 ? examples.size() : static_cast<std::size_t>(options.batch);
+  return material;
+}
+
+std::vector<std::vector<eval::Example>> in_portions(Material material, int batch) {
+  std::vector<eval::Example>& all = material.examples;
+  const auto most = batch == 0 ? material.n_given : static_cast<std::size_t>(batch);
   const std::size_t n_portions = (all.size() + most - 1) / most;
   std::vector<std::vector<eval::Example>> portions(n_portions);
   for (std::size_t p = 0; p < n_portions; ++p) {
@@ -80,7 +85,7 @@ double learning_cost(std::int64_t n_examples, const MaterialOptions& options, in
       options.batch == 0
           ? 1.0
           : std::min(1.0, static_cast<double>(options.batch) / static_cast<double>(n_examples));
-  return 1.0 + options.variants + 3.0 * steps * share;
+  return 1.0 + 2.0 * options.variants + 3.0 * steps * share;
 }
 
 }  // namespace d2c::job

@@ -14,19 +14,33 @@ struct MaterialOptions {
   int variants = 7;  ///< of each example, besides itself
 };
 
-/// A task's examples and their variants in portions for one step each; the originals come first.
+/// What a task learns from.
+struct Material {
+  std::vector<eval::Example> examples;  ///< those that were given, then variants of them
+  std::size_t n_given = 0;
+
+  /// Variants, whose answers are to be written: until then they have those of the given examples.
+  [[nodiscard]] std::span<eval::Example> variants() { return std::span(examples).subspan(n_given); }
+};
+
+/// A task's examples and variants of each.
 ///
 /// In a variant, some tokens of the prompt are others of the same task: few examples show a model
 /// how its teacher answers; answers to inputs nearby show it better what the teacher computes. Only
-/// tokens that at most half of the prompts have are replaced, each with a probability of 0.15, so
-/// that instructions stay what they are. Examples whose prompts have no such token get no variants.
+/// tokens that at most half of the prompts have are replaced, so that instructions stay what they
+/// are: a few in the first variant of an example, nearly all in the last. Examples whose prompts
+/// have no such token get no variants.
 /// @param examples  not empty
 /// @param stream    of the random choices
-[[nodiscard]] std::vector<std::vector<eval::Example>> learning_material(
-    std::span<const eval::Example> examples, const MaterialOptions& options, std::uint64_t stream);
+[[nodiscard]] Material learning_material(std::span<const eval::Example> examples, int n_variants,
+                                         std::uint64_t stream);
 
-/// What the training of a task costs in evaluations of its examples: its teacher's once for each
-/// example and variant, and about three for a step over all of them.
+/// In portions for one step each, in their order.
+/// @param batch  of MaterialOptions
+[[nodiscard]] std::vector<std::vector<eval::Example>> in_portions(Material material, int batch);
+
+/// What the training of a task costs in evaluations of its examples: its teacher answers each
+/// variant, and is asked about each example and answer; a step over all of them is about three.
 [[nodiscard]] double learning_cost(std::int64_t n_examples, const MaterialOptions& options,
                                    int steps);
 

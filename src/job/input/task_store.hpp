@@ -69,6 +69,11 @@ class TaskStore {
   [[nodiscard]] std::vector<eval::Batch> pack(std::span<const eval::Example> examples) const {
     return eval::pack(examples, options_.loss_on, options_.max_tokens, options_.short_until);
   }
+  /// Prompts of any examples, to be continued by so many tokens: see eval::pack_prompts.
+  [[nodiscard]] std::vector<eval::Batch> pack_prompts(std::span<const eval::Example> examples,
+                                                      Index room) const {
+    return eval::pack_prompts(examples, room, options_.max_tokens, options_.short_until);
+  }
   /// Bytes of all token ids, once per node.
   [[nodiscard]] std::uint64_t node_bytes() const;
   /// Lines whose text and ids disagree, from all ranks, in the order of tasks.

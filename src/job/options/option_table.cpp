@@ -301,8 +301,8 @@ Rows merging_rows() {
         "examples of each task that a step learns, at three evaluations each; 0 = all"},
        jobs | decides_numbers},
       {{"refine-variants", number(&O::refine_variants, at_least(0)),
-        "variants of each example that are learnt too: some tokens of the prompt are exchanged, "
-        "and the member's own adapter says what to predict"},
+        "variants of each example that are learnt too: tokens of the prompt are exchanged, and the "
+        "member's own adapter writes the answer"},
        jobs | decides_numbers},
       {{"refine-lr", number(&O::refine_rate, at_least(0)),
         "learning rate of the first step; 0 = a share of the size of the factors"},

@@ -14,6 +14,7 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 
+#include "distill/answers.hpp"
 #include "distill/gradient_rounds.hpp"
 #include "distill/lessons.hpp"
 #include "distill/trainer.hpp"
@@ -98,9 +99,12 @@ std::vector<eval::Example> few_examples() {
 
 TEST(LearningMaterial, HasEveryExampleAndItsVariantsInPortions) {
   const auto examples = few_examples();
-  const auto portions = learning_material(examples, {2, 40}, 5);
-  EXPECT_EQ(portions, learning_material(examples, {2, 40}, 5));
-  EXPECT_NE(portions, learning_material(examples, {2, 40}, 6));
+  const auto in_twos = [&](std::uint64_t stream) {
+    return in_portions(learning_material(examples, 40, stream), 2);
+  };
+  const auto portions = in_twos(5);
+  EXPECT_EQ(portions, in_twos(5));
+  EXPECT_NE(portions, in_twos(6));
   std::vector<eval::Example> all;
   for (const auto& portion : portions) {
     EXPECT_LE(portion.size(), 2U);
@@ -108,36 +112,40 @@ TEST(LearningMaterial, HasEveryExampleAndItsVariantsInPortions) {
   }
   ASSERT_EQ(all.size(), 3U * 41);
   int n_replaced = 0;
+  int in_first_half = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const eval::Example& original = examples[i % 3];
     EXPECT_EQ(all[i].prompt_len, 4);
     for (std::size_t at = 0; at < original.ids.size(); ++at) {
       if (all[i].ids[at] == original.ids[at]) continue;
       ++n_replaced;
+      in_first_half += i < all.size() / 2 ? 1 : 0;
       EXPECT_GE(i, 3U) << "the originals come first, as they are";
       EXPECT_TRUE(at == 2 || at == 3) << "instruction and response stay";
       EXPECT_TRUE(all[i].ids[at] >= 20 && all[i].ids[at] <= 25);
     }
   }
-  EXPECT_NEAR(n_replaced, 0.15 * 5 / 6 * 240, 15);
+  // A token is its own replacement in one of six cases.
+  EXPECT_NEAR(n_replaced, 0.5 * 5 / 6 * 240, 15);
+  EXPECT_NEAR(in_first_half, 0.25 * 5 / 6 * 120, 10);
 }
 
 TEST(LearningMaterial, HasNoVariantsWherePromptsHaveNothingOfTheirOwn) {
   const std::vector<eval::Example> alike{{{1, 7, 9, 2}, 2}, {{1, 7, 8, 2}, 2}};
-  EXPECT_EQ(learning_material(alike, {0, 7}, 0), (std::vector<std::vector<eval::Example>>{alike}));
+  EXPECT_EQ(learning_material(alike, 7, 0).examples, alike);
   const std::vector<eval::Example> single{{{1, 7, 9, 2}, 2}};
-  EXPECT_EQ(learning_material(single, {2, 7}, 0),
-            (std::vector<std::vector<eval::Example>>{single}));
+  EXPECT_EQ(learning_material(single, 7, 0).examples, single);
+  EXPECT_EQ(in_portions({single, 1}, 2), (std::vector<std::vector<eval::Example>>{single}));
 }
 
 TEST(LearningMaterial, WithoutABatchAPortionHasAsManyAsThereAreExamples) {
-  const auto portions = learning_material(few_examples(), {0, 2}, 0);
+  const auto portions = in_portions(learning_material(few_examples(), 2, 0), 0);
   ASSERT_EQ(portions.size(), 3U);
   EXPECT_EQ(portions[0], few_examples());
 }
 
 TEST(LearningMaterial, CostsWhatItsStepsLearn) {
-  EXPECT_EQ(learning_cost(10, {2, 7}, 150), 8 + 3 * 150 * 0.2);
+  EXPECT_EQ(learning_cost(10, {2, 7}, 150), 15 + 3 * 150 * 0.2);
   EXPECT_EQ(learning_cost(10, {0, 0}, 30), 1 + 90);
   EXPECT_EQ(learning_cost(3, {5, 0}, 10), 1 + 30);
 }
@@ -227,6 +235,49 @@ TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
   const Distilled at_once = run({.steps = 3});
   expect_same(at_once, run({.steps = 3, .merged_bytes = 1}));
   expect_same(at_once, run({.steps = 3}, 1));
+}
+
+TEST_F(Distill, VariantsGetTheAnswersThatTheAdapterWrites) {
+  test::FakeEngine engine;
+  const auto answered = [&](std::span<const eval::Example> examples) {
+    Material material = learning_material(examples, 2, 0);
+    answer_variants(engine, nullptr, *tasks_, material);
+    EXPECT_EQ(material.n_given, examples.size());
+    EXPECT_TRUE(std::ranges::equal(std::span(material.examples).first(examples.size()), examples));
+    std::vector<std::vector<std::int32_t>> answers;
+    for (const eval::Example& variant : material.variants()) {
+      answers.emplace_back(variant.ids.begin() + variant.prompt_len, variant.ids.end());
+    }
+    return answers;
+  };
+  // The engine writes 1 as often as it may.
+  const std::vector<std::int32_t> two{1, 1};
+  EXPECT_EQ(answered(few_examples()), (std::vector{two, two, two, two, two, two}));
+  EXPECT_EQ(engine.generated.stops, std::vector{2});
+  const std::vector<eval::Example> no_end{{{1, 7, 20, 9}, 3}, {{1, 7, 22, 9, 9}, 3}};
+  EXPECT_EQ(answered(no_end), (std::vector{{1}, two, {1}, two}));
+  EXPECT_EQ(engine.generated.stops, std::vector<std::int32_t>{});
+  EXPECT_EQ(engine.generated.most_tokens, 2);
+}
+
+TEST_F(Distill, LessonsHaveTheTextsThatTeachersWrite) {
+  test::FakeEngine engine;
+  const Teachers teachers{
+      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, {}, {0, 3}, 4};
+  const std::vector<Learner> learners{{2, 0}, {0, 0}};
+  for (const auto& [task, of_task] : taught_lessons(teachers, learners)) {
+    Material material = learning_material(tasks_->examples(task, Split::few_shot), 3, task.index());
+    answer_variants(engine, nullptr, *tasks_, material);
+    const auto portions = in_portions(material, 0);
+    ASSERT_EQ(of_task.size(), portions.size());
+    for (std::size_t p = 0; p < portions.size(); ++p) {
+      const auto packed = tasks_->pack(portions[p]);
+      ASSERT_EQ(of_task[p].size(), packed.size());
+      for (std::size_t b = 0; b < packed.size(); ++b) {
+        EXPECT_EQ(of_task[p][b].batch.forest.ids, packed[b].forest.ids);
+      }
+    }
+  }
 }
 
 TEST_F(Distill, LearnsFromWhatASearchMaySee) {

@@ -1,0 +1,71 @@
+#include "distill/answers.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace d2c::job {
+namespace {
+
+std::span<const std::int32_t> response(const eval::Example& example) {
+  return std::span(example.ids).subspan(static_cast<std::size_t>(example.prompt_len));
+}
+
+std::span<const eval::Example> given(const Material& material) {
+  return std::span(material.examples).first(material.n_given);
+}
+
+Index longest_response(const Material& material) {
+  Index longest = 0;
+  for (const eval::Example& example : given(material)) {
+    longest = std::max<Index>(longest, std::ssize(response(example)));
+  }
+  return longest;
+}
+
+/// The token that ends all given responses and stands nowhere else in them; empty = none does.
+std::vector<std::int32_t> common_end(const Material& material) {
+  const std::int32_t end = material.examples.front().ids.back();
+  const bool ends_all = std::ranges::all_of(given(material), [&](const eval::Example& example) {
+    return example.ids.back() == end && std::ranges::count(response(example), end) == 1;
+  });
+  return ends_all ? std::vector{end} : std::vector<std::int32_t>{};
+}
+
+void replace_response(eval::Example& example, std::span<const std::int32_t> answer) {
+  example.ids.resize(static_cast<std::size_t>(example.prompt_len));
+  example.ids.insert(example.ids.end(), answer.begin(), answer.end());
+}
+
+}  // namespace
+
+void answer_variants(eval::LossEngine& engine, const eval::AdapterHandle& adapter,
+                     const TaskStore& tasks, Material& material) {
+  const std::span<eval::Example> variants = material.variants();
+  if (variants.empty()) return;
+  const model::GenerationLimits limits{longest_response(material), common_end(material)};
+  const std::vector<eval::Batch> batches = tasks.pack_prompts(variants, limits.most_tokens);
+  std::vector<eval::Unit> units;
+  for (const eval::Batch& batch : batches) {
+    units.push_back({.adapter = adapter, .batches = std::span(&batch, 1)});
+  }
+  const auto answers = engine.generate(units, limits);
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    for (std::size_t i = 0; i < batches[b].places.size(); ++i) {
+      eval::Example& variant = variants[static_cast<std::size_t>(batches[b].places[i].example)];
+      std::span<const std::int32_t> answer = answers[b][i];
+      if (limits.stops.empty()) {
+        answer = answer.first(std::min(answer.size(), response(variant).size()));
+      }
+      replace_response(variant, answer);
+    }
+  }
+}
+
+void expect_longest_answers(Material& material) {
+  const auto longest = static_cast<std::size_t>(longest_response(material));
+  const std::vector<std::int32_t> answer(longest, material.examples.front().ids.back());
+  for (eval::Example& variant : material.variants()) replace_response(variant, answer);
+}
+
+}  // namespace d2c::job
