@@ -81,8 +81,8 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
   return least / static_cast<double>(job.tasks->facts(0, Split::few_shot).n_computed);
 }
 
-MaterialOptions material_of(const RunOptions& options) {
-  return {options.refine_batch, options.refine_variants};
+MaterialOptions material_of(const Plan& plan) {
+  return {plan.options.refine_batch, spending(plan.options, plan.n_tasks).variants};
 }
 
 cluster::ExampleFolds folds_of(const RunOptions& options) {
@@ -105,7 +105,7 @@ void add_evaluations(const Job& job, Plan& plan) {
   }
   if (plan.options.refinement == Refinement::distill) {
     const int steps = spending(plan.options, plan.n_tasks).steps;
-    const MaterialOptions material = material_of(plan.options);
+    const MaterialOptions material = material_of(plan);
     double cost = 0.0;
     for (const TaskId task : job.tasks->ids()) {
       const std::int64_t n_examples = job.tasks->facts(task, Split::few_shot).n_examples;
@@ -166,7 +166,7 @@ void add_refinement(comm::Communicator& comm, const Job& job, const eval::LossEn
   double lessons = 0.0;
   for (int number = comm.rank(); number < job.tasks->n_tasks(); number += comm.size()) {
     for (const auto& portion :
-         untaught_lessons(*job.tasks, TaskId(number), folds_of(options), material_of(options))) {
+         untaught_lessons(*job.tasks, TaskId(number), folds_of(options), material_of(plan))) {
       for (const eval::Lesson& lesson : portion) {
         const eval::Batch& batch = lesson.batch;
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));

@@ -75,7 +75,7 @@ struct RunOptions {
   Refinement refinement = Refinement::distill;
   int refine_steps = 0;      ///< of the optimiser; 0 = as the effort says
   int refine_batch = 2;      ///< examples of each task that a step learns; 0 = all
-  int refine_variants = 7;   ///< of each example, to learn from besides itself
+  int refine_variants = 0;   ///< of each example that are learnt; 0 = as the effort says
   double refine_rate = 0.0;  ///< learning rate of the first step; 0 = by the size of the factors
 
   eval::LossOn loss_on = eval::LossOn::response;
@@ -114,6 +114,7 @@ void validate_clustering(const RunOptions& options);
 struct Spending {
   std::int64_t evaluations = 0;  ///< of the search; 0 = no limit
   int steps = 0;                 ///< of the optimiser
+  int variants = 0;              ///< of each example that are learnt
 };
 [[nodiscard]] Spending spending(const RunOptions& options, int n_tasks);
 

@@ -230,9 +230,9 @@ Rows cluster_rows() {
       {{"max-iterations", number(&O::max_iterations, at_least(1)), "per start"},
        jobs | decides_numbers},
       {{"effort", words(&O::effort, efforts),
-        "what the job may spend where --max-evaluations and --refine-steps do not say it: quick "
-        "(the search auto measures 9 losses for each task; 40 steps), default (1,000 "
-        "losses more; 150 steps) or thorough (no limit; 500 steps)"},
+        "what the job may spend where --max-evaluations, --refine-steps and --refine-variants do "
+        "not say it: quick (the search auto measures 9 losses for each task; 40 steps), default "
+        "(1,000 losses more; 150 steps) or thorough (four times the default; 500 steps)"},
        jobs | decides_numbers},
       {{"max-evaluations", number(&O::max_evaluations, at_least(0)),
         "stop the search after this many (task, merged adapter) evaluations; 0 = as --effort says "
@@ -301,7 +301,8 @@ Rows merging_rows() {
         "examples of each task that a step learns, at three evaluations each; 0 = all"},
        jobs | decides_numbers},
       {{"refine-variants", number(&O::refine_variants, at_least(0)),
-        "variants of each example that are learnt too: tokens of the prompt are exchanged, and the "
+        "variants of each example that are learnt too; 0 = as --effort says: tokens of the prompt "
+        "are exchanged, and the "
         "member's own adapter writes the answer"},
        jobs | decides_numbers},
       {{"refine-lr", number(&O::refine_rate, at_least(0)),

@@ -32,18 +32,19 @@ Spending spending(const RunOptions& options, int n_tasks) {
   Spending most;
   switch (options.effort) {
     case Effort::quick:
-      most = {9 * std::int64_t{n_tasks}, 40};
+      most = {9 * std::int64_t{n_tasks}, 40, 3};
       break;
     case Effort::usual:
-      most = {1000 + 10 * std::int64_t{n_tasks}, 150};
+      most = {1000 + 10 * std::int64_t{n_tasks}, 150, 7};
       break;
     case Effort::thorough:
-      most = {0, 500};
+      most = {4000 + 40 * std::int64_t{n_tasks}, 500, 15};
       break;
   }
   if (options.search != "auto") most.evaluations = 0;
   if (options.max_evaluations > 0) most.evaluations = options.max_evaluations;
   if (options.refine_steps > 0) most.steps = options.refine_steps;
+  if (options.refine_variants > 0) most.variants = options.refine_variants;
   if (options.refinement == Refinement::none) most.steps = 0;
   return most;
 }

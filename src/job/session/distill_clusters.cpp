@@ -66,10 +66,10 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
     clusters.push_back({requests[c], start[c].members, loss_weights(objective, start[c].members)});
   }
   const RunOptions& options = losses.options();
-  const MaterialOptions material{options.refine_batch, options.refine_variants};
-  const int steps = spending(options, objective.n_tasks()).steps;
+  const Spending most = spending(options, objective.n_tasks());
+  const MaterialOptions material{options.refine_batch, most.variants};
   Distilled distilled = oracle.distill(clusters,
-                                       {.steps = steps,
+                                       {.steps = most.steps,
                                         .rate = options.refine_rate,
                                         .material = material,
                                         .folds = oracle.folds(),
