@@ -8,6 +8,7 @@
 #include "weights/average_linkage.hpp"
 #include "weights/kernel_kmeans.hpp"
 #include "weights/once.hpp"
+#include "weights/spectral.hpp"
 
 namespace d2c::cluster {
 namespace {
@@ -56,6 +57,12 @@ class Auto {
       }));
       starts.push_back(found_once(problem_, options_.k,
                                   [&] { return average_linkage(*similarity_, options_.k); }));
+      // Its eigenvectors take longer than all else where tasks are many.
+      if (!is_large()) {
+        starts.push_back(found_once(problem_, options_.k, rng_, [&](CounterRng& rng) {
+          return spectral(*similarity_, options_.k, rng);
+        }));
+      }
     } else {
       starts.push_back(seeded());
     }
