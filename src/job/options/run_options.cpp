@@ -38,7 +38,7 @@ Spending spending(const RunOptions& options, int n_tasks) {
       most = {1000 + 10 * std::int64_t{n_tasks}, 150, 7};
       break;
     case Effort::thorough:
-      most = {4000 + 40 * std::int64_t{n_tasks}, 500, 15};
+      most = {4000 + 40 * std::int64_t{n_tasks}, 500, 31};
       break;
   }
   if (options.search != "auto") most.evaluations = 0;

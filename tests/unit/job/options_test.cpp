@@ -248,7 +248,7 @@ TEST(Spending, IsWhatTheEffortSaysUnlessOptionsSayIt) {
   options.effort = Effort::thorough;
   EXPECT_EQ(spending(options, 40).evaluations, 5600);
   EXPECT_EQ(spending(options, 40).steps, 500);
-  EXPECT_EQ(spending(options, 40).variants, 15);
+  EXPECT_EQ(spending(options, 40).variants, 31);
   options.max_evaluations = 7;
   options.refine_steps = 9;
   options.refine_variants = 2;
