@@ -199,6 +199,9 @@ class Faults(Case):
                     with self.subTest(job=name, function=function, call=call):
                         folder = self.fresh(job, old)
                         done = self.call(job.arguments, folder, f"{function}:{call}:kill")
+                        if done.returncode == 0:  # it came to fewer calls: checkpoints depend on time
+                            self.assertEqual(content(folder), after)
+                            continue
                         self.assertEqual(done.returncode, -signal.SIGKILL)
                         again = self.call(job.arguments, folder)
                         if again.returncode != 0:  # the first one had put its result in place
