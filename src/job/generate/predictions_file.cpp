@@ -40,7 +40,7 @@ std::vector<std::size_t> PredictionsFile::resume() {
     }
     while (std::getline(text, line)) {
       const json::Json piece = json::Json::parse(line);
-      done.push_back(piece.at("piece").get<std::size_t>());
+      done.push_back(static_cast<std::size_t>(json::integer(piece.at("piece")).value()));
       lines_.at(done.back()) = piece.at("lines").get<std::string>();
     }
   } catch (const std::exception& error) {

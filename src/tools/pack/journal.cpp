@@ -4,6 +4,7 @@
 #include <span>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -41,6 +42,16 @@ OrderedJson to_json(const PackedAdapter& adapter) {
   value["fingerprint"] = adapter.fingerprint;
   value["ranks"] = adapter.ranks;
   return value;
+}
+
+/// Not converted from another kind of number, which an integer may be unable to hold.
+/// @throws std::out_of_range
+template <class Integer>
+Integer integer(const json::Json& value) {
+  const bool fits =
+      value.is_number_unsigned() && std::in_range<Integer>(value.get<std::uint64_t>());
+  if (!fits) throw std::out_of_range("no integer");
+  return value.get<Integer>();
 }
 
 }  // namespace
@@ -100,8 +111,8 @@ void PackJournal::take(const std::string& text) {
 void PackJournal::take(const json::Json& value) {
   if (value.contains("module")) {
     modules_.push_back({value.at("module").get<std::string>(),
-                        value.at("d_out").get<std::int64_t>(),
-                        value.at("d_in").get<std::int64_t>()});
+                        integer<std::int64_t>(value.at("d_out")),
+                        integer<std::int64_t>(value.at("d_in"))});
     module_places_.emplace(modules_.back().name, static_cast<int>(modules_.size()) - 1);
     return;
   }
@@ -111,12 +122,14 @@ void PackJournal::take(const json::Json& value) {
   adapter.stamp = value.at("stamp").get<std::string>();
   adapter.base_model = value.at("base_model").get<std::string>();
   adapter.dtype = value.at("dtype").get<std::string>();
-  const auto record = value.at("record").get<std::vector<std::uint64_t>>();
-  adapter.record = {record.at(0), record.at(1), record.at(2), record.at(3), record.at(4)};
-  adapter.fingerprint = value.at("fingerprint").get<std::uint64_t>();
-  adapter.ranks = value.at("ranks").get<std::vector<std::pair<int, int>>>();
-  for (const auto& [module, rank] : adapter.ranks) {
-    static_cast<void>(modules_.at(static_cast<std::size_t>(module)));
+  const auto record = [&](std::size_t i) {
+    return integer<std::uint64_t>(value.at("record").at(i));
+  };
+  adapter.record = {record(0), record(1), record(2), record(3), record(4)};
+  adapter.fingerprint = integer<std::uint64_t>(value.at("fingerprint"));
+  for (const json::Json& pair : value.at("ranks")) {
+    adapter.ranks.emplace_back(integer<int>(pair.at(0)), integer<int>(pair.at(1)));
+    static_cast<void>(modules_.at(static_cast<std::size_t>(adapter.ranks.back().first)));
   }
   put(std::move(adapter));
 }

@@ -1,9 +1,12 @@
 #include "d2c/tools/pack.hpp"
 
 #include <set>
+#include <span>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/results/library.hpp"
@@ -70,6 +73,23 @@ TEST_F(Pack, GoesOnWhereAnEarlierCallStopped) {
   EXPECT_EQ(summary.n_resumed, 1U);
   EXPECT_EQ(summary.n_adapters, 2U);
   EXPECT_THAT(names_beside(), ElementsAre("library.h5"));
+}
+
+TEST_F(Pack, DoesNotGoOnWithNotesWhoseNumbersNoIntegerHolds) {
+  const auto a = save_adapter(folder_.path(), "a");
+  EXPECT_THROW((void)pack(options({a, folder_ / "absent"})), Error);
+  const fs::path journal = folder_ / "library.h5.partial.journal";
+  const std::string notes = read_text(journal);
+  const std::size_t line = notes.find("{\"name\"");
+  for (const std::string field : {"\"fingerprint\":", "\"record\":[", "\"ranks\":[["}) {
+    std::string text = notes.substr(line, notes.find('\n', line) - line);
+    const std::size_t number = text.find(field) + field.size();
+    text.replace(number, text.find_first_of(",]}", number) - number, "67844144073419103230");
+    const std::uint32_t checksum = crc32(std::as_bytes(std::span(text)));
+    test::write_file(journal,
+                     fmt::format("{}{:08x} {}\n", notes.substr(0, line - 9), checksum, text));
+    D2C_EXPECT_ERROR((void)pack(options({a})), InputError, "journal: is damaged", "start over");
+  }
 }
 
 TEST_F(Pack, DoesNotGoOnWithAnAdapterThatHasChanged) {
