@@ -7,10 +7,17 @@ named). Each starts from its seeds and from what earlier runs have kept in BUILD
 that a reader may not answer as it did is left in BUILD/findings, and the exit code is then 1.
 `edges` are those of the whole program that were reached: by what was there at the start, and in all.
 """
+import os
 import pathlib
 import re
 import subprocess
 import sys
+
+SUPPRESSIONS = pathlib.Path(__file__).resolve().parent.parent / "sanitizers" / "leaks.supp"
+# HDF5 frees late: looking for leaks after each of their inputs takes most of the time. All are looked
+# for at the end.
+KEEP_MEMORY = {"checkpoint", "results", "library"}
+ENVIRONMENT = {**os.environ, "LSAN_OPTIONS": f"suppressions={SUPPRESSIONS}:print_suppressions=0"}
 
 
 def fuzz(build, target, seconds):
@@ -19,8 +26,9 @@ def fuzz(build, target, seconds):
     findings = build / "findings"
     findings.mkdir(exist_ok=True)
     command = [build / "tests/fuzz/fuzz_readers", f"--target={target}", f"-max_total_time={seconds}", "-seed=1",
-               "-timeout=10", "-rss_limit_mb=4096", f"-artifact_prefix={findings}/{target}-", corpus]
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+               "-timeout=10", "-rss_limit_mb=4096", f"-detect_leaks={int(target not in KEEP_MEMORY)}",
+               f"-artifact_prefix={findings}/{target}-", corpus]
+    done = subprocess.run([str(part) for part in command], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           text=True, errors="replace", check=False)
     return done.returncode, done.stderr
 
