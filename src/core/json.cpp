@@ -1,7 +1,6 @@
 #include "d2c/core/json.hpp"
 
 #include <limits>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -80,74 +79,102 @@ class NumberFinder final : public nlohmann::json_sax<Json> {
   std::string found_;
 };
 
-/// Refuses what the parser takes silently: two values for one key, of which it keeps the last, and
-/// values that are nested so deep that copying or printing them would fill the stack. It does so in
-/// a pass of its own, since the parser's own callback takes time that grows with the square of the
-/// number of members.
-class Examiner final : public nlohmann::json_sax<Json> {
+/// Builds a value, and refuses what the parser's own builder takes silently: two values for one
+/// key, of which it keeps the last, and values that are nested so deep that copying or printing
+/// them would fill the stack. All in one pass, since vocabularies have hundreds of thousands of
+/// members.
+class Builder final : public nlohmann::json_sax<Json> {
  public:
-  Examiner(const std::filesystem::path& file, std::int64_t line) : file_(file), line_(line) {}
+  Builder(const std::filesystem::path& file, std::int64_t line) : file_(file), line_(line) {}
+  [[nodiscard]] Json take() { return std::move(root_); }
 
-  bool null() override { return true; }
-  bool boolean(bool /*value*/) override { return true; }
-  bool number_integer(number_integer_t /*number*/) override { return true; }
-  bool number_unsigned(number_unsigned_t /*number*/) override { return true; }
-  bool number_float(number_float_t /*number*/, const string_t& /*text*/) override { return true; }
-  bool string(string_t& /*text*/) override { return true; }
-  bool binary(binary_t& /*bytes*/) override { return true; }
-  bool start_object(std::size_t /*size*/) override { return enter(); }
-  bool start_array(std::size_t /*size*/) override { return enter(); }
-  bool end_object() override { return leave(); }
-  bool end_array() override { return leave(); }
-  bool key(string_t& name) override {
-    if (keys_.back().insert(name).second) return true;
-    throw InputError({file_, name, line_},
-                     {"the key appears twice", "its value is ambiguous", "remove one of them"});
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t number) override { return add(number); }
+  bool number_unsigned(number_unsigned_t number) override { return add(number); }
+  bool number_float(number_float_t number, const string_t& /*text*/) override {
+    return add(number);
   }
-  bool parse_error(std::size_t /*byte*/, const std::string& /*token*/,
-                   const nlohmann::json::exception& /*error*/) override {
-    return false;
+  bool string(string_t& text) override { return add(text); }
+  bool binary(binary_t& /*bytes*/) override { return false; }  // JSON text has none
+  bool start_object(std::size_t /*size*/) override { return open(Json::object()); }
+  bool start_array(std::size_t /*size*/) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    auto& members = open_.back()->get_ref<Json::object_t&>();
+    const auto [member, is_new] = members.emplace(name, nullptr);
+    if (!is_new) {
+      throw InputError({file_, name, line_},
+                       {"the key appears twice", "its value is ambiguous", "remove one of them"});
+    }
+    member_ = &member->second;
+    return true;
+  }
+  bool parse_error(std::size_t byte, const std::string& /*token*/,
+                   const nlohmann::json::exception& error) override {
+    if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr) {  // such as 1e999
+      throw InputError({file_, {}, line_}, {"a number is too large", "it does not fit a double",
+                                            "repair or write the file again"});
+    }
+    throw InputError({file_, {}, line_},
+                     {fmt::format("not valid JSON at byte {}", byte), "the content cannot be read",
+                      "repair or write the file again"});
   }
 
  private:
-  bool enter() {
-    constexpr std::size_t deepest = 512;
-    keys_.emplace_back();
-    if (keys_.size() <= deepest) return true;
-    throw InputError({file_, {}, line_}, {fmt::format("nested deeper than {} levels", deepest), "",
-                                          "write the value with less nesting"});
+  template <class Value>
+  bool add(Value&& value) {
+    (void)place(std::forward<Value>(value));
+    return true;
   }
-  bool leave() {
-    keys_.pop_back();
+  template <class Value>
+  Json* place(Value&& value) {
+    if (open_.empty()) {
+      root_ = std::forward<Value>(value);
+      return &root_;
+    }
+    if (open_.back()->is_array()) {
+      auto& elements = open_.back()->get_ref<Json::array_t&>();
+      if (elements.empty()) elements.reserve(2);  // vocabularies have lists of pairs
+      return &elements.emplace_back(std::forward<Value>(value));
+    }
+    *member_ = std::forward<Value>(value);
+    return member_;
+  }
+  bool open(Json empty) {
+    constexpr std::size_t deepest = 512;
+    if (open_.size() == deepest) {
+      throw InputError({file_, {}, line_}, {fmt::format("nested deeper than {} levels", deepest),
+                                            "", "write the value with less nesting"});
+    }
+    open_.push_back(place(std::move(empty)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
     return true;
   }
 
   const std::filesystem::path& file_;
   std::int64_t line_;
-  std::vector<std::set<std::string>> keys_;  ///< of the objects that are open; lists have none
+  Json root_;
+  std::vector<Json*> open_;  ///< objects and lists that are not complete, from the outermost
+  Json* member_ = nullptr;   ///< of the innermost object, whose value comes next
 };
 
 }  // namespace
 
 Json parse(std::string_view text, const std::filesystem::path& file, std::int64_t line) {
-  try {
-    // The parser takes a NUL byte for the end and leaves out what follows.
-    if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
-      throw InputError({file, {}, line},
-                       {fmt::format("not valid JSON at byte {}: a NUL byte", nul + 1),
-                        "the content cannot be read", "repair or write the file again"});
-    }
-    Examiner examiner(file, line);
-    Json::sax_parse(text, &examiner);  // what is not valid is told below
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
+  // The parser takes a NUL byte for the end and leaves out what follows.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
     throw InputError({file, {}, line},
-                     {fmt::format("not valid JSON at byte {}", error.byte),
+                     {fmt::format("not valid JSON at byte {}: a NUL byte", nul + 1),
                       "the content cannot be read", "repair or write the file again"});
-  } catch (const Json::out_of_range&) {  // thrown for numbers such as 1e999
-    throw InputError({file, {}, line}, {"a number is too large", "it does not fit a double",
-                                        "repair or write the file again"});
   }
+  Builder builder(file, line);
+  Json::sax_parse(text, &builder);
+  return builder.take();
 }
 
 std::optional<std::int64_t> integer(const Json& value) {

@@ -105,7 +105,7 @@ TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
     field.fail({"is not a token id", "", ""});
   }
   const auto declared = static_cast<TokenId>(field.integer());
-  if (const auto known = model.id_of(content)) {
+  if (const auto known = model.vocabulary().id_of(content)) {
     if (*known != declared) {
       field.fail({fmt::format("the token '{}' has the id {} here and {} in model.vocab", content,
                               declared, *known),
@@ -113,14 +113,16 @@ TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
     }
     return declared;
   }
-  if (const auto other = model.token_of(declared)) refuse_shared(field, content, *other);
+  if (const auto other = model.vocabulary().token_of(declared)) {
+    refuse_shared(field, content, *other);
+  }
   if (const auto again = id_of(content)) return *again;
   const auto next = std::max(static_cast<TokenId>(model.vocabulary().size()), largest_id_ + 1);
   if (next == declared) return declared;
   const std::string what =
       fmt::format("the token '{}' has the id {}, which does not follow on the ids before it",
                   content, declared);
-  if (const auto other = model.token_of(next)) {
+  if (const auto other = model.vocabulary().token_of(next)) {
     field.fail({fmt::format("{}: Hugging Face tokenizers would give it {}, which is '{}'", what,
                             next, *other),
                 "its meaning is ambiguous", "number the tokens without holes"});

@@ -16,6 +16,13 @@
 
 namespace d2c::text {
 
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const {
+    return std::hash<std::string_view>{}(text);
+  }
+};
+
 /// Finds the leftmost, then longest, of a set of patterns.
 class LongestMatcher {
  public:
@@ -70,7 +77,7 @@ class AddedTokens {
   void append_split(const LongestMatcher& matcher, const Piece& piece,
                     std::vector<Piece>& pieces) const;
 
-  Vocabulary ids_;
+  std::unordered_map<std::string, TokenId, TextHash, std::equal_to<>> ids_;
   std::unordered_map<TokenId, Token> tokens_;
   std::unordered_set<std::string, TextHash, std::equal_to<>> special_;
   LongestMatcher raw_;

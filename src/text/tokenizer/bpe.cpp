@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -13,10 +14,6 @@ namespace {
 
 std::uint64_t pack(std::uint32_t high, std::uint32_t low) {
   return std::uint64_t{high} << 32 | low;
-}
-
-std::uint64_t pair_key(TokenId left, TokenId right) {
-  return pack(static_cast<std::uint32_t>(left), static_cast<std::uint32_t>(right));
 }
 
 std::string text_or_empty(const std::optional<Field>& field) {
@@ -50,28 +47,27 @@ BpeModel::BpeModel(const Field& field)
   if (const auto unknown = field.find("unk_token")) unknown_token_ = unknown->string();
   if (field.boolean("byte_fallback", false)) {
     for (int byte = 0; byte < 256; ++byte) {
-      byte_tokens_.push_back(id_of(fmt::format("<0x{:02X}>", byte)));
+      byte_tokens_.push_back(vocabulary_.id_of(fmt::format("<0x{:02X}>", byte)));
     }
   }
 }
 
 void BpeModel::read_vocabulary(const Field& field) {
   if (!field.value().is_object()) field.fail({"must be an object of token: id", "", ""});
-  vocabulary_.reserve(field.value().size());
-  tokens_.reserve(field.value().size());
-  for (const auto& [token, id] : field.value().items()) {
+  std::vector<std::pair<std::string_view, TokenId>> tokens;
+  tokens.reserve(field.value().size());
+  for (const auto& [token, id] : field.value().get_ref<const json::Json::object_t&>()) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() > std::numeric_limits<TokenId>::max()) {
       field.at(token).fail({"the id must be an integer between 0 and 2147483647", "", ""});
     }
-    const auto [entry, added] = vocabulary_.emplace(token, id.get<TokenId>());
-    tokens_.emplace(entry->second, entry->first);
-    largest_id_ = std::max(largest_id_, entry->second);
+    tokens.emplace_back(token, id.get<TokenId>());
   }
+  vocabulary_ = Vocabulary(std::move(tokens));
 }
 
 void BpeModel::read_merges(const Field& field) {
   if (!field.value().is_array()) field.fail({"must be an array", "", ""});
-  merges_.reserve(field.value().size());
+  merges_ = MergeTable(field.value().size());
   for (std::size_t index = 0; index < field.value().size(); ++index) {
     const auto& merge = field.value()[index];
     if (merge.is_string()) {
@@ -95,7 +91,7 @@ void BpeModel::read_merges(const Field& field) {
 void BpeModel::add_merge(const Field& merges, std::size_t index, std::string_view left,
                          std::string_view right) {
   const auto require = [&](std::string_view token) {
-    const auto id = id_of(token);
+    const auto id = vocabulary_.id_of(token);
     if (!id) {
       merges.item(index).fail({fmt::format("the token '{}' is not in the vocabulary", token),
                                "the merge has no id", "export the tokenizer again"});
@@ -107,24 +103,12 @@ void BpeModel::add_merge(const Field& merges, std::size_t index, std::string_vie
   std::string merged(left);
   merged += right.substr(std::min(continuing_prefix_.size(), right.size()));
   // Of two equal pairs the later one counts, as in the reference.
-  merges_[pair_key(left_id, right_id)] = {static_cast<std::uint32_t>(index), require(merged)};
-}
-
-std::optional<TokenId> BpeModel::id_of(std::string_view token) const {
-  const auto entry = vocabulary_.find(token);
-  if (entry == vocabulary_.end()) return std::nullopt;
-  return entry->second;
-}
-
-std::optional<std::string_view> BpeModel::token_of(TokenId id) const {
-  const auto entry = tokens_.find(id);
-  if (entry == tokens_.end()) return std::nullopt;
-  return entry->second;
+  merges_.set(left_id, right_id, {static_cast<std::uint32_t>(index), require(merged)});
 }
 
 void BpeModel::encode(std::string_view word, Scratch& scratch, std::vector<TokenId>& ids) const {
   if (ignore_merges_) {
-    if (const auto whole = id_of(word)) {
+    if (const auto whole = vocabulary_.id_of(word)) {
       ids.push_back(*whole);
       return;
     }
@@ -154,7 +138,7 @@ void BpeModel::split_into_symbols(std::string_view word, Scratch& scratch) const
     }
     start += length;
 
-    if (const auto id = id_of(symbol)) {
+    if (const auto id = vocabulary_.id_of(symbol)) {
       if (unknown_pending) append_symbol(scratch, unknown_id());
       unknown_pending = false;
       append_symbol(scratch, *id);
@@ -179,7 +163,7 @@ bool BpeModel::append_bytes(std::string_view symbol, Scratch& scratch) const {
 }
 
 TokenId BpeModel::unknown_id() const {
-  const auto id = id_of(*unknown_token_);
+  const auto id = vocabulary_.id_of(*unknown_token_);
   if (!id) {
     throw InputError({{}, "model.unk_token"},
                      {fmt::format("'{}' is not in the vocabulary", *unknown_token_),
@@ -187,11 +171,6 @@ TokenId BpeModel::unknown_id() const {
                       "add the token to the vocabulary, or change the text"});
   }
   return *id;
-}
-
-const BpeModel::Merge* BpeModel::find_merge(TokenId left, TokenId right) const {
-  const auto entry = merges_.find(pair_key(left, right));
-  return entry == merges_.end() ? nullptr : &entry->second;
 }
 
 void BpeModel::merge(Scratch& scratch) const {
@@ -202,7 +181,7 @@ void BpeModel::merge(Scratch& scratch) const {
   };
   const auto candidate = [&](std::int32_t left,
                              std::int32_t right) -> std::optional<std::uint64_t> {
-    const Merge* found = find_merge(symbol(left).id, symbol(right).id);
+    const Merge* found = merges_.find(symbol(left).id, symbol(right).id);
     if (found == nullptr) return std::nullopt;
     return pack(found->rank, static_cast<std::uint32_t>(left));
   };
@@ -228,7 +207,7 @@ void BpeModel::merge(Scratch& scratch) const {
     const auto left = static_cast<std::int32_t>(top & 0xFFFFFFFFU);
     const std::int32_t right = symbol(left).next;
     if (symbol(left).id < 0 || right < 0) continue;
-    const Merge* found = find_merge(symbol(left).id, symbol(right).id);
+    const Merge* found = merges_.find(symbol(left).id, symbol(right).id);
     if (found == nullptr || found->rank != top >> 32) continue;  // the pair has changed since
 
     symbol(left).id = found->result;

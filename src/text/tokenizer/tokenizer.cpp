@@ -111,7 +111,7 @@ struct Tokenizer::Impl {
 
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const {
     const auto found = added.id_of(token);
-    return found ? found : model.id_of(token);
+    return found ? found : model.vocabulary().id_of(token);
   }
 
   Normalizer normalizer;
@@ -178,7 +178,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   std::vector<std::string> tokens;
   for (const TokenId id : ids) {
     auto token = impl_->added.token_of(id);
-    if (!token) token = impl_->model.token_of(id);
+    if (!token) token = impl_->model.vocabulary().token_of(id);
     if (!token || (skip_special && impl_->added.is_special(*token))) continue;
     tokens.emplace_back(*token);
   }
@@ -193,7 +193,8 @@ std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
 }
 
 std::size_t Tokenizer::vocabulary_size() const {
-  return static_cast<std::size_t>(std::max(impl_->added.largest_id(), impl_->model.largest_id())) +
+  return static_cast<std::size_t>(
+             std::max(impl_->added.largest_id(), impl_->model.vocabulary().largest_id())) +
          1;
 }
 

@@ -15,6 +15,15 @@ TEST(Json, NamesFileLineAndByteOfASyntaxError) {
   D2C_EXPECT_ERROR((void)parse("{\"a\": }", "x.jsonl", 3), InputError, "x.jsonl:3", "byte 7");
 }
 
+TEST(Json, ReadsEveryKindOfValueAsTheParserAloneDoes) {
+  for (const char* text :
+       {"null", "true", "-3", "18446744073709551615", "1e-3", "12345678901234567890123",
+        R"("\u00e9\n")", "[]", "{}", "\xEF\xBB\xBF [1]", R"([[1, [2, {"a": []}], 3], {}, "x"])",
+        R"({"b": {"c": [null, {"d": 1}], "e": {}}, "a": [{}, false], "f": -0.0})"}) {
+    EXPECT_EQ(parse(text, "x.json").dump(), Json::parse(text).dump());
+  }
+}
+
 TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
   D2C_EXPECT_ERROR((void)parse(R"({"a": {"b": 1, "b": 2}})", "x.json"), InputError, "b",
                    "appears twice");
