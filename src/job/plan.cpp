@@ -82,7 +82,8 @@ double measure_token_seconds(const comm::Communicator& comm, const Job& job,
 }
 
 MaterialOptions material_of(const Plan& plan) {
-  return {plan.options.refine_batch, spending(plan.options, plan.n_tasks).variants};
+  const Spending most = spending(plan.options, plan.n_tasks);
+  return {plan.options.refine_batch, most.variants, most.steps};
 }
 
 cluster::ExampleFolds folds_of(const RunOptions& options) {

@@ -67,7 +67,7 @@ class Failure(unittest.TestCase):
         self.expect_end(start(FAILING_RANK, "exit"), ["exit"])
 
     def test_a_rank_that_aborts_ends_all(self):
-        self.expect_end(start(FAILING_RANK, "abort"), ["signal 6"])
+        self.expect_end(start(FAILING_RANK, "abort"), ["d2c: rank 1: a library has given up"])
 
     def test_a_rank_that_is_killed_ends_the_job(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="d2c-failure-"))

@@ -88,7 +88,7 @@ class FakeEngine final : public eval::LossEngine {
     return all;
   }
 
-  /// One token, the first id of the batch, as often as may be.
+  /// The last token of the prompt, as often as may be.
   [[nodiscard]] std::vector<std::vector<std::vector<std::int32_t>>> generate(
       std::span<const eval::Unit> units, const model::GenerationLimits& limits) override {
     generated = limits;
@@ -96,9 +96,10 @@ class FakeEngine final : public eval::LossEngine {
     for (const eval::Unit& unit : units) {
       auto& of_unit = all.emplace_back();
       for (const eval::Batch& batch : unit.batches) {
-        of_unit.insert(
-            of_unit.end(), batch.targets.size(),
-            std::vector(static_cast<std::size_t>(limits.most_tokens), batch.forest.ids.front()));
+        for (const model::Target& target : batch.targets) {
+          of_unit.emplace_back(static_cast<std::size_t>(limits.most_tokens),
+                               batch.forest.ids[static_cast<std::size_t>(target.row)]);
+        }
       }
     }
     return all;

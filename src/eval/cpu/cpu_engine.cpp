@@ -160,6 +160,8 @@ std::vector<std::vector<std::vector<std::int32_t>>> CpuEngine::generate(
       std::ranges::move(texts, std::back_inserter(result[static_cast<std::size_t>(i)]));
     }
   });
+  // Keys and values of all layers: nobody counts on them later.
+  for (Worker& worker : workers_) worker.generator.reset();
   return result;
 }
 

@@ -34,7 +34,7 @@ constexpr Index assumed_joint_rank = 192;  // q, k and v of rank 64
 Index fitting_rows(const model::ModelConfig& config, bool is_bf16, Index asked, std::size_t room) {
   const std::size_t each = bytes_per_row(config, is_bf16, assumed_joint_rank);
   const auto fitting = static_cast<Index>(room / 4 * 3 / each);
-  return std::clamp(fitting / row_padding * row_padding, row_padding, asked);
+  return std::min(asked, std::max(row_padding, fitting / row_padding * row_padding));
 }
 
 }  // namespace

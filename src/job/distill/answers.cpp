@@ -23,13 +23,23 @@ Index longest_response(const Material& material) {
   return longest;
 }
 
-/// The token that ends all given responses and stands nowhere else in them; empty = none does.
+/// The token with which answers end; empty = none. The last tokens of responses may be others: a
+/// chat template may end a response with a line break, which stands in responses, too.
 std::vector<std::int32_t> common_end(const Material& material) {
-  const std::int32_t end = material.examples.front().ids.back();
-  const bool ends_all = std::ranges::all_of(given(material), [&](const eval::Example& example) {
-    return example.ids.back() == end && std::ranges::count(response(example), end) == 1;
-  });
-  return ends_all ? std::vector{end} : std::vector<std::int32_t>{};
+  const std::span<const std::int32_t> first = response(material.examples.front());
+  for (std::size_t from_end = 1; from_end <= first.size(); ++from_end) {
+    const std::int32_t end = first[first.size() - from_end];
+    const auto has_it_there = [&](const eval::Example& example) {
+      const std::span<const std::int32_t> ids = response(example);
+      return ids.size() >= from_end && ids[ids.size() - from_end] == end;
+    };
+    const auto has_it_once = [&](const eval::Example& example) {
+      return std::ranges::count(response(example), end) == 1;
+    };
+    if (!std::ranges::all_of(given(material), has_it_there)) break;
+    if (std::ranges::all_of(given(material), has_it_once)) return {end};
+  }
+  return {};
 }
 
 void replace_response(eval::Example& example, std::span<const std::int32_t> answer) {

@@ -12,9 +12,9 @@ namespace d2c::job {
 
 /// Gives the variants the answers that an adapter writes to their prompts, greedily.
 ///
-/// An answer ends with the token that ends all given responses and stands nowhere else in them. If
-/// there is none, it is as long as the response of the example whose variant it answers. No answer
-/// is longer than the longest response.
+/// An answer ends with the last token of those that end all given responses alike which stands once
+/// in each of them. If there is none, it is as long as the response of the example whose variant it
+/// answers. No answer is longer than the longest response.
 /// @param adapter  the task's own
 void answer_variants(eval::LossEngine& engine, const eval::AdapterHandle& adapter,
                      const TaskStore& tasks, Material& material);

@@ -19,7 +19,9 @@ void train(const DistillParts& parts, std::span<const DistillCluster> clusters,
       if (const auto still = kept.lock()) still->save(file);
     });
   }
-  while (trainer->n_left() > 0 && !parts.stop()) trainer->step();
+  if (trainer->n_left() > 0 && trainer->teach()) {
+    while (trainer->n_left() > 0 && !parts.stop()) trainer->step();
+  }
   // Whoever has one of the adapters has the training, which may still have to be saved.
   for (const auto& adapter : trainer->adapters()) all.adapters.emplace_back(trainer, adapter.get());
   all.loss.insert(all.loss.end(), trainer->curves().begin(), trainer->curves().end());

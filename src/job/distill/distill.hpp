@@ -49,7 +49,8 @@ struct TrainingStates {
 
 struct DistillParts : JobParts {
   Merger& merger;
-  /// Asked before each step; true = no more steps. May end the job. The same on every rank.
+  /// Asked before each step, and before each task whose adapter is asked; true = no more. May end
+  /// the job. The same on every rank.
   const std::function<bool()>& stop;
   TrainingStates* states = nullptr;  ///< null = nothing is kept
 };

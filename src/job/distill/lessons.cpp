@@ -40,55 +40,33 @@ TaskLessons untaught(Material material, int batch, const TaskStore& tasks) {
 
 Material material_of(const TaskStore& tasks, TaskId task, const cluster::ExampleFolds& folds,
                      const MaterialOptions& options) {
-  return learning_material(seen_examples(tasks, task, folds), options.variants, task.index());
+  const std::vector<eval::Example> seen = seen_examples(tasks, task, folds);
+  return learning_material(seen, n_variants(std::ssize(seen), options), task.index());
 }
 
-/// Asks this rank's adapters about some of their tasks.
-class Asking {
- public:
-  explicit Asking(const Teachers& teachers) : teachers_(teachers) {}
-
-  /// Appends the answers to all variants and the distributions of all targets to the parcel of the
-  /// learner's rank.
-  void ask(std::span<const Learner> learners, std::map<int, std::vector<std::byte>>& parcels) {
-    std::vector<std::vector<eval::Example>> answered;
-    std::vector<std::vector<eval::Batch>> batches;
-    std::vector<eval::AdapterHandle> of_unit;
-    std::map<AdapterId, eval::AdapterHandle> handles;
-    for (const auto& [task, rank] : learners) {
-      const AdapterId adapter = teachers_.adapter_of_task[task];
-      eval::AdapterHandle& handle = handles[adapter];
-      if (handle == nullptr) handle = teachers_.engine.prepare(teachers_.adapters.local(adapter));
-      of_unit.push_back(handle);
-      Material material = material_of(teachers_.tasks, task, teachers_.folds, teachers_.material);
-      answer_variants(teachers_.engine, handle, teachers_.tasks, material);
-      const std::span<const eval::Example> of_variants = material.variants();
-      answered.emplace_back(of_variants.begin(), of_variants.end());
-      auto& of_task = batches.emplace_back();
-      for (auto& portion :
-           untaught(std::move(material), teachers_.material.batch, teachers_.tasks)) {
-        for (eval::Lesson& lesson : portion) of_task.push_back(std::move(lesson.batch));
-      }
-    }
-    std::vector<eval::Unit> units;
-    for (std::size_t i = 0; i < of_unit.size(); ++i) {
-      units.emplace_back(eval::Unit{.adapter = of_unit[i], .batches = batches[i]});
-    }
-    const auto answers = teachers_.engine.most_probable(units, teachers_.most_tokens);
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      auto& parcel = parcels[learners[i].rank];
-      for (const eval::Example& variant : answered[i]) append_list(parcel, variant.ids);
-      for (const ops::SoftTargets& targets : answers[i]) {
-        append_list(parcel, targets.begin);
-        append_list(parcel, targets.tokens);
-        append_list(parcel, targets.probabilities);
-      }
-    }
+/// Asks a task's adapter, which this rank has.
+/// @param parcel  gets the answers to all variants and the distributions of all targets
+void ask(const Teachers& teachers, TaskId task, std::vector<std::byte>& parcel) {
+  const eval::AdapterHandle adapter =
+      teachers.engine.prepare(teachers.adapters.local(teachers.adapter_of_task[task]));
+  Material material = material_of(teachers.tasks, task, teachers.folds, teachers.material);
+  answer_variants(teachers.engine, adapter, teachers.tasks, material);
+  for (const eval::Example& variant : material.variants()) append_list(parcel, variant.ids);
+  std::vector<eval::Batch> batches;
+  for (auto& portion : untaught(std::move(material), teachers.material.batch, teachers.tasks)) {
+    for (eval::Lesson& lesson : portion) batches.push_back(std::move(lesson.batch));
   }
-
- private:
-  const Teachers& teachers_;
-};
+  // As many at a time as there are threads.
+  std::vector<eval::Unit> units;
+  for (const eval::Batch& batch : batches) {
+    units.push_back({.adapter = adapter, .batches = std::span(&batch, 1)});
+  }
+  for (const auto& of_batch : teachers.engine.most_probable(units, teachers.most_tokens)) {
+    append_list(parcel, of_batch.front().begin);
+    append_list(parcel, of_batch.front().tokens);
+    append_list(parcel, of_batch.front().probabilities);
+  }
+}
 
 /// Tells every rank how long the parcels for it are. @return  by rank that sends
 std::map<int, std::uint64_t> parcel_sizes(comm::Communicator& comm, std::span<const int> senders,
@@ -136,8 +114,9 @@ std::uint64_t lesson_bytes(const eval::Batch& batch, Index most_tokens) {
          batch.targets.size() * (per_target + static_cast<std::size_t>(most_tokens) * per_token);
 }
 
-std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
-                                             std::span<const Learner> learners) {
+std::optional<std::map<TaskId, TaskLessons>> taught_lessons(const Teachers& teachers,
+                                                            std::span<const Learner> learners,
+                                                            const std::function<bool()>& stop) {
   comm::Communicator& comm = teachers.comm;
   const auto teacher = [&](const Learner& learner) {
     return teachers.adapters.owner(teachers.adapter_of_task[learner.task]);
@@ -155,15 +134,12 @@ std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
   sort_once(receivers);
   sort_once(senders);
   std::map<int, std::vector<std::byte>> parcels;
-  {
+  auto most = static_cast<double>(asked.size());
+  comm.maximum({&most, 1});
+  for (std::size_t i = 0; static_cast<double>(i) < most; ++i) {
+    if (stop()) return std::nullopt;
     const auto timer = teachers.timers.scope("evaluate");
-    // So many adapters are ready at a time.
-    constexpr std::size_t at_a_time = 16;
-    Asking asking(teachers);
-    for (std::size_t begin = 0; begin < asked.size(); begin += at_a_time) {
-      const std::size_t n = std::min(at_a_time, asked.size() - begin);
-      asking.ask(std::span(asked).subspan(begin, n), parcels);
-    }
+    if (i < asked.size()) ask(teachers, asked[i].task, parcels[asked[i].rank]);
   }
   const auto timer = teachers.timers.scope("exchange");
   std::vector<comm::Parcel> incoming;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,10 +43,12 @@ struct Teachers : JobParts {
 
 /// The lessons of the tasks that this rank learns, by task: the answers that their own adapters
 /// write to variants, and the distributions that they predict, computed once by the ranks that hold
-/// these adapters. The loss of a portion is
-/// the mean over its examples of the mean over their targets. Collective.
+/// these adapters. The loss of a portion is the mean over its examples of the mean over their
+/// targets. Collective.
 /// @param learners  the same on every rank, each task once
-[[nodiscard]] std::map<TaskId, TaskLessons> taught_lessons(const Teachers& teachers,
-                                                           std::span<const Learner> learners);
+/// @param stop      asked before each task of a rank, as in DistillParts
+/// @return          nothing if `stop` said so before all were asked
+[[nodiscard]] std::optional<std::map<TaskId, TaskLessons>> taught_lessons(
+    const Teachers& teachers, std::span<const Learner> learners, const std::function<bool()>& stop);
 
 }  // namespace d2c::job

@@ -49,14 +49,20 @@ class RareTokens {
 
 }  // namespace
 
-Material learning_material(std::span<const eval::Example> examples, int n_variants,
+int n_variants(std::int64_t n_examples, const MaterialOptions& options) {
+  const std::int64_t batch = options.batch == 0 ? n_examples : options.batch;
+  const std::int64_t learnt = (options.steps * batch + n_examples - 1) / n_examples;
+  return static_cast<int>(std::clamp<std::int64_t>(learnt - 1, 0, options.variants));
+}
+
+Material learning_material(std::span<const eval::Example> examples, int variants,
                            std::uint64_t stream) {
   Material material{{examples.begin(), examples.end()}, examples.size()};
   const RareTokens rare(examples);
   if (rare.uses().empty()) return material;
   CounterRng random(material_seed, stream);
-  for (int v = 0; v < n_variants; ++v) {
-    const double replaced_share = (v + 0.5) / n_variants;
+  for (int v = 0; v < variants; ++v) {
+    const double replaced_share = (v + 0.5) / variants;
     for (const eval::Example& example : examples) {
       for (std::int32_t& id : prompt(material.examples.emplace_back(example))) {
         if (!rare.has(id) || random.uniform() >= replaced_share) continue;
@@ -85,7 +91,7 @@ double learning_cost(std::int64_t n_examples, const MaterialOptions& options, in
       options.batch == 0
           ? 1.0
           : std::min(1.0, static_cast<double>(options.batch) / static_cast<double>(n_examples));
-  return 1.0 + 2.0 * options.variants + 3.0 * steps * share;
+  return 1.0 + 2.0 * n_variants(n_examples, options) + 3.0 * steps * share;
 }
 
 }  // namespace d2c::job

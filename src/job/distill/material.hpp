@@ -12,7 +12,11 @@ namespace d2c::job {
 struct MaterialOptions {
   int batch = 2;     ///< examples in a portion, about; 0 = all of the task
   int variants = 7;  ///< of each example, besides itself
+  int steps = 0;     ///< that learn a portion each
 };
+
+/// As many variants of each example as are wanted and the steps come to.
+[[nodiscard]] int n_variants(std::int64_t n_examples, const MaterialOptions& options);
 
 /// What a task learns from.
 struct Material {
@@ -31,8 +35,9 @@ struct Material {
 /// are: a few in the first variant of an example, nearly all in the last. Examples whose prompts
 /// have no such token get no variants.
 /// @param examples  not empty
+/// @param variants  of each
 /// @param stream    of the random choices
-[[nodiscard]] Material learning_material(std::span<const eval::Example> examples, int n_variants,
+[[nodiscard]] Material learning_material(std::span<const eval::Example> examples, int variants,
                                          std::uint64_t stream);
 
 /// In portions for one step each, in their order.
@@ -41,6 +46,7 @@ struct Material {
 
 /// What the training of a task costs in evaluations of its examples: its teacher answers each
 /// variant, and is asked about each example and answer; a step over all of them is about three.
+/// @param steps  that were done
 [[nodiscard]] double learning_cost(std::int64_t n_examples, const MaterialOptions& options,
                                    int steps);
 

@@ -90,7 +90,7 @@ Trainer::Trainer(const DistillParts& parts, std::span<const DistillCluster> clus
       options_(options),
       curves_(clusters.size()) {
   take_over_starts();
-  plan_and_teach();
+  plan();
 }
 
 /// Merges the clusters, and deals their modules out to the ranks that train them.
@@ -131,7 +131,7 @@ void Trainer::take_over_starts() {
   }
 }
 
-void Trainer::plan_and_teach() {
+void Trainer::plan() {
   std::vector<LearningTask> tasks;
   std::vector<double> costs;
   std::vector<std::uint64_t> bytes;
@@ -146,9 +146,16 @@ void Trainer::plan_and_teach() {
   }
   plan_ = plan_learning(std::move(tasks), costs, bytes, parts_.comm.size(),
                         parts_.merger.plan().exchange_bytes / 2);
+}
+
+bool Trainer::teach() {
   std::vector<Learner> learners;
   for (const LearningTask& task : plan_.tasks) learners.push_back({task.task, task.rank});
-  lessons_ = taught_lessons({parts_, options_.folds, options_.material, teacher_tokens}, learners);
+  auto lessons = taught_lessons({parts_, options_.folds, options_.material, teacher_tokens},
+                                learners, parts_.stop);
+  if (!lessons) return false;
+  lessons_ = std::move(*lessons);
+  return true;
 }
 
 void Trainer::update_own() {

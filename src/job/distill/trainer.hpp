@@ -55,6 +55,9 @@ class Trainer {
   Trainer(const DistillParts& parts, std::span<const DistillCluster> clusters,
           const DistillOptions& options);
 
+  /// Has the tasks' own adapters asked, which comes before the first step.
+  /// @return whether all were; if not, there is nothing to learn from
+  [[nodiscard]] bool teach();
   /// Steps that are left.
   [[nodiscard]] int n_left() const { return options_.steps - n_done_; }
   void step();
@@ -74,7 +77,7 @@ class Trainer {
 
  private:
   void take_over_starts();
-  void plan_and_teach();
+  void plan();
   void update_own();
   void lay_out();
   [[nodiscard]] std::vector<StatePart> state_parts() const;

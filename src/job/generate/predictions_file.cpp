@@ -18,7 +18,8 @@ PredictionsFile::PredictionsFile(fs::path place, bool overwrite, results::Identi
                                  std::size_t n_pieces)
     : place_(std::move(place)), identity_(std::move(identity)), lines_(n_pieces) {
   expect_place_for_text(place_);
-  expect_place_for_text(unfinished());
+  const bool is_device = fs::exists(place_) && !fs::is_regular_file(place_);
+  if (!is_device) expect_place_for_text(unfinished());
   if (!overwrite && fs::is_regular_file(place_)) {
     throw InputError({place_, {}}, {"exists already", "predictions are not overwritten unasked",
                                     "choose another --output or add --overwrite"});

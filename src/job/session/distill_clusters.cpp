@@ -67,7 +67,7 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
   }
   const RunOptions& options = losses.options();
   const Spending most = spending(options, objective.n_tasks());
-  const MaterialOptions material{options.refine_batch, most.variants};
+  const MaterialOptions material{options.refine_batch, most.variants, most.steps};
   Distilled distilled = oracle.distill(clusters,
                                        {.steps = most.steps,
                                         .rate = options.refine_rate,

@@ -144,10 +144,19 @@ TEST(LearningMaterial, WithoutABatchAPortionHasAsManyAsThereAreExamples) {
   EXPECT_EQ(portions[0], few_examples());
 }
 
+TEST(LearningMaterial, HasNoMoreVariantsThanStepsLearn) {
+  EXPECT_EQ(n_variants(10, {2, 7, 150}), 7);
+  EXPECT_EQ(n_variants(100, {2, 7, 150}), 2);
+  EXPECT_EQ(n_variants(100, {2, 7, 151}), 3);
+  EXPECT_EQ(n_variants(100, {2, 7, 50}), 0);
+  EXPECT_EQ(n_variants(10, {0, 7, 4}), 3);
+  EXPECT_EQ(n_variants(10, {2, 7, 0}), 0);
+}
+
 TEST(LearningMaterial, CostsWhatItsStepsLearn) {
-  EXPECT_EQ(learning_cost(10, {2, 7}, 150), 15 + 3 * 150 * 0.2);
-  EXPECT_EQ(learning_cost(10, {0, 0}, 30), 1 + 90);
-  EXPECT_EQ(learning_cost(3, {5, 0}, 10), 1 + 30);
+  EXPECT_EQ(learning_cost(10, {2, 7, 150}, 150), 15 + 3 * 150 * 0.2);
+  EXPECT_EQ(learning_cost(10, {0, 0, 30}, 30), 1 + 90);
+  EXPECT_EQ(learning_cost(3, {5, 0, 10}, 10), 1 + 30);
 }
 
 /// Clusters of some bundled tasks on one rank, with an engine whose gradients are known.
@@ -175,8 +184,8 @@ class Distill : public testing::Test {
             {{{1, 3, 4}, {0.25, 0.25, 0.5}}, {1, 3, 4}, {0.2, 0.2, 0.6}}};
   }
 
-  [[nodiscard]] Distilled run(const DistillOptions& options,
-                              std::uint64_t exchange_bytes = 1 << 20) {
+  [[nodiscard]] Distilled run(DistillOptions options, std::uint64_t exchange_bytes = 1 << 20) {
+    options.material.steps = options.steps;
     MergePlan plan;
     plan.method = &merge::find_method("average");
     plan.exchange_bytes = exchange_bytes;
@@ -237,35 +246,47 @@ TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
   expect_same(at_once, run({.steps = 3}, 1));
 }
 
-TEST_F(Distill, VariantsGetTheAnswersThatTheAdapterWrites) {
+TEST_F(Distill, VariantsGetTheAnswersThatTheAdapterWritesToTheirPrompts) {
   test::FakeEngine engine;
-  const auto answered = [&](std::span<const eval::Example> examples) {
-    Material material = learning_material(examples, 2, 0);
-    answer_variants(engine, nullptr, *tasks_, material);
-    EXPECT_EQ(material.n_given, examples.size());
-    EXPECT_TRUE(std::ranges::equal(std::span(material.examples).first(examples.size()), examples));
-    std::vector<std::vector<std::int32_t>> answers;
-    for (const eval::Example& variant : material.variants()) {
-      answers.emplace_back(variant.ids.begin() + variant.prompt_len, variant.ids.end());
+  // The engine repeats the last token of the prompt as often as it may.
+  const auto expect_answers = [&](std::span<const eval::Example> examples,
+                                  std::span<const std::size_t> lengths) {
+    const Material before = learning_material(examples, 3, 0);
+    Material after = before;
+    answer_variants(engine, nullptr, *tasks_, after);
+    ASSERT_EQ(after.n_given, examples.size());
+    ASSERT_EQ(after.examples.size(), 4 * examples.size());
+    for (std::size_t i = 0; i < after.examples.size(); ++i) {
+      eval::Example expected = before.examples[i];
+      if (i >= examples.size()) {
+        const auto prompt_len = static_cast<std::size_t>(expected.prompt_len);
+        expected.ids.resize(prompt_len);
+        expected.ids.resize(prompt_len + lengths[i % examples.size()], expected.ids.back());
+      }
+      EXPECT_EQ(after.examples[i], expected) << i;
     }
-    return answers;
   };
-  // The engine writes 1 as often as it may.
-  const std::vector<std::int32_t> two{1, 1};
-  EXPECT_EQ(answered(few_examples()), (std::vector{two, two, two, two, two, two}));
+  expect_answers(few_examples(), std::vector<std::size_t>{2, 2, 2});
   EXPECT_EQ(engine.generated.stops, std::vector{2});
-  const std::vector<eval::Example> no_end{{{1, 7, 20, 9}, 3}, {{1, 7, 22, 9, 9}, 3}};
-  EXPECT_EQ(answered(no_end), (std::vector{{1}, two, {1}, two}));
-  EXPECT_EQ(engine.generated.stops, std::vector<std::int32_t>{});
   EXPECT_EQ(engine.generated.most_tokens, 2);
+  const std::vector<eval::Example> no_end{{{1, 7, 20, 9}, 3}, {{1, 7, 22, 9, 9}, 3}};
+  expect_answers(no_end, std::vector<std::size_t>{1, 2});
+  EXPECT_EQ(engine.generated.stops, std::vector<std::int32_t>{});
+  // The line breaks behind the end stand in a response, too.
+  const std::vector<eval::Example> lines{{{1, 7, 20, 9, 5, 9, 3, 5}, 3}, {{1, 7, 22, 8, 3, 5}, 3}};
+  expect_answers(lines, std::vector<std::size_t>{5, 5});
+  EXPECT_EQ(engine.generated.stops, std::vector{3});
 }
 
 TEST_F(Distill, LessonsHaveTheTextsThatTeachersWrite) {
   test::FakeEngine engine;
   const Teachers teachers{
-      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, {}, {0, 3}, 4};
+      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, {}, {0, 3, 9}, 4};
   const std::vector<Learner> learners{{2, 0}, {0, 0}};
-  for (const auto& [task, of_task] : taught_lessons(teachers, learners)) {
+  const auto lessons = taught_lessons(teachers, learners, stop_);
+  ASSERT_TRUE(lessons);
+  ASSERT_EQ(lessons->size(), 2U);
+  for (const auto& [task, of_task] : *lessons) {
     Material material = learning_material(tasks_->examples(task, Split::few_shot), 3, task.index());
     answer_variants(engine, nullptr, *tasks_, material);
     const auto portions = in_portions(material, 0);
@@ -284,11 +305,12 @@ TEST_F(Distill, LearnsFromWhatASearchMaySee) {
   const cluster::ExampleFolds kept{.choose = 2, .verify = 3};
   test::FakeEngine engine;
   const Teachers teachers{
-      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, kept, {2, 1}, 4};
+      {*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_}, kept, {2, 1, 99}, 4};
   const std::vector<Learner> learners{{3, 0}, {1, 0}};
-  const auto lessons = taught_lessons(teachers, learners);
-  ASSERT_EQ(lessons.size(), 2U);
-  for (const auto& [task, of_task] : lessons) {
+  const auto lessons = taught_lessons(teachers, learners, stop_);
+  ASSERT_TRUE(lessons);
+  ASSERT_EQ(lessons->size(), 2U);
+  for (const auto& [task, of_task] : *lessons) {
     std::size_t n_examples = 0;
     for (const auto& portion : of_task) {
       double weight = 0.0;
@@ -312,14 +334,14 @@ TEST_F(Distill, GoesOnFromWhatWasSaved) {
     return TrainingStates{folder / "state", 1,
                           [&](std::function<void()> save) { savers.push_back(save); }, 0};
   };
-  int n_steps = 0;
+  int n_asked = 0;
   for (const int stop_after : {2, 5, 100}) {
     TrainingStates kept = states();
     states_ = &kept;
     int asked = 0;
     stop_ = [&] {
       if (asked++ < stop_after) {
-        ++n_steps;
+        ++n_asked;
         return false;
       }
       for (const auto& save : savers) save();
@@ -332,14 +354,19 @@ TEST_F(Distill, GoesOnFromWhatWasSaved) {
       EXPECT_LT(stop_after, 100);
     }
   }
-  EXPECT_EQ(n_steps, 12);
+  // Twelve steps; two and three tasks, the former three times.
+  EXPECT_EQ(n_asked, 12 + 2 + 3 + 2 * 2);
 }
 
 TEST_F(Distill, EndsEarlyWhenItIsTold) {
-  int asked = 0;
-  stop_ = [&] { return ++asked > 2; };
-  const Distilled found = run({.steps = 30});
-  for (const auto& curve : found.loss) EXPECT_EQ(curve.size(), 2U);
+  for (const int n_steps : {0, 2}) {
+    int asked = 0;
+    // Before each of five tasks, then before each step.
+    stop_ = [&] { return ++asked > n_steps + (n_steps == 0 ? 3 : n_tasks); };
+    const Distilled found = run({.steps = 30});
+    ASSERT_EQ(found.adapters.size(), 2U);
+    for (const auto& curve : found.loss) EXPECT_EQ(std::ssize(curve), n_steps);
+  }
 }
 
 }  // namespace
