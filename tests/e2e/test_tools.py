@@ -395,6 +395,7 @@ class Plan(Case):
                                          ranks=ranks).stdout) for ranks in (1, 3)]
         for plan in plans:
             self.assertGreater(plan.pop("evaluation_seconds"), 0)
+            self.assertGreater(plan.pop("refine_evaluation_seconds"), 0)
             plan.pop("imbalance"), plan.pop("ranks")
             self.assertGreater(plan.pop("merge_seconds"), 0)
             least, most = plan.pop("job_seconds")
@@ -419,7 +420,7 @@ class Plan(Case):
         plain, refined, every, few = (json.loads(self.succeed(*command, *more).stdout) for more in
                                       (("--refine", "none"), (), ("--refine", "none", "--final-losses", "all"),
                                        ("--refine", "none", "--search", "kmeans", "--max-evaluations", 10)))
-        self.assertEqual(plain["search_evaluations"], [2400, 12000])
+        self.assertEqual(plain["search_evaluations"], [2400, 5600])
         self.assertGreater(refined["refine_evaluations"], 40)
         self.assertEqual(set(plain["refinement_bytes"].values()), {0})
         self.assertEqual(sum(refined["refinement_bytes"].values()),
@@ -433,7 +434,7 @@ class Plan(Case):
         self.assertEqual(few["search_evaluations"], [10, 10])
         self.assertLess(few["job_seconds"][1], plain["job_seconds"][0])
         text = self.succeed("plan", DEMO / "manifest.json", "-K", 5, "--effort", "thorough").stdout
-        self.assertIn("search auto with 2400 to 12000 evaluations", text)
+        self.assertIn("search auto with 2400 to 5600 evaluations", text)
 
     def test_all_problems_are_told_at_once(self):
         self.need(DEMO / "manifest.json")
