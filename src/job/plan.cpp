@@ -105,7 +105,6 @@ void add_evaluations(const Job& job, Plan& plan) {
                  static_cast<double>(facts.n_computed));
   }
   if (plan.options.refinement == Refinement::distill) {
-    const int steps = spending(plan.options, plan.n_tasks).steps;
     const MaterialOptions material = material_of(plan);
     double cost = 0.0;
     for (const TaskId task : job.tasks->ids()) {
@@ -113,7 +112,7 @@ void add_evaluations(const Job& job, Plan& plan) {
       const std::int64_t n = folds_of(plan.options).n_seen(n_examples);
       // Of those that it learns from; then the task is measured.
       const double share = static_cast<double>(n) / static_cast<double>(n_examples);
-      cost += 1.0 + share * learning_cost(n, material, steps);
+      cost += 1.0 + share * learning_cost(n, material, material.steps);
     }
     plan.refine_evaluations = std::llround(cost);
   }

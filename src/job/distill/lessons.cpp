@@ -56,7 +56,7 @@ void ask(const Teachers& teachers, TaskId task, std::vector<std::byte>& parcel) 
   for (auto& portion : untaught(std::move(material), teachers.material.batch, teachers.tasks)) {
     for (eval::Lesson& lesson : portion) batches.push_back(std::move(lesson.batch));
   }
-  // As many at a time as there are threads.
+  // Each by itself, so that threads share them.
   std::vector<eval::Unit> units;
   for (const eval::Batch& batch : batches) {
     units.push_back({.adapter = adapter, .batches = std::span(&batch, 1)});

@@ -193,7 +193,7 @@ void Trainer::step() {
     double& loss = curves_[c].emplace_back(0.0);
     for (const double weight : clusters_[c].weights) loss += weight * of_task[i++];
   }
-  const double decay = cosine_decay(n_done_++, options_.steps);
+  const double decay = cosine_decay(n_done_++, options_.material.steps);
   for (auto& [key, factors] : own_) factors.step(decay);
 }
 
@@ -249,7 +249,7 @@ std::vector<std::byte> Trainer::progress() const {
   std::vector<std::byte> bytes;
   append_wire(bytes, std::span(&n_done_, 1));
   for (std::vector<double> curve : curves_) {
-    curve.resize(static_cast<std::size_t>(options_.steps));
+    curve.resize(static_cast<std::size_t>(options_.material.steps));
     append_wire(bytes, std::span(curve));
   }
   return bytes;
@@ -290,7 +290,7 @@ void Trainer::resume(const std::filesystem::path& file, std::uint64_t job) {
   std::span<const std::byte> bytes = told;
   take_wire(bytes, std::span(&n_done_, 1));
   for (std::vector<double>& curve : curves_) {
-    curve.resize(static_cast<std::size_t>(options_.steps));
+    curve.resize(static_cast<std::size_t>(options_.material.steps));
     take_wire(bytes, std::span(curve));
     curve.resize(static_cast<std::size_t>(n_done_));
   }

@@ -59,7 +59,7 @@ class Trainer {
   /// @return whether all were; if not, there is nothing to learn from
   [[nodiscard]] bool teach();
   /// Steps that are left.
-  [[nodiscard]] int n_left() const { return options_.steps - n_done_; }
+  [[nodiscard]] int n_left() const { return options_.material.steps - n_done_; }
   void step();
   /// [cluster][steps so far] see Distilled::loss
   [[nodiscard]] const std::vector<std::vector<double>>& curves() const { return curves_; }

@@ -69,8 +69,7 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
   const Spending most = spending(options, objective.n_tasks());
   const MaterialOptions material{options.refine_batch, most.variants, most.steps};
   Distilled distilled = oracle.distill(clusters,
-                                       {.steps = most.steps,
-                                        .rate = options.refine_rate,
+                                       {.rate = options.refine_rate,
                                         .material = material,
                                         .folds = oracle.folds(),
                                         .merged_bytes = options.merged_mib << 20},

@@ -184,8 +184,8 @@ class Distill : public testing::Test {
             {{{1, 3, 4}, {0.25, 0.25, 0.5}}, {1, 3, 4}, {0.2, 0.2, 0.6}}};
   }
 
-  [[nodiscard]] Distilled run(DistillOptions options, std::uint64_t exchange_bytes = 1 << 20) {
-    options.material.steps = options.steps;
+  [[nodiscard]] Distilled run(const DistillOptions& options,
+                              std::uint64_t exchange_bytes = 1 << 20) {
     MergePlan plan;
     plan.method = &merge::find_method("average");
     plan.exchange_bytes = exchange_bytes;
@@ -219,7 +219,7 @@ class Distill : public testing::Test {
 };
 
 TEST_F(Distill, LeadsToTheWeightedMeanOfWhatTheTasksWant) {
-  const Distilled found = run({.steps = 200, .rate = 0.05, .material = {0, 0}});
+  const Distilled found = run({.rate = 0.05, .material = {0, 0, 200}});
   const auto goal = [&](TaskId task) {
     const auto batches =
         eval::pack(tasks_->examples(task, Split::few_shot), eval::LossOn::response, 2048);
@@ -241,9 +241,9 @@ TEST_F(Distill, LeadsToTheWeightedMeanOfWhatTheTasksWant) {
 }
 
 TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
-  const Distilled at_once = run({.steps = 3});
-  expect_same(at_once, run({.steps = 3, .merged_bytes = 1}));
-  expect_same(at_once, run({.steps = 3}, 1));
+  const Distilled at_once = run({.material = {.steps = 3}});
+  expect_same(at_once, run({.material = {.steps = 3}, .merged_bytes = 1}));
+  expect_same(at_once, run({.material = {.steps = 3}}, 1));
 }
 
 TEST_F(Distill, VariantsGetTheAnswersThatTheAdapterWritesToTheirPrompts) {
@@ -327,7 +327,7 @@ TEST_F(Distill, LearnsFromWhatASearchMaySee) {
 
 TEST_F(Distill, GoesOnFromWhatWasSaved) {
   const test::TempFolder folder;
-  const Distilled whole = run({.steps = 6, .merged_bytes = 1});
+  const Distilled whole = run({.material = {.steps = 6}, .merged_bytes = 1});
   std::vector<std::function<void()>> savers;
   const auto states = [&] {
     savers.clear();
@@ -348,7 +348,7 @@ TEST_F(Distill, GoesOnFromWhatWasSaved) {
       throw std::runtime_error("stopped");
     };
     try {
-      expect_same(whole, run({.steps = 6, .merged_bytes = 1}));
+      expect_same(whole, run({.material = {.steps = 6}, .merged_bytes = 1}));
       EXPECT_EQ(stop_after, 100);
     } catch (const std::runtime_error&) {
       EXPECT_LT(stop_after, 100);
@@ -363,7 +363,7 @@ TEST_F(Distill, EndsEarlyWhenItIsTold) {
     int asked = 0;
     // Before each of five tasks, then before each step.
     stop_ = [&] { return ++asked > n_steps + (n_steps == 0 ? 3 : n_tasks); };
-    const Distilled found = run({.steps = 30});
+    const Distilled found = run({.material = {.steps = 30}});
     ASSERT_EQ(found.adapters.size(), 2U);
     for (const auto& curve : found.loss) EXPECT_EQ(std::ssize(curve), n_steps);
   }
