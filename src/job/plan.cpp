@@ -9,11 +9,11 @@
 #include "d2c/comm/distribution.hpp"
 #include "d2c/model/cost.hpp"
 
-#include "distill/lessons.hpp"
-#include "distill/material.hpp"
 #include "distill/trainer.hpp"
 #include "engine/rank_device.hpp"
 #include "input/job.hpp"
+#include "lessons/lessons.hpp"
+#include "lessons/material.hpp"
 #include "merging/distributed_merge.hpp"
 #include "merging/input_store.hpp"
 #include "merging/merger.hpp"

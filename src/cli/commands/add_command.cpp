@@ -10,7 +10,7 @@
 namespace d2c::cli {
 namespace {
 
-std::vector<Option<job::AddOptions>> own_options() {
+std::vector<Option<job::AddOptions>> add_options() {
   using O = job::AddOptions;
   return {
       {"result", option::path(&O::result), "the result to which tasks are added"},
@@ -42,7 +42,7 @@ int add_command(const Invocation& invocation) {
       .positional = "result",
       .required = {"result", "tasks", "output"},
       .has_config = true};
-  line.add("Tasks", own_options(), options);
+  line.add("Tasks", add_options(), options);
   add_job_options(line, job::traits::add, call);
   line.add("Output", voice_options(), voice);
   refuse_other_options(line, {}, "it stays as RESULT records it");

@@ -14,14 +14,14 @@ namespace {
 
 constexpr double flop_of_an_evaluation = 2e11;  // per thread: about a second
 
-struct Arguments {
+struct BenchArguments {
   std::filesystem::path model;
   Index rank = 16;
   double seconds = 5.0;
 };
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<BenchArguments>> bench_options() {
+  using A = BenchArguments;
   return {
       {"model", option::path(&A::model),
        "Hugging Face model folder; without it a model of 135 million parameters"},
@@ -107,7 +107,7 @@ void print_memory(const eval::Speed& speed, const model::Model& model) {
 }  // namespace
 
 int bench_command(const Invocation& invocation) {
-  Arguments arguments;
+  BenchArguments arguments;
   job::RunOptions options = default_options();
   CommandLine line{
       .usage = "d2c bench [--model DIR] [options]",
@@ -121,7 +121,7 @@ int bench_command(const Invocation& invocation) {
           "weights;\n"
           "their values are random. Without --model, --weights auto is f32, or bf16 with --compute "
           "bf16."};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", bench_options(), arguments);
   add_job_options(line, job::traits::bench, options, "Options");
   if (!parse(line, invocation)) return 0;
   const int threads = options.threads;

@@ -40,7 +40,7 @@ OptionValue<job::CompareOptions> names(std::vector<std::string> job::CompareOpti
           }};
 }
 
-std::vector<Option<job::CompareOptions>> own_options() {
+std::vector<Option<job::CompareOptions>> compare_options() {
   using O = job::CompareOptions;
   return {
       {"searches", names(&O::searches), "separated by commas; `d2c run --help-all` explains them"},
@@ -78,7 +78,7 @@ int compare_command(const Invocation& invocation) {
       .positional = "manifest",
       .required = {"manifest", "output"},
       .has_config = true};
-  line.add("Compared", own_options(), options);
+  line.add("Compared", compare_options(), options);
   add_job_options(line, job::traits::compare, options.job);
   line.add("Output", voice_options(), voice);
   refuse_other_options(line, refusals, "a comparison has no use for it");

@@ -11,7 +11,7 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments {
+struct EvaluateArguments {
   std::filesystem::path model;
   std::filesystem::path adapter;
   std::filesystem::path examples;
@@ -19,8 +19,8 @@ struct Arguments {
   std::string json;
 };
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<EvaluateArguments>> evaluate_options() {
+  using A = EvaluateArguments;
   return {
       {"model", option::path(&A::model), "Hugging Face model folder"},
       {"adapter", option::path(&A::adapter),
@@ -55,7 +55,7 @@ void print_table(const tools::Evaluation& evaluation, bool per_token) {
 }  // namespace
 
 int evaluate_command(const Invocation& invocation) {
-  Arguments arguments;
+  EvaluateArguments arguments;
   job::RunOptions options = default_options();
   CommandLine line{
       .usage = "d2c evaluate --model DIR [--adapter DIR] --examples FILE.jsonl [options]",
@@ -64,7 +64,7 @@ int evaluate_command(const Invocation& invocation) {
           "of the\n"
           "model with one LoRA adapter, on a file of examples.",
       .required = {"model", "examples"}};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", evaluate_options(), arguments);
   add_job_options(line, job::traits::evaluate, options, "Options");
   if (!parse(line, invocation)) return 0;
   const bool to_file = !arguments.json.empty() && arguments.json != "-";

@@ -7,7 +7,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct ExportArguments {
   fs::path result;
   std::string target;
   fs::path output;
@@ -17,8 +17,8 @@ struct Arguments {
   std::string dtype = "f32";
 };
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<ExportArguments>> export_options() {
+  using A = ExportArguments;
   return {
       {"result", option::path(&A::result), "folder of a result, or its results.h5"},
       {"for", option::name_among(&A::target, {"peft", "vllm", "llama.cpp"}),
@@ -43,7 +43,7 @@ std::vector<Option<Arguments>> own_options() {
 }  // namespace
 
 int export_command(const Invocation& invocation) {
-  Arguments arguments;
+  ExportArguments arguments;
   CommandLine line{
       .usage = "d2c export RESULT --for peft|vllm|llama.cpp -o DIR [options]",
       .description =
@@ -55,7 +55,7 @@ int export_command(const Invocation& invocation) {
       .positional = "result",
       .repeating = {"alias"},
       .required = {"result", "for", "output"}};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", export_options(), arguments);
   if (!parse(line, invocation) || !speaks_for_all()) return 0;
   if (arguments.result.filename() == "results.h5") arguments.result.remove_filename();
   std::vector<std::string> words = {"--for",    arguments.target, "--result", arguments.result,

@@ -77,7 +77,7 @@ std::vector<Option<job::GenerateOptions>> output_options() {
   };
 }
 
-void check(const job::GenerateOptions& options) {
+void check_generate(const job::GenerateOptions& options) {
   if (options.model.empty() == options.source.empty()) {
     throw UsageError(
         {options.model.empty() ? "no RESULT is given" : "RESULT and --model are given",
@@ -132,7 +132,7 @@ int generate_command(const Invocation& invocation) {
       options);
   line.add("Output", voice_options(), voice);
   if (!parse(line, invocation)) return 0;
-  check(options);
+  check_generate(options);
   options.given = line.given;
   voice.made_what = "Predictions";
   const bool beside = options.output.empty();

@@ -9,7 +9,7 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments {
+struct HelpArguments {
   std::string command;
   std::string completion;
   bool man = false;
@@ -34,11 +34,11 @@ std::string overview() {
 }  // namespace
 
 int help_command(const Invocation& invocation) {
-  Arguments arguments;
+  HelpArguments arguments;
   CommandLine line{.usage = "d2c help [COMMAND]",
                    .description = "Explains a command, or lists the commands.",
                    .positional = "command"};
-  using A = Arguments;
+  using A = HelpArguments;
   line.add("Options",
            std::vector<Option<A>>{{"command", option::text(&A::command), "a command of d2c"},
                                   {"completion", option::name_among(&A::completion, {"bash"}),

@@ -10,21 +10,22 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments {
+struct InspectArguments {
   std::filesystem::path file;
 };
 
 }  // namespace
 
 int inspect_command(const Invocation& invocation) {
-  Arguments arguments;
+  InspectArguments arguments;
   CommandLine line{
       .usage = "d2c inspect FILE",
       .description = "Shows a results file: clusters, objective per iteration, gains, times.",
       .positional = "file",
       .required = {"file"}};
   line.add("Options",
-           Option<Arguments>{"file", option::path(&Arguments::file), "the results.h5 of a job"},
+           Option<InspectArguments>{"file", option::path(&InspectArguments::file),
+                                    "the results.h5 of a job"},
            arguments);
   if (!parse(line, invocation)) return 0;
   fmt::print("{}", results::print_summary(results::read_results(arguments.file), output_columns()));

@@ -14,17 +14,17 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments : tools::MergeFoldersOptions {
+struct MergeArguments : tools::MergeFoldersOptions {
   bool list_methods = false;
 };
 
 /// Numbers separated by commas.
-OptionValue<Arguments> member_weights() {
+OptionValue<MergeArguments> member_weights() {
   return {OptionKind::text,
-          [](const Arguments& arguments) {
+          [](const MergeArguments& arguments) {
             return fmt::format("{}", fmt::join(arguments.weights, ","));
           },
-          [](Arguments& arguments, std::string_view text) -> std::optional<Message> {
+          [](MergeArguments& arguments, std::string_view text) -> std::optional<Message> {
             arguments.weights.clear();
             for (std::size_t begin = 0; begin < text.size();) {
               const std::size_t end = std::min(text.find(',', begin), text.size());
@@ -43,8 +43,8 @@ OptionValue<Arguments> member_weights() {
           }};
 }
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<MergeArguments>> merge_options() {
+  using A = MergeArguments;
   std::vector<std::string_view> methods;
   for (const merge::Method& method : merge::methods()) methods.push_back(method.name);
   return {
@@ -74,7 +74,7 @@ void list_methods() {
 }  // namespace
 
 int merge_command(const Invocation& invocation) {
-  Arguments arguments;
+  MergeArguments arguments;
   job::RunOptions options;
   CommandLine line{
       .usage = "d2c merge ADAPTER... --output DIR [--method M] [--weights w1,w2,...] [options]",
@@ -84,7 +84,7 @@ int merge_command(const Invocation& invocation) {
           "model.",
       .positional = "adapters",
       .repeating = {"adapters"}};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", merge_options(), arguments);
   add_job_options(line, job::traits::merge, options, "Options");
   if (!parse(line, invocation)) return 0;
   if (arguments.list_methods) {

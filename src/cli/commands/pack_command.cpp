@@ -10,15 +10,15 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments : tools::LibraryOptions {
+struct PackArguments : tools::LibraryOptions {
   bool overwrite = false;
   bool append = false;
   bool quiet = false;
   std::filesystem::path verify;
 };
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<PackArguments>> pack_options() {
+  using A = PackArguments;
   return {
       {"inputs", option::paths<A>(&A::inputs), "a manifest, or PEFT folders"},
       {"output", option::path<A>(&A::output), "library file to be made"},
@@ -36,7 +36,7 @@ std::vector<Option<Arguments>> own_options() {
   };
 }
 
-void check(Arguments& arguments) {
+void check_pack(PackArguments& arguments) {
   if (arguments.inputs.empty()) {
     throw UsageError({"nothing is given to be packed", "", "name a manifest or PEFT folders"});
   }
@@ -58,7 +58,7 @@ void check(Arguments& arguments) {
 }  // namespace
 
 int pack_command(const Invocation& invocation) {
-  Arguments arguments;
+  PackArguments arguments;
   CommandLine line{
       .usage = "d2c pack MANIFEST|ADAPTER... --output LIBRARY.h5 [options]",
       .description =
@@ -72,13 +72,13 @@ int pack_command(const Invocation& invocation) {
           "A call that was ended half-way is finished by the same call.",
       .positional = "inputs",
       .repeating = {"inputs"}};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", pack_options(), arguments);
   if (!parse(line, invocation)) return 0;
   if (!arguments.verify.empty()) {
     fmt::print("{}\n", tools::verify_library(arguments.verify));
     return 0;
   }
-  check(arguments);
+  check_pack(arguments);
   const tools::PackSummary summary = tools::pack(arguments);
   fmt::print("{}: {} adapters, {:.1f} MiB", arguments.output.string(), summary.n_adapters,
              static_cast<double>(summary.bytes) / (1 << 20));

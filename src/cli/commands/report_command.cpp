@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct ReportArguments {
   fs::path result;
   fs::path output;
   fs::path figures;
@@ -18,7 +18,7 @@ struct Arguments {
 }  // namespace
 
 int report_command(const Invocation& invocation) {
-  Arguments arguments;
+  ReportArguments arguments;
   CommandLine line{.usage = "d2c report RESULT [-o report.html] [--figures DIR]",
                    .description =
                        "Makes a page to look at from a result: what the clusters are worth, which "
@@ -28,7 +28,7 @@ int report_command(const Invocation& invocation) {
                        "Jinja2 and h5py draws it.",
                    .positional = "result",
                    .required = {"result"}};
-  using A = Arguments;
+  using A = ReportArguments;
   line.add("Options",
            std::vector<Option<A>>{
                {"result", option::path(&A::result), "results.h5 of a job, or its folder"},

@@ -13,13 +13,13 @@
 namespace d2c::cli {
 namespace {
 
-struct Arguments {
+struct TokenizeArguments {
   std::filesystem::path tokenizer;
   bool special = false;
 };
 
-std::vector<Option<Arguments>> own_options() {
-  using A = Arguments;
+std::vector<Option<TokenizeArguments>> tokenize_options() {
+  using A = TokenizeArguments;
   return {
       {"tokenizer", option::path(&A::tokenizer), "tokenizer.json, or the folder that holds it"},
       {"special", option::flag(&A::special),
@@ -46,12 +46,12 @@ std::vector<text::TokenId> ids_of(const text::Tokenizer& tokenizer, const std::s
 }  // namespace
 
 int tokenize_command(const Invocation& invocation) {
-  Arguments arguments;
+  TokenizeArguments arguments;
   CommandLine line{
       .usage = "d2c tokenize --tokenizer FILE-OR-DIR < TEXTS.jsonl",
       .description = "Reads JSON lines {\"text\"} from standard input and writes {\"ids\"} lines.",
       .required = {"tokenizer"}};
-  line.add("Options", own_options(), arguments);
+  line.add("Options", tokenize_options(), arguments);
   if (!parse(line, invocation)) return 0;
   const auto tokenizer = text::Tokenizer::load(arguments.tokenizer);
   for (const std::string& warning : tokenizer.warnings()) {

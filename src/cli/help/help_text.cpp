@@ -34,7 +34,7 @@ std::vector<std::string> wrapped(std::string_view text, std::size_t columns) {
 }
 
 /// Paragraphs of a description, whose line breaks within them are only those of the source.
-std::string paragraphs(std::string text) {
+std::string wrapped_paragraphs(std::string text) {
   std::string result;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find("\n\n"), text.size());
@@ -77,7 +77,7 @@ std::string group_text(const CommandLine& line, const CommandLine::Group& group)
 }
 
 std::string head(const CommandLine& line) {
-  return fmt::format("Usage: {}\n\n{}", line.usage, paragraphs(line.description));
+  return fmt::format("Usage: {}\n\n{}", line.usage, wrapped_paragraphs(line.description));
 }
 
 }  // namespace
@@ -129,8 +129,8 @@ std::string short_help(const CommandLine& line) {
     groups += (groups.empty() ? "" : ", ") + group.caption.substr(0, group.caption.find(" ("));
   }
   return fmt::format("{}\nWhat matters first:\n{}\n{}", head(line), table(rows),
-                     paragraphs(fmt::format("`{} --help-all` explains all {} options: {}.",
-                                            line.command(), n_options, groups)));
+                     wrapped_paragraphs(fmt::format("`{} --help-all` explains all {} options: {}.",
+                                                    line.command(), n_options, groups)));
 }
 
 }  // namespace d2c::cli

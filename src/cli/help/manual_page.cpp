@@ -27,7 +27,7 @@ std::string roff(std::string_view text) {
 }
 
 /// A description; blank lines part its paragraphs.
-std::string paragraphs(std::string text) {
+std::string roff_paragraphs(std::string text) {
   for (std::size_t at = 0; (at = text.find("\n\n", at)) != std::string::npos; at += 5) {
     text.replace(at, 2, "\n.PP\n");
   }
@@ -64,7 +64,7 @@ std::string manual_page() {
     Invocation invocation;
     invocation.look = [&](const CommandLine& line) {
       text += fmt::format(".SH {}\n.B {}\n.PP\n{}", roff(line.command()), roff(line.usage),
-                          paragraphs(line.description));
+                          roff_paragraphs(line.description));
       for (const CommandLine::Group& group : line.groups) text += options_of(line, group);
       text += options_of(line, common_options(line));
     };

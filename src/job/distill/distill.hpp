@@ -10,7 +10,7 @@
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/oracle.hpp"
 
-#include "distill/material.hpp"
+#include "lessons/material.hpp"
 #include "merging/job_parts.hpp"
 #include "merging/merger.hpp"
 

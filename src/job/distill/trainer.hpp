@@ -14,8 +14,8 @@
 #include "distill/adam.hpp"
 #include "distill/distill.hpp"
 #include "distill/gradient_rounds.hpp"
-#include "distill/lessons.hpp"
 #include "distill/training_file.hpp"
+#include "lessons/lessons.hpp"
 
 namespace d2c::job {
 

@@ -15,7 +15,7 @@
 namespace d2c::text {
 namespace {
 
-Decoder make_sequence(const Field& field) {
+Decoder sequence_decoder(const Field& field) {
   std::vector<Decoder> parts;
   for (const Field& part : field.at("decoders").items()) parts.push_back(make_decoder(part));
   return [parts = std::move(parts)](std::vector<std::string>& tokens) {
@@ -23,13 +23,13 @@ Decoder make_sequence(const Field& field) {
   };
 }
 
-Decoder make_replace(const Field& field) {
+Decoder replace_decoder(const Field& field) {
   return [replacement = read_replacement(field)](std::vector<std::string>& tokens) {
     for (auto& token : tokens) replacement.apply(token);
   };
 }
 
-Decoder make_byte_level(const Field& /*field*/) {
+Decoder byte_level_decoder(const Field& /*field*/) {
   return [](std::vector<std::string>& tokens) {
     std::string bytes;
     for (const auto& token : tokens) bytes += from_byte_level(token);
@@ -38,7 +38,7 @@ Decoder make_byte_level(const Field& /*field*/) {
 }
 
 /// The replacement becomes a space again; those of the first token were prepended.
-Decoder make_metaspace(const Field& field) {
+Decoder metaspace_decoder(const Field& field) {
   return [metaspace = read_metaspace(field)](std::vector<std::string>& tokens) {
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       const bool prepended = i == 0 && metaspace.prepend != PrependScheme::never;
@@ -47,7 +47,7 @@ Decoder make_metaspace(const Field& field) {
   };
 }
 
-Decoder make_fuse(const Field& /*field*/) {
+Decoder fuse_decoder(const Field& /*field*/) {
   return [](std::vector<std::string>& tokens) {
     std::string text;
     for (const auto& token : tokens) text += token;
@@ -65,7 +65,7 @@ std::optional<char> byte_of(std::string_view token) {
 }
 
 /// A run of byte tokens becomes its text, or one U+FFFD a byte if the run is not valid UTF-8.
-Decoder make_byte_fallback(const Field& /*field*/) {
+Decoder byte_fallback_decoder(const Field& /*field*/) {
   return [](std::vector<std::string>& tokens) {
     std::vector<std::string> decoded;
     std::string bytes;
@@ -97,7 +97,7 @@ std::size_t count_of(const Field& field) {
 }
 
 /// Removes up to `start` leading and `stop` trailing copies of a character from every token.
-Decoder make_strip(const Field& field) {
+Decoder strip_decoder(const Field& field) {
   return [content = field.at("content").character(), start = count_of(field.at("start")),
           stop = count_of(field.at("stop"))](std::vector<std::string>& tokens) {
     for (auto& token : tokens) {
@@ -116,13 +116,13 @@ Decoder make_strip(const Field& field) {
 }  // namespace
 
 Decoder make_decoder(const Field& field) {
-  return make_part<Decoder>(field, {{"ByteFallback", make_byte_fallback},
-                                    {"ByteLevel", make_byte_level},
-                                    {"Fuse", make_fuse},
-                                    {"Metaspace", make_metaspace},
-                                    {"Replace", make_replace},
-                                    {"Sequence", make_sequence},
-                                    {"Strip", make_strip}});
+  return make_part<Decoder>(field, {{"ByteFallback", byte_fallback_decoder},
+                                    {"ByteLevel", byte_level_decoder},
+                                    {"Fuse", fuse_decoder},
+                                    {"Metaspace", metaspace_decoder},
+                                    {"Replace", replace_decoder},
+                                    {"Sequence", sequence_decoder},
+                                    {"Strip", strip_decoder}});
 }
 
 }  // namespace d2c::text

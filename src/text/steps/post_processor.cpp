@@ -5,7 +5,7 @@
 namespace d2c::text {
 namespace {
 
-Frame make_template(const Field& field) {
+Frame template_frame(const Field& field) {
   Frame frame;
   bool behind_sequence = false;
   for (const Field& part : field.at("single").items()) {
@@ -31,7 +31,7 @@ Frame make_template(const Field& field) {
 }
 
 /// The later processors work on what the earlier ones made.
-Frame make_sequence(const Field& field) {
+Frame sequence_frame(const Field& field) {
   Frame frame;
   for (const Field& part : field.at("processors").items()) {
     const Frame outer = make_frame(part);
@@ -42,14 +42,14 @@ Frame make_sequence(const Field& field) {
 }
 
 /// It changes offsets only.
-Frame make_byte_level(const Field& /*field*/) { return {}; }
+Frame byte_level_frame(const Field& /*field*/) { return {}; }
 
 }  // namespace
 
 Frame make_frame(const Field& field) {
-  return make_part<Frame>(field, {{"ByteLevel", make_byte_level},
-                                  {"Sequence", make_sequence},
-                                  {"TemplateProcessing", make_template}});
+  return make_part<Frame>(field, {{"ByteLevel", byte_level_frame},
+                                  {"Sequence", sequence_frame},
+                                  {"TemplateProcessing", template_frame}});
 }
 
 }  // namespace d2c::text

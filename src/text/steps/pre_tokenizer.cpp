@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "regex/regex.hpp"
-#include "steps/growth.hpp"
 #include "steps/metaspace.hpp"
 #include "steps/split.hpp"
+#include "tokenizer/growth.hpp"
 #include "unicode/byte_level.hpp"
 #include "unicode/unicode.hpp"
 #include "unicode/utf8.hpp"
@@ -64,7 +64,7 @@ PreTokenizer split_by(Regex regex, DelimiterBehavior behavior, bool invert) {
   };
 }
 
-PreTokenizer make_sequence(const Field& field) {
+PreTokenizer sequence_pre_tokenizer(const Field& field) {
   std::vector<PreTokenizer> parts;
   for (const Field& part : field.at("pretokenizers").items()) {
     parts.push_back(make_pre_tokenizer(part));
@@ -83,12 +83,12 @@ PreTokenizer make_sequence(const Field& field) {
   };
 }
 
-PreTokenizer make_split(const Field& field) {
+PreTokenizer split_pre_tokenizer(const Field& field) {
   return split_by(read_pattern(field.at("pattern")), read_behavior(field.at("behavior")),
                   field.boolean("invert", false));
 }
 
-PreTokenizer make_byte_level(const Field& field) {
+PreTokenizer byte_level_pre_tokenizer(const Field& field) {
   // Source: Radford et al., GPT-2, encoder.py.
   static constexpr const char* pattern =
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -106,30 +106,30 @@ PreTokenizer make_byte_level(const Field& field) {
   };
 }
 
-PreTokenizer make_digits(const Field& field) {
+PreTokenizer digits_pre_tokenizer(const Field& field) {
   return split_at(is_numeric, field.boolean("individual_digits", false)
                                   ? DelimiterBehavior::Isolated
                                   : DelimiterBehavior::Contiguous);
 }
 
-PreTokenizer make_punctuation(const Field& field) {
+PreTokenizer punctuation_pre_tokenizer(const Field& field) {
   const auto behavior = field.find("behavior");
   return split_at(is_punctuation,
                   behavior ? read_behavior(*behavior) : DelimiterBehavior::Isolated);
 }
 
 /// Words and runs of other visible characters.
-PreTokenizer make_whitespace(const Field& field) {
+PreTokenizer whitespace_pre_tokenizer(const Field& field) {
   static constexpr const char* pattern =
       R"([[:word:]\p{Join_Control}]+|[^[:word:]\p{Join_Control}\s]+)";
   return split_by({pattern, field}, DelimiterBehavior::Removed, true);
 }
 
-PreTokenizer make_whitespace_split(const Field& /*field*/) {
+PreTokenizer whitespace_split_pre_tokenizer(const Field& /*field*/) {
   return split_at(is_white_space, DelimiterBehavior::Removed);
 }
 
-PreTokenizer make_metaspace(const Field& field) {
+PreTokenizer metaspace_pre_tokenizer(const Field& field) {
   const Metaspace metaspace = read_metaspace(field);
   const auto split = field.boolean("split", true)
                          ? split_by({escape_regex(metaspace.replacement), field},
@@ -151,14 +151,14 @@ PreTokenizer make_metaspace(const Field& field) {
 }  // namespace
 
 PreTokenizer make_pre_tokenizer(const Field& field) {
-  return make_part<PreTokenizer>(field, {{"ByteLevel", make_byte_level},
-                                         {"Digits", make_digits},
-                                         {"Metaspace", make_metaspace},
-                                         {"Punctuation", make_punctuation},
-                                         {"Sequence", make_sequence},
-                                         {"Split", make_split},
-                                         {"Whitespace", make_whitespace},
-                                         {"WhitespaceSplit", make_whitespace_split}});
+  return make_part<PreTokenizer>(field, {{"ByteLevel", byte_level_pre_tokenizer},
+                                         {"Digits", digits_pre_tokenizer},
+                                         {"Metaspace", metaspace_pre_tokenizer},
+                                         {"Punctuation", punctuation_pre_tokenizer},
+                                         {"Sequence", sequence_pre_tokenizer},
+                                         {"Split", split_pre_tokenizer},
+                                         {"Whitespace", whitespace_pre_tokenizer},
+                                         {"WhitespaceSplit", whitespace_split_pre_tokenizer}});
 }
 
 }  // namespace d2c::text

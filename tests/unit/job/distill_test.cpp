@@ -14,12 +14,12 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 
-#include "distill/answers.hpp"
 #include "distill/gradient_rounds.hpp"
-#include "distill/lessons.hpp"
 #include "distill/trainer.hpp"
 #include "distill/training_file.hpp"
 #include "fake_engine.hpp"
+#include "lessons/answers.hpp"
+#include "lessons/lessons.hpp"
 #include "test_support.hpp"
 
 namespace d2c::job {

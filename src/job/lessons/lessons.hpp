@@ -8,7 +8,7 @@
 
 #include "d2c/cluster/folds.hpp"
 
-#include "distill/material.hpp"
+#include "lessons/material.hpp"
 #include "merging/job_parts.hpp"
 
 namespace d2c::job {

@@ -1,4 +1,4 @@
-#include "distill/lessons.hpp"
+#include "lessons/lessons.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -6,8 +6,8 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/wire.hpp"
 
-#include "distill/answers.hpp"
 #include "input/seen_examples.hpp"
+#include "lessons/answers.hpp"
 
 namespace d2c::job {
 namespace {

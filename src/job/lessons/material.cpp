@@ -1,4 +1,4 @@
-#include "distill/material.hpp"
+#include "lessons/material.hpp"
 
 #include <algorithm>
 #include <iterator>

@@ -1,4 +1,4 @@
-#include "distill/answers.hpp"
+#include "lessons/answers.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "steps/growth.hpp"
+#include "tokenizer/growth.hpp"
 
 #include <fmt/format.h>
 

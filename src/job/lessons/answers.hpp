@@ -5,8 +5,8 @@
 
 #include "d2c/eval/loss_engine.hpp"
 
-#include "distill/material.hpp"
 #include "input/task_store.hpp"
+#include "lessons/material.hpp"
 
 namespace d2c::job {
 
