@@ -18,6 +18,7 @@ using Eigen::VectorXd;
 /// m^T m.
 MatrixXd gram(const MatrixXd& m) {
   MatrixXd product = MatrixXd::Zero(m.cols(), m.cols());
+  if (m.cols() == 0) return product;  // Eigen would look at its first value
   product.selfadjointView<Eigen::Lower>().rankUpdate(m.transpose());
   product.triangularView<Eigen::StrictlyUpper>() = product.transpose();
   return product;
