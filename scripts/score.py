@@ -164,8 +164,14 @@ def expect_file(path):
 
 def assignment_of(path):
     import h5py
-    with h5py.File(path) as run:
-        return dict(zip(run["task/name"].asstr()[:], run["result/assignment"][:].tolist()))
+    try:
+        with h5py.File(path) as run:
+            return dict(zip(run["task/name"].asstr()[:], run["result/assignment"][:].tolist()))
+    except (OSError, KeyError, AttributeError, TypeError) as error:
+        if getattr(error, "errno", None):
+            raise BadInput(f"{path}: cannot be read: {os.strerror(error.errno)}") from error
+        raise BadInput(f"{path}: is not the result of a d2c job (who shares an adapter is read there); "
+                       f"name its results.h5 or its folder") from error
 
 
 def put_into(path, table):

@@ -2,7 +2,9 @@
 # test.sh [all | unit | sanitized | fuzz]: builds and runs tests.
 #
 # all (default)  from a bare Debian 12 to passed tests: installs packages, builds, and runs all tests
-#                but the slow ones (ctest label "slow"); checks the format where clang-format 14 is
+#                but the slow ones (ctest label "slow"); then the unit tests of what reads adapters,
+#                models and texts once more, with contracts checked and with address and
+#                undefined-behaviour sanitizers; checks the format where clang-format 14 is
 # unit           the unit tests alone
 # sanitized      with contracts checked: all tests but the slow ones with address and undefined-behaviour
 #                sanitizers, and the unit tests of what threads share with the thread sanitizer. Once
@@ -12,11 +14,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh tests
 . scripts/mpi-env.sh
+
+# run_units PRESET ROOM...: builds and runs the unit tests of some rooms.
+run_units() {
+  local preset=$1
+  shift
+  scripts/build.sh "$preset" "${@/#/test_}"
+  ctest --preset "$preset" --tests-regex "^($(IFS='|' && echo "$*"))\\." -j "$(nproc)"
+}
+
 case ${1:-all} in
   all)
     if clang-format --version 2>/dev/null | grep -q 'version 14'; then scripts/lint.sh format; fi
     scripts/build.sh release
     ctest --preset release --label-exclude slow -j "$(nproc)"
+    run_units asan core tensor safetensors text
     ;;
   unit)
     scripts/build.sh release unit_tests
@@ -25,9 +37,7 @@ case ${1:-all} in
   sanitized)
     scripts/build.sh asan
     ctest --preset asan --label-exclude slow -j "$(nproc)"
-    threaded=(ops lora model eval engine distill session)
-    scripts/build.sh tsan "${threaded[@]/#/test_}"
-    ctest --preset tsan --tests-regex "^($(IFS='|' && echo "${threaded[*]}"))\\." -j "$(nproc)"
+    run_units tsan ops lora model eval engine distill session
     ;;
   fuzz)
     scripts/install-packages.sh tests clang libclang-rt-14-dev

@@ -116,10 +116,24 @@ class OutputPlaces(Case):
                 self.assertIn(place.name.rpartition(".")[2], ("old", "previous", "0"))
             return
         self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn(place.name, done.stderr)
         self.assertEqual(len([line for line in done.stderr.splitlines() if line.startswith(("d2c: ", "score: "))]), 1,
                          done.stderr)
         if kind is put_folder:
             self.assertEqual((place / "mine").read_text(), "mine")
+
+    def test_every_command_works_where_nothing_is_in_its_way(self):
+        for words, _ in TABLE:
+            if words[0] in ("report", "score") and h5py is None:
+                continue
+            with self.subTest(command=words[0]):
+                folder, _ = self.fresh()
+                (folder / "out").mkdir()
+                if words[0] == "score":
+                    shutil.copy(folder / "result" / "results.h5", folder / "out" / "results.h5")
+                done = self.start(words, folder)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertTrue(any((folder / "out").iterdir()))
 
     def test_every_output_of_every_command(self):
         for words, names in TABLE:

@@ -190,6 +190,22 @@ class Scores(unittest.TestCase):
                 self.assertEqual(value[adapters.index("clusters"), 0].tolist(), [100, 0])
             self.assertEqual(len(list(pathlib.Path(folder).iterdir())), 2)
 
+    @unittest.skipIf(h5py is None, "python3-h5py is not installed")
+    def test_what_is_no_result_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, other, text = (pathlib.Path(folder) / name for name in ("p.jsonl", "other.h5", "text.h5"))
+            path.write_text("\n".join(self.LINES))
+            text.write_text("no HDF5")
+            with h5py.File(other, "w") as run:
+                run["task"] = ["a"]
+            for file, words in ((text, "is not the result"), (other, "is not the result"),
+                                (pathlib.Path(folder) / "none.h5", "cannot be read: No such file")):
+                before = file.read_bytes() if file.exists() else None
+                code, _, err = self.run_main(path, "--into", file)
+                self.assertEqual((code, err.count("\n")), (3, 1))
+                self.assertIn(f"{file}: {words}", err)
+                self.assertEqual(file.read_bytes() if file.exists() else None, before)
+
     def test_names_are_shown_as_text_and_deep_lines_are_named(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "p.jsonl"
