@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/core/readable.hpp"
 
@@ -158,7 +159,7 @@ Manifest scan_folder(const fs::path& folder) {
     TaskSpec task{
         name, folder / "adapters" / name, folder / "examples" / (name + ".jsonl"), {}, 1.0};
     const fs::path test = folder / "test" / (name + ".jsonl");
-    if (fs::exists(test)) task.test = test;
+    if (is_present(test)) task.test = test;
     manifest.tasks.push_back(std::move(task));
   }
   check_tasks(manifest, folder);
@@ -168,7 +169,7 @@ Manifest scan_folder(const fs::path& folder) {
 Manifest read_manifest(const fs::path& path) {
   if (!fs::is_directory(path)) return parse_manifest(json::read_text(path), path);
   const fs::path file = path / "manifest.json";
-  return fs::exists(file) ? parse_manifest(json::read_text(file), file) : scan_folder(path);
+  return is_present(file) ? parse_manifest(json::read_text(file), file) : scan_folder(path);
 }
 
 std::string to_json(const Manifest& manifest) {

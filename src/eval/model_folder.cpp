@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/text/chat.hpp"
 
@@ -46,7 +47,7 @@ std::vector<std::int32_t> stop_tokens(const ModelFolder& folder) {
   std::vector<std::int32_t> stops;
   if (folder.eos) stops.push_back(*folder.eos);
   const fs::path file = folder.path / "generation_config.json";
-  if (!fs::exists(file)) return stops;
+  if (!is_present(file)) return stops;
   const json::Json config = json::read_file(file);
   json::Json listed = config.is_object() ? config.value("eos_token_id", json::Json()) : config;
   if (listed.is_null()) return stops;

@@ -15,6 +15,7 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/results/reader.hpp"
 
+#include "input/earlier_result.hpp"
 #include "losses/recorded_losses.hpp"
 #include "output/output_folder.hpp"
 #include "output/result_files.hpp"
@@ -34,31 +35,6 @@ struct Start {
   RecordedLosses recorded;       ///< of the tasks that have one
   std::string manifest;          ///< of all tasks; on rank 0 alone
 };
-
-fs::path results_file(const fs::path& given) {
-  return fs::is_directory(given) ? given / "results.h5" : given;
-}
-
-/// The manifest of the result's tasks, which must be those that the result names.
-eval::Manifest old_manifest(const AddOptions& options, const fs::path& recorded,
-                            const results::TaskTable& tasks) {
-  const fs::path& path = options.manifest.empty() ? recorded : options.manifest;
-  if (!fs::exists(path)) {
-    throw InputError({path, {}}, {"is not there", "it names the tasks of the result",
-                                  "give its present place by --manifest"});
-  }
-  eval::Manifest manifest = eval::read_manifest(path);
-  bool same = manifest.tasks.size() == tasks.name.size();
-  for (std::size_t t = 0; same && t < tasks.name.size(); ++t) {
-    same = manifest.tasks[t].name == tasks.name[t];
-  }
-  if (!same) {
-    throw InputError({path, "tasks"},
-                     {"are not the tasks of the result", "its clusters could not be told apart",
-                      "give the manifest that the result was made with"});
-  }
-  return manifest;
-}
 
 /// All tasks, the old ones first. @throws InputError if the manifests do not go together
 eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs::path& file) {
@@ -133,8 +109,10 @@ Start prepare(const AddOptions& options) {
   Start start;
   start.config = result.provenance.config;
   const RunOptions options_then = options_from_json(start.config, file);
-  const eval::Manifest all = joined(old_manifest(options, options_then.manifest, result.tasks),
-                                    eval::read_manifest(options.tasks), options.tasks);
+  const eval::Manifest all =
+      joined(manifest_of(options.manifest.empty() ? options_then.manifest : options.manifest,
+                         result.tasks, "give its present place by --manifest"),
+             eval::read_manifest(options.tasks), options.tasks);
   start.k = result.n_clusters;
   start.clusters = ids_of<ClusterId>(result.result.assignment);
   start.clusters.resize(all.tasks.size(), cluster::unplaced);

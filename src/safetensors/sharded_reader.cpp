@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 
 namespace d2c::safetensors {
@@ -38,11 +39,10 @@ std::map<std::string, std::string> read_weight_map(const fs::path& index) {
 ShardedReader::ShardedReader(const fs::path& folder) {
   const fs::path single = folder / "model.safetensors";
   const fs::path index = folder / "model.safetensors.index.json";
-  std::error_code ignored;
-  if (fs::exists(single, ignored)) {  // the order in which transformers looks for weights
+  if (is_present(single)) {  // the order in which transformers looks for weights
     directory_file_ = single;
     add(Reader(single));
-  } else if (fs::exists(index, ignored)) {
+  } else if (is_present(index)) {
     directory_file_ = index;
     open_shards(index);
   } else {

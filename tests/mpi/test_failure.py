@@ -66,6 +66,7 @@ class Failure(unittest.TestCase):
     def test_a_rank_that_leaves_ends_all(self):
         self.expect_end(start(FAILING_RANK, "exit"), ["exit"])
 
+    @unittest.skipIf(IS_SANITIZED, "sanitizers tell of this themselves")
     def test_a_rank_that_aborts_ends_all(self):
         self.expect_end(start(FAILING_RANK, "abort"), ["d2c: rank 1: a library has given up"])
 

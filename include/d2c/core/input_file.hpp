@@ -38,6 +38,10 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
+/// Whether an input that may be missing is there. A link that leads nowhere is: what reads it then
+/// refuses it, and nothing goes on without.
+[[nodiscard]] bool is_present(const std::filesystem::path& file);
+
 /// Of bytes [begin, end) of a file, read a part at a time. @throws as InputFile::read()
 /// @param before  as of crc32() in checksum.hpp
 [[nodiscard]] std::uint32_t crc32(const InputFile& file, std::uint64_t begin, std::uint64_t end,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 
 namespace d2c {
@@ -10,8 +11,7 @@ FileTexts::FileTexts(Known known) : known_(std::move(known)) {}
 
 bool FileTexts::exists(const std::filesystem::path& file) const {
   if (const auto place = known_.find(file); place != known_.end()) return place->second.has_value();
-  std::error_code ignored;
-  return std::filesystem::exists(file, ignored);
+  return is_present(file);
 }
 
 std::string FileTexts::read(const std::filesystem::path& file) const {

@@ -54,6 +54,11 @@ void InputFile::examine() {
                                  "a file is needed here", "check the path"});
 }
 
+bool is_present(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(file, ignored));
+}
+
 std::uint32_t crc32(const InputFile& file, std::uint64_t begin, std::uint64_t end,
                     std::uint32_t before) {
   std::vector<std::byte> block(1 << 20);

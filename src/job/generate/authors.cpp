@@ -7,11 +7,13 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/job/option_table.hpp"
 #include "d2c/results/library_record.hpp"
 #include "d2c/results/reader.hpp"
 
+#include "input/earlier_result.hpp"
 #include "output/merged_writer.hpp"
 
 namespace d2c::job {
@@ -25,26 +27,6 @@ struct Found {
   std::string config;         ///< options of the results; empty = there are none
   std::vector<int> clusters;  ///< [task]; empty likewise
 };
-
-fs::path results_file(const fs::path& source) {
-  return fs::is_directory(source) ? source / "results.h5" : source;
-}
-
-/// The manifest of a result, whose tasks must be those that the result names.
-eval::Manifest manifest_of(const fs::path& path, const results::TaskTable& tasks) {
-  if (!fs::exists(path)) {
-    throw InputError({path, {}}, {"is not there", "it names the tasks of the result",
-                                  "put it back, or make a link to its present place"});
-  }
-  eval::Manifest manifest = eval::read_manifest(path);
-  const bool same = std::ranges::equal(manifest.tasks, tasks.name, {}, &eval::TaskSpec::name);
-  if (!same) {
-    throw InputError({path, "tasks"},
-                     {"are not the tasks of the result", "its clusters could not be told apart",
-                      "put the manifest back that the result was made with"});
-  }
-  return manifest;
-}
 
 Found find(const GenerateOptions& options) {
   Found found;
@@ -63,7 +45,8 @@ Found find(const GenerateOptions& options) {
     found.config = result.provenance.config;
     found.clusters = result.result.assignment;
     found.manifest =
-        to_json(manifest_of(options_from_json(found.config, file).manifest, result.tasks));
+        to_json(manifest_of(options_from_json(found.config, file).manifest, result.tasks,
+                            "put it back, or make a link to its present place"));
   } else {
     found.manifest = to_json(eval::read_manifest(options.source));
   }
@@ -146,7 +129,7 @@ RunOptions joined(const GenerateOptions& options, const std::string& config) {
 }  // namespace
 
 bool is_result(const fs::path& source) {
-  return source.extension() == ".h5" || fs::exists(source / "results.h5");
+  return source.extension() == ".h5" || is_present(source / "results.h5");
 }
 
 GenerationSource find_source(comm::Communicator& comm, const GenerateOptions& options) {

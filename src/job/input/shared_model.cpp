@@ -9,6 +9,7 @@
 
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
+#include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/text/tokenizer.hpp"
 
@@ -51,7 +52,7 @@ FileTexts share_texts(comm::Communicator& comm, const fs::path& folder) {
     comm::agree(comm, [&] {
       if (!comm.is_root()) return;
       eval::check_model_folder(folder);
-      if (!fs::exists(folder / name)) return;
+      if (!is_present(folder / name)) return;
       exists = "yes";
       text = json::read_text(folder / name);
     });

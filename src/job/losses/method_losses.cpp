@@ -58,10 +58,11 @@ MeasuredBaselines MethodLosses::baselines(Split split) {
   MeasuredBaselines measured;
   measured["base"] = oracle_.base_losses(split);
   measured["own"] = oracle_.own_losses(split);
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  measured["one"] = oracle_.can_merge(one.members(0))
-                        ? of(one, split)
-                        : std::vector<double>(measured["base"].size(), nan);
+  if (oracle_.can_merge(one.members(0))) {
+    measured["one"] = of(one, split);
+  } else {
+    measured["one"].assign(measured["base"].size(), std::numeric_limits<double>::quiet_NaN());
+  }
   return measured;
 }
 

@@ -1,0 +1,30 @@
+#include "input/earlier_result.hpp"
+
+#include <algorithm>
+
+#include "d2c/core/error.hpp"
+
+namespace d2c::job {
+
+namespace fs = std::filesystem;
+
+fs::path results_file(const fs::path& given) {
+  return fs::is_directory(given) ? given / "results.h5" : given;
+}
+
+eval::Manifest manifest_of(const fs::path& path, const results::TaskTable& tasks,
+                           std::string_view remedy) {
+  if (!fs::exists(path)) {
+    throw InputError({path, {}},
+                     {"is not there", "it names the tasks of the result", std::string(remedy)});
+  }
+  eval::Manifest manifest = eval::read_manifest(path);
+  if (!std::ranges::equal(manifest.tasks, tasks.name, {}, &eval::TaskSpec::name)) {
+    throw InputError({path, "tasks"},
+                     {"are not the tasks of the result", "its clusters could not be told apart",
+                      "use the manifest that the result was made with"});
+  }
+  return manifest;
+}
+
+}  // namespace d2c::job
