@@ -15,28 +15,31 @@ cd "$(dirname "$0")/.."
 scripts/install-packages.sh tests
 . scripts/mpi-env.sh
 
+# Many tests wait for processes to start: one more than there are processors keeps these busy.
+jobs=$(($(nproc) + 1))
+
 # run_units PRESET ROOM...: builds and runs the unit tests of some rooms.
 run_units() {
   local preset=$1
   shift
   scripts/build.sh "$preset" "${@/#/test_}"
-  ctest --preset "$preset" --tests-regex "^($(IFS='|' && echo "$*"))\\." -j "$(nproc)"
+  ctest --preset "$preset" --tests-regex "^($(IFS='|' && echo "$*"))\\." -j "$jobs"
 }
 
 case ${1:-all} in
   all)
     if clang-format --version 2>/dev/null | grep -q 'version 14'; then scripts/lint.sh format; fi
     scripts/build.sh release
-    ctest --preset release --label-exclude slow -j "$(nproc)"
+    ctest --preset release --label-exclude slow -j "$jobs"
     run_units asan core tensor safetensors text
     ;;
   unit)
     scripts/build.sh release unit_tests
-    ctest --preset release --label-regex '^unit$' -j "$(nproc)"
+    ctest --preset release --label-regex '^unit$' -j "$jobs"
     ;;
   sanitized)
     scripts/build.sh asan
-    ctest --preset asan --label-exclude slow -j "$(nproc)"
+    ctest --preset asan --label-exclude slow -j "$jobs"
     run_units tsan ops lora model eval engine distill session
     ;;
   fuzz)

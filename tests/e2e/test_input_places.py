@@ -119,8 +119,7 @@ class InputPlaces(Case):
             if words[0] in ("report", "score") and h5py is None:
                 continue
             for at, name in enumerate(names):
-                # Half of them where a command reads many files.
-                for kind in KINDS[at % 2::2] if len(names) > 2 else KINDS:
+                for kind in KINDS[at % 2::2]:  # in turn
                     with self.subTest(command=words[0], place=name, kind=kind.__name__):
                         self.check(words, name, kind)
 
