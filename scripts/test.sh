@@ -4,7 +4,7 @@
 # all (default)  from a bare Debian 12 to passed tests: installs packages, builds, and runs all tests
 #                but the slow ones (ctest label "slow"); then the unit tests of what reads adapters,
 #                models and texts once more, with contracts checked and with address and
-#                undefined-behaviour sanitizers; checks the format where clang-format 14 is
+#                undefined-behaviour sanitizers; before, format and lint where Clang's tools 14 are
 # unit           the unit tests alone
 # sanitized      with contracts checked: all tests but the slow ones with address and undefined-behaviour
 #                sanitizers, and the unit tests of what threads share with the thread sanitizer. Once
@@ -28,7 +28,11 @@ run_units() {
 
 case ${1:-all} in
   all)
-    if clang-format --version 2>/dev/null | grep -q 'version 14'; then scripts/lint.sh format; fi
+    if clang-tidy --version 2>/dev/null | grep -q 'version 14'; then
+      scripts/lint.sh recent
+    elif clang-format --version 2>/dev/null | grep -q 'version 14'; then
+      scripts/lint.sh format
+    fi
     scripts/build.sh release
     ctest --preset release --label-exclude slow -j "$jobs"
     run_units asan core tensor safetensors text
