@@ -93,7 +93,7 @@ PreTokenizer byte_level_pre_tokenizer(const Field& field) {
   static constexpr const char* pattern =
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
   const auto split = field.boolean("use_regex", true)
-                         ? split_by({pattern, field}, DelimiterBehavior::Isolated, false)
+                         ? split_by({pattern, field}, DelimiterBehavior::isolated, false)
                          : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
   return [split, add_space = field.boolean("add_prefix_space", true)](std::vector<Piece>& pieces) {
     if (add_space) {
@@ -108,32 +108,32 @@ PreTokenizer byte_level_pre_tokenizer(const Field& field) {
 
 PreTokenizer digits_pre_tokenizer(const Field& field) {
   return split_at(is_numeric, field.boolean("individual_digits", false)
-                                  ? DelimiterBehavior::Isolated
-                                  : DelimiterBehavior::Contiguous);
+                                  ? DelimiterBehavior::isolated
+                                  : DelimiterBehavior::contiguous);
 }
 
 PreTokenizer punctuation_pre_tokenizer(const Field& field) {
   const auto behavior = field.find("behavior");
   return split_at(is_punctuation,
-                  behavior ? read_behavior(*behavior) : DelimiterBehavior::Isolated);
+                  behavior ? read_behavior(*behavior) : DelimiterBehavior::isolated);
 }
 
 /// Words and runs of other visible characters.
 PreTokenizer whitespace_pre_tokenizer(const Field& field) {
   static constexpr const char* pattern =
       R"([[:word:]\p{Join_Control}]+|[^[:word:]\p{Join_Control}\s]+)";
-  return split_by({pattern, field}, DelimiterBehavior::Removed, true);
+  return split_by({pattern, field}, DelimiterBehavior::removed, true);
 }
 
 PreTokenizer whitespace_split_pre_tokenizer(const Field& /*field*/) {
-  return split_at(is_white_space, DelimiterBehavior::Removed);
+  return split_at(is_white_space, DelimiterBehavior::removed);
 }
 
 PreTokenizer metaspace_pre_tokenizer(const Field& field) {
   const Metaspace metaspace = read_metaspace(field);
   const auto split = field.boolean("split", true)
                          ? split_by({escape_regex(metaspace.replacement), field},
-                                    DelimiterBehavior::MergedWithNext, false)
+                                    DelimiterBehavior::merged_with_next, false)
                          : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
   return [metaspace, split](std::vector<Piece>& pieces) {
     rewrite_pieces(pieces, [&](Piece& piece) {

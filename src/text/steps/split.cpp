@@ -40,11 +40,11 @@ bool alike(bool is_delimiter, bool previous) { return is_delimiter == previous; 
 
 DelimiterBehavior read_behavior(const Field& field) {
   static const std::map<std::string, DelimiterBehavior> names = {
-      {"Removed", DelimiterBehavior::Removed},
-      {"Isolated", DelimiterBehavior::Isolated},
-      {"MergedWithPrevious", DelimiterBehavior::MergedWithPrevious},
-      {"MergedWithNext", DelimiterBehavior::MergedWithNext},
-      {"Contiguous", DelimiterBehavior::Contiguous}};
+      {"Removed", DelimiterBehavior::removed},
+      {"Isolated", DelimiterBehavior::isolated},
+      {"MergedWithPrevious", DelimiterBehavior::merged_with_previous},
+      {"MergedWithNext", DelimiterBehavior::merged_with_next},
+      {"Contiguous", DelimiterBehavior::contiguous}};
   const auto row = names.find(field.string());
   if (row == names.end()) {
     field.fail({"the behavior '" + field.string() + "' is not known", "",
@@ -68,15 +68,15 @@ std::vector<Part> cover(std::size_t length, const std::vector<Range>& matches, b
 
 std::vector<Range> apply_behavior(const std::vector<Part>& parts, DelimiterBehavior behavior) {
   switch (behavior) {
-    case DelimiterBehavior::Removed:
+    case DelimiterBehavior::removed:
       return without_delimiters(parts);
-    case DelimiterBehavior::Isolated:
+    case DelimiterBehavior::isolated:
       return join_parts(parts, never);
-    case DelimiterBehavior::MergedWithPrevious:
+    case DelimiterBehavior::merged_with_previous:
       return join_parts(parts, first_of_a_run);
-    case DelimiterBehavior::Contiguous:
+    case DelimiterBehavior::contiguous:
       return join_parts(parts, alike);
-    case DelimiterBehavior::MergedWithNext:
+    case DelimiterBehavior::merged_with_next:
       break;
   }
   // As with the previous one, seen from the end of the text.

@@ -8,8 +8,14 @@
 
 namespace d2c::text {
 
-/// What becomes of the matches of a delimiter; the names are those of tokenizer.json.
-enum class DelimiterBehavior { Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous };
+/// What becomes of the matches of a delimiter, as tokenizer.json calls it.
+enum class DelimiterBehavior {
+  removed,
+  isolated,
+  merged_with_previous,
+  merged_with_next,
+  contiguous
+};
 
 [[nodiscard]] DelimiterBehavior read_behavior(const Field& field);
 
