@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -62,6 +63,13 @@ def d2c(*arguments, ranks=0, stdin=None, timeout=120, env=None, starter=None):
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] + command
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout * SLOWNESS,
                           env={**environment(), **(env or {})})
+
+
+def call_in(folder, words, stdin=None):
+    """Runs d2c, or its script `score`, in a folder, as `words` say."""
+    program = [sys.executable, SOURCE / "scripts" / "score.py"] if words[0] == "score" else [BINARY, words[0]]
+    return subprocess.run([*map(str, program), *map(str, words[1:])], cwd=folder, capture_output=True, text=True,
+                          input=stdin, timeout=60 * SLOWNESS, env=environment())
 
 
 def messages(completed):

@@ -3,12 +3,10 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-from harness import BINARY, RAW, SLOWNESS, SOURCE, Case, demo_manifest, environment, h5py, write_manifest
+from harness import RAW, Case, call_in, demo_manifest, h5py, write_manifest
 
 PLAIN = ["--search", "kmeans", "--refine", "none", "--quiet"]
 RUN = ["run", "m.json", "-K", "1", *PLAIN, "-o", "out"]
@@ -86,21 +84,15 @@ class InputPlaces(Case):
             for task in tasks[:2]))
         for words in (["pack", "m.json", "--quiet", "-o", "library.h5", "--write-manifest", "l.json"],
                       ["run", "m.json", "-K", "1", *PLAIN, "-o", "result"]):
-            done = subprocess.run([BINARY, *words], cwd=base, capture_output=True, text=True, timeout=60 * SLOWNESS,
-                                  env=environment(), check=False)
+            done = call_in(base, words)
             assert done.returncode == 0, done.stderr
-
-    def start(self, words):
-        program = [sys.executable, SOURCE / "scripts" / "score.py"] if words[0] == "score" else [BINARY, words[0]]
-        return subprocess.run([*map(str, program), *words[1:]], cwd=self.base, capture_output=True, text=True,
-                              input="text\n", timeout=60 * SLOWNESS, env=environment(), check=False)
 
     def check(self, words, name, kind):
         place, aside = self.base / name, self.base / "aside"
         place.rename(aside)
         kind(place)
         try:
-            done = self.start(words)
+            done = call_in(self.base, words, stdin="text\n")
         finally:
             place.rmdir() if kind is put_folder else place.unlink()
             aside.rename(place)

@@ -3,13 +3,10 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-from harness import (BINARY, DEMO, RAW, SOURCE, Case, d2c, demo_manifest, environment, h5py, messages,
-                     write_manifest)
+from harness import RAW, Case, call_in, d2c, demo_manifest, h5py, messages, write_manifest
 
 PLAIN = ["--search", "kmeans", "--refine", "none", "--quiet"]
 
@@ -90,9 +87,7 @@ class OutputPlaces(Case):
             for task in tasks["tasks"][:2]))
 
     def start(self, words, folder):
-        program = [sys.executable, SOURCE / "scripts" / "score.py"] if words[0] == "score" else [BINARY, words[0]]
-        return subprocess.run([*map(str, program), *(self.words.get(word, word) for word in words[1:])], cwd=folder,
-                              capture_output=True, text=True, timeout=60, env=environment())
+        return call_in(folder, [self.words.get(word, word) for word in words])
 
     def fresh(self):
         shutil.rmtree(self.folder)
