@@ -49,8 +49,7 @@ void refuse_other_options(CommandLine& line, std::span<const Refusal> refusals,
 
 void add_from(CommandLine& line, job::RunOptions& options) {
   line.start_from = [&options](const std::string& given_file, const auto& given) {
-    std::filesystem::path file = given_file;
-    if (std::filesystem::is_directory(file)) file /= "results.h5";
+    const std::filesystem::path file = results::results_file(given_file);
     const job::RunOptions call = options;
     options = job::options_from_json(results::ResultsReader(file).config(), file);
     if (options.placed > 0) {

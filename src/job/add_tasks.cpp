@@ -91,7 +91,7 @@ std::vector<Entry> known_losses(const results::RunResults& result, const RunOpti
 }
 
 Start prepare(const AddOptions& options) {
-  const fs::path file = results_file(options.result);
+  const fs::path file = results::results_file(options.result);
   std::error_code error;
   if (fs::equivalent(file.parent_path().empty() ? "." : file.parent_path(), options.output,
                      error)) {

@@ -51,6 +51,10 @@ RunResults ResultsReader::read() {
   return results;
 }
 
+std::filesystem::path results_file(const std::filesystem::path& given) {
+  return std::filesystem::is_directory(given) ? given / "results.h5" : given;
+}
+
 RunResults read_results(const fs::path& file) { return ResultsReader(file).read(); }
 
 }  // namespace d2c::results

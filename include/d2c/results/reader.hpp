@@ -31,6 +31,9 @@ class ResultsReader {
   std::unique_ptr<State> state_;
 };
 
+/// @param given  a results file, or the folder that holds it
+[[nodiscard]] std::filesystem::path results_file(const std::filesystem::path& given);
+
 /// ResultsReader(file).read()
 [[nodiscard]] RunResults read_results(const std::filesystem::path& file);
 

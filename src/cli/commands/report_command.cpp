@@ -36,7 +36,7 @@ int report_command(const Invocation& invocation) {
                {"figures", option::path(&A::figures), "folder for the figures as SVG and PDF"}},
            arguments);
   if (!parse(line, invocation) || !speaks_for_all()) return 0;
-  if (fs::is_directory(arguments.result)) arguments.result /= "results.h5";
+  arguments.result = results::results_file(arguments.result);
   if (arguments.output.empty()) arguments.output = arguments.result.parent_path() / "report.html";
   static_cast<void>(results::read_results(arguments.result));
   std::vector<std::string> words = {arguments.result, arguments.output};

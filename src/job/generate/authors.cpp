@@ -40,7 +40,7 @@ Found find(const GenerateOptions& options) {
     task.examples = options.examples;
     found.manifest = to_json(manifest);
   } else if (is_result(options.source)) {
-    const fs::path file = results_file(options.source);
+    const fs::path file = results::results_file(options.source);
     const results::RunResults result = results::read_results(file);
     found.config = result.provenance.config;
     found.clusters = result.result.assignment;
@@ -106,7 +106,7 @@ std::vector<Piece> pieces_of(const GenerateOptions& options, const GenerationSou
         pieces.push_back({task, {.name = adapter, .adapter = place}});
       } else {
         const std::string name = cluster_folder(ClusterId(found.clusters[task.index()]));
-        const fs::path results = results_file(options.source).parent_path();
+        const fs::path results = results::results_file(options.source).parent_path();
         pieces.push_back({task, {.name = name, .adapter = (results / "merged" / name).string()}});
       }
     }
@@ -143,7 +143,8 @@ GenerationSource find_source(comm::Communicator& comm, const GenerateOptions& op
     source.manifest = eval::parse_manifest(found.manifest, options.source);
     source.options = joined(options, found.config);
     source.adapters = wanted_adapters(options, found);
-    if (source.adapters.back() == "clusters") check_folders(results_file(options.source), found);
+    if (source.adapters.back() == "clusters")
+      check_folders(results::results_file(options.source), found);
     source.pieces = pieces_of(options, source, found);
   });
   return source;

@@ -8,10 +8,6 @@ namespace d2c::job {
 
 namespace fs = std::filesystem;
 
-fs::path results_file(const fs::path& given) {
-  return fs::is_directory(given) ? given / "results.h5" : given;
-}
-
 eval::Manifest manifest_of(const fs::path& path, const results::TaskTable& tasks,
                            std::string_view remedy) {
   if (!fs::exists(path)) {

@@ -8,9 +8,6 @@
 
 namespace d2c::job {
 
-/// @param given  a results file, or the folder that holds it
-[[nodiscard]] std::filesystem::path results_file(const std::filesystem::path& given);
-
 /// The manifest of an earlier result.
 /// @param tasks   of the result, which must be those of the manifest
 /// @param remedy  where it is not there, for the message
