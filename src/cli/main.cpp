@@ -77,6 +77,7 @@ const Command& command_named(const std::string& name) {
   const auto place = std::ranges::find(command_table, name, &Command::name);
   if (place != command_table.end()) return *place;
   std::vector<std::string> names;
+  names.reserve(command_table.size());
   for (const Command& command : command_table) names.emplace_back(command.name);
   const auto meant = nearest(name, names);
   throw UsageError({fmt::format("'{}' is not a command", name), "",

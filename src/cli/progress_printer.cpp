@@ -1,6 +1,7 @@
 #include "progress_printer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -54,7 +55,7 @@ std::size_t output_columns() {
 }
 
 std::string duration_text(double seconds) {
-  const auto whole = static_cast<std::int64_t>(std::max(seconds, 0.0) + 0.5);
+  const auto whole = std::int64_t{std::llround(std::max(seconds, 0.0))};
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
@@ -135,7 +136,7 @@ std::string ProgressPrinter::status() const {
   }
   if (done_ > 0 && seconds > 0) {
     const double rate = static_cast<double>(done_) / seconds;
-    text += rate >= 10 ? fmt::format("  {}/s", count_text(static_cast<std::int64_t>(rate + 0.5)))
+    text += rate >= 10 ? fmt::format("  {}/s", count_text(std::llround(rate)))
                        : fmt::format("  {:.2g}/s", rate);
     if (total_ > done_) {
       text += fmt::format("  {} left", duration_text(static_cast<double>(total_ - done_) / rate));

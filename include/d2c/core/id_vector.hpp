@@ -57,6 +57,7 @@ class IdVector {
   operator const std::vector<T>&() const { return values_; }
 
   friend bool operator==(const IdVector&, const IdVector&) = default;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 of a comparison for a pointer
   friend auto operator<=>(const IdVector&, const IdVector&) = default;
 
  private:

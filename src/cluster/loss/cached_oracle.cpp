@@ -34,6 +34,7 @@ void measure(LossCache& cache, std::span<const TaskSet> sets, std::span<const Qu
   const std::vector<double> values = cache.inner.losses(asked_sets, asked);
   D2C_EXPECTS(values.size() == asked.size() * n_folds);
   std::vector<CachedOracle::Entry> entries;
+  entries.reserve(asked_sets.size());
   for (const TaskSet& set : asked_sets) entries.push_back({set, {}, {}});
   for (std::size_t i = 0; i < asked.size(); ++i) {
     CachedOracle::Entry& entry = entries[asked[i].set];
@@ -55,19 +56,18 @@ std::vector<const LossCache::Row*> rows_of(const LossCache& cache, std::span<con
 
 /// Measures what is missing, in one call of the inner oracle.
 void fetch(LossCache& cache, std::span<const TaskSet> sets, std::span<const Query> queries) {
-  const int n_tasks = cache.weights.n_rows;
   // Sets of equal content share the index of the first of them.
   std::map<TaskSet, std::size_t> first;
   std::vector<std::size_t> representative;
   for (const TaskSet& set : sets) {
-    D2C_EXPECTS(is_task_set(set, n_tasks));
+    D2C_EXPECTS(is_task_set(set, cache.weights.n_rows));
     representative.push_back(first.try_emplace(set, representative.size()).first->second);
   }
   const auto rows = rows_of(cache, sets);
   std::vector<Query> missing;
   std::int64_t replayed = 0;
   for (const auto& [set, task] : queries) {
-    D2C_EXPECTS(set < sets.size() && task >= 0 && task.value() < n_tasks);
+    D2C_EXPECTS(set < sets.size() && task >= 0 && task.value() < cache.weights.n_rows);
     const auto [losses, asked] = cache.find(rows[set], task);
     if (asked) continue;
     if (losses == nullptr) {

@@ -31,7 +31,7 @@ class LocalSearch {
 
   /// From now on only losses on the list are measured to find moves: their number grows with that
   /// of the tasks, and not with that of the clusters. What is not measured is never moved to.
-  void confine(Shortlist shortlist) { shortlist_ = std::move(shortlist); }
+  void confine(Shortlist shortlist) { shortlist_ = shortlist; }
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
