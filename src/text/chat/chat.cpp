@@ -37,7 +37,7 @@ class ChatTemplate::Impl {
         limits_(limits) {}
 
   [[nodiscard]] Renderer& renderer() {
-    if (!renderer_) start();
+    if (!renderer_ || !renderer_->is_of_use()) start();
     return *renderer_;
   }
   [[nodiscard]] const std::filesystem::path& file() const { return file_; }

@@ -88,25 +88,30 @@ std::string Renderer::render(std::string_view row, bool without_answer,
   const auto answer = process_->ask(request, std::chrono::duration<double>(limits_.seconds),
                                     12 * limits_.characters + 1024);
   RenderReply reply = read(answer);
-  if (!reply.text) refuse("the Python process does not answer as it should");
+  if (!reply.text) give_up("the Python process does not answer as it should");
   return std::move(*reply.text);
 }
 
-RenderReply Renderer::read(const ChildProcess::Answer& answer) const {
+RenderReply Renderer::read(const ChildProcess::Answer& answer) {
   using Failure = ChildProcess::Failure;
   if (answer.failure == Failure::too_slow) {
-    refuse(fmt::format("takes longer than {} s to render", limits_.seconds));
+    give_up(fmt::format("takes longer than {} s to render", limits_.seconds));
   }
   if (answer.failure != Failure::none) {
-    refuse("asks for more time, memory or output than a template may have");
+    give_up("asks for more time, memory or output than a template may have");
   }
   std::optional<RenderReply> reply = parse_reply(answer.line);
-  if (!reply) refuse("the Python process does not answer as it should");
+  if (!reply) give_up("the Python process does not answer as it should");
   if (!reply->error) return std::move(*reply);
   refuse((reply->line > 0 ? fmt::format("line {}: ", reply->line) : "") + *reply->error,
          reply->asks_for_date
              ? fmt::format("name a day with --chat-date YYYY-MM-DD, or {}", give_text_instead)
              : give_text_instead);
+}
+
+void Renderer::give_up(std::string what) {
+  process_.reset();
+  refuse(std::move(what));
 }
 
 void Renderer::refuse(std::string what, std::string fix) const {

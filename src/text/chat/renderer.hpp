@@ -45,13 +45,18 @@ class Renderer {
   /// @param row             one JSON object on one line
   /// @param without_answer  leave the last message out
   /// @throws InputError if the template refuses it or asks for too much
+  /// @pre is_of_use()
   [[nodiscard]] std::string render(std::string_view row, bool without_answer,
                                    bool add_generation_prompt);
+  /// Not after a conversation without an answer: a late one would pass for that of the next.
+  [[nodiscard]] bool is_of_use() const { return process_.has_value(); }
 
  private:
   [[nodiscard]] bool start(const std::string& python, const std::string& setup);
-  [[nodiscard]] RenderReply read(const ChildProcess::Answer& answer) const;
+  [[nodiscard]] RenderReply read(const ChildProcess::Answer& answer);
   [[noreturn]] void refuse(std::string what, std::string fix = give_text_instead) const;
+  /// Ends the process, and refuses.
+  [[noreturn]] void give_up(std::string what);
 
   std::filesystem::path file_;
   ChatLimits limits_;

@@ -164,6 +164,17 @@ TEST(ChatTemplate, ServesOnAfterARefusal) {
   EXPECT_EQ(model.render(conversation()), "ok");
 }
 
+TEST(ChatTemplate, ServesOnAfterAConversationThatTookTooLong) {
+  Model model(
+      "{% if messages[0].content == 'x' %}{% for i in range(99999) %}{% for j in range(99999) %}"
+      "{% endfor %}{% endfor %}{% endif %}ok",
+      "", {.seconds = 2});
+  OrderedJson slow = conversation();
+  slow["messages"][0]["content"] = "x";
+  D2C_EXPECT_ERROR((void)model.render(slow), InputError, "takes longer than 2 s");
+  EXPECT_EQ(model.render(conversation()), "ok");
+}
+
 TEST(ChatTemplate, TodayIsAFixedDayOrRefused) {
   const std::string asks = "{{ strftime_now('%d %b %Y') if strftime_now is defined }}";
   D2C_EXPECT_ERROR((void)rendered(asks), InputError, "strftime_now", "--chat-date");
