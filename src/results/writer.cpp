@@ -11,23 +11,11 @@ namespace d2c::results {
 
 namespace fs = std::filesystem;
 
-struct ResultsWriter::State {
-  State(const fs::path& file_, IfExists if_exists_)
-      : place(file_), if_exists(if_exists_), file(file_) {}
-
-  fs::path place;
-  IfExists if_exists;
-  SchemaFile file;
+struct ResultsWriter::State : SchemaFile {
+  using SchemaFile::SchemaFile;
 };
 
 namespace {
-
-void refuse_existing(const fs::path& file, IfExists if_exists, const std::string& fix) {
-  std::error_code ignored;
-  if (if_exists == IfExists::refuse && fs::exists(file, ignored)) {
-    throw InputError({file, {}}, {"exists already", "results are not overwritten unasked", fix});
-  }
-}
 
 /// One factor; its dimensions have names but no values along them.
 void write_factor(SchemaFile& file, const std::string& path, const Where& where, MatrixView matrix,
@@ -61,10 +49,9 @@ void check_assignments(const RunResults& results) {
 
 }  // namespace
 
-ResultsWriter::ResultsWriter(fs::path file, IfExists if_exists) {
+ResultsWriter::ResultsWriter(const fs::path& file) {
   const h5::QuietErrors quiet;
-  refuse_existing(file, if_exists, "choose another output or ask for it to be replaced");
-  state_ = std::make_unique<State>(file, if_exists);
+  state_ = std::make_unique<State>(file);
 }
 
 ResultsWriter::~ResultsWriter() {
@@ -79,43 +66,26 @@ void ResultsWriter::add_merged(int cluster, std::string_view module, MatrixView 
                                     module, a.rows, a.cols, b.rows, b.cols));
   }
   const auto group = fmt::format("merged/{}/{}", cluster, module);
-  const Where where{state_->place, group};
+  const Where where{state_->pending().place(), group};
   static constexpr const char* labels_a[] = {"rank", "d_in"};
   static constexpr const char* labels_b[] = {"d_out", "rank"};
-  write_factor(state_->file, group + "/A", where, a, labels_a,
+  write_factor(*state_, group + "/A", where, a, labels_a,
                "LoRA factor A of the merged adapter: delta W = B A");
-  write_factor(state_->file, group + "/B", where, b, labels_b,
+  write_factor(*state_, group + "/B", where, b, labels_b,
                "LoRA factor B of the merged adapter: delta W = B A");
 }
 
 void ResultsWriter::complete(const RunResults& results) {
   const h5::QuietErrors quiet;
   check_assignments(results);
-  state_->file.complete(results_schema,
-                        [&](SchemaWriter& archive) { visit_schema(archive, results); });
+  state_->complete(results_schema, [&](SchemaWriter& archive) { visit_schema(archive, results); });
 }
 
-fs::path ResultsWriter::partial() const { return state_->file.pending().path(); }
+fs::path ResultsWriter::partial() const { return state_->pending().path(); }
 
 fs::path ResultsWriter::release() {
-  state_->file.pending().keep();
+  state_->pending().keep();
   return partial();
-}
-
-void ResultsWriter::finish(const RunResults& results) {
-  complete(results);
-  PendingFile& pending = state_->file.pending();
-  std::error_code ignored;
-  if (state_->if_exists == IfExists::refuse && fs::exists(state_->place, ignored)) {
-    pending.keep();
-    refuse_existing(state_->place, state_->if_exists,
-                    "the results of this run are in " + set_aside(pending.path()).string());
-  }
-  pending.publish();
-}
-
-void write_results(const fs::path& file, const RunResults& results, IfExists if_exists) {
-  ResultsWriter(file, if_exists).finish(results);
 }
 
 }  // namespace d2c::results

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "d2c/results/run_results.hpp"
-#include "d2c/results/writer.hpp"
 
 namespace d2c::results {
 
@@ -34,6 +33,8 @@ struct Comparison {
 
   [[nodiscard]] std::size_t n_rows() const { return search.size(); }
 };
+
+enum class IfExists { refuse, replace };
 
 /// Writes the tables described in docs/user/compare.md, and comparison_csv() beside them. The
 /// tables come last: where they are, both are. What fails leaves neither.

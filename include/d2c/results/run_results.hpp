@@ -132,14 +132,14 @@ struct RecipeTable {
 
 /// The clusters after each step of their refinement, [step]. Empty unless there was one.
 struct RefineTable {
-  std::vector<std::string> step;          ///< start, method, scale, weights, assign; repeated
+  std::vector<std::string> step;          ///< start, distill
   std::vector<double> objective;          ///< required
   std::vector<double> gain;               ///< weighted mean over tasks
   std::vector<double> verify_objective;   ///< on examples kept from the search
   std::vector<double> heldout_objective;  ///< on the test split
   std::vector<double> heldout_gain;       ///< weighted mean over tasks
-  std::vector<std::int64_t> changed;      ///< clusters; assign: tasks that moved
-  std::vector<std::int64_t> evaluations;  ///< units that the step measured to decide
+  std::vector<std::int64_t> changed;      ///< clusters that took their distilled adapter
+  std::vector<std::int64_t> evaluations;  ///< units that the step costs; a gradient counts as three
 };
 
 /// How the distillation of the clusters went. Empty unless there was one.
@@ -180,15 +180,6 @@ struct RunResults {
   RecipeTable recipe;
   RefineTable refine;
   DistillTable distill;
-};
-
-/// Merged LoRA factors of one module: delta W = B A (scaling 1). Row-major.
-struct MergedFactors {
-  std::int64_t rank = 0;
-  std::int64_t d_in = 0;
-  std::int64_t d_out = 0;
-  std::vector<float> a;  ///< A [rank, d_in]
-  std::vector<float> b;  ///< B [d_out, rank]
 };
 
 }  // namespace d2c::results

@@ -7,9 +7,7 @@ ResultFiles::ResultFiles(comm::Communicator& comm, const RunOptions& options)
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
     folder_.prepare();
-    writer_ = std::make_unique<results::ResultsWriter>(
-        options.output / "results.h5",
-        options.overwrite ? results::IfExists::replace : results::IfExists::refuse);
+    writer_ = std::make_unique<results::ResultsWriter>(options.output / "results.h5");
   });
   merged_ = options.output / comm::broadcast_text(comm, folder_.merged_partial_name(), 0);
 }

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "d2c/core/pending.hpp"
 #include "d2c/results/run_results.hpp"
 #include "d2c/results/writer.hpp"
 
@@ -102,6 +103,28 @@ inline RunResults example_run() {
   return run;
 }
 
+/// Puts the file in its place, as jobs do.
+inline void publish(ResultsWriter& writer, const RunResults& results,
+                    const std::filesystem::path& file) {
+  writer.complete(results);
+  put_in_place(writer.release(), file);
+}
+
+/// A file without merged factors.
+inline void write_results(const std::filesystem::path& file, const RunResults& results) {
+  ResultsWriter writer(file);
+  publish(writer, results, file);
+}
+
+/// Merged LoRA factors of one module.
+struct MergedFactors {
+  std::int64_t rank = 0;
+  std::int64_t d_in = 0;
+  std::int64_t d_out = 0;
+  std::vector<float> a;  ///< A [rank, d_in]
+  std::vector<float> b;  ///< B [d_out, rank]
+};
+
 /// Factors of two modules of two clusters, of different shapes.
 inline std::vector<std::pair<int, std::string>> example_modules() {
   return {{0, "model.layers.0.q_proj"}, {0, "model.layers.0.v_proj"}, {1, "model.layers.0.q_proj"}};
@@ -125,7 +148,7 @@ inline void write_example(const std::filesystem::path& file) {
     writer.add_merged(cluster, module, {factors.rank, factors.d_in, factors.a},
                       {factors.d_out, factors.rank, factors.b});
   }
-  writer.finish(example_run());
+  publish(writer, example_run(), file);
 }
 
 }  // namespace d2c::results::test

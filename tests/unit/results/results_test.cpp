@@ -23,7 +23,7 @@ namespace {
 using d2c::test::TempFolder;
 using d2c::test::write_file;
 using test::example_run;
-using testing::ElementsAre;
+using test::write_results;
 using testing::IsEmpty;
 
 /// Equal bit for bit, so that NaN equals itself.
@@ -201,32 +201,7 @@ TEST(Results, LargeHistoryIsCompressedWithoutLoss) {
             run.iterations.loss.size() * sizeof(double));
 }
 
-TEST(Results, AnExistingFileIsNotOverwrittenUnasked) {
-  const TempFolder folder;
-  write_file(folder / "run.h5", "precious");
-  D2C_EXPECT_ERROR(write_results(folder / "run.h5", example_run()), InputError, "run.h5",
-                   "exists already");
-  EXPECT_EQ(json::read_text(folder / "run.h5"), "precious");
-  write_results(folder / "run.h5", example_run(), IfExists::replace);
-  expect_same(read_results(folder / "run.h5"), example_run());
-  EXPECT_THAT(names_in(folder.path()), ElementsAre("run.h5"));
-}
-
-TEST(Results, AFileThatAppearsMeanwhileIsKeptAndTheResultsToo) {
-  const TempFolder folder;
-  {
-    ResultsWriter writer(folder / "run.h5");
-    write_file(folder / "run.h5", "precious");
-    D2C_EXPECT_ERROR(writer.finish(example_run()), InputError, "exists already", ".kept");
-  }
-  EXPECT_EQ(json::read_text(folder / "run.h5"), "precious");
-  std::filesystem::remove(folder / "run.h5");
-  const auto names = names_in(folder.path());
-  ASSERT_EQ(names.size(), 1U);
-  expect_same(read_results(folder / names.front()), example_run());
-}
-
-TEST(Results, WithoutFinishNothingIsLeftBehind) {
+TEST(Results, WhatIsNotReleasedIsRemoved) {
   const TempFolder folder;
   { const ResultsWriter writer(folder / "run.h5"); }
   EXPECT_THAT(names_in(folder.path()), IsEmpty());
