@@ -22,16 +22,16 @@ constexpr Schema comparison_schema{"d2c-comparison", 1};
 
 void write_all(SchemaWriter& file, const Comparison& c) {
   const Provenance& from = c.provenance;
-  file.attribute("/", "software", from.software);
-  file.attribute("/", "version", from.version);
-  file.attribute("/", "git_commit", from.git_commit);
-  file.attribute("/", "created_utc", from.created_utc);
-  file.attribute("/", "mpi_ranks", from.mpi_ranks);
-  file.attribute("/", "threads", from.threads);
-  file.attribute("/", "command_line", from.command_line);
-  file.attribute("/", "config", from.config);
-  file.attribute("/", "config_hash", from.config_hash);
-  file.attribute("/", "objective_kind", c.objective_kind);
+  file.attribute("software", from.software);
+  file.attribute("version", from.version);
+  file.attribute("git_commit", from.git_commit);
+  file.attribute("created_utc", from.created_utc);
+  file.attribute("mpi_ranks", from.mpi_ranks);
+  file.attribute("threads", from.threads);
+  file.attribute("command_line", from.command_line);
+  file.attribute("config", from.config);
+  file.attribute("config_hash", from.config_hash);
+  file.attribute("objective_kind", c.objective_kind);
 
   const std::string nats = "nats per token";
   const std::string units = c.objective_kind == "loss" ? nats : "1";

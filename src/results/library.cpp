@@ -29,9 +29,9 @@ constexpr const char* restore = "restore the file, or pack it again";
 
 template <class Archive, class Index>
 void visit_library(Archive& archive, Index& index) {
-  archive.attribute("/", "software_version", index.version);
-  archive.attribute("/", "git_commit", index.git_commit);
-  archive.attribute("/", "created_utc", index.created_utc);
+  archive.attribute("software_version", index.version);
+  archive.attribute("git_commit", index.git_commit);
+  archive.attribute("created_utc", index.created_utc);
   archive.scale("adapter", "adapter/name", index.name, {"name of the adapter", "", ""});
   const auto row = [&](const char* path, auto& values, const char* meaning, const char* units) {
     archive.array(path, {"adapter"}, values, {meaning, units, ""}, Presence::required);

@@ -36,7 +36,7 @@ ResultsReader::~ResultsReader() = default;
 std::string ResultsReader::config() const {
   const h5::QuietErrors quiet;
   std::string config;
-  state_->archive.attribute("/", "config", config);
+  state_->archive.attribute("config", config);
   return config;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -31,7 +32,7 @@ double mean_of(const std::vector<double>& values, const std::vector<std::size_t>
 
 std::vector<std::size_t> all_tasks(const RunResults& run) {
   std::vector<std::size_t> tasks(run.tasks.name.size());
-  for (std::size_t t = 0; t < tasks.size(); ++t) tasks[t] = t;
+  std::iota(tasks.begin(), tasks.end(), std::size_t{0});
   return tasks;
 }
 
@@ -214,22 +215,22 @@ std::string integer(const Values& values, std::size_t i) {
 std::string sweep(const RunResults& run) {
   const SweepTable& rows = run.sweep;
   if (rows.k.empty()) return "";
-  std::vector<Table::Column> columns = {{"K"}, {"objective"}, {"verify"}, {"test"}};
-  columns.insert(columns.end(), {{"gain"}, {"test gain"}});
-  columns.insert(columns.end(), {{"evaluations"}, {"", Align::left}});
-  Table table(std::move(columns));
+  Table table({{"K"},
+               {"objective"},
+               {"verify"},
+               {"test"},
+               {"gain"},
+               {"test gain"},
+               {"evaluations"},
+               {"", Align::left}});
   for (std::size_t i = 0; i < rows.k.size(); ++i) {
     const bool knee = rows.k[i] == rows.knee;
     const bool chosen = rows.k[i] == run.n_clusters;
     const char* mark = knee && chosen ? "knee, chosen" : knee ? "knee" : chosen ? "chosen" : "";
-    std::vector<std::string> cells = {std::to_string(rows.k[i]), show(rows.objective[i], 6),
-                                      optional_cell(rows.verify_objective, i, 6),
-                                      optional_cell(rows.heldout_objective, i, 6)};
-    cells.push_back(optional_cell(rows.gain, i, 3));
-    cells.push_back(optional_cell(rows.heldout_gain, i, 3));
-    cells.push_back(integer(rows.evaluations, i));
-    cells.emplace_back(mark);
-    table.add(std::move(cells));
+    table.add({std::to_string(rows.k[i]), show(rows.objective[i], 6),
+               optional_cell(rows.verify_objective, i, 6),
+               optional_cell(rows.heldout_objective, i, 6), optional_cell(rows.gain, i, 3),
+               optional_cell(rows.heldout_gain, i, 3), integer(rows.evaluations, i), mark});
   }
   return "\nnumbers of clusters that were tried\n" + table.render(40);
 }
@@ -267,7 +268,7 @@ std::string iterations(const RunResults& run) {
   Table table({{"iteration"}, {"restart"}, {"objective"}, {"moved"}, {"seconds"}});
   for (std::size_t i = 0; i < rows.objective.size(); ++i) {
     table.add({std::to_string(i), integer(rows.restart, i), show(rows.objective[i], 6),
-               integer(rows.moved, i), i < rows.seconds.size() ? show(rows.seconds[i], 2) : "-"});
+               integer(rows.moved, i), optional_cell(rows.seconds, i, 2)});
   }
   return "\niterations\n" + table.render(24);
 }

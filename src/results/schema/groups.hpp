@@ -74,18 +74,18 @@ void visit_unseen(Archive& archive, const std::string& group, const UnseenMeanin
 template <class Archive, class Results>
 void visit_provenance(Archive& archive, Results& results) {
   auto& provenance = results.provenance;
-  archive.attribute("/", "software", provenance.software);
-  archive.attribute("/", "version", provenance.version);
-  archive.attribute("/", "git_commit", provenance.git_commit);
-  archive.attribute("/", "created_utc", provenance.created_utc);
-  archive.attribute("/", "mpi_ranks", provenance.mpi_ranks);
-  archive.attribute("/", "threads", provenance.threads);
-  archive.attribute("/", "seed", provenance.seed);
-  archive.attribute("/", "command_line", provenance.command_line);
-  archive.attribute("/", "config", provenance.config);
-  archive.attribute("/", "config_hash", provenance.config_hash);
-  archive.attribute("/", "objective_kind", results.objective_kind);
-  archive.attribute("/", "merge_method", results.merge_method);
+  archive.attribute("software", provenance.software);
+  archive.attribute("version", provenance.version);
+  archive.attribute("git_commit", provenance.git_commit);
+  archive.attribute("created_utc", provenance.created_utc);
+  archive.attribute("mpi_ranks", provenance.mpi_ranks);
+  archive.attribute("threads", provenance.threads);
+  archive.attribute("seed", provenance.seed);
+  archive.attribute("command_line", provenance.command_line);
+  archive.attribute("config", provenance.config);
+  archive.attribute("config_hash", provenance.config_hash);
+  archive.attribute("objective_kind", results.objective_kind);
+  archive.attribute("merge_method", results.merge_method);
 }
 
 template <class Archive, class Results>

@@ -173,16 +173,13 @@ void SchemaReader::expect_own_storage(const h5::Dataset& dataset, const std::str
       refuse(path, "is stored by a filter that d2c does not use");
     }
   }
-  std::vector<hsize_t> chunk(dims.size());
-  const auto fits = [&](const std::vector<hsize_t>& piece) {
-    for (std::size_t i = 0; i < dims.size(); ++i) {
-      if (piece[i] > std::max<hsize_t>(dims[i], 1)) return false;
-    }
-    return true;
-  };
   if (layout == H5D_CHUNKED) {
+    std::vector<hsize_t> chunk(dims.size());
     const int rank = H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data());
-    if (std::cmp_not_equal(rank, dims.size()) || !fits(chunk)) {
+    const bool fits = std::ranges::equal(chunk, dims, [](hsize_t piece, hsize_t length) {
+      return piece <= std::max<hsize_t>(length, 1);
+    });
+    if (std::cmp_not_equal(rank, dims.size()) || !fits) {
       refuse(path, "has pieces that are larger than itself");
     }
   }

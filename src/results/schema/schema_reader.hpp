@@ -30,7 +30,7 @@ class SchemaReader {
   void check_header(const Schema& schema) const;
 
   template <class T>
-  void attribute(const char*, const char* name, T& value) const {
+  void attribute(const char* name, T& value) const {
     if constexpr (std::is_same_v<T, std::string>) {
       value = text_attribute(name);
     } else {

@@ -5,12 +5,12 @@
 namespace d2c::results {
 
 void SchemaWriter::header(const Schema& schema) {
-  attribute("/", "schema", std::string(schema.name));
-  attribute("/", "schema_version", schema.version);
+  attribute("schema", std::string(schema.name));
+  attribute("schema_version", schema.version);
 }
 
 void SchemaWriter::complete() {
-  attribute("/", "complete", true);
+  attribute("complete", true);
   for (auto& [name, axis] : axes_) h5::close_written(where(name), axis.scale);
   for (auto& [path, scale] : local_scales_) h5::close_written(where(path), scale);
 }

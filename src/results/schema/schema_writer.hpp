@@ -30,11 +30,10 @@ class SchemaWriter {
   /// Last: marks the file as whole, and closes what is open in it.
   void complete();
 
+  /// Of the file as a whole.
   template <class T>
-  void attribute(const char* object, const char* name, const T& value) {
-    h5::Object opened(h5::check_write(H5Oopen(file_, object, H5P_DEFAULT), where(object)));
-    h5::write_attribute(opened.get(), name, value, where(name));
-    h5::close_written(where(object), opened);
+  void attribute(const char* name, const T& value) {
+    h5::write_attribute(file_, name, value, where(name));
   }
 
   /// Defines a dimension by the values along it.
