@@ -1,7 +1,6 @@
 #include "d2c/results/library_record.hpp"
 
 #include <algorithm>
-#include <cstddef>
 #include <map>
 #include <utility>
 
@@ -9,7 +8,6 @@
 
 #include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
-#include "d2c/results/library.hpp"
 
 namespace d2c::results {
 namespace {
@@ -41,20 +39,24 @@ std::vector<LibraryRecord> find_records(const fs::path& library,
   for (const std::string& name : names) {
     const auto found = place.find(name);
     if (found == place.end()) refuse_name(library, name, index);
-    const std::size_t i = found->second;
-    records.push_back({index.data_begin + index.begin[i], index.config_bytes[i],
-                       index.tensors_begin[i], index.tensors_bytes[i], index.checksum[i]});
+    records.push_back(index.record(found->second));
   }
   return records;
 }
 
-lora::AdapterFiles read_record(const InputFile& library, const std::string& name,
-                               const LibraryRecord& record) {
+std::vector<std::byte> read_record_bytes(const InputFile& library, const std::string& name,
+                                         const LibraryRecord& record) {
   std::vector<std::byte> bytes = library.read(record.begin, record.bytes());
   if (crc32(bytes) != record.checksum) {
     throw InputError({library.file(), name}, {"is damaged", "its checksum does not fit its content",
                                               "restore the library, or pack it again"});
   }
+  return bytes;
+}
+
+lora::AdapterFiles read_record(const InputFile& library, const std::string& name,
+                               const LibraryRecord& record) {
+  std::vector<std::byte> bytes = read_record_bytes(library, name, record);
   lora::AdapterFiles files;
   files.folder = library.file() / name;
   files.config.assign(reinterpret_cast<const char*>(bytes.data()), record.config_bytes);

@@ -5,7 +5,6 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/input_file.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/results/library.hpp"
 #include "d2c/results/library_record.hpp"
 #include "d2c/tools/pack.hpp"
 
@@ -21,9 +20,7 @@ std::string verify_library(const fs::path& library) {
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < index.n_adapters(); ++i) {
     try {
-      const results::LibraryRecord record{index.data_begin + index.begin[i], index.config_bytes[i],
-                                          index.tensors_begin[i], index.tensors_bytes[i],
-                                          index.checksum[i]};
+      const results::LibraryRecord record = index.record(i);
       const lora::Adapter adapter =
           lora::read_adapter(results::read_record(file, index.name[i], record));
       if (lora::fingerprint(adapter.modules) != index.fingerprint[i]) {

@@ -9,6 +9,19 @@
 
 namespace d2c::results {
 
+/// Where one adapter lies in a library file: the text of adapter_config.json, zeros up to a
+/// multiple of 64 bytes, then adapter_model.safetensors byte for byte. See
+/// docs/user/library-format.md.
+struct LibraryRecord {
+  std::uint64_t begin = 0;          ///< bytes from the start of the file
+  std::uint64_t config_bytes = 0;   ///< length of the configuration, which comes first
+  std::uint64_t tensors_begin = 0;  ///< bytes from the start of the record
+  std::uint64_t tensors_bytes = 0;
+  std::uint64_t checksum = 0;  ///< CRC-32 of the record
+
+  [[nodiscard]] std::uint64_t bytes() const { return tensors_begin + tensors_bytes; }
+};
+
 /// What a library file holds, adapter by adapter; see docs/user/library-format.md. Vectors have one
 /// value per adapter unless a comment says otherwise.
 struct LibraryIndex {
@@ -36,6 +49,10 @@ struct LibraryIndex {
   std::uint64_t data_bytes = 0;
 
   [[nodiscard]] std::size_t n_adapters() const { return name.size(); }
+  [[nodiscard]] LibraryRecord record(std::size_t i) const {
+    return {data_begin + begin[i], config_bytes[i], tensors_begin[i], tensors_bytes[i],
+            checksum[i]};
+  }
 };
 
 /// Where the records of every library start, in bytes from the start of the file.

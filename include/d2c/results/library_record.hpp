@@ -1,29 +1,22 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "d2c/core/input_file.hpp"
 #include "d2c/lora/adapter.hpp"
+#include "d2c/results/library.hpp"
 
 namespace d2c::results {
 
-/// Where one adapter lies in a library file: the text of adapter_config.json, zeros up to a
-/// multiple of 64 bytes, then adapter_model.safetensors byte for byte. See
-/// docs/user/library-format.md.
-struct LibraryRecord {
-  std::uint64_t begin = 0;          ///< bytes from the start of the file
-  std::uint64_t config_bytes = 0;   ///< length of the configuration, which comes first
-  std::uint64_t tensors_begin = 0;  ///< bytes from the start of the record
-  std::uint64_t tensors_bytes = 0;
-  std::uint64_t checksum = 0;  ///< CRC-32 of the record
-
-  [[nodiscard]] std::uint64_t bytes() const { return tensors_begin + tensors_bytes; }
-};
-
 /// Reads a record and verifies its checksum. @throws InputError naming file and adapter
+[[nodiscard]] std::vector<std::byte> read_record_bytes(const InputFile& library,
+                                                       const std::string& name,
+                                                       const LibraryRecord& record);
+
+/// The same, as the files of the adapter.
 [[nodiscard]] lora::AdapterFiles read_record(const InputFile& library, const std::string& name,
                                              const LibraryRecord& record);
 

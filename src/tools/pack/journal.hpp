@@ -10,7 +10,6 @@
 #include "d2c/core/json.hpp"
 #include "d2c/core/writable_file.hpp"
 #include "d2c/results/library.hpp"
-#include "d2c/results/library_record.hpp"
 
 namespace d2c::tools {
 

@@ -14,6 +14,7 @@
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/pending.hpp"
 #include "d2c/lora/adapter.hpp"
+#include "d2c/results/library_record.hpp"
 
 namespace d2c::tools {
 namespace {
@@ -43,15 +44,9 @@ std::string stamp_of(const fs::path& folder) {
 /// An adapter of a library that is there, as the journal notes it; its modules are noted, too.
 PackedAdapter packed_adapter(const results::LibraryIndex& old, std::size_t i,
                              PackJournal& journal) {
-  PackedAdapter adapter{old.name[i],
-                        old.source[i],
-                        "",
-                        old.base_model[i],
-                        old.dtype[i],
-                        {old.begin[i], old.config_bytes[i], old.tensors_begin[i],
-                         old.tensors_bytes[i], old.checksum[i]},
-                        old.fingerprint[i],
-                        {}};
+  PackedAdapter adapter{old.name[i],   old.source[i],      "", old.base_model[i], old.dtype[i],
+                        old.record(i), old.fingerprint[i], {}};
+  adapter.record.begin = old.begin[i];
   for (std::size_t m = 0; m < old.module.size(); ++m) {
     const int rank = old.rank[i * old.module.size() + m];
     if (rank == 0) continue;
@@ -60,8 +55,10 @@ PackedAdapter packed_adapter(const results::LibraryIndex& old, std::size_t i,
   return adapter;
 }
 
+bool is_of_earlier_library(const PackedAdapter& adapter) { return adapter.stamp.empty(); }
+
 bool is_kept(const PackJournal& journal, const results::LibraryIndex& old, std::size_t i) {
-  return journal.contains(old.name[i]) && journal.find(old.name[i]).stamp.empty() &&
+  return journal.contains(old.name[i]) && is_of_earlier_library(journal.find(old.name[i])) &&
          journal.find(old.name[i]).record.checksum == old.checksum[i];
 }
 
@@ -112,8 +109,7 @@ void Packer::check_resumed() const {
 }
 
 void Packer::check_resumed(const PackedAdapter& adapter, const PackEntry* asked) const {
-  const bool is_old = adapter.stamp.empty();
-  if (is_old && options_.if_exists == LibraryOptions::IfExists::append) {
+  if (is_of_earlier_library(adapter) && options_.if_exists == LibraryOptions::IfExists::append) {
     if (asked == nullptr) return;
     throw InputError({options_.output, adapter.name},
                      {"is in the library already", "names identify adapters",
@@ -141,24 +137,15 @@ void Packer::keep_old_library() {
   if (all_kept) return;
   journal_.clear();
   partial_.file().resize(place(0));
-  copy_records(old);
+  partial_.file().resize(place(old.data_bytes));
+  const InputFile library(options_.output);
   for (std::size_t i = 0; i < old.n_adapters(); ++i) {
+    partial_.file().write(place(old.begin[i]),
+                          results::read_record_bytes(library, old.name[i], old.record(i)));
     journal_.add(packed_adapter(old, i, journal_));
     unchecked_.push_back(journal_.adapters().back().record);
   }
   commit();
-}
-
-void Packer::copy_records(const results::LibraryIndex& old) const {
-  const InputFile file(options_.output);
-  std::vector<std::byte> block(8U << 20);
-  for (std::uint64_t done = 0; done < old.data_bytes;) {
-    const auto part = std::span(block).first(
-        static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), old.data_bytes - done)));
-    file.read(old.data_begin + done, part);
-    partial_.file().write(place(done), part);
-    done += part.size();
-  }
 }
 
 void Packer::pack_one(const PackEntry& entry) {
@@ -175,8 +162,9 @@ void Packer::pack_one(const PackEntry& entry) {
   }
   commit();
   if (!options_.log) return;
-  options_.log(
-      fmt::format("packed {} of {} adapters", journal_.adapters().size(), request_.entries.size()));
+  const auto n_old = std::ranges::count_if(journal_.adapters(), is_of_earlier_library);
+  options_.log(fmt::format("packed {} of {} adapters", std::ssize(journal_.adapters()) - n_old,
+                           request_.entries.size()));
 }
 
 results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) {

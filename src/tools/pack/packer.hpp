@@ -31,7 +31,6 @@ class Packer {
   [[noreturn]] void refuse_resumed(const std::string& name, std::string what) const;
   /// Begins with the records of the library that is there, which itself is not touched.
   void keep_old_library();
-  void copy_records(const results::LibraryIndex& old) const;
   void pack_one(const PackEntry& entry);
   /// Writes a record behind the others, without making a note of it.
   [[nodiscard]] results::LibraryRecord write_record(const lora::AdapterFiles& files);

@@ -14,11 +14,12 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The last part of each folder, where they differ; else the whole paths.
+/// @pre the paths end with a name
 std::vector<std::string> names_of(const std::vector<fs::path>& folders) {
   std::vector<std::string> names;
   names.reserve(folders.size());
   for (const fs::path& folder : folders) {
-    names.push_back((folder.has_filename() ? folder : folder.parent_path()).filename().string());
+    names.push_back(folder.filename().string());
   }
   if (std::set<std::string>(names.begin(), names.end()).size() == names.size()) return names;
   names.clear();

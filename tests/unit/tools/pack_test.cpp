@@ -117,6 +117,8 @@ TEST_F(Pack, ADamagedRecordIsFoundByName) {
   bytes[index.data_begin + index.begin[1] + index.tensors_begin[1] + 200] ^= 1;
   test::write_file(library(), bytes);
   D2C_EXPECT_ERROR((void)verify_library(library()), InputError, "1 of 2 adapters", "b");
+  D2C_EXPECT_ERROR((void)pack(options({save_adapter(folder_.path(), "c")}, IfExists::append)),
+                   InputError, "library.h5: b: is damaged", "restore the library");
 }
 
 TEST_F(Pack, AdaptersOfAnotherShapeAreRefusedWithBothShapes) {
