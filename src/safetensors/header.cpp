@@ -58,18 +58,13 @@ std::string_view header_text(std::span<const std::byte> content, const Place& pl
   return text;
 }
 
-std::map<std::string, std::string> parse_metadata(const Json& json,
-                                                  const std::filesystem::path& file) {
+void check_metadata(const Json& json, const std::filesystem::path& file) {
   const Place place(file, metadata_key);
   if (!json.is_object()) place.refuse("is not an object", "it must map text to text");
-  std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : json.items()) {
-    if (!value.is_string()) {
-      place.refuse(fmt::format("value of '{}' is not text", key), "it must map text to text");
-    }
-    metadata.emplace(key, value.get<std::string>());
+    if (value.is_string()) continue;
+    place.refuse(fmt::format("value of '{}' is not text", key), "it must map text to text");
   }
-  return metadata;
 }
 
 const Json& field(const Json& entry, const char* name, const Place& place) {
@@ -191,7 +186,7 @@ Header parse_header(std::span<const std::byte> content, const std::filesystem::p
   header.data_begin = prefix_bytes + text.size();
   for (const auto& [name, entry] : json.items()) {
     if (name == metadata_key) {
-      header.metadata = parse_metadata(entry, file);
+      check_metadata(entry, file);
     } else {
       header.tensors.emplace(name, parse_tensor(entry, Place(file, name)));
     }

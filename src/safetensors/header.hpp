@@ -16,7 +16,6 @@ inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 /// The validated header of a whole file.
 struct Header {
   std::map<std::string, TensorInfo> tensors;
-  std::map<std::string, std::string> metadata;
   std::size_t data_begin = 0;  ///< offset of the data section in the file
 };
 

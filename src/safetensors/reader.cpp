@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
-#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -33,10 +31,6 @@ Index first_not_finite(std::span<const float> values) {
 }
 
 }  // namespace
-
-Index TensorInfo::n_elements() const {
-  return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
-}
 
 struct Reader::Impl {
   explicit Impl(const std::filesystem::path& path)
@@ -117,9 +111,6 @@ Reader& Reader::operator=(Reader&&) noexcept = default;
 
 const std::filesystem::path& Reader::file() const { return impl_->file; }
 const std::map<std::string, TensorInfo>& Reader::tensors() const { return impl_->header.tensors; }
-const std::map<std::string, std::string>& Reader::metadata() const {
-  return impl_->header.metadata;
-}
 bool Reader::contains(const std::string& name) const {
   return impl_->header.tensors.contains(name);
 }

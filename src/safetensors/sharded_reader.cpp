@@ -111,7 +111,6 @@ const TensorInfo& ShardedReader::info(const std::string& name) const {
 std::span<const std::byte> ShardedReader::bytes(const std::string& name) const {
   return reader_of(name).bytes(name);
 }
-Matrix ShardedReader::matrix(const std::string& name) const { return reader_of(name).matrix(name); }
 std::vector<float> ShardedReader::vector(const std::string& name) const {
   return reader_of(name).vector(name);
 }

@@ -20,7 +20,6 @@ struct TensorInfo {
   std::vector<Index> shape;  ///< empty = scalar
   std::uint64_t begin = 0;   ///< bytes, relative to the data section
   std::uint64_t end = 0;
-  [[nodiscard]] Index n_elements() const;
 };
 
 /// A validated safetensors file, memory-mapped read-only or held in memory.
@@ -42,7 +41,6 @@ class Reader {
 
   [[nodiscard]] const std::filesystem::path& file() const;
   [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const;
-  [[nodiscard]] const std::map<std::string, std::string>& metadata() const;
   [[nodiscard]] bool contains(const std::string& name) const;
 
   /// @throws InputError if the tensor is absent

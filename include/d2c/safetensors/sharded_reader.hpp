@@ -28,7 +28,6 @@ class ShardedReader {
   /// As the functions of Reader, in the file that holds the tensor.
   [[nodiscard]] const TensorInfo& info(const std::string& name) const;
   [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
-  [[nodiscard]] Matrix matrix(const std::string& name) const;
   [[nodiscard]] std::vector<float> vector(const std::string& name) const;
   void read_rows(const std::string& name, Index first, Index count, std::span<float> target) const;
 
