@@ -58,11 +58,11 @@ def read(lines, name, pattern=None):
             texts = [row["task"], row["adapter"], row["prediction"], *row["reference"]]
             if not row["reference"] or not all(isinstance(text, str) for text in texts):
                 raise TypeError("task, adapter, prediction and reference must be text")
+            found = re.search(pattern, row.get("prompt", "")) if pattern and "source" not in row else None
         except KeyError as error:
             raise BadInput(f"{name}:{number}: has no {error.args[0]}") from None
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{name}:{number}: is not a prediction ({error})") from None
-        found = re.search(pattern, row.get("prompt", "")) if pattern and "source" not in row else None
         if found:
             row["source"] = found.group(1)
         groups[row["task"], row["adapter"]].append(row)
@@ -254,7 +254,8 @@ def main(arguments=None):
             put_into(results, table)
         if options.json:
             with replacing(options.json) as file:
-                file.write(json.dumps(table).replace("NaN", "null").encode())
+                without_nan = json.loads(json.dumps(table), parse_constant=lambda _: None)
+                file.write(json.dumps(without_nan).encode())
     except ImportError as error:
         print(f"score: {sys.executable} lacks the package {error.name}; install it, or use another Python",
               file=sys.stderr)

@@ -33,6 +33,10 @@ def read_aliases(given, file):
     return aliases
 
 
+# What an entry of `checks` says to clients, beside its cluster.
+CHECK = ("task", "loss", "base_loss", "examples")
+
+
 @dataclasses.dataclass
 class Adapter:
     name: str  # cluster_00
@@ -72,13 +76,15 @@ class Result:
             raise self._damaged() from None
 
     def _check(self, routing):
-        """What names files and adapters names them within the result."""
+        """What names files and adapters names them within the result, and nothing that is needed is missing."""
         try:
             clusters = [entry["cluster"] for entry in routing["clusters"]]
-            clusters += [entry["cluster"] for entry in [*routing["tasks"].values(), *routing["checks"]]]
+            asked = [entry["cluster"] for entry in [*routing["tasks"].values(), *routing["checks"]]]
             paths = [pathlib.PurePath(entry["folder"]) for entry in routing["clusters"] if entry["folder"]]
-            names = [name for entry in routing["clusters"] for name in entry["sha256"]]
-            is_right = (all(type(number) is int and number >= 0 for number in clusters) and
+            names = [name for entry in routing["clusters"] for name in entry["sha256"].keys()]
+            is_right = (all(type(number) is int and number >= 0 for number in clusters + asked) and
+                        set(asked) <= set(clusters) and
+                        all(check.keys() >= set(CHECK) for check in routing["checks"]) and
                         all(type(entry["rank"]) is int for entry in routing["clusters"]) and
                         not any(path.is_absolute() or ".." in path.parts for path in paths) and
                         all(name == pathlib.PurePath(name).name for name in names) and
@@ -128,7 +134,7 @@ class Result:
             "tasks": {task: adapter.name for adapter in self.adapters for task in adapter.tasks},
             "loss_on": self.loss_on,
             "checks": [{"adapter": of_cluster[check["cluster"]],
-                        **{key: check[key] for key in ("task", "loss", "base_loss", "examples")}}
+                        **{key: check[key] for key in CHECK}}
                        for check in self.checks],
         }
 

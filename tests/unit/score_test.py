@@ -157,6 +157,23 @@ class Scores(unittest.TestCase):
             code, _, err = self.run_main(pathlib.Path(folder) / "none")
             self.assertEqual(code, 3)
 
+    def test_a_prompt_that_is_no_text_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "p.jsonl"
+            path.write_text(line("a", "own", "x").replace('"p"', "5"))
+            code, _, err = self.run_main(path, "--source-pattern", "(.*)")
+            self.assertEqual((code, err.count("\n")), (3, 1))
+            self.assertIn("p.jsonl:1: is not a prediction", err)
+
+    def test_a_task_may_be_called_nan(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, out = pathlib.Path(folder) / "p.jsonl", pathlib.Path(folder) / "s.json"
+            path.write_text(line("NaN", "own", "yes"))
+            self.assertEqual(self.run_main(path, "--json", out)[0], 0)
+            table = json.loads(out.read_text())
+            self.assertEqual(table["task"], ["NaN"])
+            self.assertIsNone(table["mean"][0][table["metric"].index("edits_f05")])
+
     def test_sources_come_from_the_line_or_from_the_prompt(self):
         with tempfile.TemporaryDirectory() as folder:
             path, out = pathlib.Path(folder) / "p.jsonl", pathlib.Path(folder) / "s.json"
