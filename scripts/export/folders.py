@@ -4,9 +4,7 @@ import shutil
 
 from problem import Problem
 from result import write_routes
-
-# The values that vLLM's --max-lora-rank takes.
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+from vllm_ranks import RANKS, room_for
 
 README = """# {title}
 
@@ -62,9 +60,9 @@ def for_peft(result, output, call):
 
 def for_vllm(result, output, call):
     rank = max(adapter.rank for adapter in result.adapters)
-    room = next((r for r in VLLM_RANKS if r >= rank), None)
+    room = room_for(rank)
     if room is None:
-        raise Problem(f"the adapters have rank {rank} (vLLM takes {VLLM_RANKS[-1]} at most); run the job with a lower "
+        raise Problem(f"the adapters have rank {rank} (vLLM takes {RANKS[-1]} at most); run the job with a lower "
                       "--merged-rank")
     places = copy_adapters(result, output)
     write_routes(result, places, output)

@@ -10,13 +10,11 @@ from markupsafe import Markup
 import figures
 from result import clean
 from verdict import percent, plural, size, verdict, worst
+from vllm_ranks import room_for
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 FEW = 60  # rows that a table may have to be printed
 
-
-# The values that vLLM's --max-lora-rank takes.
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 def number(value, decimals=4):
     return f"{value:.{decimals}f}".replace("-", "−") if np.isfinite(value) else "–"
@@ -55,7 +53,7 @@ def deployment(run):
         return {}
     model = run.model or "BASE_MODEL"
     rank = max(run.folders[i].rank for i in used)
-    room = next((r for r in VLLM_RANKS if r >= rank), rank)
+    room = room_for(rank) or rank
     paths = {i: str(run.folders[i].path) for i in used}
     routing = {run.task[t]: f"cluster_{run.assignment[t]:02}" for t in range(len(run.task))}
     some = dict(list(routing.items())[:3])

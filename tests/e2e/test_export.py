@@ -287,7 +287,8 @@ class Export(Case):
         for change in (cluster("cluster", "../../x"), cluster("cluster", -1), cluster("folder", str(secret)),
                        cluster("folder", "../secret"), cluster("sha256", {"../../secret/file": ""}),
                        cluster("rank", "8"), lambda routing: routing["checks"][0].update({"cluster": "0"}),
-                       cluster("sha256", ["adapter_config.json"]), lambda routing: routing["checks"][0].pop("base_loss"),
+                       cluster("sha256", ["adapter_config.json"]),
+                       lambda routing: routing["checks"][0].pop("base_loss"),
                        lambda routing: next(iter(routing["tasks"].values())).update({"cluster": 999}),
                        lambda routing: routing["tasks"].update({"a\u202eb": {"cluster": 0}})):
             route(change)
