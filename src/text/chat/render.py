@@ -136,18 +136,24 @@ def describe(error):
     return {"error": text, "line": line, "date": "strftime_now" in text}
 
 
+def within(kind, value):
+    """The value, or what the system allows where that is less."""
+    hard = resource.getrlimit(kind)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
 def limit(memory_bytes):
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    for kind, value in ((resource.RLIMIT_NOFILE, 3), (resource.RLIMIT_NPROC, 0),
-                        (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(kind, (value, value))
+    for kind, value in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_NOFILE, 3),
+                        (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_FSIZE, 0),
+                        (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(kind, 2 * (within(kind, value),))
 
 
 def limit_time(seconds):
     """The processor time from now on; d2c watches the clock, but it may have been killed."""
-    used = time.process_time()
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 2, hard))
+    kind = resource.RLIMIT_CPU
+    soft = within(kind, int(time.process_time() + seconds) + 2)
+    resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
 
 
 def reply(value):

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <string>
 
+#include <sys/resource.h>
+
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 
@@ -154,6 +156,15 @@ TEST(ChatTemplate, TimeMemoryAndOutputAreBounded) {
   const std::string flood = "{% for i in range(99999) %}{{ i }}{% endfor %}";
   D2C_EXPECT_ERROR((void)Model(flood, "", {.characters = 1000}).render(conversation()), InputError,
                    "longer than 1000 characters");
+}
+
+TEST(ChatTemplateDeathTest, WorksUnderLowerLimitsOfTheSystem) {
+  const auto render_and_exit = [] {
+    const rlimit low{9, 9};
+    setrlimit(RLIMIT_CPU, &low);
+    std::exit(rendered("ok") == "ok" ? 0 : 1);
+  };
+  EXPECT_EXIT(render_and_exit(), testing::ExitedWithCode(0), "");
 }
 
 TEST(ChatTemplate, ServesOnAfterARefusal) {
