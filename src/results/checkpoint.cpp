@@ -8,6 +8,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/id_vector.hpp"
 
+#include "files/seal.hpp"
 #include "schema/schema_file.hpp"
 #include "schema/schema_reader.hpp"
 
@@ -124,6 +125,14 @@ void visit_checkpoint(Archive& archive, Arrays& flat) {
 
 fs::path previous_of(const fs::path& file) { return file.string() + ".previous"; }
 
+bool is_whole(const fs::path& file) {
+  try {
+    return check_seal(file) == Seal::fits;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 Checkpoint load(const fs::path& file) {
   SchemaReader archive(file, SchemaReader::SealRule::required);
   archive.check_header(checkpoint_schema);
@@ -140,7 +149,8 @@ void write_checkpoint(const fs::path& file, const Identity& identity, const Loss
   const Flat flat = flatten(identity, measured);
   out.complete(checkpoint_schema, [&](SchemaWriter& archive) { visit_checkpoint(archive, flat); });
   std::error_code ignored;
-  fs::rename(file, previous_of(file), ignored);
+  // A damaged one does not take the place of the one before, which the job may have gone on from.
+  if (is_whole(file)) fs::rename(file, previous_of(file), ignored);
   out.pending().publish();
 }
 

@@ -46,8 +46,9 @@ struct Checkpoint {
 };
 
 /// Writes under a temporary name, flushes to disk, keeps the present checkpoint as
-/// FILE.previous, and renames. Whenever the process dies, one whole checkpoint is on disk.
-/// @throws InputError if it cannot be written
+/// FILE.previous if it is whole, and renames. Whenever the process dies, one whole checkpoint is on
+/// disk.
+/// @throws IoError if it cannot be written
 void write_checkpoint(const std::filesystem::path& file, const Identity& identity,
                       const LossTable& measured);
 

@@ -85,6 +85,16 @@ TEST(Checkpoint, ADamagedNewestFallsBackWithAWarning) {
   }
 }
 
+TEST(Checkpoint, ADamagedOneDoesNotReplaceTheOneBefore) {
+  const TempFolder folder;
+  write(folder / "c", example("one"));
+  write(folder / "c", example("two"));
+  write_file(folder / "c", "damaged");
+  write(folder / "c", example("three"));
+  EXPECT_EQ(load(folder / "c"), example("three"));
+  EXPECT_EQ(load(folder / "c.previous"), example("one"));
+}
+
 TEST(Checkpoint, ATruncatedOrMissingNewestFallsBackWithAWarning) {
   const TempFolder folder;
   write(folder / "c", example("one"));
