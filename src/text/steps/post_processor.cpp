@@ -1,7 +1,5 @@
 #include "steps/post_processor.hpp"
 
-#include <limits>
-
 namespace d2c::text {
 namespace {
 
@@ -19,10 +17,7 @@ Frame template_frame(const Field& field) {
     const std::string& name = part.at("SpecialToken").at("id").string();
     auto& ids = behind_sequence ? frame.suffix : frame.prefix;
     for (const Field& id : field.at("special_tokens").at(name).at("ids").items()) {
-      if (id.integer() < 0 || id.integer() > std::numeric_limits<TokenId>::max()) {
-        id.fail({"is not a token id", "", ""});
-      }
-      ids.push_back(static_cast<TokenId>(id.integer()));
+      ids.push_back(id.token_id());
     }
   }
   if (!behind_sequence)

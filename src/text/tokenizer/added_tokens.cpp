@@ -101,10 +101,7 @@ void AddedTokens::assign_ids(const Field& field, const BpeModel& model) {
 /// numbered on, behind the vocabulary. Usually that gives the declared ids.
 TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
                                const BpeModel& model) {
-  if (field.integer() < 0 || field.integer() > std::numeric_limits<TokenId>::max()) {
-    field.fail({"is not a token id", "", ""});
-  }
-  const auto declared = static_cast<TokenId>(field.integer());
+  const TokenId declared = field.token_id();
   if (const auto known = model.vocabulary().id_of(content)) {
     if (*known != declared) {
       field.fail({fmt::format("the token '{}' has the id {} here and {} in model.vocab", content,

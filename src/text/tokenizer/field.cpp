@@ -1,6 +1,5 @@
 #include "tokenizer/field.hpp"
 
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -47,12 +46,15 @@ const std::string& Field::string() const {
 }
 
 std::int64_t Field::integer() const {
-  if (!value_->is_number_integer() ||
-      (value_->is_number_unsigned() &&
-       value_->get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max())) {
-    fail({"must be an integer", "", ""});
-  }
-  return value_->get<std::int64_t>();
+  const auto value = json::integer(*value_);
+  if (!value) fail({"must be an integer", "", ""});
+  return *value;
+}
+
+TokenId Field::token_id() const {
+  const std::int64_t id = integer();
+  if (id < 0 || !std::in_range<TokenId>(id)) fail({"is not a token id", "", ""});
+  return static_cast<TokenId>(id);
 }
 
 const std::string& Field::character() const {

@@ -9,6 +9,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/text/tokenizer.hpp"
 
 namespace d2c::text {
 
@@ -29,6 +30,7 @@ class Field {
 
   [[nodiscard]] const std::string& string() const;
   [[nodiscard]] std::int64_t integer() const;
+  [[nodiscard]] TokenId token_id() const;
   /// The one character of a string, as UTF-8.
   [[nodiscard]] const std::string& character() const;
   /// The member `key`, or `fallback` if it is missing or null.
