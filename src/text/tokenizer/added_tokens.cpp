@@ -1,6 +1,7 @@
 #include "tokenizer/added_tokens.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -114,6 +115,9 @@ TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
     refuse_shared(field, content, *other);
   }
   if (const auto again = id_of(content)) return *again;
+  if (largest_id_ == std::numeric_limits<TokenId>::max()) {
+    field.fail({"follows on the largest id that there is", "it would have none", ""});
+  }
   const auto next = std::max(static_cast<TokenId>(model.vocabulary().size()), largest_id_ + 1);
   if (next == declared) return declared;
   const std::string what =

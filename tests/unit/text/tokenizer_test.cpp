@@ -170,6 +170,12 @@ TEST(AddedTokens, BehindAHoleTheyAreNumberedOnWithAWarning) {
   document["model"]["vocab"]["d"] = 30;
   document["model"]["vocab"]["e"] = 9;
   D2C_EXPECT_ERROR((void)test::load_tokenizer(document), InputError, "added_tokens[0].id", "'e'");
+
+  document["model"]["vocab"]["z"] = 2147483647;
+  document["added_tokens"] =
+      Json::parse(R"([{"id": 2147483647, "content": "z"}, {"id": 12, "content": "y"}])");
+  D2C_EXPECT_ERROR((void)test::load_tokenizer(document), InputError, "added_tokens[1].id",
+                   "largest id");
 }
 
 /// The prefix and what encode adds behind a text, for a tokenizer_config.json.
