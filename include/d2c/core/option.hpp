@@ -171,19 +171,9 @@ template <class Target>
           }};
 }
 
-/// Paths that are given one after another.
-template <class Target>
-[[nodiscard]] OptionValue<Target> paths(std::vector<std::filesystem::path> Target::*member) {
-  return {OptionKind::text, [](const Target&) { return std::string(); },
-          [=](Target& target, std::string_view given) -> std::optional<Message> {
-            (target.*member).emplace_back(given);
-            return std::nullopt;
-          }};
-}
-
-/// Texts that are given one after another.
-template <class Target>
-[[nodiscard]] OptionValue<Target> texts(std::vector<std::string> Target::*member) {
+/// Texts or paths that are given one after another.
+template <class Target, class Item>
+[[nodiscard]] OptionValue<Target> list(std::vector<Item> Target::*member) {
   return {OptionKind::text, [](const Target&) { return std::string(); },
           [=](Target& target, std::string_view given) -> std::optional<Message> {
             (target.*member).emplace_back(given);

@@ -26,7 +26,7 @@ std::vector<Option<ExportArguments>> export_options() {
        "serves them) or llama.cpp (GGUF files)",
        "SERVER"},
       {"output", option::path(&A::output), "folder to be made; must not exist", "DIR"},
-      {"alias", option::texts(&A::aliases),
+      {"alias", option::list(&A::aliases),
        "another name for a task in the export; may be given several times", "TASK=NAME"},
       {"aliases", option::path(&A::alias_file), "the same as a JSON object: {\"TASK\": \"NAME\"}",
        "FILE"},

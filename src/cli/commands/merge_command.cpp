@@ -48,7 +48,8 @@ std::vector<Option<MergeArguments>> merge_options() {
   std::vector<std::string_view> methods;
   for (const merge::Method& method : merge::methods()) methods.push_back(method.name);
   return {
-      {"adapters", option::paths<A>(&A::adapters), "PEFT folders, or LIBRARY.h5::NAME"},
+      {"adapters", option::list<A, std::filesystem::path>(&A::adapters),
+       "PEFT folders, or LIBRARY.h5::NAME"},
       {"output", option::path<A>(&A::output), "PEFT folder to be made; must not exist"},
       {"weights", member_weights(),
        "one weight per adapter, separated by commas; without it 1/m each. TIES methods also divide "

@@ -20,7 +20,7 @@ struct PackArguments : tools::LibraryOptions {
 std::vector<Option<PackArguments>> pack_options() {
   using A = PackArguments;
   return {
-      {"inputs", option::paths<A>(&A::inputs), "a manifest, or PEFT folders"},
+      {"inputs", option::list<A, std::filesystem::path>(&A::inputs), "a manifest, or PEFT folders"},
       {"output", option::path<A>(&A::output), "library file to be made"},
       {"write-manifest", option::path<A>(&A::manifest_output),
        "also write a manifest of the same tasks that reads from the library"},
