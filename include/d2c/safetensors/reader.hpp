@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "d2c/core/mapped_file.hpp"
 #include "d2c/tensor/dtype.hpp"
 #include "d2c/tensor/matrix.hpp"
 
@@ -35,20 +36,17 @@ class Reader {
   /// The same for the content of a file that was read elsewhere.
   /// @param file  for messages
   Reader(std::filesystem::path file, std::vector<std::byte> content);
-  ~Reader();
-  Reader(Reader&&) noexcept;
-  Reader& operator=(Reader&&) noexcept;
 
-  [[nodiscard]] const std::filesystem::path& file() const;
-  [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const;
-  [[nodiscard]] bool contains(const std::string& name) const;
+  [[nodiscard]] const std::filesystem::path& file() const { return file_; }
+  [[nodiscard]] const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
+  [[nodiscard]] bool contains(const std::string& name) const { return tensors_.contains(name); }
 
   /// @throws InputError if the tensor is absent
   [[nodiscard]] const TensorInfo& info(const std::string& name) const;
   /// Where the data section starts, in bytes from the start of the file.
-  [[nodiscard]] std::uint64_t data_begin() const;
+  [[nodiscard]] std::uint64_t data_begin() const { return data_begin_; }
   /// The whole file; valid as long as the reader lives.
-  [[nodiscard]] std::span<const std::byte> content() const;
+  [[nodiscard]] std::span<const std::byte> content() const { return content_; }
   /// The tensor's bytes in the mapping; valid as long as the reader lives.
   [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
 
@@ -60,8 +58,20 @@ class Reader {
   void read_rows(const std::string& name, Index first, Index count, std::span<float> target) const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  void parse();
+  /// An entry of a float tensor with `n_dimensions` dimensions.
+  [[nodiscard]] const TensorInfo& float_info(const std::string& name,
+                                             std::size_t n_dimensions) const;
+  /// Converts elements [first, first + target.size()).
+  void read(const std::string& name, const TensorInfo& tensor, Index first,
+            std::span<float> target) const;
+
+  std::filesystem::path file_;
+  std::unique_ptr<MappedFile> mapping_;
+  std::vector<std::byte> owned_;  ///< the content, where there is no mapping
+  std::span<const std::byte> content_;
+  std::map<std::string, TensorInfo> tensors_;
+  std::uint64_t data_begin_ = 0;
 };
 
 }  // namespace d2c::safetensors
