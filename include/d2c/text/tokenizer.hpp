@@ -47,8 +47,6 @@ class Tokenizer {
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
 
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const;
-  /// One more than the largest id, added tokens included.
-  [[nodiscard]] std::size_t vocabulary_size() const;
 
  private:
   struct Impl;

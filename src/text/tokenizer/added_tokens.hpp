@@ -60,7 +60,6 @@ class AddedTokens {
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view token) const;
   [[nodiscard]] std::optional<std::string_view> token_of(TokenId id) const;
   [[nodiscard]] bool is_special(std::string_view token) const;
-  [[nodiscard]] TokenId largest_id() const { return largest_id_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:

@@ -192,10 +192,4 @@ std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
   return impl_->id_of(token);
 }
 
-std::size_t Tokenizer::vocabulary_size() const {
-  return static_cast<std::size_t>(
-             std::max(impl_->added.largest_id(), impl_->model.vocabulary().largest_id())) +
-         1;
-}
-
 }  // namespace d2c::text

@@ -21,8 +21,6 @@ class Vocabulary {
   explicit Vocabulary(std::vector<std::pair<std::string_view, TokenId>> tokens);
 
   [[nodiscard]] std::size_t size() const { return tokens_.size(); }
-  /// -1 = there is no token.
-  [[nodiscard]] TokenId largest_id() const { return tokens_.empty() ? -1 : tokens_.back().id; }
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view text) const;
   [[nodiscard]] std::optional<std::string_view> token_of(TokenId id) const;
 
