@@ -105,6 +105,25 @@ std::string number(const std::vector<double>& values, std::size_t at) {
   return at < values.size() && std::isfinite(values[at]) ? fmt::format("{}", values[at]) : "";
 }
 
+/// One line per row and seed, RFC 4180; empty = not measured.
+std::string comparison_csv(const Comparison& c) {
+  std::string text =
+      "method,search,k,seed,objective,gain,verify_objective,heldout_objective,heldout_gain,"
+      "evaluations,measured,seconds\r\n";
+  const std::size_t n = c.seed.size();
+  for (std::size_t row = 0; row < c.n_rows(); ++row) {
+    for (std::size_t s = 0; s < n; ++s) {
+      const std::size_t at = row * n + s;
+      text += fmt::format(
+          "{},{},{},{},{},{},{},{},{},{},{},{}\r\n", field(c.method[row]), field(c.search[row]),
+          c.k[row] == 0 ? "" : std::to_string(c.k[row]), c.seed[s], number(c.objective, at),
+          number(c.gain, at), number(c.verify_objective, at), number(c.heldout_objective, at),
+          number(c.heldout_gain, at), c.evaluations[at], c.measured[at], number(c.seconds, at));
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 void write_comparison(const fs::path& tables, const fs::path& csv, const Comparison& comparison,
@@ -152,24 +171,6 @@ std::string print_comparison(const Comparison& c) {
   return fmt::format("{} tasks, {} seed{}; objective: {}, lower is better\n", c.tasks.name.size(),
                      n, n == 1 ? "" : "s: mean ± standard deviation", c.objective_kind) +
          table.render(c.n_rows());
-}
-
-std::string comparison_csv(const Comparison& c) {
-  std::string text =
-      "method,search,k,seed,objective,gain,verify_objective,heldout_objective,heldout_gain,"
-      "evaluations,measured,seconds\r\n";
-  const std::size_t n = c.seed.size();
-  for (std::size_t row = 0; row < c.n_rows(); ++row) {
-    for (std::size_t s = 0; s < n; ++s) {
-      const std::size_t at = row * n + s;
-      text += fmt::format(
-          "{},{},{},{},{},{},{},{},{},{},{},{}\r\n", field(c.method[row]), field(c.search[row]),
-          c.k[row] == 0 ? "" : std::to_string(c.k[row]), c.seed[s], number(c.objective, at),
-          number(c.gain, at), number(c.verify_objective, at), number(c.heldout_objective, at),
-          number(c.heldout_gain, at), c.evaluations[at], c.measured[at], number(c.seconds, at));
-    }
-  }
-  return text;
 }
 
 }  // namespace d2c::results

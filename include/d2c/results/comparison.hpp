@@ -36,16 +36,14 @@ struct Comparison {
 
 enum class IfExists { refuse, replace };
 
-/// Writes the tables described in docs/user/compare.md, and comparison_csv() beside them. The
-/// tables come last: where they are, both are. What fails leaves neither.
+/// Writes the tables described in docs/user/compare.md, and one line per row and seed as CSV
+/// (RFC 4180) beside them. The tables come last: where they are, both are. What fails leaves
+/// neither.
 /// @throws InputError if there are tables that must stay; IoError; ContractError if sizes disagree
 void write_comparison(const std::filesystem::path& tables, const std::filesystem::path& csv,
                       const Comparison& comparison, IfExists if_exists);
 
 /// One line per row: mean over the seeds, and its standard deviation where there are several.
 [[nodiscard]] std::string print_comparison(const Comparison& comparison);
-
-/// One line per row and seed, RFC 4180; empty = not measured.
-[[nodiscard]] std::string comparison_csv(const Comparison& comparison);
 
 }  // namespace d2c::results
