@@ -1,8 +1,8 @@
 """Renders chat templates with Jinja2 for d2c: one JSON document a line in, one a line out.
 
-The first line sets the templates up, every other one renders one conversation. Templates are
-programs that somebody else wrote: they run in Jinja2's immutable sandbox, in a process that can
-open no file, start no process and use only so much memory, processor time and output.
+The first line is empty, the second sets the templates up, every other one renders one conversation.
+Templates are programs that somebody else wrote: they run in Jinja2's immutable sandbox, in a process
+that can open no file, start no process and use only so much memory, processor time and output.
 
 The environment is the one that Hugging Face transformers makes (utils/chat_template_utils.py).
 """
@@ -162,6 +162,8 @@ def reply(value):
 
 
 def main():
+    sys.stdin.buffer.readline()  # asks whether Jinja2 is there
+    reply({"version": jinja2.__version__})
     setup = json.loads(sys.stdin.buffer.readline())
     date = setup["date"] and datetime.datetime.fromisoformat(setup["date"])
     limit(setup["memory_bytes"])
@@ -170,7 +172,7 @@ def main():
         environment = make_environment(date)
         templates = {name: environment.from_string(text)
                      for name, text in setup["templates"].items()}
-        reply({"version": jinja2.__version__})
+        reply({"ready": True})
     except Exception as error:  # whatever a template can make Jinja2 raise
         reply(describe(error))
         return

@@ -74,9 +74,10 @@ bool Renderer::start(const std::string& python, const std::string& setup) {
   // A cold start from a busy network file system takes long.
   constexpr std::chrono::seconds start_limit{120};
   process_.emplace(std::vector<std::string>{python, "-I", "-B", "-c", render_program});
-  const auto answer = process_->ask(setup, start_limit, limits_.characters);
-  if (answer.failure == ChildProcess::Failure::ended) return false;
-  return !read(answer).lacks_jinja;
+  const auto greeting = process_->ask("", start_limit, limits_.characters);
+  if (greeting.failure != ChildProcess::Failure::none || read(greeting).lacks_jinja) return false;
+  static_cast<void>(read(process_->ask(setup, start_limit, limits_.characters)));
+  return true;
 }
 
 std::string Renderer::render(std::string_view row, bool without_answer,

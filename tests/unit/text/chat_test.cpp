@@ -152,6 +152,9 @@ TEST(ChatTemplate, TimeMemoryAndOutputAreBounded) {
       "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
   D2C_EXPECT_ERROR((void)Model(endless, "", {.seconds = 0.3}).render(conversation()), InputError,
                    "takes longer than 0.3 s");
+  // Jinja2 computes constants when it reads the template.
+  D2C_EXPECT_ERROR((void)Model("{{ 9 ** (9 ** 9) }}", "", {.seconds = 0.3}).render(conversation()),
+                   InputError, "asks for more time");
   D2C_EXPECT_ERROR((void)rendered("{{ 'x' * 3000000000 }}"), InputError, "too much memory");
   const std::string flood = "{% for i in range(99999) %}{{ i }}{% endfor %}";
   D2C_EXPECT_ERROR((void)Model(flood, "", {.characters = 1000}).render(conversation()), InputError,
