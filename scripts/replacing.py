@@ -18,14 +18,18 @@ def refuse_special(path):
 
 @contextlib.contextmanager
 def replacing(path):
-    """A binary file that gets its name `path` when the block has ended well. @throws OSError"""
+    """A binary file that gets its name `path`, and the permissions of the one there, when the block has ended well.
+
+    @throws OSError
+    """
     refuse_special(path)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
+            os.chmod(file.name, mode)
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

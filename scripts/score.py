@@ -29,7 +29,6 @@ import pathlib
 import re
 import shutil
 import sys
-import tempfile
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -177,10 +176,9 @@ def assignment_of(path):
 def put_into(path, table):
     """Writes the group /score. The file is replaced as a whole, with a checksum that fits."""
     import h5py
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        copy = pathlib.Path(file.name)
-    try:
-        shutil.copy(path, copy)
+    with replacing(path) as target:
+        copy = pathlib.Path(target.name)
+        shutil.copyfile(path, copy)
         size = copy.stat().st_size
         with copy.open("rb+") as file:
             file.seek(max(0, size - 64))
@@ -214,9 +212,6 @@ def put_into(path, table):
                 for block in iter(lambda: file.read(1 << 20), b""):
                     checksum = zlib.crc32(block, checksum)
                 file.write(f"\nd2c crc32 {checksum:08x}\n".encode())
-        os.replace(copy, path)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def main(arguments=None):

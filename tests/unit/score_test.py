@@ -195,6 +195,7 @@ class Scores(unittest.TestCase):
             content = results.read_bytes()
             results.write_bytes(content + f"\nd2c crc32 {zlib.crc32(content):08x}\n".encode())
             path.write_text("\n".join(self.LINES))
+            results.chmod(0o640)
             for _ in range(2):  # again replaces
                 code, _, err = self.run_main(path, "--into", folder)
                 self.assertEqual(code, 0, err)
@@ -205,6 +206,7 @@ class Scores(unittest.TestCase):
                 self.assertEqual([dim.label for dim in value.dims], ["adapter", "metric", "task"])
                 adapters = list(run["score/adapter"].asstr()[:])
                 self.assertEqual(value[adapters.index("clusters"), 0].tolist(), [100, 0])
+            self.assertEqual(results.stat().st_mode & 0o777, 0o640)
             self.assertEqual(len(list(pathlib.Path(folder).iterdir())), 2)
 
     @unittest.skipIf(h5py is None, "python3-h5py is not installed")
