@@ -35,15 +35,8 @@ IN_LAYER = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_nor
 def read_weights(folder):
     """Name -> float32 array."""
     for path in sorted(folder.glob("*.safetensors")):
-        raw = path.read_bytes()
-        size = int.from_bytes(raw[:8], "little")
-        for name, tensor in json.loads(raw[8:8 + size]).items():
-            if name == "__metadata__":
-                continue
-            begin, end = tensor["data_offsets"]
-            kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor["dtype"]]
-            values = np.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(tensor["shape"])
-            yield name, llama_cpp.as_f32(tensor["dtype"], values)
+        for name, dtype, values in llama_cpp.tensors_in(path):
+            yield name, llama_cpp.as_f32(dtype, values)
 
 
 def write_base(folder, path):

@@ -73,20 +73,25 @@ def read_factors(path):
         raise Problem(f"{path}: is no adapter that d2c wrote (its tensors are others); repeat the job") from None
 
 
-def _factors(path):
+def tensors_in(path):
+    """(name, number format, array whose items have that format's bits) of each tensor of a safetensors file."""
     import numpy as np
 
     raw = path.read_bytes()
     (size,) = struct.unpack("<Q", raw[:8])
-    factors = {}
     for name, tensor in json.loads(raw[8:8 + size]).items():
-        if name == "__metadata__":
-            continue
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor["dtype"]]
+            values = np.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(tensor["shape"])
+            yield name, tensor["dtype"], values
+
+
+def _factors(path):
+    factors = {}
+    for name, dtype, values in tensors_in(path):
         module, letter = re.fullmatch(r"base_model\.model\.(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?", name).groups()
-        begin, end = tensor["data_offsets"]
-        kind = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor["dtype"]]
-        values = np.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(tensor["shape"])
-        factors.setdefault(module, {})[letter] = (tensor["dtype"], values)
+        factors.setdefault(module, {})[letter] = (dtype, values)
     if any(pair.keys() != {"A", "B"} or any(values.ndim != 2 for _, values in pair.values())
            for pair in factors.values()):
         raise ValueError
