@@ -1,8 +1,6 @@
 #include "steps/split.hpp"
 
 #include <algorithm>
-#include <map>
-#include <string>
 
 namespace d2c::text {
 namespace {
@@ -39,18 +37,13 @@ bool alike(bool is_delimiter, bool previous) { return is_delimiter == previous; 
 }  // namespace
 
 DelimiterBehavior read_behavior(const Field& field) {
-  static const std::map<std::string, DelimiterBehavior> names = {
-      {"Removed", DelimiterBehavior::removed},
-      {"Isolated", DelimiterBehavior::isolated},
-      {"MergedWithPrevious", DelimiterBehavior::merged_with_previous},
-      {"MergedWithNext", DelimiterBehavior::merged_with_next},
-      {"Contiguous", DelimiterBehavior::contiguous}};
-  const auto row = names.find(field.string());
-  if (row == names.end()) {
-    field.fail({"the behavior '" + field.string() + "' is not known", "",
-                "one of Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous"});
-  }
-  return row->second;
+  static constexpr auto names = enum_names<DelimiterBehavior>(
+      {{DelimiterBehavior::removed, "Removed"},
+       {DelimiterBehavior::isolated, "Isolated"},
+       {DelimiterBehavior::merged_with_previous, "MergedWithPrevious"},
+       {DelimiterBehavior::merged_with_next, "MergedWithNext"},
+       {DelimiterBehavior::contiguous, "Contiguous"}});
+  return value_of(field, names, "behavior");
 }
 
 std::vector<Part> cover(std::size_t length, const std::vector<Range>& matches, bool invert) {

@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include <fmt/ranges.h>
+
+#include "d2c/core/enum_names.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/text/tokenizer.hpp"
@@ -45,6 +48,16 @@ class Field {
   const std::filesystem::path* file_;
   std::string name_;
 };
+
+/// The value that a text stands for in a table of words.
+/// @param what  the text is, for the message
+template <class E, std::size_t N>
+E value_of(const Field& field, const EnumNames<E, N>& names, const char* what) {
+  const std::optional<E> value = names.find(field.string());
+  if (value) return *value;
+  field.fail({fmt::format("the {} '{}' is not known", what, field.string()), "",
+              fmt::format("one of {}", fmt::join(names.words(), ", "))});
+}
 
 /// Builds the part that `field.type` names from a table of type names and factories.
 /// @throws InputError that names the field and the type if the table lacks it

@@ -26,19 +26,11 @@ void join_by_spaces(std::vector<std::string>& tokens) {
   for (std::size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
 }
 
-Normalizer normalizer_of(const Field& root) {
-  const auto field = root.find("normalizer");
-  return field ? make_normalizer(*field) : Normalizer([](std::string& /*text*/) {});
-}
-
-PreTokenizer pre_tokenizer_of(const Field& root) {
-  const auto field = root.find("pre_tokenizer");
-  return field ? make_pre_tokenizer(*field) : PreTokenizer([](std::vector<Piece>& /*pieces*/) {});
-}
-
-Decoder decoder_of(const Field& root) {
-  const auto field = root.find("decoder");
-  return field ? make_decoder(*field) : Decoder(join_by_spaces);
+/// @param otherwise  what counts where the file has no such part
+template <class Part>
+Part part_of(const Field& root, const char* name, Part (*make)(const Field&), Part otherwise) {
+  const auto field = root.find(name);
+  return field ? make(*field) : std::move(otherwise);
 }
 
 /// A tokenizer class whose post-processor transformers builds anew from add_bos_token and
@@ -61,8 +53,7 @@ template <class IdOf>
 Frame frame_of(const Field& root, const TokenizerConfig& config, const IdOf& id_of) {
   const auto row = std::ranges::find(rebuilt_classes, config.class_name, &RebuiltClass::name);
   if (row == rebuilt_classes.end() || (!config.add_bos && !config.add_eos)) {
-    const auto field = root.find("post_processor");
-    return field ? make_frame(*field) : Frame{};
+    return part_of<Frame>(root, "post_processor", make_frame, {});
   }
   const auto ids = [&](bool add, const char* name, const char* fallback) -> std::vector<TokenId> {
     if (!add) return {};
@@ -100,12 +91,13 @@ void check_version(const Field& root) {
 
 struct Tokenizer::Impl {
   Impl(const Field& root, const TokenizerConfig& config)
-      : normalizer(normalizer_of(root)),
+      : normalizer(part_of<Normalizer>(root, "normalizer", make_normalizer, [](std::string&) {})),
         model(model_of(root)),
         added(root.find("added_tokens"), model, normalizer),
         frame(frame_of(root, config, [this](std::string_view token) { return id_of(token); })),
-        pre_tokenizer(pre_tokenizer_of(root)),
-        decoder(decoder_of(root)) {
+        pre_tokenizer(part_of<PreTokenizer>(root, "pre_tokenizer", make_pre_tokenizer,
+                                            [](std::vector<Piece>&) {})),
+        decoder(part_of<Decoder>(root, "decoder", make_decoder, join_by_spaces)) {
     if (const auto token = config.special_token("eos_token")) eos = id_of(*token);
   }
 
