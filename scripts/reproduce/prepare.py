@@ -70,6 +70,8 @@ def prepare(tasks, base, tokenizer, options):
             sys.exit(f"prepare: a task has kind '{kind}' and language '{language}' (they decide what the model is "
                      f"told); give one of {', '.join(sources.INSTRUCTIONS)} and of {', '.join(sources.LANGUAGES)}")
         name = f"{kind}-{language}"
+        if any(row["name"] == name for row in rows):
+            sys.exit(f"prepare: two tasks are {name} (one would replace the other's files); join their data in one file")
         read = sources.READERS[task["format"]]
 
         def lines(file, count, read=read, kind=kind, language=language, name=name):

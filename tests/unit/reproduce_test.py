@@ -120,6 +120,12 @@ class Prepare(unittest.TestCase):
         self.assertEqual(drawn[0], drawn[1])
         self.assertNotEqual(drawn[0], drawn[2])
 
+    def test_two_tasks_of_one_name_are_refused(self):
+        (self.folder / "a.tsv").write_text("".join(f"a {i}\tb {i}\n" for i in range(50)))
+        task = {"kind": "qa", "language": "en", "format": "tsv", "train": "a.tsv", "test": "a.tsv"}
+        with self.assertRaisesRegex(SystemExit, "two tasks are qa-en"):
+            self.prepare([task, task])
+
     def test_bad_input_ends_with_a_line(self):
         (self.folder / "empty.tsv").write_text("one column\n")
         for task in ({"kind": "poem", "language": "en"}, {"kind": "qa", "language": "xx"},
