@@ -7,6 +7,7 @@
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/id_vector.hpp"
+#include "d2c/core/input_file.hpp"
 
 #include "files/seal.hpp"
 #include "schema/schema_file.hpp"
@@ -157,9 +158,8 @@ void write_checkpoint(const fs::path& file, const Identity& identity, const Loss
 std::optional<LoadedCheckpoint> read_checkpoint(const fs::path& file) {
   const h5::QuietErrors quiet;
   const fs::path previous = previous_of(file);
-  std::error_code ignored;
-  const bool has_newest = fs::exists(file, ignored);
-  const bool has_previous = fs::exists(previous, ignored);
+  const bool has_newest = is_present(file);
+  const bool has_previous = is_present(previous);
   if (!has_newest && !has_previous) return std::nullopt;
   std::string trouble = file.string() + ": is missing";
   if (has_newest) {

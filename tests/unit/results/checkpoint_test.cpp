@@ -121,6 +121,10 @@ TEST(Checkpoint, WithoutAnyUsableOneTheRunDoesNotStartOver) {
   write_file(folder / "c.previous", "damaged too");
   D2C_EXPECT_ERROR(static_cast<void>(read_checkpoint(folder / "c")), InputError,
                    "no checkpoint can be used", "c.previous: is damaged");
+  for (const char* name : {"c", "c.previous"}) std::filesystem::remove(folder / name);
+  std::filesystem::create_symlink(folder / "nothing", folder / "c");
+  D2C_EXPECT_ERROR(static_cast<void>(read_checkpoint(folder / "c")), InputError,
+                   "no checkpoint can be used", "does not exist");
 }
 
 TEST(Checkpoint, AResultsReaderDoesNotTakeItForResults) {
