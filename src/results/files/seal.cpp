@@ -72,19 +72,8 @@ std::optional<Line> find_line(const InputFile& file, bool holed) {
   return line;
 }
 
-/// The line, and whether it fits.
-struct Checked {
-  std::optional<Line> line;
-  bool fits = false;
-};
-
-Checked check(const std::filesystem::path& place, bool holed) {
-  const InputFile file(place);
-  Checked result{find_line(file, holed), false};
-  if (result.line) {
-    result.fits = crc_text(file, result.line->begin, result.line->hole) == result.line->checksum;
-  }
-  return result;
+bool fits(const InputFile& file, const Line& line) {
+  return crc_text(file, line.begin, line.hole) == line.checksum;
 }
 
 }  // namespace
@@ -94,15 +83,17 @@ std::string seal_line(const std::filesystem::path& place, std::optional<Hole> ho
   return fmt::format("{}{}{}", line_start, crc_text(file, file.size(), hole), end_text(hole));
 }
 
-Seal check_seal(const std::filesystem::path& file) {
-  const Checked checked = check(file, /*holed=*/false);
-  if (!checked.line) return Seal::absent;
-  return checked.fits ? Seal::fits : Seal::broken;
+Seal check_seal(const std::filesystem::path& place) {
+  const InputFile file(place);
+  const auto line = find_line(file, /*holed=*/false);
+  if (!line) return Seal::absent;
+  return fits(file, *line) ? Seal::fits : Seal::broken;
 }
 
-std::optional<Hole> check_holed_seal(const std::filesystem::path& file) {
-  const Checked checked = check(file, /*holed=*/true);
-  return checked.fits ? checked.line->hole : std::nullopt;
+std::optional<Hole> check_holed_seal(const std::filesystem::path& place) {
+  const InputFile file(place);
+  const auto line = find_line(file, /*holed=*/true);
+  return line && fits(file, *line) ? line->hole : std::nullopt;
 }
 
 }  // namespace d2c::results
