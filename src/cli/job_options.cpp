@@ -51,7 +51,7 @@ void add_from(CommandLine& line, job::RunOptions& options) {
   line.start_from = [&options](const std::string& given_file, const auto& given) {
     const std::filesystem::path file = results::results_file(given_file);
     const job::RunOptions call = options;
-    options = job::options_from_json(results::ResultsReader(file).config(), file);
+    options = job::options_from_json(results::read_config(file), file);
     if (options.placed > 0) {
       throw UsageError({fmt::format("--from does not take {}", file.string()),
                         "`d2c add` made it from another result", "repeat that command"});

@@ -1,7 +1,5 @@
 #include "d2c/results/reader.hpp"
 
-#include <utility>
-
 #include "schema/schema.hpp"
 #include "schema/schema_reader.hpp"
 
@@ -18,43 +16,34 @@ void check_assignment(const SchemaReader& archive, const std::string& path,
   }
 }
 
-}  // namespace
-
-struct ResultsReader::State {
-  SchemaReader archive;
-};
-
-ResultsReader::ResultsReader(const fs::path& file) {
-  const h5::QuietErrors quiet;
+SchemaReader open_results(const fs::path& file) {
   SchemaReader archive(file);
   archive.check_header(results_schema);
-  state_ = std::make_unique<State>(State{std::move(archive)});
+  return archive;
 }
 
-ResultsReader::~ResultsReader() = default;
+}  // namespace
 
-std::string ResultsReader::config() const {
-  const h5::QuietErrors quiet;
-  std::string config;
-  state_->archive.attribute("config", config);
-  return config;
+fs::path results_file(const fs::path& given) {
+  return fs::is_directory(given) ? given / "results.h5" : given;
 }
 
-RunResults ResultsReader::read() {
+RunResults read_results(const fs::path& file) {
   const h5::QuietErrors quiet;
+  SchemaReader archive = open_results(file);
   RunResults results;
-  visit_schema(state_->archive, results);
-  check_assignment(state_->archive, "result/assignment", results.result.assignment,
-                   results.n_clusters);
-  check_assignment(state_->archive, "iteration/assignment", results.iterations.assignment,
+  visit_schema(archive, results);
+  check_assignment(archive, "result/assignment", results.result.assignment, results.n_clusters);
+  check_assignment(archive, "iteration/assignment", results.iterations.assignment,
                    results.n_clusters);
   return results;
 }
 
-std::filesystem::path results_file(const std::filesystem::path& given) {
-  return std::filesystem::is_directory(given) ? given / "results.h5" : given;
+std::string read_config(const fs::path& file) {
+  const h5::QuietErrors quiet;
+  std::string config;
+  open_results(file).attribute("config", config);
+  return config;
 }
-
-RunResults read_results(const fs::path& file) { return ResultsReader(file).read(); }
 
 }  // namespace d2c::results

@@ -55,9 +55,9 @@ std::vector<std::string> results_files() {
 }
 
 void read_results(const Input& input) {
-  results::ResultsReader reader(sealed(input, "results.h5"));
-  static_cast<void>(reader.config());
-  static_cast<void>(results::print_summary(reader.read()));
+  const fs::path file = sealed(input, "results.h5");
+  static_cast<void>(results::read_config(file));
+  static_cast<void>(results::print_summary(results::read_results(file)));
 }
 
 constexpr std::size_t adapter_bytes = 4096;

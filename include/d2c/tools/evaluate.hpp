@@ -20,7 +20,7 @@ struct Evaluation {
   int modules = 0;
 };
 
-/// @param adapter    PEFT folder; empty = the base model alone
+/// @param adapter    PEFT folder, or LIBRARY::NAME; empty = the base model alone
 /// @param weights    see model::WeightChoice
 /// @param chat_date  see text::ChatTemplate
 /// @throws InputError for bad input, UsageError for a precision that is not one for it
