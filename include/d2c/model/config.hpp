@@ -133,8 +133,4 @@ struct ModelConfig {
 [[nodiscard]] ModelConfig read_config(const std::filesystem::path& file,
                                       const FileTexts& texts = {});
 
-/// @throws InputError if a sequence of `length` tokens is longer than the model was made for
-/// @param file  names the sequence's origin in the message
-void check_length(const ModelConfig& config, Index length, const std::filesystem::path& file = {});
-
 }  // namespace d2c::model

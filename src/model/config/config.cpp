@@ -5,8 +5,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "d2c/core/error.hpp"
-
 #include "config/harmless_keys.hpp"
 #include "families/family.hpp"
 
@@ -66,14 +64,6 @@ ModelConfig read_config(const std::filesystem::path& file, const FileTexts& text
   ignore_harmless_keys(config);
   config.refuse_the_rest();
   return model;
-}
-
-void check_length(const ModelConfig& config, Index length, const std::filesystem::path& file) {
-  if (length <= config.max_positions) return;
-  throw InputError({file, ""},
-                   {fmt::format("a sequence has {} tokens", length),
-                    fmt::format("the model was made for at most {}", config.max_positions),
-                    "shorten the example or use a model with a longer context"});
 }
 
 }  // namespace d2c::model

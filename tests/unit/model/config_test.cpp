@@ -233,11 +233,5 @@ TEST_F(Config, DefaultsAreThoseOfTheFamily) {
   EXPECT_EQ(of("ministral3").kinds.at(0).window, 0);
 }
 
-TEST_F(Config, SequencesLongerThanTheModelsPositionsAreRefused) {
-  const ModelConfig config = read(Json::object());
-  EXPECT_NO_THROW(check_length(config, 64));
-  D2C_EXPECT_ERROR(check_length(config, 65, "few.jsonl"), InputError, "few.jsonl", "65", "64");
-}
-
 }  // namespace
 }  // namespace d2c::model
