@@ -33,12 +33,14 @@ const Family& family_of(ConfigReader& config) {
   return *found;
 }
 
-std::optional<std::int32_t> eos_of(const json::Json& config) {
-  if (!config.contains("eos_token_id")) return std::nullopt;
-  const json::Json& id = config["eos_token_id"];
-  if (id.is_number_integer()) return id.get<std::int32_t>();
-  if (id.is_array() && !id.empty() && id[0].is_number_integer()) return id[0].get<std::int32_t>();
-  return std::nullopt;
+/// An id that is no token of the model, such as -1, names none.
+std::optional<std::int32_t> eos_of(const json::Json& config, Index vocab_size) {
+  const auto named = config.find("eos_token_id");
+  if (named == config.end()) return std::nullopt;
+  const bool is_list = named->is_array() && !named->empty();
+  const auto id = json::integer(is_list ? named->front() : *named);
+  if (!id || *id < 0 || *id >= vocab_size) return std::nullopt;
+  return static_cast<std::int32_t>(*id);
 }
 
 }  // namespace
@@ -60,7 +62,7 @@ ModelConfig read_config(const std::filesystem::path& file, const FileTexts& text
   check_architecture(config, family);
   ModelConfig model = family.read(config);
   model.family = family.model_type;
-  model.eos_token_id = eos_of(json);
+  model.eos_token_id = eos_of(json, model.vocab_size);
   ignore_harmless_keys(config);
   config.refuse_the_rest();
   return model;

@@ -55,6 +55,9 @@ TEST_F(Config, TheEndOfASequenceIsTheFirstTokenThatIsNamed) {
   EXPECT_EQ(read_with("eos_token_id", Json::array({5, 6})).eos_token_id, 5);
   EXPECT_FALSE(read_with("eos_token_id", nullptr).eos_token_id);
   EXPECT_FALSE(read_with("eos_token_id", Json::array()).eos_token_id);
+  EXPECT_FALSE(read_with("eos_token_id", -1).eos_token_id);
+  EXPECT_FALSE(read_with("eos_token_id", 50).eos_token_id);
+  EXPECT_FALSE(read_with("eos_token_id", (std::int64_t{1} << 32) + 7).eos_token_id);
 }
 
 TEST_F(Config, AbsentKeysTakeTheFamilysDefaults) {
