@@ -187,6 +187,7 @@ class LineReader {
   void compare_with_text(const Json& value) {
     const bool text = has_text(value);
     if (encoding_.tokenizer == nullptr || (!text && !holds(value, "messages"))) return;
+    if (text && !encoding_.eos) return;  // nobody knows how the response ends
     try {
       const Example made = text ? from_text(value) : from_chat();
       if (made == result_.examples.back()) return;

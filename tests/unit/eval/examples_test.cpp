@@ -109,6 +109,16 @@ TEST(ReadExamples, IdsWinOverTextAndADifferenceIsReported) {
   EXPECT_NE(file.warnings[0].find("x.jsonl:2"), std::string::npos);
 }
 
+TEST(ReadExamples, IdsBesideTextNeedNoEndToken) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file =
+      read(folder, R"({"prompt": "ab", "response": "c", "input_ids": [1, 2], "prompt_len": 1})",
+           {&tokenizer, {}, {}});
+  EXPECT_EQ(file.examples, (std::vector<Example>{{{1, 2}, 1}}));
+  EXPECT_TRUE(file.warnings.empty());
+}
+
 TEST(ReadExamples, NamesFileLineAndFieldOfWhatIsWrong) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);
