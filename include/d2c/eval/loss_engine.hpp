@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,11 +10,11 @@
 #include <vector>
 
 #include "d2c/eval/batch.hpp"
-#include "d2c/eval/gradient_unit.hpp"
 #include "d2c/lora/factors.hpp"
 #include "d2c/lora/input_moment.hpp"
 #include "d2c/model/cost.hpp"
 #include "d2c/model/generation_limits.hpp"
+#include "d2c/ops/soft_cross_entropy.hpp"
 
 namespace d2c::eval {
 
@@ -60,6 +61,28 @@ class UnitSource {
   /// Takes what became of a unit. Any thread; once for each unit.
   virtual void report(const Unit& unit, UnitResult result) = 0;
 };
+
+/// A batch, and what an adapter is to predict there.
+struct Lesson {
+  Batch batch{};
+  ops::SoftTargets targets{};   ///< of each of the batch's targets, whose labels do not count
+  std::vector<float> weight{};  ///< [targets] in the loss
+};
+
+/// Lessons whose loss is to be differentiated.
+struct GradientUnit {
+  AdapterHandle adapter;  ///< not null
+  std::span<const Lesson> lessons{};
+};
+
+struct GradientResult {
+  double loss = 0.0;         ///< weighted sum of the cross-entropies of all targets, nats
+  lora::FactorMap gradient;  ///< with respect to A and B of each module of the adapter
+  double seconds = 0.0;      ///< as UnitResult::seconds
+};
+
+/// Takes what became of the unit with this index. Any thread; once for each unit.
+using GradientReport = std::function<void(Index unit, GradientResult result)>;
 
 /// Measures teacher-forced losses of one base model under adapters, and lets it write: the seam
 /// behind which the hardware is used. Callers see handles, and none of its memory.
