@@ -39,9 +39,7 @@ std::vector<UnitResult> losses_of(LossEngine& engine, std::vector<Unit> units) {
 }
 
 UnitResult losses_of(LossEngine& engine, Unit unit) {
-  std::vector<Unit> units;
-  units.push_back(std::move(unit));
-  return std::move(losses_of(engine, std::move(units)).front());
+  return std::move(losses_of(engine, std::vector{std::move(unit)}).front());
 }
 
 }  // namespace d2c::eval

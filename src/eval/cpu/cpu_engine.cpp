@@ -91,12 +91,8 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
   const model::PreparedAdapter* prepared = prepared_of(unit.adapter);
   UnitResult result;
   for (const Batch& batch : unit.batches) {
-    std::vector<double> nll = worker.decoder.nll(threads, batch.forest, batch.targets, prepared);
-    if (result.nll.empty()) {
-      result.nll = std::move(nll);
-    } else {
-      result.nll.insert(result.nll.end(), nll.begin(), nll.end());
-    }
+    std::ranges::copy(worker.decoder.nll(threads, batch.forest, batch.targets, prepared),
+                      std::back_inserter(result.nll));
   }
   result.seconds = cpu_seconds(threads) - begin;
   units.report(unit, std::move(result));
@@ -104,15 +100,13 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
 
 void CpuEngine::add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                            std::span<const std::unique_ptr<lora::InputMomentSum>> sums) {
-  const auto* own = static_cast<const CpuAdapter*>(adapter.get());
   model::InputPass pass(model_);
   for (const Batch& batch : batches) {
     const std::vector<float> counts = row_counts(batch);
     if (sums.front() != nullptr) sums.front()->add_one_hot(batch.forest.ids, counts);
-    pass(team_, batch.forest, own == nullptr ? nullptr : &own->prepared,
-         [&](std::size_t site, ops::ConstRows x) {
-           if (sums[site] != nullptr) sums[site]->add(x, counts);
-         });
+    pass(team_, batch.forest, prepared_of(adapter), [&](std::size_t site, ops::ConstRows x) {
+      if (sums[site] != nullptr) sums[site]->add(x, counts);
+    });
   }
 }
 
