@@ -50,7 +50,6 @@ class Decoder {
 
  private:
   class Workspace;
-  const Model* model_;
   std::unique_ptr<Workspace> workspace_;
 };
 

@@ -30,11 +30,7 @@ PassTables::PassTables(const model::ModelConfig& config, std::span<const PassIte
   std::int32_t target = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto& [batch, adapter] = items[i];
-    model::check_forest(config, batch->forest);
-    for (const model::Target& of : batch->targets) {
-      D2C_EXPECTS(of.row >= 0 && of.row < std::ssize(batch->forest.ids));
-      model::check_token(of.label, config.vocab_size);
-    }
+    model::check_forest(config, batch->forest, batch->targets);
     D2C_EXPECTS(i == 0 || is_long == batch->forest.is_long);
     is_long = batch->forest.is_long;
     const std::int32_t first_row = size_of(ids);

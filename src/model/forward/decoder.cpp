@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "d2c/core/error.hpp"
 #include "d2c/ops/cross_entropy.hpp"
 #include "d2c/ops/most_probable.hpp"
 #include "d2c/ops/norm.hpp"
@@ -11,18 +10,6 @@
 #include "forward/stack.hpp"
 
 namespace d2c::model {
-namespace {
-
-void check_batch(const ModelConfig& config, const TokenForest& forest,
-                 std::span<const Target> targets) {
-  check_forest(config, forest);
-  for (const Target& target : targets) {
-    D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
-    check_token(target.label, config.vocab_size);
-  }
-}
-
-}  // namespace
 
 class Decoder::Workspace {
  public:
@@ -39,6 +26,7 @@ class Decoder::Workspace {
 
   std::vector<double> nll(ops::ThreadTeam& threads, const TokenForest& forest,
                           std::span<const Target> targets, const PreparedAdapter* adapter) {
+    check_forest(config_, forest, targets);
     rows_.clear();
     labels_.clear();
     for (const Target& target : targets) {
@@ -56,6 +44,7 @@ class Decoder::Workspace {
   ops::SoftTargets most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
                                  std::span<const Index> rows, const PreparedAdapter* adapter,
                                  Index most) {
+    check_forest(config_, forest);
     rows_.assign(rows.begin(), rows.end());
     ops::SoftTargets result;
     predict(threads, forest, adapter, [&](ops::ConstRows h) {
@@ -105,8 +94,7 @@ class Decoder::Workspace {
   std::vector<std::int32_t> labels_;  ///< [targets]
 };
 
-Decoder::Decoder(const Model& model)
-    : model_(&model), workspace_(std::make_unique<Workspace>(model)) {}
+Decoder::Decoder(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&&) noexcept = default;
 Decoder& Decoder::operator=(Decoder&&) noexcept = default;
@@ -117,14 +105,12 @@ std::size_t Decoder::workspace_bytes() const { return workspace_->held_bytes(); 
 
 std::vector<double> Decoder::nll(ops::ThreadTeam& threads, const TokenForest& forest,
                                  std::span<const Target> targets, const PreparedAdapter* adapter) {
-  check_batch(model_->config(), forest, targets);
   return workspace_->nll(threads, forest, targets, adapter);
 }
 
 ops::SoftTargets Decoder::most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
                                         std::span<const Index> rows, Index most,
                                         const PreparedAdapter* adapter) {
-  check_forest(model_->config(), forest);
   return workspace_->most_probable(threads, forest, rows, adapter, most);
 }
 

@@ -18,8 +18,13 @@ void check_token(std::int32_t token, Index vocab_size) {
                     "check that tokenizer and model belong together"});
 }
 
-void check_forest(const ModelConfig& config, const TokenForest& forest) {
+void check_forest(const ModelConfig& config, const TokenForest& forest,
+                  std::span<const Target> targets) {
   for (const std::int32_t id : forest.ids) check_token(id, config.vocab_size);
+  for (const Target& target : targets) {
+    D2C_EXPECTS(target.row >= 0 && target.row < std::ssize(forest.ids));
+    check_token(target.label, config.vocab_size);
+  }
   [[maybe_unused]] const auto end_before = [&](Index s) {
     return s == 0 ? Index{0} : forest.segments[static_cast<std::size_t>(s - 1)].end;
   };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -8,6 +9,9 @@
 #include "d2c/model/token_forest.hpp"
 
 namespace d2c::model {
+
+/// @throws InputError for an id outside the vocabulary
+void check_token(std::int32_t token, Index vocab_size);
 
 /// Where the rows of a forest stand, and which of them are looked at.
 struct Placement {
