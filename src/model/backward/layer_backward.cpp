@@ -162,7 +162,7 @@ ops::Rows attention_backward(const Pass& pass, const Layer& layer, ops::ConstRow
   {
     const Timed time(pass, Phase::attention);
     backward.attention(
-        pass.threads, attention_shape(config, layer), pass.segments, qkv.columns(0, q_size),
+        pass.threads, attention_shape(config, layer.kind), pass.segments, qkv.columns(0, q_size),
         qkv.columns(q_size, kv_size), qkv.columns(q_size + kv_size, kv_size), wanted, dattended,
         d.columns(0, q_size), d.columns(q_size, kv_size), d.columns(q_size + kv_size, kv_size));
   }

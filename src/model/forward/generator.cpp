@@ -68,7 +68,7 @@ class Generator::Workspace {
       segments_.push_back({begin, begin + most - 1, parent - forest.segments.begin(), position});
     }
     for (std::size_t i = 0; i < kept_.size(); ++i) {
-      kept_[i].lay_out(attention_shape(config_, {weights_.layers[i]}), segments_);
+      kept_[i].lay_out(attention_shape(config_, config_.kinds[i]), segments_);
     }
     for (const Sequence& sequence : sequences_) {
       segments_[sequence.segment].end = segments_[sequence.segment].begin;
@@ -145,8 +145,9 @@ class Generator::Workspace {
                     .ids = ids,
                     .positions = positions,
                     .segments = segments_,
-                    .places = places};
-    return stack_forward(pass, weights_, adapter, placement_.all_rows, wanted, activations_, kept_);
+                    .places = places,
+                    .kept = kept_};
+    return stack_forward(pass, weights_, adapter, placement_.all_rows, wanted, activations_);
   }
 
   /// @param h  [rows, hidden] @return [rows]

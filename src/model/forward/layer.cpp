@@ -58,8 +58,8 @@ void add_output(const Pass& pass, const Linear& last, const NormWeights& norm, o
   ops::add_scaled(pass.threads, config.residual_scale, y, x);
 }
 
-void show(const Layer& layer, UpdatePlace place, ops::ConstRows x) {
-  if (layer.inputs != nullptr) (*layer.inputs)(place, x);
+void show(const Pass& pass, const Layer& layer, UpdatePlace place, ops::ConstRows x) {
+  if (pass.inputs != nullptr) (*pass.inputs)(place, layer.index, x);
 }
 
 /// @param x  heads side by side
@@ -111,7 +111,7 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
                  std::span<const Index> wanted, Activations& activations) {
   const ModelConfig& config = pass.config;
   const ops::Rows qkv = activations.qkv.shape(h.n, config.q_size() + 2 * config.kv_size());
-  show(layer, UpdatePlace::qkv, h);
+  show(pass, layer, UpdatePlace::qkv, h);
   const ops::Rows q = qkv.columns(0, config.q_size());
   const ops::Rows k = qkv.columns(config.q_size(), config.kv_size());
   const ops::Rows v = qkv.columns(config.q_size() + config.kv_size(), config.kv_size());
@@ -123,9 +123,9 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
 
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
   const Timed time(pass, Phase::attention);
-  const ops::AttentionShape shape = attention_shape(config, layer);
-  ops::KeyMemory& keys = layer.kept == nullptr ? activations.keys : *layer.kept;
-  if (layer.kept == nullptr) keys.lay_out(shape, pass.segments);
+  const ops::AttentionShape shape = attention_shape(config, layer.kind);
+  ops::KeyMemory& keys = pass.kept.empty() ? activations.keys : pass.kept[layer.index];
+  if (pass.kept.empty()) keys.lay_out(shape, pass.segments);
   keys.put(pass.threads, k, v, pass.places);
   activations.attention(pass.threads, shape, pass.segments, keys, {q, wanted, pass.places},
                         attended);
@@ -138,7 +138,7 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
   const PreparedAdapter::Layer* updates = layer.updates;
   const Index intermediate = pass.config.intermediate_size;
   const ops::Rows gate_up = activations.gate_up.shape(h.n, 2 * intermediate);
-  show(layer, UpdatePlace::gate_up, h);
+  show(pass, layer, UpdatePlace::gate_up, h);
   apply(pass,
         {layer.weights.gate_up, layer.weights.gate_up_bias,
          updates == nullptr ? nullptr : &updates->gate_up},
@@ -150,7 +150,7 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
     ops::gate_in_place(pass.threads, pass.config.activation, gate,
                        gate_up.columns(intermediate, intermediate));
   }
-  show(layer, UpdatePlace::down, gate);
+  show(pass, layer, UpdatePlace::down, gate);
   add_output(
       pass,
       {layer.weights.down, layer.weights.down_bias, updates == nullptr ? nullptr : &updates->down},
@@ -197,14 +197,14 @@ void grow_queries(const Pass& pass, const Layer& layer, ops::Rows q) {
   }
 }
 
-ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer) {
+ops::AttentionShape attention_shape(const ModelConfig& config, const LayerKind& kind) {
   return {
       .n_heads = config.n_heads,
       .n_kv_heads = config.n_kv_heads,
       .head_dim = config.head_dim,
       .scale =
           config.attention_scale.value_or(1.0F / std::sqrt(static_cast<float>(config.head_dim))),
-      .window = layer.kind.window,
+      .window = kind.window,
       .cap = config.attention_cap,
   };
 }
@@ -229,7 +229,7 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
   }
   if (layer.record != nullptr) layer.record->input.copy(h);
   const ops::Rows attended = attend(pass, layer, h, wanted, activations);
-  show(layer, UpdatePlace::o, attended);
+  show(pass, layer, UpdatePlace::o, attended);
   x = keep_wanted(wanted, x);
   h = norm_before ? keep_wanted(wanted, h) : x;
   add_output(pass,

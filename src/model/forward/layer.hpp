@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <span>
 
@@ -17,6 +18,9 @@
 
 namespace d2c::model {
 
+/// Is shown what the modules of one place read. @param x  [rows, d_in]
+using ShowInputs = std::function<void(UpdatePlace place, std::size_t layer, ops::ConstRows x)>;
+
 /// What the layers of one pass share.
 struct Pass {
   const ModelConfig& config;
@@ -27,6 +31,10 @@ struct Pass {
   std::span<const Segment> segments;  ///< what they attend to
   std::span<const Index> places{};    ///< [tokens] rows of the segments; empty = 0, 1, ...
   PhaseSeconds* phases = nullptr;     ///< null = not recorded
+  /// [layers] laid out for the segments, with the keys of tokens that have passed before; empty =
+  /// all tokens pass now.
+  std::span<ops::KeyMemory> kept{};
+  const ShowInputs* inputs = nullptr;  ///< null = nobody looks
 };
 
 /// Adds the processor time from construction to destruction to a phase of a pass.
@@ -50,19 +58,13 @@ class Timed {
 void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
            Activations& activations, ops::Rows x);
 
-/// Is shown what the modules of one place read. @param x  [rows, d_in]
-using ShowInputs = std::function<void(UpdatePlace place, ops::ConstRows x)>;
-
 /// One decoder layer under one adapter.
 struct Layer {
   const LayerWeights& weights;
   const PreparedAdapter::Layer* updates = nullptr;  ///< null = the base model alone
   LayerKind kind = {};
-  LayerRecord* record = nullptr;       ///< null = no backward pass follows
-  const ShowInputs* inputs = nullptr;  ///< null = nobody looks
-  /// Laid out for the segments, and has the keys of tokens that have passed before; null = all
-  /// tokens pass now.
-  ops::KeyMemory* kept = nullptr;
+  std::size_t index = 0;
+  LayerRecord* record = nullptr;  ///< null = no backward pass follows
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)), or both from the same norm(x). Norms stand before or
@@ -77,8 +79,8 @@ struct Layer {
 /// Multiplies queries, or their derivatives, as RopeConfig::query_growth has it.
 void grow_queries(const Pass& pass, const Layer& layer, ops::Rows q);
 
-/// Heads of attention in this layer.
-[[nodiscard]] ops::AttentionShape attention_shape(const ModelConfig& config, const Layer& layer);
+/// Heads of attention in a layer.
+[[nodiscard]] ops::AttentionShape attention_shape(const ModelConfig& config, const LayerKind& kind);
 
 /// y = norm(x); y may be x
 void normalise(const Pass& pass, const NormWeights& weights, ops::ConstRows x, ops::Rows y);

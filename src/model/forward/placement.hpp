@@ -19,7 +19,7 @@ struct Placement {
   std::vector<Index> all_rows;     ///< 0 .. tokens - 1
   std::vector<Index> target_rows;  ///< ascending, each once
 
-  /// @param rows  that targets are predicted from; not empty
+  /// @param rows  that targets are predicted from
   void place(const TokenForest& forest, std::span<const Index> rows);
 
   /// Index of a row in target_rows.

@@ -10,12 +10,10 @@ namespace d2c::model {
 ///
 /// @param all     0 .. tokens - 1
 /// @param wanted  rows whose output is wanted, ascending
-/// @param kept    [layers] see Layer::kept; empty = none
 /// @return        [wanted.size(), hidden] what the output projection reads
 [[nodiscard]] ops::Rows stack_forward(const Pass& pass, const Weights& weights,
                                       const PreparedAdapter* adapter, std::span<const Index> all,
-                                      std::span<const Index> wanted, Activations& activations,
-                                      std::span<ops::KeyMemory> kept = {});
+                                      std::span<const Index> wanted, Activations& activations);
 
 /// The update of the output projection; empty without an adapter.
 [[nodiscard]] const ops::LowRankUpdate& head_update(const PreparedAdapter* adapter);
