@@ -22,6 +22,9 @@ class RotaryTable {
 
   /// Makes sure that positions [0, n) are there.
   void extend_to(Index n);
+  /// [positions, rotary_dim / 2] of the angles, times the attention factor.
+  [[nodiscard]] std::span<const float> cos() const { return cos_; }
+  [[nodiscard]] std::span<const float> sin() const { return sin_; }
   /// Bytes of the table.
   [[nodiscard]] std::size_t held_bytes() const;
 
@@ -43,7 +46,7 @@ class RotaryTable {
   std::vector<double> inverse_frequencies_;
   double attention_factor_ = 1.0;
   Index n_positions_ = 0;
-  std::vector<float> cos_;  ///< [n_positions, rotary_dim / 2]
+  std::vector<float> cos_;
   std::vector<float> sin_;
 };
 

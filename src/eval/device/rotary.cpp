@@ -1,7 +1,6 @@
 #include "device/rotary.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include "d2c/ops/rope.hpp"
 
 namespace d2c::eval::device {
 
@@ -26,17 +25,10 @@ void Rotary::extend_to(Index n, bool is_long) {
   for (std::size_t rope = 0; 2 * rope < tables_.size(); ++rope) {
     Stored& table = tables_[index(rope, is_long)];
     if (table.n >= n) continue;
-    std::vector<float> cos;
-    std::vector<float> sin;
-    for (Index position = 0; position < n; ++position) {
-      for (const double frequency : table.frequencies) {
-        const double angle = static_cast<double>(position) * frequency;
-        cos.push_back(static_cast<float>(table.factor * std::cos(angle)));
-        sin.push_back(static_cast<float>(table.factor * std::sin(angle)));
-      }
-    }
-    table.cos.assign(cos);
-    table.sin.assign(sin);
+    ops::RotaryTable on_host(table.frequencies, table.factor);
+    on_host.extend_to(n);
+    table.cos.assign(on_host.cos());
+    table.sin.assign(on_host.sin());
     table.n = n;
   }
 }
