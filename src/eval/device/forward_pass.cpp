@@ -51,35 +51,6 @@ void launch_attention(Backend& backend, const AttentionInput& input, Index n_que
 
 }  // namespace
 
-ForwardPass::Tables::Tables(Memory& memory)
-    : ids(memory),
-      positions(memory),
-      chain_rows(memory),
-      wanted(memory),
-      target_wanted(memory),
-      labels(memory),
-      chain_begin(memory),
-      row_tiles(memory),
-      wanted_tiles(memory),
-      target_tiles(memory),
-      updates(memory) {}
-
-ForwardPass::Buffers::Buffers(Memory& memory, bool is_bf16)
-    : x(memory),
-      kept(memory),
-      qkv(memory),
-      keys(memory),
-      gate_up(memory),
-      out(memory),
-      u(memory),
-      logits(memory),
-      h(memory, is_bf16),
-      kept_h(memory, is_bf16),
-      attended(memory, is_bf16),
-      gate(memory, is_bf16),
-      predicted(memory, is_bf16),
-      sums(memory) {}
-
 ForwardPass::ForwardPass(Backend& backend, const model::ModelConfig& config, const Sites& sites,
                          const Weights& weights)
     : backend_(backend),
@@ -87,8 +58,8 @@ ForwardPass::ForwardPass(Backend& backend, const model::ModelConfig& config, con
       sites_(sites),
       weights_(weights),
       rotary_(backend, config),
-      tables_(backend),
-      buffers_(backend, weights.is_bf16()) {}
+      tables_{backend},
+      buffers_{backend, weights.is_bf16()} {}
 
 void ForwardPass::start(const PassTables& tables) {
   upload(tables);

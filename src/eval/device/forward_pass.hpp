@@ -31,18 +31,21 @@ class ForwardPass {
  private:
   /// PassTables on the device.
   struct Tables {
-    explicit Tables(Memory& memory);
-    Array<std::int32_t> ids, positions, chain_rows, wanted, target_wanted, labels;
-    Array<std::int64_t> chain_begin;
-    Array<Tile> row_tiles, wanted_tiles, target_tiles;
-    Array<Update> updates;  ///< [sites, adapters]
+    Memory& memory;
+    Array<std::int32_t> ids{memory}, positions{memory}, chain_rows{memory};
+    Array<std::int32_t> wanted{memory}, target_wanted{memory}, labels{memory};
+    Array<std::int64_t> chain_begin{memory};
+    Array<Tile> row_tiles{memory}, wanted_tiles{memory}, target_tiles{memory};
+    Array<Update> updates{memory};  ///< [sites, adapters]
   };
   struct Buffers {
-    Buffers(Memory& memory, bool is_bf16);
-    Array<float> x, kept;  ///< residual stream; of the wanted rows
-    Array<float> qkv, keys, gate_up, out, u, logits;
-    OperandArray h, kept_h, attended, gate, predicted;
-    Array<LogitSum> sums;
+    Memory& memory;
+    bool is_bf16;
+    Array<float> x{memory}, kept{memory};  ///< residual stream; of the wanted rows
+    Array<float> qkv{memory}, keys{memory}, gate_up{memory}, out{memory}, u{memory}, logits{memory};
+    OperandArray h{memory, is_bf16}, kept_h{memory, is_bf16}, attended{memory, is_bf16};
+    OperandArray gate{memory, is_bf16}, predicted{memory, is_bf16};
+    Array<LogitSum> sums{memory};
   };
   /// Rows in work: all, the wanted ones, or targets.
   struct RowSet {
