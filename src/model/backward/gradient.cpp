@@ -86,7 +86,7 @@ class GradientPass::Workspace {
  private:
   [[nodiscard]] Layer layer(const PreparedAdapter& adapter, Index index) {
     const auto i = static_cast<std::size_t>(index);
-    return {weights_.layers[i], &adapter.layers[i], config_.kinds[i], i, &record_};
+    return {weights_.layers[i], adapter.layers[i], config_.kinds[i], i, &record_};
   }
   [[nodiscard]] std::span<const Index> wanted(Index index) const {
     // From the last layer only the rows of targets are wanted.

@@ -11,7 +11,7 @@ namespace {
 /// A linear layer whose derivative is wanted.
 struct Linear {
   const ops::PackedMatrix& w;
-  const ops::LowRankUpdate* update;  ///< null or empty = none
+  const ops::LowRankUpdate& update;
   ops::UpdateGradient& sum;
 };
 
@@ -22,15 +22,15 @@ void linear_backward(const Pass& pass, const Linear& linear, ops::ConstRows x, o
     const Timed time(pass, Phase::linear);
     backward.products.product(pass.threads, dy, linear.w, dx);
   }
-  if (linear.update == nullptr || linear.update->empty()) return;
+  if (linear.update.empty()) return;
   const Timed time(pass, Phase::low_rank);
-  const Index rank = linear.update->rank();
+  const Index rank = linear.update.rank();
   const ops::Rows both = backward.projected.shape(2 * x.n, rank);
   const ops::Rows u = both.rows(0, x.n);
   const ops::Rows du = both.rows(x.n, x.n);
-  linear.update->project(pass.threads, x, u);
-  linear.update->expand_backward(pass.threads, backward.products, u, dy, du, linear.sum);
-  linear.update->add_project_backward(pass.threads, backward.products, x, du, dx, linear.sum);
+  linear.update.project(pass.threads, x, u);
+  linear.update.expand_backward(pass.threads, backward.products, u, dy, du, linear.sum);
+  linear.update.add_project_backward(pass.threads, backward.products, x, du, dx, linear.sum);
 }
 
 /// The derivative with respect to what the last linear layer of attention or MLP gives, from that
@@ -117,15 +117,13 @@ ops::Rows mlp_backward(const Pass& pass, const Layer& layer, ops::ConstRows dy,
                        Activations& activations, BackwardActivations& backward,
                        AdapterGradient::Layer& sum) {
   const Index intermediate = pass.config.intermediate_size;
-  const PreparedAdapter::Layer* updates = layer.updates;
   const ops::Rows gate_up = activations.gate_up.shape(dy.n, 2 * intermediate);
   const ops::Rows gate = gate_up.columns(0, intermediate);
   const ops::Rows d = backward.gate.shape(dy.n, intermediate);
-  linear_backward(
-      pass, {layer.weights.down, updates == nullptr ? nullptr : &updates->down, sum.down}, gate,
-      output_backward(pass, layer.weights.mlp_output_norm, layer.record->mlp_output, dy,
-                      backward.output),
-      backward, d);
+  linear_backward(pass, {layer.weights.down, layer.updates.down, sum.down}, gate,
+                  output_backward(pass, layer.weights.mlp_output_norm, layer.record->mlp_output, dy,
+                                  backward.output),
+                  backward, d);
   {
     const Timed time(pass, Phase::elementwise);
     ops::copy(layer.record->gate.shape(dy.n, intermediate), gate);
@@ -133,11 +131,10 @@ ops::Rows mlp_backward(const Pass& pass, const Layer& layer, ops::ConstRows dy,
                                 gate_up.columns(intermediate, intermediate));
   }
   const ops::Rows dh = backward.mlp_input.shape(dy.n, pass.config.hidden_size);
-  linear_backward(
-      pass, {layer.weights.gate_up, updates == nullptr ? nullptr : &updates->gate_up, sum.gate_up},
-      (pass.config.norm_before ? activations.normalised : layer.record->middle)
-          .shape(dy.n, dh.width),
-      gate_up, backward, dh);
+  linear_backward(pass, {layer.weights.gate_up, layer.updates.gate_up, sum.gate_up},
+                  (pass.config.norm_before ? activations.normalised : layer.record->middle)
+                      .shape(dy.n, dh.width),
+                  gate_up, backward, dh);
   return dh;
 }
 
@@ -146,12 +143,11 @@ ops::Rows attention_backward(const Pass& pass, const Layer& layer, ops::ConstRow
                              std::span<const Index> wanted, Activations& activations,
                              BackwardActivations& backward, AdapterGradient::Layer& sum) {
   const ModelConfig& config = pass.config;
-  const PreparedAdapter::Layer* updates = layer.updates;
   const Index n = std::ssize(pass.positions);
   const Index q_size = config.q_size();
   const Index kv_size = config.kv_size();
   const ops::Rows dattended = backward.attended.shape(dy.n, q_size);
-  linear_backward(pass, {layer.weights.o, updates == nullptr ? nullptr : &updates->o, sum.o},
+  linear_backward(pass, {layer.weights.o, layer.updates.o, sum.o},
                   activations.attended.shape(dy.n, q_size),
                   output_backward(pass, layer.weights.attention_output_norm,
                                   layer.record->attention_output, dy, backward.output),
@@ -168,7 +164,7 @@ ops::Rows attention_backward(const Pass& pass, const Layer& layer, ops::ConstRow
   }
   heads_backward(pass, layer, backward, d.columns(0, q_size + kv_size));
   const ops::Rows dh = backward.input.shape(n, config.hidden_size);
-  linear_backward(pass, {layer.weights.qkv, updates == nullptr ? nullptr : &updates->qkv, sum.qkv},
+  linear_backward(pass, {layer.weights.qkv, layer.updates.qkv, sum.qkv},
                   layer.record->input.shape(n, dh.width), d, backward, dh);
   return dh;
 }

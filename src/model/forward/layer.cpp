@@ -13,8 +13,8 @@ namespace {
 /// A linear layer with its bias and the adapter's update.
 struct Linear {
   const ops::PackedMatrix& w;
-  std::span<const float> bias;                 ///< empty = none
-  const ops::LowRankUpdate* update = nullptr;  ///< null or empty = none
+  std::span<const float> bias;  ///< empty = none
+  const ops::LowRankUpdate& update;
 };
 
 enum class Onto { nothing, y };
@@ -34,11 +34,11 @@ void apply(const Pass& pass, const Linear& linear, ops::ConstRows x, Onto onto, 
     const Timed time(pass, Phase::elementwise);
     ops::add_bias(pass.threads, linear.bias, y);
   }
-  if (linear.update == nullptr || linear.update->empty()) return;
+  if (linear.update.empty()) return;
   const Timed time(pass, Phase::low_rank);
-  const ops::Rows u = projected.shape(x.n, linear.update->rank());
-  linear.update->project(pass.threads, x, u);
-  linear.update->expand(pass.threads, u, y);
+  const ops::Rows u = projected.shape(x.n, linear.update.rank());
+  linear.update.project(pass.threads, x, u);
+  linear.update.expand(pass.threads, u, y);
 }
 
 /// x += what the last linear layer of attention or MLP makes of `from`, normalised and scaled where
@@ -115,10 +115,8 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
   const ops::Rows q = qkv.columns(0, config.q_size());
   const ops::Rows k = qkv.columns(config.q_size(), config.kv_size());
   const ops::Rows v = qkv.columns(config.q_size() + config.kv_size(), config.kv_size());
-  apply(pass,
-        {layer.weights.qkv, layer.weights.qkv_bias,
-         layer.updates == nullptr ? nullptr : &layer.updates->qkv},
-        h, Onto::nothing, activations.projected, qkv);
+  apply(pass, {layer.weights.qkv, layer.weights.qkv_bias, layer.updates.qkv}, h, Onto::nothing,
+        activations.projected, qkv);
   place_heads(pass, layer, qkv.columns(0, config.q_size() + config.kv_size()));
 
   const ops::Rows attended = activations.attended.shape(std::ssize(wanted), config.q_size());
@@ -135,14 +133,11 @@ ops::Rows attend(const Pass& pass, const Layer& layer, ops::ConstRows h,
 /// x += (act(h Wg^T) * (h Wu^T)) Wd^T. @param h  may be x
 void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x,
              Activations& activations) {
-  const PreparedAdapter::Layer* updates = layer.updates;
   const Index intermediate = pass.config.intermediate_size;
   const ops::Rows gate_up = activations.gate_up.shape(h.n, 2 * intermediate);
   show(pass, layer, UpdatePlace::gate_up, h);
-  apply(pass,
-        {layer.weights.gate_up, layer.weights.gate_up_bias,
-         updates == nullptr ? nullptr : &updates->gate_up},
-        h, Onto::nothing, activations.projected, gate_up);
+  apply(pass, {layer.weights.gate_up, layer.weights.gate_up_bias, layer.updates.gate_up}, h,
+        Onto::nothing, activations.projected, gate_up);
   const ops::Rows gate = gate_up.columns(0, intermediate);
   if (layer.record != nullptr) layer.record->gate.copy(gate);
   {
@@ -151,11 +146,9 @@ void add_mlp(const Pass& pass, const Layer& layer, ops::ConstRows h, ops::Rows x
                        gate_up.columns(intermediate, intermediate));
   }
   show(pass, layer, UpdatePlace::down, gate);
-  add_output(
-      pass,
-      {layer.weights.down, layer.weights.down_bias, updates == nullptr ? nullptr : &updates->down},
-      layer.weights.mlp_output_norm, gate, activations,
-      layer.record == nullptr ? nullptr : &layer.record->mlp_output, x);
+  add_output(pass, {layer.weights.down, layer.weights.down_bias, layer.updates.down},
+             layer.weights.mlp_output_norm, gate, activations,
+             layer.record == nullptr ? nullptr : &layer.record->mlp_output, x);
 }
 
 /// Moves the wanted rows to the front. @param rows  [tokens, ...]
@@ -232,9 +225,7 @@ ops::Rows layer_forward(const Pass& pass, const Layer& layer, ops::Rows x,
   show(pass, layer, UpdatePlace::o, attended);
   x = keep_wanted(wanted, x);
   h = norm_before ? keep_wanted(wanted, h) : x;
-  add_output(pass,
-             {layer.weights.o, layer.weights.o_bias,
-              layer.updates == nullptr ? nullptr : &layer.updates->o},
+  add_output(pass, {layer.weights.o, layer.weights.o_bias, layer.updates.o},
              layer.weights.attention_output_norm, attended, activations,
              layer.record == nullptr ? nullptr : &layer.record->attention_output, x);
   if (layer.record != nullptr) layer.record->middle.copy(x);

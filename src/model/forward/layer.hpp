@@ -61,7 +61,7 @@ void embed(const Pass& pass, const Weights& weights, const PreparedAdapter* adap
 /// One decoder layer under one adapter.
 struct Layer {
   const LayerWeights& weights;
-  const PreparedAdapter::Layer* updates = nullptr;  ///< null = the base model alone
+  const PreparedAdapter::Layer& updates;  ///< empty = the base model alone
   LayerKind kind = {};
   std::size_t index = 0;
   LayerRecord* record = nullptr;  ///< null = no backward pass follows

@@ -5,11 +5,12 @@ namespace d2c::model {
 ops::Rows stack_forward(const Pass& pass, const Weights& weights, const PreparedAdapter* adapter,
                         std::span<const Index> all, std::span<const Index> wanted,
                         Activations& activations) {
+  static const PreparedAdapter::Layer none;
   const ModelConfig& config = pass.config;
   ops::Rows x = activations.residual.shape(std::ssize(all), config.hidden_size);
   embed(pass, weights, adapter, activations, x);
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-    const Layer layer{weights.layers[i], adapter == nullptr ? nullptr : &adapter->layers[i],
+    const Layer layer{weights.layers[i], adapter == nullptr ? none : adapter->layers[i],
                       config.kinds[i], i};
     // From the last layer only the wanted rows are needed.
     const bool is_last = i + 1 == weights.layers.size();
