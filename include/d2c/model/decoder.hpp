@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "d2c/model/input_sites.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
@@ -40,6 +41,12 @@ class Decoder {
   [[nodiscard]] ops::SoftTargets most_probable(ops::ThreadTeam& threads, const TokenForest& forest,
                                                std::span<const Index> rows, Index most,
                                                const PreparedAdapter* adapter = nullptr);
+
+  /// Shows what the modules of every site but that of the embedding, which reads the tokens
+  /// themselves, read at every token of the forest.
+  /// @throws InputError as nll()
+  void show_inputs(ops::ThreadTeam& threads, const TokenForest& forest,
+                   const PreparedAdapter* adapter, const ShowInputs& show);
 
   /// Bytes of activations that this object keeps, without the scratch of the threads
   /// (linear_scratch_bytes each): at most activation_bytes of the largest batch so far.

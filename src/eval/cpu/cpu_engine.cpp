@@ -11,7 +11,6 @@
 #include "d2c/core/error.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/row_counts.hpp"
-#include "d2c/model/input_pass.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -100,13 +99,14 @@ void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, Un
 
 void CpuEngine::add_inputs(const AdapterHandle& adapter, std::span<const Batch> batches,
                            std::span<const std::unique_ptr<lora::InputMomentSum>> sums) {
-  model::InputPass pass(model_);
+  model::Decoder& decoder = workers_.front().decoder;
   for (const Batch& batch : batches) {
     const std::vector<float> counts = row_counts(batch);
     if (sums.front() != nullptr) sums.front()->add_one_hot(batch.forest.ids, counts);
-    pass(team_, batch.forest, prepared_of(adapter), [&](std::size_t site, ops::ConstRows x) {
-      if (sums[site] != nullptr) sums[site]->add(x, counts);
-    });
+    decoder.show_inputs(team_, batch.forest, prepared_of(adapter),
+                        [&](std::size_t site, ops::ConstRows x) {
+                          if (sums[site] != nullptr) sums[site]->add(x, counts);
+                        });
   }
 }
 

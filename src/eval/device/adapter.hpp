@@ -6,7 +6,7 @@
 
 #include "d2c/eval/loss_engine.hpp"
 #include "d2c/lora/factors.hpp"
-#include "d2c/model/input_pass.hpp"
+#include "d2c/model/input_sites.hpp"
 #include "d2c/model/model.hpp"
 
 #include "device/kernels/updates.hpp"

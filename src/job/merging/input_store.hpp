@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "d2c/lora/input_moment.hpp"
-#include "d2c/model/input_pass.hpp"
+#include "d2c/model/input_sites.hpp"
 
 #include "merging/job_parts.hpp"
 

@@ -54,21 +54,36 @@ class Decoder::Workspace {
     return result;
   }
 
+  void show_inputs(ops::ThreadTeam& threads, const TokenForest& forest,
+                   const PreparedAdapter* adapter, const ShowInputs& show) {
+    check_forest(config_, forest);
+    if (forest.ids.empty()) return;
+    Pass pass = start(threads, forest, {});
+    pass.inputs = &show;
+    (void)stack_forward(pass, weights_, adapter, placement_.all_rows, placement_.all_rows,
+                        activations_);
+  }
+
  private:
+  /// @param rows  that are looked at
+  Pass start(ops::ThreadTeam& threads, const TokenForest& forest, std::span<const Index> rows) {
+    placement_.place(forest, rows);
+    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1, forest.is_long);
+    return {.config = config_,
+            .threads = threads,
+            .rotary = rotary_,
+            .ids = forest.ids,
+            .positions = placement_.positions,
+            .segments = forest.segments,
+            .phases = phases_};
+  }
+
   /// Calls use(h) with the input [rows_, hidden] of the last layer's product.
   template <class Use>
   void predict(ops::ThreadTeam& threads, const TokenForest& forest, const PreparedAdapter* adapter,
                Use use) {
     if (rows_.empty()) return;
-    placement_.place(forest, rows_);
-    rotary_.extend_to(*std::ranges::max_element(placement_.positions) + 1, forest.is_long);
-    const Pass pass{.config = config_,
-                    .threads = threads,
-                    .rotary = rotary_,
-                    .ids = forest.ids,
-                    .positions = placement_.positions,
-                    .segments = forest.segments,
-                    .phases = phases_};
+    const Pass pass = start(threads, forest, rows_);
     const ops::Rows h = stack_forward(pass, weights_, adapter, placement_.all_rows,
                                       placement_.target_rows, activations_);
     const ops::Rows predicted = activations_.attended.shape(std::ssize(rows_), h.width);
@@ -112,6 +127,11 @@ ops::SoftTargets Decoder::most_probable(ops::ThreadTeam& threads, const TokenFor
                                         std::span<const Index> rows, Index most,
                                         const PreparedAdapter* adapter) {
   return workspace_->most_probable(threads, forest, rows, adapter, most);
+}
+
+void Decoder::show_inputs(ops::ThreadTeam& threads, const TokenForest& forest,
+                          const PreparedAdapter* adapter, const ShowInputs& show) {
+  workspace_->show_inputs(threads, forest, adapter, show);
 }
 
 }  // namespace d2c::model

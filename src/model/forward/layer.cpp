@@ -59,7 +59,7 @@ void add_output(const Pass& pass, const Linear& last, const NormWeights& norm, o
 }
 
 void show(const Pass& pass, const Layer& layer, UpdatePlace place, ops::ConstRows x) {
-  if (pass.inputs != nullptr) (*pass.inputs)(place, layer.index, x);
+  if (pass.inputs != nullptr) (*pass.inputs)(site_of(place, layer.index), x);
 }
 
 /// @param x  heads side by side

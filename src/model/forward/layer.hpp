@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <span>
 
 #include "d2c/core/cpu_time.hpp"
 #include "d2c/model/config.hpp"
+#include "d2c/model/input_sites.hpp"
 #include "d2c/model/phases.hpp"
 #include "d2c/model/prepared_adapter.hpp"
 #include "d2c/model/token_forest.hpp"
@@ -17,9 +17,6 @@
 #include "forward/update_places.hpp"
 
 namespace d2c::model {
-
-/// Is shown what the modules of one place read. @param x  [rows, d_in]
-using ShowInputs = std::function<void(UpdatePlace place, std::size_t layer, ops::ConstRows x)>;
 
 /// What the layers of one pass share.
 struct Pass {

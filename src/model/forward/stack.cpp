@@ -18,6 +18,9 @@ ops::Rows stack_forward(const Pass& pass, const Weights& weights, const Prepared
   }
   const ops::Rows h = activations.normalised.shape(x.n, x.width);
   normalise(pass, weights.final_norm, x, h);
+  if (pass.inputs != nullptr) {
+    (*pass.inputs)(site_of(UpdatePlace::head, weights.layers.size() - 1), h);
+  }
   return h;
 }
 

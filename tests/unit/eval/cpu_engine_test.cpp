@@ -10,7 +10,7 @@
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/recent_adapter.hpp"
 #include "d2c/eval/speed.hpp"
-#include "d2c/model/input_pass.hpp"
+#include "d2c/model/input_sites.hpp"
 #include "d2c/ops/linear.hpp"
 
 #include "test_support.hpp"

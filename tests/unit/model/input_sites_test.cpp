@@ -1,9 +1,11 @@
-#include "d2c/model/input_pass.hpp"
+#include "d2c/model/input_sites.hpp"
 
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include "d2c/model/decoder.hpp"
 
 #include "batches.hpp"
 #include "test_support.hpp"
@@ -22,9 +24,9 @@ Model load(const TinyModel& tiny) {
   return Model(folder.path());
 }
 
-class InputPassOf : public testing::TestWithParam<Json> {};
+class InputSites : public testing::TestWithParam<Json> {};
 
-TEST_P(InputPassOf, ShowsWhatEveryModuleReads) {
+TEST_P(InputSites, ShowsWhatEveryModuleReads) {
   const TinyModel tiny = test::tiny_model(GetParam());
   const Model model = load(tiny);
   const lora::FactorMap adapter = test::tiny_adapter(tiny, 3);
@@ -38,11 +40,11 @@ TEST_P(InputPassOf, ShowsWhatEveryModuleReads) {
 
   const std::vector<InputSite> sites = input_sites(model.config());
   std::vector<Matrix> shown(sites.size());
-  InputPass pass(model);
-  pass(test::one_thread, forest, &prepared, [&](std::size_t site, ops::ConstRows x) {
-    shown.at(site) = Matrix(x.n, x.width);
-    ops::copy(x, ops::rows_of(shown[site]));
-  });
+  Decoder(model).show_inputs(test::one_thread, forest, &prepared,
+                             [&](std::size_t site, ops::ConstRows x) {
+                               shown.at(site) = Matrix(x.n, x.width);
+                               ops::copy(x, ops::rows_of(shown[site]));
+                             });
 
   for (std::size_t s = 0; s < tails.size(); ++s) {
     Ids ids = prefix;
@@ -72,7 +74,7 @@ TEST_P(InputPassOf, ShowsWhatEveryModuleReads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Families, InputPassOf,
+    Families, InputSites,
     testing::Values(Json::object(), Json{{"model_type", "qwen3"}},
                     Json{{"model_type", "stablelm"}, {"use_parallel_residual", true}},
                     Json{{"model_type", "mistral"}, {"sliding_window", 3}},
