@@ -24,10 +24,6 @@ class Sites {
   [[nodiscard]] Index d_out(const std::string& module) const { return d_out_.at(module); }
 
   static constexpr std::size_t embedding = 0;
-  enum class InLayer : std::size_t { qkv, o, gate_up, down };
-  [[nodiscard]] static std::size_t of(std::size_t layer, InLayer place) {
-    return 1 + 4 * layer + static_cast<std::size_t>(place);
-  }
   [[nodiscard]] std::size_t head() const { return sites_.size() - 1; }
 
  private:

@@ -6,6 +6,9 @@
 namespace d2c::eval::device {
 namespace {
 
+using model::site_of;
+using model::UpdatePlace;
+
 constexpr Index logit_columns = 4096;  // tokens of the vocabulary at a time
 
 float* room(Array<float>& array, Index rows, Index width) {
@@ -254,12 +257,11 @@ void ForwardPass::add_mlp(std::size_t index, const RowSet& rows, Values h, float
   const Index width = config_.hidden_size;
   const Index inner = config_.intermediate_size;
   float* gate_up = room(buffers_.gate_up, rows.n, 2 * inner);
-  apply({layer.gate_up, layer.gate_up_bias, Sites::of(index, Sites::InLayer::gate_up), width,
-         2 * inner},
+  apply({layer.gate_up, layer.gate_up_bias, site_of(UpdatePlace::gate_up, index), width, 2 * inner},
         rows, h, false, gate_up);
   const Values gate = room(buffers_.gate, rows.n, inner);
   backend_.launch(rows.n, Gate{gate_up, inner, config_.activation, gate});
-  add_output({layer.down, layer.down_bias, Sites::of(index, Sites::InLayer::down), inner, width},
+  add_output({layer.down, layer.down_bias, site_of(UpdatePlace::down, index), inner, width},
              layer.mlp_output_norm, rows, gate, x);
 }
 
@@ -282,8 +284,8 @@ float* ForwardPass::layer(std::size_t index, float* x) {
   prepare(layer.input_norm, all_, x, h);
   const Index qkv_width = config_.q_size() + 2 * config_.kv_size();
   const Heads heads = heads_of(config_, room(buffers_.qkv, all_.n, qkv_width));
-  apply({layer.qkv, layer.qkv_bias, Sites::of(index, Sites::InLayer::qkv), width, qkv_width}, all_,
-        h, false, heads.qkv);
+  apply({layer.qkv, layer.qkv_bias, site_of(UpdatePlace::qkv, index), width, qkv_width}, all_, h,
+        false, heads.qkv);
   place_heads(index, heads);
   // From the last layer only the wanted rows are needed.
   const bool is_last = index + 1 == weights_.layers.size();
@@ -298,7 +300,7 @@ float* ForwardPass::layer(std::size_t index, float* x) {
     if (config_.parallel_residual) take_rows(rows.n, h, queries, 1.0F, kept_h);
     h = kept_h;
   }
-  add_output({layer.o, layer.o_bias, Sites::of(index, Sites::InLayer::o), config_.q_size(), width},
+  add_output({layer.o, layer.o_bias, site_of(UpdatePlace::o, index), config_.q_size(), width},
              layer.attention_output_norm, rows, attended, x);
   if (!config_.parallel_residual) prepare(layer.mlp_norm, rows, x, h);
   add_mlp(index, rows, h, x);

@@ -1,23 +1,14 @@
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <vector>
 
 #include "d2c/model/config.hpp"
+#include "d2c/model/input_sites.hpp"
 
 #include "members.hpp"
 
 namespace d2c::model {
-
-/// Where the joint update of modules that read the same input applies.
-enum class UpdatePlace { embedding, qkv, o, gate_up, down, head };
-
-/// Index into input_sites() of a place within a layer, or of the head behind the last layer.
-[[nodiscard]] inline std::size_t site_of(UpdatePlace place, std::size_t layer) {
-  constexpr std::size_t per_layer = 4;
-  return layer * per_layer + static_cast<std::size_t>(place);
-}
 
 /// Calls visit(place, layer, members, d_in) for every joint update that an adapter can have.
 template <class Visit>
