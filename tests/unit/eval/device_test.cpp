@@ -199,9 +199,7 @@ class FeatureOnDevice : public testing::TestWithParam<Json> {};
 TEST_P(FeatureOnDevice, LossesAreThoseOfTheCpu) {
   D2C_SKIP_WITHOUT_DEVICE();
   const test::TinyModel tiny = test::tiny_model(GetParam());
-  const test::TempFolder folder;
-  test::write_model(folder.path(), tiny);
-  const model::Model model(folder.path());
+  const model::Model model = load(tiny);
   const auto cpu = make_cpu_engine(model, 1);
   const auto device = device_engine(model, 40);
   std::vector<Example> examples =

@@ -7,7 +7,6 @@
 #include "d2c/model/decoder.hpp"
 
 #include "batches.hpp"
-#include "test_support.hpp"
 #include "tiny_model.hpp"
 
 // A program of its own: it counts every allocation through operator new.
@@ -43,9 +42,7 @@ namespace {
 
 TEST(Decoder, AllocatesOnlyItsResultAfterTheFirstBatch) {
   const test::TinyModel tiny = test::tiny_model(json::Json::object());
-  const test::TempFolder folder;
-  test::write_model(folder.path(), tiny);
-  const Model model(folder.path());
+  const Model model = load(tiny);
   const PreparedAdapter adapter(test::one_thread, model.config(), test::tiny_adapter(tiny, 5));
   test::TestBatch batch;
   for (const Index length : {33, 60, 7}) {

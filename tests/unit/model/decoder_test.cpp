@@ -33,15 +33,6 @@ Ids random_ids(Index n, std::uint64_t seed) {
   return ids;
 }
 
-/// A model read from a folder that is gone afterwards.
-Model load(const TinyModel& tiny, DType dtype = DType::f32,
-           ops::WeightFormat format = ops::WeightFormat::f32,
-           ops::Arithmetic compute = ops::Arithmetic::f32) {
-  const test::TempFolder folder;
-  test::write_model(folder.path(), tiny, dtype);
-  return Model(folder.path(), format, std::make_shared<HeapStorage>(), compute);
-}
-
 /// The same model with weights that BF16 holds.
 TinyModel with_bf16_weights(TinyModel model) {
   for (auto& [name, tensor] : model.tensors) {

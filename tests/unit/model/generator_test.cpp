@@ -7,7 +7,6 @@
 #include "d2c/core/error.hpp"
 
 #include "batches.hpp"
-#include "test_support.hpp"
 #include "tiny_model.hpp"
 
 namespace d2c::model {
@@ -17,12 +16,6 @@ using test::Ids;
 
 class GeneratorOf : public testing::Test {
  protected:
-  static Model load(const test::TinyModel& tiny) {
-    const test::TempFolder folder;
-    test::write_model(folder.path(), tiny, DType::f32);
-    return Model(folder.path());
-  }
-
   /// What follows one prompt.
   [[nodiscard]] Ids alone(const Ids& prompt, const GenerationLimits& limits) const {
     TokenForest forest;

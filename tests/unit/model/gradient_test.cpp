@@ -138,12 +138,6 @@ Ids random_ids(Index n, std::uint64_t stream) {
   return ids;
 }
 
-Model load(const TinyModel& files) {
-  const test::TempFolder folder;
-  test::write_model(folder.path(), files);
-  return Model(folder.path());
-}
-
 /// Mean loss of the twin, in float64.
 double twin_loss(const TinyModel& model, const std::vector<Ids>& sequences,
                  const lora::FactorMap& adapter) {

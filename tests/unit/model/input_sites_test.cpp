@@ -8,7 +8,6 @@
 #include "d2c/model/decoder.hpp"
 
 #include "batches.hpp"
-#include "test_support.hpp"
 #include "tiny_model.hpp"
 
 namespace d2c::model {
@@ -17,12 +16,6 @@ namespace {
 using json::Json;
 using test::Ids;
 using test::TinyModel;
-
-Model load(const TinyModel& tiny) {
-  const test::TempFolder folder;
-  test::write_model(folder.path(), tiny, DType::f32);
-  return Model(folder.path());
-}
 
 class InputSites : public testing::TestWithParam<Json> {};
 

@@ -1,6 +1,7 @@
 #include "tiny_model.hpp"
 
 #include <cmath>
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -134,6 +135,13 @@ void write_model(const std::filesystem::path& folder, const TinyModel& model, DT
         {name, other == model.stored_as.end() ? dtype : other->second, shape, values.values()});
   }
   safetensors::write(folder / "model.safetensors", tensors);
+}
+
+model::Model load(const TinyModel& model, DType dtype, ops::WeightFormat format,
+                  ops::Arithmetic compute) {
+  const TempFolder folder;
+  write_model(folder.path(), model, dtype);
+  return model::Model(folder.path(), format, std::make_shared<model::HeapStorage>(), compute);
 }
 
 lora::FactorMap tiny_adapter(const TinyModel& model, Index rank) {

@@ -7,6 +7,7 @@
 
 #include "d2c/core/json.hpp"
 #include "d2c/lora/factors.hpp"
+#include "d2c/model/model.hpp"
 #include "d2c/tensor/dtype.hpp"
 #include "d2c/tensor/matrix.hpp"
 
@@ -30,6 +31,10 @@ struct TinyModel {
 /// Writes a Hugging Face model folder.
 void write_model(const std::filesystem::path& folder, const TinyModel& model,
                  DType dtype = DType::f32);
+/// The model, read from a folder that is gone afterwards.
+[[nodiscard]] model::Model load(const TinyModel& model, DType dtype = DType::f32,
+                                ops::WeightFormat format = ops::WeightFormat::f32,
+                                ops::Arithmetic compute = ops::Arithmetic::f32);
 
 /// A random adapter of rank `rank` for every linear layer, the embedding and the projection.
 [[nodiscard]] lora::FactorMap tiny_adapter(const TinyModel& model, Index rank);

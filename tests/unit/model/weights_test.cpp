@@ -21,12 +21,6 @@ namespace {
 using json::Json;
 using test::TinyModel;
 
-Model load(const TinyModel& tiny) {
-  const test::TempFolder folder;
-  test::write_model(folder.path(), tiny);
-  return Model(folder.path());
-}
-
 std::vector<double> some_losses(const Model& model) {
   test::TestBatch batch;
   test::add_sequence(batch, {1, 7, 3, 9, 4});
