@@ -16,9 +16,9 @@
 namespace d2c::ops {
 namespace {
 
+using test::one_thread;
+using test::Packed;
 using test::random_matrix;
-
-ThreadTeam alone;
 
 double at(const Matrix& m, Index i, Index j) { return static_cast<double>(m(i, j)); }
 
@@ -66,23 +66,6 @@ std::vector<double> widen(const Matrix& m) {
 }
 
 template <class Value>
-class Packed {
- public:
-  explicit Packed(const Matrix& w)
-      : panels_(packed_bytes(format(), w.rows(), w.cols()) / sizeof(Value)) {
-    pack_rows(rows_of(w), 0, w.rows(), std::span<Value>(panels_));
-    matrix = PackedMatrix(w.rows(), w.cols(), panels_.data());
-  }
-  PackedMatrix matrix;
-
- private:
-  static WeightFormat format() {
-    return sizeof(Value) == sizeof(float) ? WeightFormat::f32 : WeightFormat::bf16;
-  }
-  std::vector<Value, AlignedAllocator<Value>> panels_;
-};
-
-template <class Value>
 void expect_untransposed_product() {
   for (const auto& [n, d_out, d_in] : {std::tuple<Index, Index, Index>{1, 5, 3},
                                        {13, 700, 37},
@@ -93,7 +76,7 @@ void expect_untransposed_product() {
     const Packed<Value> packed(w);
     Matrix stored(d_out, d_in);
     for (Index i = 0; i < d_out; ++i) {
-      packed.matrix.copy_row(i, {rows_of(stored).row(i), static_cast<std::size_t>(d_in)});
+      packed.view.copy_row(i, {rows_of(stored).row(i), static_cast<std::size_t>(d_in)});
     }
     Matrix dx = random_matrix(n, d_in, "dx");
     const Matrix before = dx;
@@ -103,10 +86,10 @@ void expect_untransposed_product() {
       for (Index o = 0; o < d_out; ++o) sum += at(dy, i, o) * at(stored, o, j);
       return sum;
     };
-    backward(alone, rows_of(dy), packed.matrix, rows_of(dx));
+    backward(one_thread, rows_of(dy), packed.view, rows_of(dx));
     expect_close(dx, reference, 1e-6, "overwritten");
     dx = before;
-    backward.add(alone, rows_of(dy), packed.matrix, rows_of(dx));
+    backward.add(one_thread, rows_of(dy), packed.view, rows_of(dx));
     expect_close(
         dx, [&](Index i, Index j) { return at(before, i, j) + reference(i, j); }, 1e-6, "added");
   }
@@ -126,9 +109,9 @@ TEST(LinearBackward, GivesARowTheSameBitsInAnyBatch) {
   Matrix all(300, 45);
   Matrix one(1, 45);
   LinearBackward backward;
-  backward(alone, rows_of(dy), packed.matrix, rows_of(all));
+  backward(one_thread, rows_of(dy), packed.view, rows_of(all));
   for (const Index row : {0, 7, 263, 264, 299}) {
-    backward(alone, rows_of(dy).rows(row, 1), packed.matrix, rows_of(one));
+    backward(one_thread, rows_of(dy).rows(row, 1), packed.view, rows_of(one));
     for (Index j = 0; j < 45; ++j) EXPECT_EQ(one(0, j), all(row, j));
   }
 }
@@ -178,9 +161,9 @@ TEST(NormBackward, IsTheSlopeOfTheNorm) {
     Matrix dx(n, d);
     std::ranges::fill(dx.values(), 1.0F);
     if (centred) {
-      add_layer_norm_backward(alone, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
+      add_layer_norm_backward(one_thread, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
     } else {
-      add_rms_norm_backward(alone, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
+      add_rms_norm_backward(one_thread, rows_of(x), weight, 1e-5F, rows_of(dy), rows_of(dx));
     }
     expect_close(
         dx, [&](Index i, Index j) { return 1.0 + slope(wide, i * d + j, loss); }, 2e-6, "dx");
@@ -211,7 +194,7 @@ TEST(GateBackward, IsTheSlopeOfEveryActivation) {
        {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
     Matrix dgate = gate;
     Matrix dup = up;
-    gate_backward_in_place(alone, activation, rows_of(dy), rows_of(dgate), rows_of(dup));
+    gate_backward_in_place(one_thread, activation, rows_of(dy), rows_of(dgate), rows_of(dup));
     expect_close(
         dup, [&](Index i, Index j) { return at(dy, i, j) * activate(activation, at(gate, i, j)); },
         1e-6, "up");
@@ -311,7 +294,7 @@ TEST(AttentionBackward, IsTheSlopeOfAttentionOverSharedPrefixes) {
     Matrix dk(n, 10);
     Matrix dv(n, 10);
     AttentionBackward backward;
-    backward(alone, shape, segments, rows_of(q), rows_of(k), rows_of(v), twin.queries,
+    backward(one_thread, shape, segments, rows_of(q), rows_of(k), rows_of(v), twin.queries,
              rows_of(dout), rows_of(dq), rows_of(dk), rows_of(dv));
     std::vector<double> wide_q = widen(q);
     std::vector<double> wide_k = widen(k);
@@ -411,12 +394,12 @@ TEST_P(CappedSoftCrossEntropy, HasTheLossAndTheSlopesOfItsTwin) {
   const Packed<float> packed(twin.w);
   const LowRankUpdate::Part part{rows_of(std::as_const(twin.a)), rows_of(std::as_const(twin.b)),
                                  SoftTwin::scaling, 0};
-  const LowRankUpdate update(alone, std::span(&part, 1));
+  const LowRankUpdate update(one_thread, std::span(&part, 1));
   std::vector<double> loss(SoftTwin::n);
   Matrix dh(SoftTwin::n, SoftTwin::d);
   UpdateGradient sum = update.zero_gradient();
   SoftCrossEntropy soft;
-  soft(alone, rows_of(std::as_const(twin.h)), packed.matrix, update, twin.targets, twin.weight,
+  soft(one_thread, rows_of(std::as_const(twin.h)), packed.view, update, twin.targets, twin.weight,
        loss, rows_of(dh), sum, static_cast<float>(twin.cap));
   for (Index i = 0; i < SoftTwin::n; ++i) {
     EXPECT_NEAR(loss[static_cast<std::size_t>(i)], twin.loss_of(i), 1e-5);

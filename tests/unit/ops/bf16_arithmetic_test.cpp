@@ -70,20 +70,11 @@ class Bf16Arithmetic : public testing::Test {
   }
 };
 
-/// Packed into memory that held NaN before.
-struct Packed {
-  explicit Packed(const Matrix& w)
-      : memory(packed_bfloats(w.rows(), w.cols()), BFloat16{0x7FC0}),
-        rows(w.rows()),
-        columns(w.cols()) {
-    pack_rows(rows_of(w), 0, w.rows(), memory);
+/// For products in BF16 arithmetic.
+struct Packed : test::Packed<BFloat16> {
+  explicit Packed(const Matrix& w) : test::Packed<BFloat16>(w) {
+    view = view.with(Arithmetic::bf16);
   }
-  [[nodiscard]] PackedMatrix view() const {
-    return PackedMatrix(rows, columns, memory.data()).with(Arithmetic::bf16);
-  }
-  std::vector<BFloat16, AlignedAllocator<BFloat16>> memory;
-  Index rows;
-  Index columns;
 };
 
 TEST_F(Bf16Arithmetic, EqualsTheScalarTwinToTheBitForAllRemainders) {
@@ -93,7 +84,7 @@ TEST_F(Bf16Arithmetic, EqualsTheScalarTwinToTheBitForAllRemainders) {
         const Matrix x = random_matrix(n, d_in, "x");
         const Matrix w = random_matrix(d_out, d_in, "w");
         Matrix y(n, d_out);
-        linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
+        linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
         ASSERT_EQ(y, twin(x, w)) << n << ", " << d_out << ", " << d_in;
       }
     }
@@ -108,7 +99,7 @@ TEST_F(Bf16Arithmetic, ReadsAndWritesItsColumnsOfWiderMatricesAlone) {
   const Matrix w = random_matrix(21, d_in, "w");
   Matrix y(29, 30);
   for (float& value : y.values()) value = 42.0F;
-  linear(test::one_thread, rows_of(wide).columns(5, d_in), Packed(w).view(),
+  linear(test::one_thread, rows_of(wide).columns(5, d_in), Packed(w).view,
          rows_of(y).columns(4, 21));
   const Matrix expected = twin(x, w);
   for (Index t = 0; t < 29; ++t) {
@@ -124,7 +115,7 @@ TEST_F(Bf16Arithmetic, AddsChainsOfTheLengthsOfFloat32) {
   const Matrix w = random_matrix(35, 1301, "w");
   Matrix y = random_matrix(14, 35, "y");
   Matrix expected = y;
-  add_linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
+  add_linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
   for (Index t = 0; t < 14; ++t) {
     for (Index o = 0; o < 35; ++o) {
       for (const Index begin : {0, 448, 896}) {
@@ -146,8 +137,8 @@ TEST_F(Bf16Arithmetic, ASumSplitByExtendHasTheBitsOfTheWhole) {
   product.k = 1500;
   product.a = a.data();
   product.lda = 1500;
-  product.b = b.memory.data();
-  product.panel_stride = b.view().panel_stride();
+  product.b = b.panels.data();
+  product.panel_stride = b.view.panel_stride();
   product.c = whole.data();
   product.ldc = 21;
   multiply_panels_in_bf16(product);
@@ -155,7 +146,7 @@ TEST_F(Bf16Arithmetic, ASumSplitByExtendHasTheBitsOfTheWhole) {
   for (const Index begin : {0, 48, 900}) {
     product.k = (begin == 0 ? 48 : begin == 48 ? 900 : 1500) - begin;
     product.a = a.data() + begin;
-    product.b = b.memory.data() + begin * panel_width;
+    product.b = b.panels.data() + begin * panel_width;
     product.store = begin == 0 ? Store::overwrite : Store::extend;
     multiply_panels_in_bf16(product);
   }
@@ -167,21 +158,21 @@ TEST_F(Bf16Arithmetic, BitsOfARowDependOnNothingButTheRow) {
   const Matrix x = random_matrix(301, 1100, "x");
   const Packed packed(random_matrix(n, 1100, "w"));
   Matrix together(301, n);
-  linear(test::one_thread, rows_of(x), packed.view(), rows_of(together));
+  linear(test::one_thread, rows_of(x), packed.view, rows_of(together));
   for (const Index t : {0, 5, 11, 12, 155, 156, 299, 300}) {
     Matrix alone(1, n);
-    linear(test::one_thread, rows_of(x).rows(t, 1), packed.view(), rows_of(alone));
+    linear(test::one_thread, rows_of(x).rows(t, 1), packed.view, rows_of(alone));
     for (Index o = 0; o < n; ++o) ASSERT_EQ(alone(0, o), together(t, o)) << t << ", " << o;
   }
   Matrix columns(301, 100);
-  linear(test::one_thread, rows_of(x), packed.view().rows(960, 100), rows_of(columns));
+  linear(test::one_thread, rows_of(x), packed.view.rows(960, 100), rows_of(columns));
   for (Index t = 0; t < 301; ++t) {
     for (Index o = 0; o < 100; ++o) ASSERT_EQ(columns(t, o), together(t, 960 + o));
   }
   for (const int threads : {2, 3}) {
     ThreadTeam team(threads);
     Matrix shared(301, n);
-    linear(team, rows_of(x), packed.view(), rows_of(shared));
+    linear(team, rows_of(x), packed.view, rows_of(shared));
     EXPECT_EQ(shared, together);
   }
 }
@@ -199,13 +190,13 @@ TEST_F(Bf16Arithmetic, RoundsActivationsToNearestTiesToEven) {
                                             {infinity, infinity}}) {
     const Matrix x = one_value(value);
     Matrix y(1, 1);
-    linear(test::one_thread, rows_of(x), one.view(), rows_of(y));
+    linear(test::one_thread, rows_of(x), one.view, rows_of(y));
     EXPECT_EQ(y(0, 0), expected) << value;
     EXPECT_EQ(y(0, 0), rounded(value));
   }
   const Matrix x = one_value(std::numeric_limits<float>::quiet_NaN());
   Matrix y(1, 1);
-  linear(test::one_thread, rows_of(x), one.view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), one.view, rows_of(y));
   EXPECT_TRUE(std::isnan(y(0, 0)));
 }
 
@@ -218,7 +209,7 @@ TEST_F(Bf16Arithmetic, SubnormalOperandsAndResultsCountAsZero) {
     for (Index o = 0; o < 33; ++o) w(o, k) = std::ldexp(w(o, k), static_cast<int>(-20 - k));
   }
   Matrix y(25, 33);
-  linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
   EXPECT_EQ(y, twin(x, w));
   for (const float value : y.values()) EXPECT_NE(std::fpclassify(value), FP_SUBNORMAL);
 }
@@ -227,7 +218,7 @@ TEST_F(Bf16Arithmetic, DiffersFromExactProductsByTheRoundingOfActivationsAtMost)
   const Matrix x = random_matrix(40, 576, "x");
   const Matrix w = random_matrix(64, 576, "w");
   Matrix y(40, 64);
-  linear(test::one_thread, rows_of(x), Packed(w).view(), rows_of(y));
+  linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
   double largest = 0.0;
   for (Index t = 0; t < 40; ++t) {
     for (Index o = 0; o < 64; ++o) {
@@ -254,9 +245,9 @@ TEST_F(Bf16Arithmetic, ProjectsOnTheVocabularyAsLinearDoes) {
   std::vector<std::int32_t> labels;
   for (Index i = 0; i < 30; ++i) labels.push_back(static_cast<std::int32_t>(37 * i));
   std::vector<double> nll(30);
-  CrossEntropy()(test::one_thread, rows_of(h), w.view(), {}, labels, nll);
+  CrossEntropy()(test::one_thread, rows_of(h), w.view, {}, labels, nll);
   Matrix z(30, 1100);
-  linear(test::one_thread, rows_of(h), w.view(), rows_of(z));
+  linear(test::one_thread, rows_of(h), w.view, rows_of(z));
   for (Index i = 0; i < 30; ++i) {
     double sum = 0.0;
     for (Index v = 0; v < 1100; ++v) sum += std::exp(static_cast<double>(z(i, v)));

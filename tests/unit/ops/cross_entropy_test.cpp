@@ -19,7 +19,6 @@ class CrossEntropy : public testing::Test {
   static constexpr Index n = 300;
 
   CrossEntropy() {
-    pack_rows(rows_of(std::as_const(w)), 0, vocabulary, panels);
     for (Index i = 0; i < n; ++i) labels.push_back(static_cast<std::int32_t>(i * 13 + 150));
     labels.front() = 0;
     labels.back() = vocabulary - 1;
@@ -50,8 +49,7 @@ class CrossEntropy : public testing::Test {
   Matrix w = random_matrix(vocabulary, d, "w");
   Matrix a = random_matrix(3, d, "a");
   Matrix b = random_matrix(vocabulary, 3, "b");
-  AlignedFloats panels = AlignedFloats(packed_floats(vocabulary, d));
-  PackedMatrix packed{vocabulary, d, panels.data()};
+  test::Packed<> packed{w};
   std::vector<std::int32_t> labels;
   std::vector<double> nll = std::vector<double>(n);
 };
@@ -59,7 +57,7 @@ class CrossEntropy : public testing::Test {
 // Logits of size up to 20 from 24 terms: errors of 24 eps * 20 at most, 1e-5 with room.
 
 TEST_F(CrossEntropy, EqualsLogSumExpMinusTheLabelsLogit) {
-  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed.view, {}, labels, nll);
   for (Index i = 0; i < n; ++i) {
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i), 2e-5) << i;
   }
@@ -67,7 +65,7 @@ TEST_F(CrossEntropy, EqualsLogSumExpMinusTheLabelsLogit) {
 
 TEST_F(CrossEntropy, CapsLogits) {
   for (const double cap : {3.0, 30.0}) {
-    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll,
+    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed.view, {}, labels, nll,
                         static_cast<float>(cap));
     for (Index i = 0; i < n; i += 7) {
       EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i, 0.0, cap), 2e-5) << i;
@@ -79,7 +77,8 @@ TEST_F(CrossEntropy, TakesALowRankUpdateOfTheProjection) {
   const LowRankUpdate update(test::one_thread,
                              std::vector<LowRankUpdate::Part>{
                                  {rows_of(std::as_const(a)), rows_of(std::as_const(b)), 0.5, 0}});
-  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, update, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed.view, update, labels,
+                      nll);
   for (const Index i : {0, 1, 100, 150, 191, 192, 199}) {
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], reference(i, 0.5), 5e-5) << i;
   }
@@ -87,7 +86,7 @@ TEST_F(CrossEntropy, TakesALowRankUpdateOfTheProjection) {
 
 TEST_F(CrossEntropy, LargeLogitsDoNotOverflow) {
   for (float& value : h.values()) value *= 1e6F;
-  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed.view, {}, labels, nll);
   for (Index i = 0; i < n; ++i) {
     const double expected = reference(i);
     EXPECT_NEAR(nll[static_cast<std::size_t>(i)], expected, 1e-6 * 2e7) << i;
@@ -95,10 +94,10 @@ TEST_F(CrossEntropy, LargeLogitsDoNotOverflow) {
 }
 
 TEST_F(CrossEntropy, BitsOfARowDependOnNothingButTheRow) {
-  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed, {}, labels, nll);
+  ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)), packed.view, {}, labels, nll);
   for (const Index i : {0, 7, 263, 264, 299}) {
     double alone = 0.0;
-    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)).rows(i, 1), packed, {},
+    ops::CrossEntropy()(test::one_thread, rows_of(std::as_const(h)).rows(i, 1), packed.view, {},
                         std::span(labels).subspan(static_cast<std::size_t>(i), 1), {&alone, 1});
     EXPECT_EQ(alone, nll[static_cast<std::size_t>(i)]);
   }

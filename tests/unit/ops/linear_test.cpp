@@ -13,20 +13,8 @@
 namespace d2c::ops {
 namespace {
 
+using test::Packed;
 using test::random_matrix;
-
-struct Packed {
-  AlignedFloats memory;
-  PackedMatrix view;
-};
-
-Packed pack(const Matrix& w) {
-  Packed result;
-  result.memory.resize(packed_floats(w.rows(), w.cols()));
-  pack_rows(rows_of(w), 0, w.rows(), result.memory);
-  result.view = PackedMatrix(w.rows(), w.cols(), result.memory.data());
-  return result;
-}
 
 /// Values that BF16 holds.
 Matrix random_bf16_matrix(Index rows, Index cols, const char* name) {
@@ -34,15 +22,6 @@ Matrix random_bf16_matrix(Index rows, Index cols, const char* name) {
   for (float& value : m.values()) value = float_from_bf16(bf16_from_float(value));
   return m;
 }
-
-struct PackedInBf16 {
-  explicit PackedInBf16(const Matrix& w) : memory(packed_bfloats(w.rows(), w.cols())) {
-    pack_rows(rows_of(w), 0, w.rows(), memory);
-    view = PackedMatrix(w.rows(), w.cols(), memory.data());
-  }
-  std::vector<BFloat16, AlignedAllocator<BFloat16>> memory;
-  PackedMatrix view;
-};
 
 struct Reference {
   double value = 0.0;
@@ -83,7 +62,7 @@ TEST(Linear, EqualsTheScalarProductForAllRemainders) {
         const Matrix x = random_matrix(n, d_in, "x");
         const Matrix w = random_matrix(d_out, d_in, "w");
         Matrix y(n, d_out);
-        linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y));
+        linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
         expect_product(x, w, y);
       }
     }
@@ -94,7 +73,7 @@ TEST(Linear, ThinProductsHaveTheBitsOfWideOnes) {
   // 64 columns or rows of weights and fewer are read in place, by other tiles.
   const Matrix x = random_matrix(61, 300, "x");
   const Matrix w = random_matrix(120, 300, "w");
-  const Packed packed = pack(w);
+  const Packed packed(w);
   Matrix wide(61, 120);
   linear(test::one_thread, rows_of(x), packed.view, rows_of(wide));
   for (const Index count : {1, 16, 17, 40, 64}) {
@@ -119,8 +98,8 @@ TEST(Linear, FewColumnsOfWeightsHaveTheBitsOfManyFilledUpWithZeros) {
     for (Index o = 0; o < 211; ++o) std::copy_n(w.row(o).begin(), k, few.row(o).begin());
     Matrix y = random_matrix(29, 211, "y");
     Matrix expected = y;
-    add_linear(test::one_thread, rows_of(x).columns(0, k), pack(few).view, rows_of(y));
-    add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
+    add_linear(test::one_thread, rows_of(x).columns(0, k), Packed(few).view, rows_of(y));
+    add_linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(expected));
     ASSERT_EQ(y, expected) << k;
   }
 }
@@ -129,7 +108,7 @@ TEST(Linear, SumsOverManyBlocksOfTheInputDimension) {
   const Matrix x = random_matrix(3, 2500, "x");
   const Matrix w = random_matrix(20, 2500, "w");
   Matrix y(3, 20);
-  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y));
+  linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y));
   expect_product(x, w, y);
 }
 
@@ -137,7 +116,7 @@ TEST(Linear, BitsOfARowDependOnNothingButTheRow) {
   constexpr Index n = 1060;  // several blocks of rows, of columns and of the sum
   const Matrix x = random_matrix(301, 1100, "x");
   const Matrix w = random_matrix(n, 1100, "w");
-  const Packed packed = pack(w);
+  const Packed packed(w);
   Matrix together(301, n);
   linear(test::one_thread, rows_of(x), packed.view, rows_of(together));
   for (const Index t : {0, 5, 11, 12, 155, 156, 299, 300}) {
@@ -152,7 +131,7 @@ TEST(Linear, WritesNothingBesideItsColumns) {
   const Matrix w = random_matrix(21, 9, "w");
   Matrix y(7, 30);
   for (float& value : y.values()) value = 42.0F;
-  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(y).columns(4, 21));
+  linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(y).columns(4, 21));
   for (Index t = 0; t < 7; ++t) {
     for (const Index column : {0, 1, 2, 3, 25, 26, 27, 28, 29}) EXPECT_EQ(y(t, column), 42.0F);
   }
@@ -164,8 +143,8 @@ TEST(Linear, AddLinearAddsTheProduct) {
   Matrix product(14, 18);
   Matrix sum = random_matrix(14, 18, "y");
   const Matrix before = sum;
-  linear(test::one_thread, rows_of(x), pack(w).view, rows_of(product));
-  add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(sum));
+  linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(product));
+  add_linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(sum));
   for (Index i = 0; i < sum.rows(); ++i) {
     for (Index j = 0; j < sum.cols(); ++j) EXPECT_EQ(sum(i, j), before(i, j) + product(i, j));
   }
@@ -177,14 +156,14 @@ TEST(Linear, WeightsStoredInBf16GiveTheBitsOfTheSameWeightsInF32) {
       for (const Index d_in : {1, 2, 37, 64, 1301}) {
         const Matrix x = random_matrix(n, d_in, "x");
         const Matrix w = random_bf16_matrix(d_out, d_in, "w");
-        const PackedInBf16 packed(w);
+        const Packed<BFloat16> packed(w);
         Matrix y(n, d_out);
         Matrix expected(n, d_out);
         linear(test::one_thread, rows_of(x), packed.view, rows_of(y));
-        linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
+        linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(expected));
         ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
         add_linear(test::one_thread, rows_of(x), packed.view, rows_of(y));
-        add_linear(test::one_thread, rows_of(x), pack(w).view, rows_of(expected));
+        add_linear(test::one_thread, rows_of(x), Packed(w).view, rows_of(expected));
         ASSERT_EQ(y, expected) << n << ", " << d_out << ", " << d_in;
       }
     }
@@ -193,8 +172,8 @@ TEST(Linear, WeightsStoredInBf16GiveTheBitsOfTheSameWeightsInF32) {
 
 TEST(PackedMatrix, InBf16GivesBackItsRowsRoundedToNearest) {
   const Matrix w = random_matrix(50, 11, "w");
-  const PackedInBf16 packed(w);
-  EXPECT_EQ(packed.memory.size() * sizeof(BFloat16), packed_bytes(WeightFormat::bf16, 50, 11));
+  const Packed<BFloat16> packed(w);
+  EXPECT_EQ(packed.panels.size() * sizeof(BFloat16), packed_bytes(WeightFormat::bf16, 50, 11));
   std::vector<float> row(11);
   const auto expect_row = [&](Index i) {
     for (Index k = 0; k < 11; ++k) {
@@ -211,7 +190,7 @@ TEST(PackedMatrix, InBf16GivesBackItsRowsRoundedToNearest) {
 
 TEST(PackedMatrix, GivesBackItsRows) {
   const Matrix w = random_matrix(50, 11, "w");
-  const Packed packed = pack(w);
+  const Packed packed(w);
   std::vector<float> row(11);
   for (Index i = 0; i < 50; ++i) {
     packed.view.copy_row(i, row);
@@ -227,7 +206,7 @@ TEST(PackedMatrix, DoesNotDependOnTheStepsOfPacking) {
   for (Index first = 0; first < 37; first += 10) {
     pack_rows(rows_of(w).rows(first, std::min(Index{10}, 37 - first)), first, 37, steps);
   }
-  EXPECT_EQ(steps, pack(w).memory);
+  EXPECT_EQ(steps, Packed(w).panels);
 }
 
 TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
@@ -235,8 +214,8 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
   if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
   constexpr Index n = 157;  // wide tiles, pairs of panels, one panel and a narrow one
   for (const Index k : {33, 71}) {
-    const Packed b = pack(random_matrix(n, k, "b"));
-    const PackedInBf16 half(random_matrix(n, k, "b"));
+    const Packed b(random_matrix(n, k, "b"));
+    const Packed<BFloat16> half(random_matrix(n, k, "b"));
     for (const Index lda : {block_stride<float>, Index{75}}) {
       for (const Index m : {1, 5, 6, 7, 11, 12, 25}) {
         const Matrix a = random_matrix(m, lda, "a");
@@ -277,7 +256,7 @@ TEST(PanelKernel, AllInstructionSetsGiveTheSameBits) {
 TEST(PanelKernel, ASumSplitByExtendHasTheBitsOfTheWhole) {
   for (const Index k : {70, 1500}) {
     const Matrix a = random_matrix(13, k, "a");
-    const Packed b = pack(random_matrix(21, k, "b"));
+    const Packed b(random_matrix(21, k, "b"));
     Matrix whole(13, 21);
     Matrix split(13, 21);
     PanelProduct<float> product{13,

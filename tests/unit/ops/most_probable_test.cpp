@@ -40,15 +40,12 @@ TEST(MostProbable, IsWhatASortOfAllTokensGives) {
   constexpr Index vocabulary = 2077;
   const Matrix h = random_matrix(n, d, "h");
   const Matrix w = random_matrix(vocabulary, d, "w");
-  AlignedFloats panels(packed_floats(vocabulary, d));
-  pack_rows(rows_of(w), 0, vocabulary, panels);
-  const PackedMatrix packed(vocabulary, d, panels.data());
-  ThreadTeam alone(1);
+  const test::Packed packed(w);
   ThreadTeam three(3);
   MostProbable most_probable;
   for (const Index most : {1, 5, 40, 3000}) {
-    const SoftTargets found = most_probable(alone, rows_of(h), packed, {}, most);
-    const SoftTargets again = most_probable(three, rows_of(h), packed, {}, most);
+    const SoftTargets found = most_probable(test::one_thread, rows_of(h), packed.view, {}, most);
+    const SoftTargets again = most_probable(three, rows_of(h), packed.view, {}, most);
     EXPECT_EQ(found.tokens, again.tokens);
     EXPECT_EQ(found.probabilities, again.probabilities);
     ASSERT_EQ(found.size(), n);
@@ -69,12 +66,8 @@ TEST(MostProbable, IsWhatASortOfAllTokensGives) {
 
 TEST(MostProbable, TakesTheLowerOfEquallyProbableTokens) {
   const Matrix h(1, 4);  // all logits are 0
-  const Matrix w = random_matrix(50, 4, "w");
-  AlignedFloats panels(packed_floats(50, 4));
-  pack_rows(rows_of(w), 0, 50, panels);
-  ThreadTeam alone(1);
-  const SoftTargets found =
-      MostProbable{}(alone, rows_of(h), PackedMatrix(50, 4, panels.data()), {}, 3);
+  const test::Packed packed(random_matrix(50, 4, "w"));
+  const SoftTargets found = MostProbable{}(test::one_thread, rows_of(h), packed.view, {}, 3);
   EXPECT_EQ(found.tokens, (std::vector<std::int32_t>{0, 1, 2}));
   for (const float p : found.probabilities) EXPECT_FLOAT_EQ(p, 0.02F);
 }

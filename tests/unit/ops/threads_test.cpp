@@ -20,13 +20,11 @@ namespace {
 
 TEST(Threads, DoNotChangeTheBitsOfALinearLayer) {
   const Matrix x = test::random_matrix(500, 60, "x");
-  const Matrix w = test::random_matrix(330, 60, "w");
-  AlignedFloats panels(packed_floats(330, 60));
-  pack_rows(rows_of(w), 0, 330, panels);
+  const test::Packed w(test::random_matrix(330, 60, "w"));
   const auto run = [&](int n_threads) {
     ThreadTeam team(n_threads);
     Matrix y(500, 330);
-    linear(team, rows_of(x), {330, 60, panels.data()}, rows_of(y));
+    linear(team, rows_of(x), w.view, rows_of(y));
     return y;
   };
   const Matrix one = run(1);
@@ -60,13 +58,11 @@ TEST(Threads, ShareAProductOfAnySize) {
   for (const Index rows : {1, 11, 12, 13, 265, 900}) {
     for (const Index d_out : {1, 16, 31, 33, 700}) {
       const Matrix x = test::random_matrix(rows, 700, "x");
-      const Matrix w = test::random_matrix(d_out, 700, "w");
-      AlignedFloats panels(packed_floats(d_out, 700));
-      pack_rows(rows_of(w), 0, d_out, panels);
+      const test::Packed w(test::random_matrix(d_out, 700, "w"));
       const auto run = [&](int n_threads) {
         ThreadTeam team(n_threads);
         Matrix y(rows, d_out);
-        add_linear(team, rows_of(x), {d_out, 700, panels.data()}, rows_of(y));
+        add_linear(team, rows_of(x), w.view, rows_of(y));
         return y;
       };
       const Matrix one = run(1);
