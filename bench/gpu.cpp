@@ -32,13 +32,12 @@ struct Settings {
 struct Shape {
   std::string name;
   eval::LlamaShape model;
-  bool tied;
 };
 
 const std::vector<Shape> shapes{
-    {"135M", {30, 576, 1536, 9, 3, 49152}, true},
-    {"1B", {16, 2048, 8192, 32, 8, 128256}, true},
-    {"1.5B", {28, 1536, 8960, 12, 2, 151936}, true},
+    {"135M", {30, 576, 1536, 9, 3, 49152}},
+    {"1B", {16, 2048, 8192, 32, 8, 128256}},
+    {"1.5B", {28, 1536, 8960, 12, 2, 151936}},
 };
 
 constexpr Index tasks_per_adapter = 8;
@@ -51,8 +50,7 @@ lora::FactorMap attention_adapter(const model::ModelConfig& config) {
 }
 
 void measure(const Shape& shape, const Settings& settings) {
-  model::ModelConfig config = eval::llama_config(shape.model);
-  config.tied_embeddings = shape.tied;
+  const model::ModelConfig config = eval::llama_config(shape.model);
   const bool is_bf16 = settings.compute == ops::Arithmetic::bf16;
   const model::Model model = model::Model::random(
       config, is_bf16 ? ops::WeightFormat::bf16 : ops::WeightFormat::f32, ops::Arithmetic::f32);
