@@ -24,8 +24,6 @@ class Decoder {
   /// @param model  outlives this object
   explicit Decoder(const Model& model);
   ~Decoder();
-  Decoder(Decoder&&) noexcept;
-  Decoder& operator=(Decoder&&) noexcept;
 
   /// Negative log likelihood of each target, in nats. [targets.size()]
   /// @param threads  that may help

@@ -22,8 +22,6 @@ class Generator {
   /// @param model  outlives this object
   explicit Generator(const Model& model);
   ~Generator();
-  Generator(Generator&&) noexcept;
-  Generator& operator=(Generator&&) noexcept;
 
   /// Continues sequences. One ends with a stop, or as long as the limits or the model's positions
   /// allow.

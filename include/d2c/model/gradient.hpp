@@ -48,8 +48,6 @@ class GradientPass {
   /// @param model  outlives this object
   explicit GradientPass(const Model& model);
   ~GradientPass();
-  GradientPass(GradientPass&&) noexcept;
-  GradientPass& operator=(GradientPass&&) noexcept;
 
   /// @param rows     [n] the row that each target is predicted from
   /// @param targets  [n]

@@ -43,7 +43,6 @@ double cpu_seconds(const ops::ThreadTeam& threads) {
 }  // namespace
 
 CpuEngine::CpuEngine(const model::Model& model, int threads) : model_(model), team_(threads) {
-  workers_.reserve(static_cast<std::size_t>(threads));
   while (std::ssize(workers_) < threads) workers_.emplace_back(model);
 }
 

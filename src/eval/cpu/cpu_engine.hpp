@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -69,8 +70,8 @@ class CpuEngine final : public LossEngine {
 
   const model::Model& model_;
   ops::ThreadTeam team_;
-  ops::ThreadTeam alone_;        ///< each of the team by itself
-  std::vector<Worker> workers_;  ///< [threads]
+  ops::ThreadTeam alone_;       ///< each of the team by itself
+  std::deque<Worker> workers_;  ///< [threads]
 };
 
 }  // namespace d2c::eval

@@ -176,8 +176,6 @@ class GradientPass::Workspace {
 
 GradientPass::GradientPass(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}
 GradientPass::~GradientPass() = default;
-GradientPass::GradientPass(GradientPass&&) noexcept = default;
-GradientPass& GradientPass::operator=(GradientPass&&) noexcept = default;
 
 std::size_t GradientPass::workspace_bytes() const { return workspace_->held_bytes(); }
 

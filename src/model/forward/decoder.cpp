@@ -111,8 +111,6 @@ class Decoder::Workspace {
 
 Decoder::Decoder(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}
 Decoder::~Decoder() = default;
-Decoder::Decoder(Decoder&&) noexcept = default;
-Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 
 void Decoder::record_phases(PhaseSeconds* seconds) { workspace_->record_phases(seconds); }
 

@@ -172,8 +172,6 @@ class Generator::Workspace {
 
 Generator::Generator(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}
 Generator::~Generator() = default;
-Generator::Generator(Generator&&) noexcept = default;
-Generator& Generator::operator=(Generator&&) noexcept = default;
 
 std::vector<std::vector<std::int32_t>> Generator::operator()(ops::ThreadTeam& threads,
                                                              const TokenForest& forest,
