@@ -33,9 +33,6 @@ class Generator {
       ops::ThreadTeam& threads, const TokenForest& forest, std::span<const Index> ends,
       const GenerationLimits& limits, const PreparedAdapter* adapter = nullptr);
 
-  /// Bytes of keys, values and activations that this object keeps.
-  [[nodiscard]] std::size_t workspace_bytes() const;
-
  private:
   class Workspace;
   std::unique_ptr<Workspace> workspace_;

@@ -204,11 +204,7 @@ std::size_t CpuEngine::gradient_bytes(const model::BatchSize& largest, Index ada
 
 std::size_t CpuEngine::workspace_bytes() const {
   std::size_t bytes = 0;
-  for (const Worker& worker : workers_) {
-    bytes += worker.decoder.workspace_bytes();
-    if (worker.gradients != nullptr) bytes += worker.gradients->workspace_bytes();
-    if (worker.generator != nullptr) bytes += worker.generator->workspace_bytes();
-  }
+  for (const Worker& worker : workers_) bytes += worker.decoder.workspace_bytes();
   return bytes;
 }
 

@@ -22,13 +22,6 @@ class Generator::Workspace {
         rotary_(config_),
         kept_(model.weights().layers.size()) {}
 
-  [[nodiscard]] std::size_t held_bytes() const {
-    std::size_t bytes = activations_.held_bytes() + rotary_.held_bytes() +
-                        most_probable_.held_bytes() + placement_.held_bytes();
-    for (const ops::KeyMemory& of_layer : kept_) bytes += of_layer.held_bytes();
-    return bytes;
-  }
-
   std::vector<std::vector<std::int32_t>> run(ops::ThreadTeam& threads, const TokenForest& forest,
                                              std::span<const Index> ends,
                                              const GenerationLimits& limits,
@@ -180,7 +173,5 @@ std::vector<std::vector<std::int32_t>> Generator::operator()(ops::ThreadTeam& th
                                                              const PreparedAdapter* adapter) {
   return workspace_->run(threads, forest, ends, limits, adapter);
 }
-
-std::size_t Generator::workspace_bytes() const { return workspace_->held_bytes(); }
 
 }  // namespace d2c::model
