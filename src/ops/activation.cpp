@@ -3,8 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "d2c/ops/exp.hpp"
-
+#include "exp.hpp"
 #include "panel/panel_kernel.hpp"
 #include "threads/parallel.hpp"
 

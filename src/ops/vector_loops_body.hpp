@@ -1,7 +1,6 @@
 #pragma once
 
-#include "d2c/ops/exp.hpp"
-
+#include "exp.hpp"
 #include "panel/lanes.hpp"
 #include "vector_loops.hpp"
 

@@ -2,8 +2,8 @@
 #include <numbers>
 
 #include "d2c/ops/backward.hpp"
-#include "d2c/ops/exp.hpp"
 
+#include "exp.hpp"
 #include "row_statistics.hpp"
 #include "threads/parallel.hpp"
 

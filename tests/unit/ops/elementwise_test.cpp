@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "d2c/ops/activation.hpp"
-#include "d2c/ops/exp.hpp"
 #include "d2c/ops/norm.hpp"
 #include "d2c/ops/rope.hpp"
 
+#include "exp.hpp"
 #include "panel/panel_kernel.hpp"
 #include "random_rows.hpp"
 #include "test_support.hpp"
