@@ -69,6 +69,8 @@ AdapterHandle DeviceEngine::prepare(const lora::FactorMap& factors) {
 void DeviceEngine::losses(UnitSource& units) {
   waiting_.clear();
   waiting_rows_ = 0;
+  // An exception leaves the device with a pass, whose tables the next one would write over.
+  if (!flying_.empty()) static_cast<void>(pass_.finish());
   flying_.clear();
   since_.reset();
   while (true) {

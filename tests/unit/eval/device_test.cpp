@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 
 #include "d2c/core/json.hpp"
 #include "d2c/core/rng.hpp"
@@ -54,7 +55,7 @@ struct Wanted {
   AdapterHandle adapter;
   std::span<const Batch> batches;
 };
-class Source final : public UnitSource {
+class Source : public UnitSource {
  public:
   Source(std::vector<Wanted> wanted, std::vector<std::size_t> order)
       : nll(wanted.size()), wanted_(std::move(wanted)), order_(std::move(order)) {}
@@ -273,6 +274,30 @@ TEST_F(OnDevice, GivesTheSameBitsInAnyOrderAndPassesOfAnySize) {
       EXPECT_EQ(source.nll, expected) << pass_rows << " rows";
     }
   }
+}
+
+TEST_F(OnDevice, GoesOnAfterASourceHasThrown) {
+  D2C_SKIP_WITHOUT_DEVICE();
+  class Throwing final : public Source {
+   public:
+    using Source::Source;
+    [[nodiscard]] std::optional<Unit> take(Index least) override {
+      if (++n_asked_ == 5) throw std::runtime_error("unit 5");
+      return Source::take(least);
+    }
+
+   private:
+    int n_asked_ = 0;
+  };
+  const auto engine = device_engine(model_, 128);
+  const std::vector<std::size_t> order{0, 1, 2, 3, 4, 5, 6, 7, 8};
+  Source expected(all_units(*engine), order);
+  engine->losses(expected);
+  Throwing throwing(all_units(*engine), order);
+  EXPECT_THROW(engine->losses(throwing), std::runtime_error);
+  Source again(all_units(*engine), order);
+  engine->losses(again);
+  EXPECT_EQ(again.nll, expected.nll);
 }
 
 TEST_F(OnDevice, ComputesInBf16AboutWhatTheCpuDoes) {
