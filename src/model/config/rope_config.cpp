@@ -11,13 +11,9 @@
 namespace d2c::model {
 namespace {
 
-struct Rope {
-  double theta;
+struct Rope : RopeDefaults {
   Index rotary_dim;
   Index max_positions;
-  Index original_positions;  ///< of the training before a scaling; 0 = not given, see original_of()
-  bool yarn_is_longrope;
-  bool knows_alpha;
 };
 
 /// The key beside the scaling comes first, then the one in it.
@@ -174,26 +170,19 @@ RopeConfig scaled(ConfigReader& scaling, const Rope& rope) {
                "supported: default, linear, dynamic, llama3, yarn, longrope");
 }
 
-/// Keys beside a scaling, for where it does not say the same itself.
-struct Beside {
-  double theta;
-  double partial_rotary_factor;
-  Index original_positions;
-};
-
-Beside read_beside(ConfigReader& config, const RopeDefaults& defaults) {
-  Beside beside{};
-  beside.theta = config.positive_number("rope_theta", defaults.theta);
-  beside.partial_rotary_factor =
+/// The defaults with the keys beside a scaling, for where it does not say the same itself.
+RopeDefaults read_beside(ConfigReader& config, RopeDefaults defaults) {
+  defaults.theta = config.positive_number("rope_theta", defaults.theta);
+  defaults.partial_rotary_factor =
       config.positive_number("partial_rotary_factor", defaults.partial_rotary_factor);
-  beside.original_positions = config.has("original_max_position_embeddings")
-                                  ? config.positive("original_max_position_embeddings")
-                                  : defaults.original_positions;
-  return beside;
+  if (config.has("original_max_position_embeddings")) {
+    defaults.original_positions = config.positive("original_max_position_embeddings");
+  }
+  return defaults;
 }
 
 RopeConfig read_scaling(const ConfigReader& config, ConfigReader& scaling, RopeSizes sizes,
-                        const Beside& beside, const RopeDefaults& defaults) {
+                        const RopeDefaults& beside) {
   const double theta = scaling.positive_number("rope_theta", beside.theta);
   const double partial =
       scaling.positive_number("partial_rotary_factor", beside.partial_rotary_factor);
@@ -210,18 +199,14 @@ RopeConfig read_scaling(const ConfigReader& config, ConfigReader& scaling, RopeS
               fmt::format("{} of {} dimensions gives {}", partial, sizes.head_dim, rotary_dim),
               "an even number of dimensions is rotated", "use the model's own config.json");
   }
-  const Rope rope{theta,
-                  rotary_dim,
-                  sizes.max_positions,
-                  beside.original_positions,
-                  defaults.yarn_is_longrope,
-                  defaults.knows_alpha};
+  Rope rope{beside, rotary_dim, sizes.max_positions};
+  rope.theta = theta;
   RopeConfig result = scaled(scaling, rope);
-  if (defaults.knows_query_growth && scaling.has("llama_4_scaling_beta")) {
+  if (rope.knows_query_growth && scaling.has("llama_4_scaling_beta")) {
     result.query_growth = scaling.positive_number("llama_4_scaling_beta");
     result.query_growth_from = original_of(scaling, rope);
   }
-  if (defaults.knows_query_growth) scaling.ignore({"max_position_embeddings"});
+  if (rope.knows_query_growth) scaling.ignore({"max_position_embeddings"});
   scaling.refuse_the_rest();
   return result;
 }
@@ -234,22 +219,22 @@ ConfigReader scaling_of(ConfigReader& config, const RopeDefaults& defaults) {
 }  // namespace
 
 RopeConfig read_rope(ConfigReader& config, RopeSizes sizes, const RopeDefaults& defaults) {
-  const Beside beside = read_beside(config, defaults);
+  const RopeDefaults beside = read_beside(config, defaults);
   ConfigReader scaling = scaling_of(config, defaults);
-  return read_scaling(config, scaling, sizes, beside, defaults);
+  return read_scaling(config, scaling, sizes, beside);
 }
 
 TwoRopes read_two_ropes(ConfigReader& config, RopeSizes sizes, const RopeDefaults& global,
                         const std::string& local_theta_key, double local_theta) {
-  const Beside beside = read_beside(config, global);
-  Beside local = beside;
+  const RopeDefaults beside = read_beside(config, global);
+  RopeDefaults local = beside;
   if (!local_theta_key.empty()) local.theta = config.positive_number(local_theta_key, local_theta);
   ConfigReader scaling = scaling_of(config, global);
   if (scaling.has("full_attention") || scaling.has("sliding_attention")) {
     ConfigReader of_global = scaling.object("full_attention");
     ConfigReader of_local = scaling.object("sliding_attention");
-    TwoRopes ropes{read_scaling(config, of_global, sizes, beside, global),
-                   read_scaling(config, of_local, sizes, local, global)};
+    TwoRopes ropes{read_scaling(config, of_global, sizes, beside),
+                   read_scaling(config, of_local, sizes, local)};
     scaling.refuse_the_rest();
     return ropes;
   }
@@ -261,8 +246,8 @@ TwoRopes read_two_ropes(ConfigReader& config, RopeSizes sizes, const RopeDefault
   }
   ConfigReader unscaled = scaling.object("sliding_attention");
   if (is_one) local.theta = scaling.positive_number("rope_theta", local.theta);
-  return {read_scaling(config, scaling, sizes, beside, global),
-          read_scaling(config, unscaled, sizes, local, global)};
+  return {read_scaling(config, scaling, sizes, beside),
+          read_scaling(config, unscaled, sizes, local)};
 }
 
 }  // namespace d2c::model
