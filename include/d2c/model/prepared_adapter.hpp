@@ -23,7 +23,6 @@ struct PreparedAdapter {
   ops::LowRankUpdate embedding;        ///< of the look-up only, also when embeddings are tied
   ops::LowRankUpdate head;             ///< of the output projection only
   std::map<std::string, Index> ranks;  ///< of the modules that the adapter has
-  Index largest_rank = 0;              ///< largest sum of ranks of one update
 
   /// @param threads  that may help to pack
   /// @throws InputError naming a module that the model does not have, or whose shape differs

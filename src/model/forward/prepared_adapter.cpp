@@ -1,6 +1,5 @@
 #include "d2c/model/prepared_adapter.hpp"
 
-#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -16,14 +15,13 @@ namespace {
 /// Fits modules of an adapter to those of the model, and notes which ones found their place.
 class Matcher {
  public:
-  Matcher(ops::ThreadTeam& threads, const lora::FactorMap& modules, Index& largest_rank)
-      : threads_(threads), modules_(modules), largest_rank_(largest_rank) {}
+  Matcher(ops::ThreadTeam& threads, const lora::FactorMap& modules)
+      : threads_(threads), modules_(modules) {}
 
   /// The joint update of layers that read the same input of size d_in.
   ops::LowRankUpdate update(const Members& members, Index d_in) {
     std::vector<ops::LowRankUpdate::Part> parts;
     Index column = 0;
-    Index rank = 0;
     for (const Member& member : members) {
       if (const auto found = modules_.find(member.module); found != modules_.end()) {
         const lora::Factors& factors = found->second;
@@ -31,11 +29,9 @@ class Matcher {
         parts.push_back(
             {ops::rows_of(factors.a), ops::rows_of(factors.b), factors.scaling, column});
         placed_.insert(member.module);
-        rank += factors.rank();
       }
       column += member.d_out;
     }
-    largest_rank_ = std::max(largest_rank_, rank);
     return {threads_, parts};
   }
 
@@ -64,7 +60,6 @@ class Matcher {
 
   ops::ThreadTeam& threads_;
   const lora::FactorMap& modules_;
-  Index& largest_rank_;
   std::set<std::string> placed_;
 };
 
@@ -73,7 +68,7 @@ class Matcher {
 PreparedAdapter::PreparedAdapter(ops::ThreadTeam& threads, const ModelConfig& config,
                                  const lora::FactorMap& modules) {
   layers.resize(static_cast<std::size_t>(config.n_layers));
-  Matcher matcher(threads, modules, largest_rank);
+  Matcher matcher(threads, modules);
   for_each_update(config, [&](UpdatePlace place, Index layer, const Members& members, Index d_in) {
     update_at(*this, place, layer) = matcher.update(members, d_in);
   });

@@ -436,7 +436,7 @@ TEST_P(DecoderBatch, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
     const std::size_t scratch = ops::linear_scratch_bytes();
     const std::size_t stated =
         activation_bytes(model_.config(), size_of(batch.forest, std::ssize(batch.targets)),
-                         adapter_.largest_rank, 1) -
+                         adapter_.layers.front().qkv.rank(), 1) -
         scratch;
     EXPECT_LE(decoder.workspace_bytes(), stated) << sequences << " x " << length;
     // One block of logits is stated at its full size: this vocabulary is smaller.

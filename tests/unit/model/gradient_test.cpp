@@ -216,7 +216,7 @@ TEST_P(GradientFeature, WorkspaceStaysBelowTheStatedBoundAndNotFarBelow) {
     (void)pass(alone, batch.forest, batch.rows, batch.targets, batch.weight, prepared, sum);
     const std::size_t stated =
         gradient_bytes(model.config(), size_of(batch.forest, std::ssize(batch.rows)),
-                       prepared.largest_rank, 1) -
+                       prepared.layers.front().qkv.rank(), 1) -
         ops::linear_scratch_bytes();
     EXPECT_LE(pass.workspace_bytes(), stated) << sequences << " x " << length;
     // Blocks of logits and of weights have sizes of their own, whatever the model's.
