@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
-#include <utility>
 
 #include "d2c/core/error.hpp"
 
@@ -87,7 +86,7 @@ Index first_scored(const Example& example, LossOn loss_on) {
 }
 
 /// @param sorted  indices of the examples of the batch, in lexicographic order
-Batch batch_of(std::span<const Example> examples, std::vector<Index> sorted, LossOn loss_on) {
+Batch batch_of(std::span<const Example> examples, std::span<const Index> sorted, LossOn loss_on) {
   Batch batch;
   ForestBuilder builder(examples, sorted);
   builder.build(batch.forest);
@@ -99,8 +98,6 @@ Batch batch_of(std::span<const Example> examples, std::vector<Index> sorted, Los
       batch.places.push_back({sorted[i], p - begin});
     }
   }
-  std::ranges::sort(sorted);
-  batch.examples = std::move(sorted);
   return batch;
 }
 
@@ -135,10 +132,9 @@ std::vector<Batch> pack_into(std::span<const Example> examples, LossOn loss_on, 
   }
   std::vector<Batch> batches;
   batches.reserve(members.size());
-  for (std::vector<Index>& of_batch : members) {
-    const bool of_long = is_long(of_batch.front());
-    batches.push_back(batch_of(examples, std::move(of_batch), loss_on));
-    batches.back().forest.is_long = of_long;
+  for (const std::vector<Index>& of_batch : members) {
+    batches.push_back(batch_of(examples, of_batch, loss_on));
+    batches.back().forest.is_long = is_long(of_batch.front());
   }
   return batches;
 }

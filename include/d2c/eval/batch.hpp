@@ -25,7 +25,6 @@ struct Batch {
     Index scored = 0;  ///< index among the scored tokens of the example
   };
   std::vector<Place> places;
-  std::vector<Index> examples;  ///< ascending
 };
 
 /// Packs examples into batches of at most `max_tokens` distinct tokens (a single longer example

@@ -36,8 +36,7 @@ std::uint64_t bytes_of(const PackedTask& task) {
     bytes += sizeof(batch) + std::as_bytes(std::span(batch.forest.ids)).size() +
              std::as_bytes(std::span(batch.forest.segments)).size() +
              std::as_bytes(std::span(batch.targets)).size() +
-             std::as_bytes(std::span(batch.places)).size() +
-             std::as_bytes(std::span(batch.examples)).size();
+             std::as_bytes(std::span(batch.places)).size();
   }
   return bytes;
 }

@@ -23,7 +23,8 @@ TEST(RowCounts, AreTheExamplesThatHoldEachRow) {
       for (const Index max_tokens : {7, 1000}) {
         for (const Batch& batch : pack(examples, loss_on, max_tokens)) {
           std::vector<float> expected(batch.forest.ids.size(), 0.0F);
-          for (const Index e : batch.examples) {
+          for (const auto& [e, index] : batch.places) {
+            if (index > 0) continue;
             // Walks down the forest; of equal continuations there is one.
             const auto& ids = examples[static_cast<std::size_t>(e)].ids;
             Index parent = -1;
