@@ -78,7 +78,6 @@ struct GradientUnit {
 struct GradientResult {
   double loss = 0.0;         ///< weighted sum of the cross-entropies of all targets, nats
   lora::FactorMap gradient;  ///< with respect to A and B of each module of the adapter
-  double seconds = 0.0;      ///< as UnitResult::seconds
 };
 
 /// Takes what became of the unit with this index. Any thread; once for each unit.

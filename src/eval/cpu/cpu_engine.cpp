@@ -166,7 +166,6 @@ void CpuEngine::gradients(std::span<const GradientUnit> units, const GradientRep
 
 GradientResult CpuEngine::gradient(const GradientUnit& unit, Worker& worker,
                                    ops::ThreadTeam& threads) {
-  const double begin = cpu_seconds(threads);
   const model::PreparedAdapter& adapter = *prepared_of(unit.adapter);
   if (worker.gradients == nullptr) {
     worker.gradients = std::make_unique<model::GradientPass>(model_);
@@ -181,7 +180,6 @@ GradientResult CpuEngine::gradient(const GradientUnit& unit, Worker& worker,
     }
   }
   result.gradient = sum.by_module(model_.config(), adapter);
-  result.seconds = cpu_seconds(threads) - begin;
   return result;
 }
 
