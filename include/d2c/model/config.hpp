@@ -14,7 +14,6 @@ namespace d2c::model {
 
 enum class NormKind {
   rms,         ///< RMSNorm with weight
-  layer,       ///< LayerNorm with weight
   layer_bias,  ///< LayerNorm with weight and bias
 };
 
