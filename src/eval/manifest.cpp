@@ -49,9 +49,10 @@ std::string text_field(const Json& object, const char* field, const fs::path& fi
 
 TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& adapters,
                     const fs::path& file, std::size_t index) {
-  const std::string item = fmt::format("tasks[{}].", index);
+  const std::string task_item = fmt::format("tasks[{}]", index);
+  const std::string item = task_item + ".";
   if (!value.is_object()) {
-    throw InputError({file, item},
+    throw InputError({file, task_item},
                      {"is not an object", "", "write {\"name\", \"adapter\", \"examples\"}"});
   }
   refuse_unknown_fields(value, {"name", "adapter", "examples", "test", "weight"}, file, item);

@@ -16,6 +16,11 @@ Manifest with_names(const std::vector<std::string>& names) {
   return parse_manifest(manifest.dump(), "manifest.json");
 }
 
+TEST(Manifest, NamesTheTaskThatIsNoObject) {
+  D2C_EXPECT_ERROR((void)parse_manifest(R"({"model": "m", "tasks": [3]})", "m.json"), InputError,
+                   "m.json: tasks[0]: is not an object");
+}
+
 TEST(Manifest, TakesNamesThatCanNameAFile) {
   for (const std::string& name :
        {std::string("a"), std::string("Übung 1.b"), std::string(249, 'x')})
