@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -14,28 +13,17 @@
 namespace d2c::model {
 
 /// Greedy generation in float32: each token is the most probable one, of equally probable ones the
-/// lower. Keys and values of what has passed are kept, so that a token passes once.
+/// lower. Keys and values of what has passed are kept, so that a token passes once. A sequence ends
+/// with a stop, or as long as the limits or the model's positions allow.
 ///
 /// The tokens depend on the model, the adapter and their own prompt alone, as the bits of Decoder.
-class Generator {
- public:
-  /// @param model  outlives this object
-  explicit Generator(const Model& model);
-  ~Generator();
-
-  /// Continues sequences. One ends with a stop, or as long as the limits or the model's positions
-  /// allow.
-  /// @param ends  [sequences] last row of each prompt, which is the last of its segment
-  /// @param adapter  null = the base model alone
-  /// @return      [sequences] generated tokens
-  /// @throws InputError for an id outside the vocabulary, or for a prompt that leaves no position
-  [[nodiscard]] std::vector<std::vector<std::int32_t>> operator()(
-      ops::ThreadTeam& threads, const TokenForest& forest, std::span<const Index> ends,
-      const GenerationLimits& limits, const PreparedAdapter* adapter = nullptr);
-
- private:
-  class Workspace;
-  std::unique_ptr<Workspace> workspace_;
-};
+/// @param ends     [sequences] last row of each prompt, which is the last of its segment
+/// @param adapter  null = the base model alone
+/// @return         [sequences] generated tokens
+/// @throws InputError for an id outside the vocabulary, or for a prompt that leaves no position
+[[nodiscard]] std::vector<std::vector<std::int32_t>> generate(
+    const Model& model, ops::ThreadTeam& threads, const TokenForest& forest,
+    std::span<const Index> ends, const GenerationLimits& limits,
+    const PreparedAdapter* adapter = nullptr);
 
 }  // namespace d2c::model

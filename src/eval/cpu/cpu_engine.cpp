@@ -11,6 +11,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/eval/cpu_engine.hpp"
 #include "d2c/eval/row_counts.hpp"
+#include "d2c/model/generator.hpp"
 
 namespace d2c::eval {
 namespace {
@@ -144,17 +145,14 @@ std::vector<std::vector<ops::SoftTargets>> CpuEngine::most_probable(std::span<co
 std::vector<std::vector<std::vector<std::int32_t>>> CpuEngine::generate(
     std::span<const Unit> units, const model::GenerationLimits& limits) {
   std::vector<std::vector<std::vector<std::int32_t>>> result(units.size());
-  for_each(std::ssize(units), [&](Index i, Worker& worker, ops::ThreadTeam& threads) {
-    if (worker.generator == nullptr) worker.generator = std::make_unique<model::Generator>(model_);
+  for_each(std::ssize(units), [&](Index i, Worker&, ops::ThreadTeam& threads) {
     const Unit& unit = units[static_cast<std::size_t>(i)];
     for (const Batch& batch : unit.batches) {
-      auto texts = (*worker.generator)(threads, batch.forest, rows_of(batch), limits,
-                                       prepared_of(unit.adapter));
+      auto texts = model::generate(model_, threads, batch.forest, rows_of(batch), limits,
+                                   prepared_of(unit.adapter));
       std::ranges::move(texts, std::back_inserter(result[static_cast<std::size_t>(i)]));
     }
   });
-  // Keys and values of all layers: nobody counts on them later.
-  for (Worker& worker : workers_) worker.generator.reset();
   return result;
 }
 

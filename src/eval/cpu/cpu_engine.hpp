@@ -7,7 +7,6 @@
 
 #include "d2c/eval/loss_engine.hpp"
 #include "d2c/model/decoder.hpp"
-#include "d2c/model/generator.hpp"
 #include "d2c/model/gradient.hpp"
 #include "d2c/model/model.hpp"
 #include "d2c/ops/thread_team.hpp"
@@ -56,7 +55,6 @@ class CpuEngine final : public LossEngine {
     explicit Worker(const model::Model& model) : decoder(model) {}
     model::Decoder decoder;
     std::unique_ptr<model::GradientPass> gradients;  ///< null until it is wanted
-    std::unique_ptr<model::Generator> generator;     ///< likewise
     model::PhaseSeconds phases{};
   };
   /// Calls work(i, worker, threads) for i in [0, n): side by side where every thread has some, else

@@ -13,10 +13,11 @@
 #include "forward/stack.hpp"
 
 namespace d2c::model {
+namespace {
 
-class Generator::Workspace {
+class Generator {
  public:
-  explicit Workspace(const Model& model)
+  explicit Generator(const Model& model)
       : config_(model.config()),
         weights_(model.weights()),
         rotary_(config_),
@@ -48,7 +49,6 @@ class Generator::Workspace {
   /// Segments of the prompts, and one for what follows each; places for all their keys.
   void make_room(const TokenForest& forest, std::span<const Index> ends, Index most_tokens) {
     segments_ = forest.segments;
-    sequences_.clear();
     for (const Index end : ends) {
       const auto parent = std::ranges::lower_bound(forest.segments, end + 1, {}, &Segment::end);
       D2C_EXPECTS(parent != forest.segments.end() && parent->end == end + 1);
@@ -163,15 +163,14 @@ class Generator::Workspace {
   bool is_long_ = false;                 ///< see TokenForest
 };
 
-Generator::Generator(const Model& model) : workspace_(std::make_unique<Workspace>(model)) {}
-Generator::~Generator() = default;
+}  // namespace
 
-std::vector<std::vector<std::int32_t>> Generator::operator()(ops::ThreadTeam& threads,
-                                                             const TokenForest& forest,
-                                                             std::span<const Index> ends,
-                                                             const GenerationLimits& limits,
-                                                             const PreparedAdapter* adapter) {
-  return workspace_->run(threads, forest, ends, limits, adapter);
+std::vector<std::vector<std::int32_t>> generate(const Model& model, ops::ThreadTeam& threads,
+                                                const TokenForest& forest,
+                                                std::span<const Index> ends,
+                                                const GenerationLimits& limits,
+                                                const PreparedAdapter* adapter) {
+  return Generator(model).run(threads, forest, ends, limits, adapter);
 }
 
 }  // namespace d2c::model

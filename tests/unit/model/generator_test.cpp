@@ -21,7 +21,7 @@ class GeneratorOf : public testing::Test {
     TokenForest forest;
     test::add_segment(forest, prompt);
     const std::vector<Index> ends{std::ssize(prompt) - 1};
-    return Generator(model_)(test::one_thread, forest, ends, limits).front();
+    return generate(model_, test::one_thread, forest, ends, limits).front();
   }
 
   const test::TinyModel tiny_ = test::tiny_model({{"max_position_embeddings", 40}});
@@ -41,10 +41,9 @@ TEST_F(GeneratorOf, TextsDoNotDependOnTheBatchOrOnThreads) {
   const GenerationLimits limits{25, {}};
   const std::vector<Ids> expected{alone(first, limits), alone(second, limits), alone(first, limits),
                                   alone(third, limits)};
-  Generator generator(model_);
   for (const int n_threads : {1, 3}) {
     ops::ThreadTeam team(n_threads);
-    EXPECT_EQ(generator(team, forest, ends, limits), expected) << n_threads << " threads";
+    EXPECT_EQ(generate(model_, team, forest, ends, limits), expected) << n_threads << " threads";
   }
 }
 

@@ -95,7 +95,6 @@ TEST_P(GoldenModel, GeneratesWhatFullPassesGiveTokenByToken) {
     const Ids ids = example.at("ids").get<Ids>();
     prompts.emplace_back(ids.begin(), ids.begin() + example.at("prompt_len").get<Index>());
   }
-  Generator generator(model);
   Decoder decoder(model);
   const auto check = [&](const PreparedAdapter* adapter) {
     TokenForest forest;
@@ -104,7 +103,7 @@ TEST_P(GoldenModel, GeneratesWhatFullPassesGiveTokenByToken) {
       test::add_segment(forest, prompt);
       ends.push_back(forest.segments.back().end - 1);
     }
-    const auto generated = generator(test::one_thread, forest, ends, {n_tokens, {}}, adapter);
+    const auto generated = generate(model, test::one_thread, forest, ends, {n_tokens, {}}, adapter);
     std::vector<Ids> texts = prompts;
     for (Index step = 0; step < n_tokens; ++step) {
       TokenForest whole;
