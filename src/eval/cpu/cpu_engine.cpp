@@ -66,22 +66,24 @@ void CpuEngine::losses(UnitSource& units) {
   }
 }
 
-void CpuEngine::evaluate_side_by_side(Unit first, UnitSource& units) {
-  std::atomic<bool> begun = false;
+void CpuEngine::side_by_side(const std::function<bool(Worker& worker)>& next) {
   std::atomic<bool> failed = false;  // nobody goes on then
   team_.run_side_by_side([&](int thread) {
-    Worker& worker = workers_[static_cast<std::size_t>(thread)];
     try {
-      if (!begun.exchange(true)) evaluate(std::move(first), worker, alone_, units);
-      while (!failed) {
-        auto unit = units.take(1);
-        if (!unit) return;
-        evaluate(std::move(*unit), worker, alone_, units);
-      }
+      while (!failed && next(workers_[static_cast<std::size_t>(thread)])) continue;
     } catch (...) {
       failed = true;
       throw;
     }
+  });
+}
+
+void CpuEngine::evaluate_side_by_side(Unit first, UnitSource& units) {
+  std::atomic<bool> begun = false;
+  side_by_side([&](Worker& worker) {
+    std::optional<Unit> unit = begun.exchange(true) ? units.take(1) : std::move(first);
+    if (unit) evaluate(std::move(*unit), worker, alone_, units);
+    return unit.has_value();
   });
 }
 
@@ -117,15 +119,10 @@ void CpuEngine::for_each(
     return;
   }
   std::atomic<Index> next = 0;
-  team_.run_side_by_side([&](int thread) {
-    try {
-      for (Index i = next++; i < n; i = next++) {
-        work(i, workers_[static_cast<std::size_t>(thread)], alone_);
-      }
-    } catch (...) {
-      next = n;  // nobody goes on then
-      throw;
-    }
+  side_by_side([&](Worker& worker) {
+    const Index i = next++;
+    if (i < n) work(i, worker, alone_);
+    return i < n;
   });
 }
 

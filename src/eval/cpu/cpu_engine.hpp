@@ -57,6 +57,8 @@ class CpuEngine final : public LossEngine {
     std::unique_ptr<model::GradientPass> gradients;  ///< null until it is wanted
     model::PhaseSeconds phases{};
   };
+  /// Calls next(worker) on every thread until it says that there is no more.
+  void side_by_side(const std::function<bool(Worker& worker)>& next);
   /// Calls work(i, worker, threads) for i in [0, n): side by side where every thread has some, else
   /// with all threads for one after another.
   void for_each(Index n,
