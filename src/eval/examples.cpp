@@ -100,6 +100,10 @@ class LineReader {
     if (!holds(value, "input_ids") && !has_text(value) && !holds(value, "messages")) {
       fail("", "holds no example", "", forms);
     }
+    if (has_text(value) && holds(value, "messages") && !holds(value, "input_ids") &&
+        !std::exchange(told_of_both_, true)) {
+      warn("has texts and messages (the texts are used, in every such line); remove one of them");
+    }
     if ((holds(value, "messages") && !has_text(value)) || told_of_field_) return;
     for (const auto& [field, content] : value.items()) {
       if (content.is_null() || std::ranges::find(fields, field) != fields.end()) continue;
@@ -280,6 +284,7 @@ class LineReader {
   std::int64_t own_bos_ = 0;    ///< lines whose prompt begins with a BOS of its own
   std::int64_t own_eos_ = 0;    ///< lines whose response ends with an EOS of its own
   bool told_of_field_ = false;  ///< that fields are ignored
+  bool told_of_both_ = false;   ///< that messages are ignored
   bool told_of_chat_ = false;   ///< that messages could not be compared with ids
 };
 

@@ -44,7 +44,11 @@ std::string text_field(const Json& object, const char* field, const fs::path& fi
   if (!object[field].is_string() || object[field].get<std::string>().empty()) {
     throw InputError({file, item + field}, {"is not a text", "", "write a non-empty JSON string"});
   }
-  return object[field].get<std::string>();
+  auto text = object[field].get<std::string>();
+  if (text.find('\0') != std::string::npos) {
+    throw InputError({file, item + field}, {"has a NUL character", "no name has one", "remove it"});
+  }
+  return text;
 }
 
 TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& adapters,

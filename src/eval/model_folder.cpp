@@ -49,7 +49,11 @@ std::vector<std::int32_t> stop_tokens(const ModelFolder& folder) {
   const fs::path file = folder.path / "generation_config.json";
   if (!is_present(file)) return stops;
   const json::Json config = json::read_file(file);
-  json::Json listed = config.is_object() ? config.value("eos_token_id", json::Json()) : config;
+  if (!config.is_object()) {
+    throw InputError({file, {}}, {"is not a JSON object", "it names the tokens that end an answer",
+                                  "use the model's own file, or remove it"});
+  }
+  json::Json listed = config.value("eos_token_id", json::Json());
   if (listed.is_null()) return stops;
   if (!listed.is_array()) listed = json::Json::array({listed});
   for (const json::Json& entry : listed) {

@@ -126,6 +126,10 @@ class Generate(Case):
         path = write_manifest(self.folder / "no_test.json", broken)
         self.fail_with(3, ["has no test examples"], "generate", path, "--split", "test", *to, ranks=2)
         self.fail_with(3, ["none.jsonl", "cannot be opened"], "generate", path, *to, ranks=8)
+        model = shutil.copytree(DEMO / "model", self.folder / "model")
+        (model / "generation_config.json").write_text("[5]")
+        self.fail_with(3, ["generation_config.json", "is not a JSON object"], "generate", "--model", model, "--examples",
+                       DEMO / "examples" / "echo_bogduh.jsonl", *to)
 
     def test_without_a_tokenizer_ids_are_written(self):
         model = self.folder / "model"

@@ -72,6 +72,18 @@ TEST(ReadExamples, ReportsTheFirstFieldThatIsIgnored) {
   EXPECT_NE(file.warnings[0].find("x.jsonl:2: has the field 'repsonse'"), std::string::npos);
 }
 
+TEST(ReadExamples, MessagesBesideTextsAreReported) {
+  const test::TempFolder folder;
+  const auto tokenizer = letter_tokenizer(folder);
+  const auto file = read(folder,
+                         R"({"prompt": "a", "response": "b", "messages": []})"
+                         "\n"
+                         R"({"prompt": "a", "response": "c", "messages": []})",
+                         {&tokenizer, 9, {}});
+  ASSERT_EQ(file.warnings.size(), 1U);
+  EXPECT_NE(file.warnings[0].find("x.jsonl:1: has texts and messages"), std::string::npos);
+}
+
 TEST(ReadExamples, MessagesThatDifferFromTheIdsAreReported) {
   const test::TempFolder folder;
   const auto tokenizer = letter_tokenizer(folder);

@@ -21,6 +21,14 @@ TEST(Manifest, NamesTheTaskThatIsNoObject) {
                    "m.json: tasks[0]: is not an object");
 }
 
+TEST(Manifest, RefusesPathsThatANulWouldCutShort) {
+  D2C_EXPECT_ERROR(
+      (void)parse_manifest(
+          R"({"model": "m\u0000n", "tasks": [{"name": "t", "adapter": "a", "examples": "e"}]})",
+          "m.json"),
+      InputError, "m.json: model: has a NUL character");
+}
+
 TEST(Manifest, TakesNamesThatCanNameAFile) {
   for (const std::string& name :
        {std::string("a"), std::string("Übung 1.b"), std::string(249, 'x')})
