@@ -19,8 +19,8 @@ struct Sweep {
 };
 
 /// `auto` for every k asked for over one cache: upwards from the best of the k before with a
-/// cluster split, then downwards from the best of k + 1 with two merged. The objective never rises
-/// with k.
+/// cluster split, then downwards from the best of k + 1 with two merged; what is better than the
+/// result of a larger k is a start for that once more. The objective never rises with k.
 /// @param ks       ascending, distinct, at least one
 /// @param options  `k` and `starts` are not read; the budget is for each k and direction
 /// @throws UsageError if no number of clusters meets the constraints

@@ -67,6 +67,7 @@ class Sweeper {
     const CachedOracle::Counts start = problem_.oracle.counts();
     upwards(ks);
     downwards();
+    carry_upwards();
     sweep_.knee = knee_of(sweep_.k, sweep_.objectives());
     const CachedOracle::Counts& end = problem_.oracle.counts();
     sweep_.counts = {end.evaluations - start.evaluations, end.replayed - start.replayed,
@@ -106,10 +107,22 @@ class Sweeper {
       if (k == 1 || sweep_.k[i + 1] != k + 1) continue;
       std::vector<Assignment> starts = merged_starts(problem_.objective, sweep_.results[i + 1]);
       starts.push_back(sweep_.results[i].partition.assignment());
-      SearchResult found = search(k, std::move(starts));
-      sweep_.evaluations[i] += found.counts.evaluations;
-      if (found.score < sweep_.results[i].score) sweep_.results[i] = std::move(found);
+      search_again(i, std::move(starts));
     }
+  }
+
+  /// What was found downwards may be better than the results for more clusters.
+  void carry_upwards() {
+    for (std::size_t i = 1; i < sweep_.k.size(); ++i) {
+      const SearchResult& fewer = sweep_.results[i - 1];
+      if (fewer.score < sweep_.results[i].score) search_again(i, {fewer.partition.assignment()});
+    }
+  }
+
+  void search_again(std::size_t i, std::vector<Assignment> starts) {
+    SearchResult found = search(sweep_.k[i], std::move(starts));
+    sweep_.evaluations[i] += found.counts.evaluations;
+    if (found.score < sweep_.results[i].score) sweep_.results[i] = std::move(found);
   }
 
   [[nodiscard]] bool feasible(int k) const {

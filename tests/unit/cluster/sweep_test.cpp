@@ -45,6 +45,24 @@ TEST(Sweep, MoreClustersAreNeverWorseAndTheKneeIsTheTrueNumber) {
   EXPECT_EQ(result.results[3].partition.sizes(), (IdVector<ClusterId, int>{5, 5, 5, 5}));
 }
 
+/// Losses without any order, where a search downwards finds what the one upwards has missed.
+TEST(Sweep, MoreClustersAreNeverWorseWhateverIsFoundDownwards) {
+  constexpr int n = 12;
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    FunctionOracle inner(n, [seed](const TaskSet& set, TaskId task, int) {
+      std::uint64_t stream = task.index();
+      for (const TaskId member : set) stream |= std::uint64_t{1} << (4 + member.index());
+      return CounterRng(seed, stream).uniform();
+    });
+    CachedOracle oracle(inner);
+    const Objective objective(ObjectiveKind::loss, n);
+    const std::vector<double> objectives = sweep_k({oracle, objective}, {}, up_to(5)).objectives();
+    for (std::size_t i = 1; i < objectives.size(); ++i) {
+      EXPECT_LE(objectives[i], objectives[i - 1]) << "seed " << seed << ", k " << i + 1;
+    }
+  }
+}
+
 TEST(Sweep, EveryPointIsAtLeastAsGoodAsASearchForItsKAlone) {
   const Points points = random_points(9, 4, 2, 0.6, 11);
   const Sweep result = sweep(points, up_to(9));
