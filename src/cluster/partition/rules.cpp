@@ -293,7 +293,8 @@ Partition Rules::fit(const CostMatrix& cost, EmptyClusters empty) const {
                        "the constraints",
                        n_tasks_, k_),
            "cluster sizes and tasks kept together or apart leave no way",
-           "ask for more clusters or drop some constraints"});
+           empty == EmptyClusters::refill ? "allow empty clusters or drop some constraints"
+                                          : "ask for more clusters or drop some constraints"});
   }
   fitting.improve();
   return fitting.partition();

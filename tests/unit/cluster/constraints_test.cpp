@@ -94,6 +94,11 @@ TEST(Constraints, AnImpossibleSetIsRefused) {
                    "no partition");
   D2C_EXPECT_ERROR((void)run("exhaustive", points, {.apart = {{0, 1}, {1, 2}, {0, 2}}}, 2),
                    UsageError, "no partition");
+  D2C_EXPECT_ERROR((void)run("d2c", points, {.min_size = 2}, 4), UsageError,
+                   "6 tasks into 4 clusters", "allow empty clusters");
+  EXPECT_NO_THROW(
+      (void)run(search_method("d2c"), points,
+                {.k = 4, .empty = EmptyClusters::allow, .constraints = {.min_size = 2}}));
   D2C_EXPECT_ERROR((void)run("one", points, {.max_size = 5}, 2), UsageError, "cannot hold");
   D2C_EXPECT_ERROR((void)run("own", points, {.together = {{0, 1}}}, 2), UsageError, "own");
 }
