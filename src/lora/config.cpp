@@ -256,15 +256,19 @@ class ConfigReader {
   const std::filesystem::path& file_;
 };
 
-/// The members of an ordered object are looked up one after the other.
-void check_size(const json::Json& value, const std::filesystem::path& file) {
+/// The members of an ordered object are looked up one after the other, whatever it stands in.
+/// @param field  of the configuration; empty = all of it
+void check_size(const json::Json& value, const std::string& field,
+                const std::filesystem::path& file) {
   constexpr std::size_t most = 10'000;
-  if (!value.is_object()) return;
-  for (const auto& [field, member] : value.items()) {
-    if (!member.is_object() || member.size() <= most) continue;
+  if (!value.is_structured()) return;
+  if (value.is_object() && value.size() > most) {
     throw InputError({file, field},
-                     {fmt::format("has {} entries, more than {}", member.size(), most),
+                     {fmt::format("has {} entries, more than {}", value.size(), most),
                       "no model has so many modules", "repair the configuration"});
+  }
+  for (const auto& [key, member] : value.items()) {
+    check_size(member, field.empty() ? key : field, file);
   }
 }
 
@@ -272,7 +276,7 @@ void check_size(const json::Json& value, const std::filesystem::path& file) {
 
 AdapterConfig parse_adapter_config(std::string_view text, const std::filesystem::path& file) {
   // Errors with place; refuses duplicate keys.
-  check_size(json::parse(text, file), file);
+  check_size(json::parse(text, file), {}, file);
   const Json json = Json::parse(text);
   AdapterConfig config = ConfigReader(json, file).read();
   static_cast<void>(ModuleRules(config));  // its expressions must be valid

@@ -253,6 +253,9 @@ TEST(AdapterConfig, RefusesMoreEntriesThanAnyModelHasModules) {
   for (int i = 0; i <= 10'000; ++i) entries += fmt::format("{}\"m{}\": 1", i == 0 ? "" : ",", i);
   D2C_EXPECT_ERROR((void)parse(fmt::format(R"("rank_pattern": {{{}}})", entries)), InputError,
                    "rank_pattern", "10001 entries");
+  D2C_EXPECT_ERROR((void)parse(fmt::format(R"("loftq_config": [{{"a": {{{}}}}}])", entries)),
+                   InputError, "loftq_config", "10001 entries");
+  D2C_EXPECT_ERROR((void)parse(entries), InputError, "a/config.json", "10002 entries");
 }
 
 TEST(ModuleRules, LayersPatternNamesTheListOfLayers) {
