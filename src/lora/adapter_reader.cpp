@@ -282,6 +282,12 @@ class AdapterReader {
                                tensors_.info(names.a).shape, rank),
                    save_again);
     }
+    for (const auto& [tensor, size] :
+         {std::pair(&names.a, factors.d_in()), {&names.b, factors.d_out()}}) {
+      if (size > 0) continue;
+      refuse(*tensor, fmt::format("has shape {}", tensors_.info(*tensor).shape),
+             "a module has inputs and outputs", save_again);
+    }
     if (!base_.empty()) check_shape(*base_.at(module), factors, names);
     return factors;
   }

@@ -204,6 +204,11 @@ TEST_F(ReadAdapter, RefusesShapesThatDisagreeAndNamesBoth) {
   made_.tensors[qb] = random_matrix(6, 2, 1);
   made_.tensors[qa] = random_matrix(2, 5, 1);
   D2C_EXPECT_ERROR((void)read(base_), InputError, qa, "[2, 5]", "[6, 4]");
+  made_.tensors[qa] = random_matrix(2, 0, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, qa, "[2, 0]", "inputs and outputs");
+  made_.tensors[qa] = random_matrix(2, 4, 1);
+  made_.tensors[qb] = random_matrix(0, 2, 1);
+  D2C_EXPECT_ERROR((void)read(), InputError, qb, "[0, 2]", "inputs and outputs");
 }
 
 TEST_F(ReadAdapter, RefusesTensorsThatAreNoFactors) {
