@@ -20,7 +20,8 @@ std::string yaml_text(const std::string& text) {
     return std::isalnum(c) != 0 || c == '/' || c == '.' || c == '-' || c == '_';
   };
   const bool starts_plain = std::isalpha(static_cast<unsigned char>(text.front())) != 0 ||
-                            text.front() == '/' || text.front() == '.';
+                            text.front() == '/' || text.starts_with("./") ||
+                            text.starts_with("../");
   constexpr auto words = std::to_array<std::string_view>(
       {"null", "true", "false", "yes", "no", "on", "off", "y", "n"});
   std::string lower = text;

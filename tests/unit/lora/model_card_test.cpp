@@ -9,6 +9,8 @@ TEST(ModelCard, QuotesABaseModelThatIsNoPlainText) {
   EXPECT_NE(card_front_matter("meta/Llama-3.2").find("\nbase_model: meta/Llama-3.2\n"),
             std::string::npos);
   EXPECT_NE(card_front_matter("true").find("base_model: \"true\"\n"), std::string::npos);
+  EXPECT_NE(card_front_matter(".5").find("base_model: \".5\"\n"), std::string::npos);
+  EXPECT_NE(card_front_matter("../m").find("base_model: ../m\n"), std::string::npos);
   EXPECT_NE(card_front_matter("a: b # c").find("base_model: \"a: b # c\"\n"), std::string::npos);
   const std::string forged = card_front_matter("x\nlicense: evil\n---\n<script>");
   EXPECT_EQ(forged.find("\nlicense"), std::string::npos);
