@@ -129,13 +129,18 @@ int open_once_per_host(Communicator& comm, const std::filesystem::path& file) {
   const auto offers = all_gather_values<std::int64_t>(comm, std::span<const std::int64_t>(offer));
   const std::int64_t leaders_file = offers[leader][0];
 
+  // A leader accepts nobody before all have tried: none may wait for room in its queue, which holds
+  // net.core.somaxconn.
   const Descriptor link(!is_leader && leaders_file >= 0 && offers[leader][1] != 0
-                            ? ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+                            ? ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
                             : -1);
   std::uint64_t connected = 0;
   if (link.ok()) {
     Address address = address_of(static_cast<std::uint64_t>(offers[leader][1]));
-    connected = ::connect(link.get(), raw(address), address.size) == 0 ? 1 : 0;
+    connected = ::connect(link.get(), raw(address), address.size) == 0 &&
+                        ::fcntl(link.get(), F_SETFL, 0) == 0
+                    ? 1
+                    : 0;
   }
   // The leader waits only for those that are there.
   const auto all = all_gather_values<std::uint64_t>(comm, std::span(&connected, 1));
