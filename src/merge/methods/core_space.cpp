@@ -72,7 +72,8 @@ lora::Factors merge_core_tsv(std::string_view module, std::span<const Member> me
   Index used = 0;
   for (std::size_t i = 0; i < space.cores.size(); ++i) {
     const Svd svd = thin_svd(space.cores[i]);
-    const Index share = n * unit.members[i].factors->rank() / unit.total_rank;
+    // Where the bases are narrow, as with one A for all, a task's share is less than one triplet.
+    const Index share = std::max<Index>(1, n * unit.members[i].factors->rank() / unit.total_rank);
     const Index kept = std::min(share, svd.s.size());
     left.middleCols(used, kept) = svd.u.leftCols(kept);
     right.middleCols(used, kept) = svd.v.leftCols(kept);

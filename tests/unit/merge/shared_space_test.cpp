@@ -119,6 +119,17 @@ TEST(CoreTsv, OfOrthogonalAdaptersIsTheirSum) {
   EXPECT_LT((delta(p.merged("core_tsv", {.merged_rank = 4})) - p.sum()).norm(), 1e-5);
 }
 
+/// With one A for all, the right basis has fewer directions than there are tasks.
+TEST(CoreTsv, KeepsSomethingOfEveryTaskInANarrowBasis) {
+  std::mt19937 rng(4);
+  Problem p{.d_out = 20, .d_in = 10, .factors = {}, .weights = {1, 1, 1}};
+  for (int i = 0; i < 3; ++i) {
+    p.factors.push_back(random_factors(rng, 20, 10, 2, 1));
+    p.factors.back().a = p.factors.front().a;
+  }
+  EXPECT_GT(delta(p.merged("core_tsv")).norm(), 0.1 * p.sum().norm());
+}
+
 TEST(CoreIso, HasTheSumsDirectionsAndItsMeanSingularValue) {
   on_thin_problems([](const Problem& p) {
     const Svd svd = dense_svd(p.sum());
