@@ -12,7 +12,6 @@ OWNERS = {
     r"zlib\.h": {"core"},
     r"(hdf5|H5\w+)\.h": {"results"},
     r"boost/program_options.*": {"cli"},
-    r"boost/math/.*": {"cluster"},
     r"pcre2\.h": {"text", "lora"},
     r"unicode/.*": {"text"},
     r"Eigen/.*": {"tensor", "lora", "merge", "cluster"},
