@@ -7,15 +7,17 @@
 #include "d2c/merge/parameters.hpp"
 
 #include "cost.hpp"
+#include "members.hpp"
 #include "methods/families.hpp"
 
 namespace d2c::merge {
 namespace {
 
-template <Pruning pruning, Combination combination>
-lora::Factors factorwise(std::string_view module, std::span<const Member> members,
+/// Of a method that never needs all members at hand.
+template <StreamFunction stream>
+lora::Factors one_by_one(std::string_view module, std::span<const Member> members,
                          const Options& options) {
-  return merge_factorwise({pruning, combination}, module, members, options);
+  return merge_all(*stream(module, shape_of(members), options), members);
 }
 
 template <Pruning pruning, Combination combination>
@@ -37,12 +39,6 @@ std::unique_ptr<ModuleMerge> start_deltas(std::string_view module, const UnitSha
 }
 
 template <Inputs inputs>
-lora::Factors regression(std::string_view module, std::span<const Member> members,
-                         const Options& options) {
-  return merge_regression(inputs, module, members, options);
-}
-
-template <Inputs inputs>
 std::unique_ptr<ModuleMerge> start_inputs(std::string_view module, const UnitShape& shape,
                                           const Options& options) {
   return start_regression(inputs, module, shape, options);
@@ -54,7 +50,7 @@ constexpr auto rows = std::to_array<Method>({
      .reference = "Eckart & Young 1936, through the R x R core of the stacked factors",
      .uses_merged_rank = true,
      .mixed_ranks = true,
-     .function = merge_average,
+     .function = one_by_one<start_average>,
      .cost = cost_of_core,
      .stream = start_average},
     {.name = "cat",
@@ -67,7 +63,7 @@ constexpr auto rows = std::to_array<Method>({
     {.name = "linear",
      .summary = "weighted sums of A and of B apart; their product has cross terms B_i A_j",
      .reference = "PEFT LoraModel.add_weighted_adapter, linear",
-     .function = factorwise<Pruning::none, Combination::sum>,
+     .function = one_by_one<start_factors<Pruning::none, Combination::sum>>,
      .cost = cost_of_factors,
      .stream = start_factors<Pruning::none, Combination::sum>},
     {.name = "ties",
@@ -75,7 +71,7 @@ constexpr auto rows = std::to_array<Method>({
      .reference = "Yadav et al., arXiv 2306.01708; PEFT merge_utils.ties",
      .uses_density = true,
      .uses_majority_sign = true,
-     .function = factorwise<Pruning::magnitude, Combination::disjoint>,
+     .function = one_by_one<start_factors<Pruning::magnitude, Combination::disjoint>>,
      .cost = cost_of_factors,
      .stream = start_factors<Pruning::magnitude, Combination::disjoint>},
     {.name = "dare_linear",
@@ -83,7 +79,7 @@ constexpr auto rows = std::to_array<Method>({
      .reference = "Yu et al., arXiv 2311.03099; PEFT merge_utils.dare_linear",
      .uses_density = true,
      .uses_seed = true,
-     .function = factorwise<Pruning::random, Combination::sum>,
+     .function = one_by_one<start_factors<Pruning::random, Combination::sum>>,
      .cost = cost_of_factors,
      .stream = start_factors<Pruning::random, Combination::sum>},
     {.name = "dare_ties",
@@ -92,14 +88,14 @@ constexpr auto rows = std::to_array<Method>({
      .uses_density = true,
      .uses_majority_sign = true,
      .uses_seed = true,
-     .function = factorwise<Pruning::random, Combination::disjoint>,
+     .function = one_by_one<start_factors<Pruning::random, Combination::disjoint>>,
      .cost = cost_of_factors,
      .stream = start_factors<Pruning::random, Combination::disjoint>},
     {.name = "magnitude_prune",
      .summary = "A and B apart: prune small entries, sum",
      .reference = "PEFT merge_utils.magnitude_prune",
      .uses_density = true,
-     .function = factorwise<Pruning::magnitude, Combination::sum>,
+     .function = one_by_one<start_factors<Pruning::magnitude, Combination::sum>>,
      .cost = cost_of_factors,
      .stream = start_factors<Pruning::magnitude, Combination::sum>},
     {.name = "svd",
@@ -107,7 +103,7 @@ constexpr auto rows = std::to_array<Method>({
      .reference = "PEFT LoraModel.add_weighted_adapter, svd (scaling once)",
      .uses_merged_rank = true,
      .mixed_ranks = true,
-     .function = merge_average,
+     .function = one_by_one<start_average>,
      .cost = cost_of_core,
      .stream = start_average},
     {.name = "ties_svd",
@@ -196,7 +192,7 @@ constexpr auto rows = std::to_array<Method>({
      .uses_merged_rank = true,
      .mixed_ranks = true,
      .uses_inputs = true,
-     .function = regression<Inputs::measured>,
+     .function = one_by_one<start_inputs<Inputs::measured>>,
      .cost = cost_of_regression,
      .stream = start_inputs<Inputs::measured>},
     {.name = "regmean_datafree",
@@ -204,7 +200,7 @@ constexpr auto rows = std::to_array<Method>({
      .reference = "arXiv 2603.02945 and 2604.01329, for updates of full rank",
      .uses_merged_rank = true,
      .mixed_ranks = true,
-     .function = regression<Inputs::estimated>,
+     .function = one_by_one<start_inputs<Inputs::estimated>>,
      .cost = cost_of_regression,
      .stream = start_inputs<Inputs::estimated>},
 });

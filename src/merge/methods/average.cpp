@@ -72,9 +72,4 @@ std::unique_ptr<ModuleMerge> start_average(std::string_view module, const UnitSh
   return std::make_unique<Average>(module, shape, options);
 }
 
-lora::Factors merge_average(std::string_view module, std::span<const Member> members,
-                            const Options& options) {
-  return merge_all(*start_average(module, shape_of(members), options), members);
-}
-
 }  // namespace d2c::merge

@@ -76,9 +76,4 @@ std::unique_ptr<ModuleMerge> start_factorwise(Operator op, std::string_view modu
   return std::make_unique<Factorwise>(op, module, options);
 }
 
-lora::Factors merge_factorwise(Operator op, std::string_view module,
-                               std::span<const Member> members, const Options& options) {
-  return merge_all(*start_factorwise(op, module, options), members);
-}
-
 }  // namespace d2c::merge

@@ -8,9 +8,6 @@
 namespace d2c::merge {
 
 // average.cpp: argmin over rank <= r of || sum_i u_i B_i A_i - B A ||_F (Eckart-Young).
-lora::Factors merge_average(std::string_view module, std::span<const Member> members,
-                            const Options& options);
-
 std::unique_ptr<ModuleMerge> start_average(std::string_view module, const UnitShape& shape,
                                            const Options& options);
 
@@ -32,9 +29,6 @@ struct Operator {
 
 // factorwise.cpp: A = op(A_i; sgn(u_i) sqrt|u_i|), B = op(B_i; sqrt|u_i|). The weight enters the
 // product once, its sign through A only.
-lora::Factors merge_factorwise(Operator op, std::string_view module,
-                               std::span<const Member> members, const Options& options);
-
 std::unique_ptr<ModuleMerge> start_factorwise(Operator op, std::string_view module,
                                               const Options& options);
 
@@ -69,9 +63,6 @@ enum class Inputs {
 
 // regression.cpp: argmin over rank <= r of sum_i |w_i| || (B A - sgn(w_i) s_i B_i A_i) X_i^T ||^2
 // (arXiv 2212.09849), times sum_i |w_i|.
-lora::Factors merge_regression(Inputs inputs, std::string_view module,
-                               std::span<const Member> members, const Options& options);
-
 std::unique_ptr<ModuleMerge> start_regression(Inputs inputs, std::string_view module,
                                               const UnitShape& shape, const Options& options);
 

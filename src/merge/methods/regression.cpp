@@ -239,9 +239,4 @@ std::unique_ptr<ModuleMerge> start_regression(Inputs inputs, std::string_view mo
   return std::make_unique<Regression>(inputs, module, shape, options);
 }
 
-lora::Factors merge_regression(Inputs inputs, std::string_view module,
-                               std::span<const Member> members, const Options& options) {
-  return merge_all(*start_regression(inputs, module, shape_of(members), options), members);
-}
-
 }  // namespace d2c::merge
