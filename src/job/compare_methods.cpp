@@ -10,7 +10,7 @@
 #include "d2c/core/error.hpp"
 #include "d2c/core/folder_lock.hpp"
 #include "d2c/core/pending.hpp"
-#include "d2c/merge/parameters.hpp"
+#include "d2c/merge/merge.hpp"
 
 #include "output/record.hpp"
 #include "session/method_comparison.hpp"

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "d2c/merge/parameters.hpp"
-
 #include "cost.hpp"
 #include "members.hpp"
 #include "methods/families.hpp"

@@ -84,6 +84,12 @@ struct Method {
 /// @throws UsageError
 void validate(const Method& method, const Options& options);
 
+/// The parameters that a method reads, as the command line calls them.
+[[nodiscard]] std::vector<std::string_view> parameters_of(const Method& method);
+
+/// The options with the defaults of those that the method does not read; the seed stays.
+[[nodiscard]] Options read_by(const Method& method, Options options);
+
 /// Merges whole adapters, module by module (union of their modules).
 /// @param adapters  one map per adapter, in ascending adapter order; not empty
 /// @param weights   one per adapter, finite

@@ -5,7 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/error.hpp"
-#include "d2c/merge/parameters.hpp"
+#include "d2c/merge/merge.hpp"
 #include "d2c/tools/merge_folders.hpp"
 
 #include "commands/commands.hpp"

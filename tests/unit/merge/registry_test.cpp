@@ -1,7 +1,7 @@
 #include <set>
 
 #include "d2c/core/error.hpp"
-#include "d2c/merge/parameters.hpp"
+#include "d2c/merge/merge.hpp"
 
 #include "merge_test_support.hpp"
 #include "test_support.hpp"
