@@ -12,8 +12,9 @@ int sign(float x) { return (x > 0) - (x < 0); }
 
 }  // namespace
 
-Pruner Pruner::by_magnitude(std::vector<float>&& magnitudes, double density) {
+Pruner Pruner::by_magnitude(std::vector<float> magnitudes, double density) {
   if (density >= 1) return {};
+  for (float& x : magnitudes) x = std::abs(x);
   Pruner pruner;
   pruner.kind_ = Pruning::magnitude;
   const auto kept = static_cast<std::size_t>(density * static_cast<double>(magnitudes.size()));
@@ -115,9 +116,8 @@ EigenRowMajor ties(std::vector<EigenRowMajor> tasks, std::span<const double> wei
                    const Options& options) {
   std::vector<std::span<const float>> pruned;
   for (EigenRowMajor& task : tasks) {
-    std::vector<float> magnitudes(entries(task).begin(), entries(task).end());
-    for (float& x : magnitudes) x = std::abs(x);
-    Pruner::by_magnitude(std::move(magnitudes), options.density).prune(entries(task));
+    std::vector<float> values(entries(task).begin(), entries(task).end());
+    Pruner::by_magnitude(std::move(values), options.density).prune(entries(task));
     pruned.push_back(entries(task));
   }
   EigenRowMajor merged(tasks.front().rows(), tasks.front().cols());

@@ -27,8 +27,8 @@ class Pruner {
   /// Keeps everything.
   Pruner() = default;
   /// Keeps the int(density n) entries of largest magnitude; of equal ones, the first.
-  /// @param magnitudes  of all n entries; reordered
-  static Pruner by_magnitude(std::vector<float>&& magnitudes, double density);
+  /// @param values  all n entries
+  static Pruner by_magnitude(std::vector<float> values, double density);
   /// Keeps each entry with probability `density` and divides it by `density` (DARE).
   static Pruner at_random(CounterRng rng, double density);
 

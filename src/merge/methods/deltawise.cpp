@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "algebra/elementwise.hpp"
 #include "algebra/low_rank.hpp"
@@ -37,12 +36,12 @@ void for_each_block(const Unit& unit, Visit visit) {
   }
 }
 
-std::vector<float> magnitudes(const Unit& unit, const DeltaRows& delta) {
+std::vector<float> all_entries(const Unit& unit, const DeltaRows& delta) {
   std::vector<float> result;
   result.reserve(static_cast<std::size_t>(unit.d_out * unit.d_in));
   for_each_block(unit, [&](Index first, Index count) {
     EigenRowMajor block = delta.rows(first, count);
-    for (const float x : entries(block)) result.push_back(std::abs(x));
+    result.insert(result.end(), entries(block).begin(), entries(block).end());
   });
   return result;
 }
@@ -56,7 +55,7 @@ Matrix merge_deltas(const Unit& unit, Operator op, const Options& options) {
     weights.push_back(member.weight);
     pruners.push_back(
         op.pruning == Pruning::magnitude && options.density < 1
-            ? Pruner::by_magnitude(magnitudes(unit, delta), options.density)
+            ? Pruner::by_magnitude(all_entries(unit, delta), options.density)
         : op.pruning == Pruning::random
             ? Pruner::at_random(random_stream(options, unit.module, member), options.density)
             : Pruner());

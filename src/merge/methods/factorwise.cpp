@@ -11,9 +11,7 @@ namespace {
 Pruner make_pruner(Pruning pruning, const Matrix& task, const Options& options, CounterRng rng) {
   if (pruning == Pruning::random) return Pruner::at_random(rng, options.density);
   if (pruning == Pruning::none) return {};
-  std::vector<float> magnitudes(task.values().begin(), task.values().end());
-  for (float& x : magnitudes) x = std::abs(x);
-  return Pruner::by_magnitude(std::move(magnitudes), options.density);
+  return Pruner::by_magnitude({task.values().begin(), task.values().end()}, options.density);
 }
 
 /// The operator on one factor of members that come one after another.
