@@ -30,7 +30,6 @@
 
 #include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/registry.hpp"
-#include "d2c/lora/gram.hpp"
 
 #include "arguments.hpp"
 #include "stored_losses.hpp"
@@ -162,8 +161,11 @@ class Bench {
     problem.similarity = [this] { return similarity_; };
     problem.trimmed_similarity = [this] {
       std::vector<lora::FactorMap> trimmed;
-      for (const lora::Adapter& adapter : job_.adapters)
-        trimmed.push_back(lora::trimmed(adapter.modules, 0.2));
+      for (const lora::Adapter& adapter : job_.adapters) {
+        lora::FactorMap& modules = trimmed.emplace_back();
+        for (const auto& [name, factors] : adapter.modules)
+          modules.emplace(name, lora::trimmed(factors, 0.2));
+      }
       std::vector<const lora::FactorMap*> all;
       for (const lora::FactorMap& adapter : trimmed) all.push_back(&adapter);
       return lora::factor_gram(all, all);

@@ -13,13 +13,14 @@
 #include <fmt/format.h>
 
 #include "d2c/core/cpu_time.hpp"
-#include "d2c/lora/gram.hpp"
 #include "d2c/ops/peak.hpp"
+
+#include "serial_gram.hpp"
 
 namespace d2c::lora {
 namespace {
 
-struct Shape {
+struct Sizes {
   const char* name;
   int n_hosts;
   int n_visitors;
@@ -28,7 +29,7 @@ struct Shape {
   Index d_out;
 };
 
-std::vector<lora::FactorMap> random_adapters(int n, const Shape& shape, std::mt19937& rng) {
+std::vector<lora::FactorMap> random_adapters(int n, const Sizes& shape, std::mt19937& rng) {
   std::normal_distribution<float> normal;
   std::vector<lora::FactorMap> adapters(static_cast<std::size_t>(n));
   for (lora::FactorMap& adapter : adapters) {
@@ -67,12 +68,12 @@ void run(double seconds) {
   fmt::print("FMA peak {:.0f} GFLOP/s\n", ops::fma_peak(0.2) * 1e-9);
   fmt::print("{:<34} {:>6} {:>9} {:>14} {:>14}\n", "", "hosts", "visitors", "updates", "factors");
   std::mt19937 rng(1);
-  for (const Shape& shape :
-       {Shape{"rank 8, 128 -> 384", 500, 500, 8, 128, 384},
-        Shape{"rank 16, 576 -> 1536", 40, 200, 16, 576, 1536},
-        Shape{"rank 32, 2048 -> 8192", 10, 200, 32, 2048, 8192},
-        Shape{"rank 32, 2048 -> 512", 10, 200, 32, 2048, 512},
-        Shape{"rank 32, 2048 -> 8192, many hosts", 100, 100, 32, 2048, 8192}}) {
+  for (const Sizes& shape :
+       {Sizes{"rank 8, 128 -> 384", 500, 500, 8, 128, 384},
+        Sizes{"rank 16, 576 -> 1536", 40, 200, 16, 576, 1536},
+        Sizes{"rank 32, 2048 -> 8192", 10, 200, 32, 2048, 8192},
+        Sizes{"rank 32, 2048 -> 512", 10, 200, 32, 2048, 512},
+        Sizes{"rank 32, 2048 -> 8192, many hosts", 100, 100, 32, 2048, 8192}}) {
     const auto hosts = random_adapters(shape.n_hosts, shape, rng);
     const auto visitors = random_adapters(shape.n_visitors, shape, rng);
     const double values = static_cast<double>(shape.n_hosts) * shape.n_visitors *

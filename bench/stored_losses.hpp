@@ -13,9 +13,10 @@
 #include "d2c/eval/manifest.hpp"
 #include "d2c/eval/model_folder.hpp"
 #include "d2c/lora/adapter.hpp"
-#include "d2c/lora/gram.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/results/checkpoint.hpp"
+
+#include "serial_gram.hpp"
 
 namespace d2c {
 

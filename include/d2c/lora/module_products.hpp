@@ -13,8 +13,14 @@ namespace d2c::lora {
 
 /// What adapters are compared by.
 enum class Kind {
-  update,   ///< <dW_i, dW_j>_F, see gram()
-  factors,  ///< <A_i, A_j>_F + <B_i, B_j>_F, see factor_gram()
+  /// <dW_i, dW_j>_F = s_i s_j trace((A_j A_i^T)(B_i^T B_j)). No [d_out, d_in] product is formed.
+  update,
+  /// <A_i, A_j>_F + <B_i, B_j>_F, entry by entry, where the smaller rank counts and scalings do
+  /// not.
+  /// Unlike `update` this depends on how an update is factorised: it serves comparisons with
+  /// methods
+  /// that flatten adapters to vectors.
+  factors,
 };
 
 /// Sizes of a module's weight.
@@ -64,5 +70,13 @@ class ModuleProducts {
 [[nodiscard]] std::unique_ptr<ModuleProducts> make_products(ops::ThreadTeam& threads, Kind kind,
                                                             Shape shape,
                                                             std::span<const Factors* const> hosts);
+
+/// Factors with the entries of smallest magnitude of A and of B set to zero.
+/// @param density  share of the entries of each matrix that is kept, in (0, 1]; equal ones stay
+/// together
+[[nodiscard]] Factors trimmed(const Factors& factors, double density);
+
+/// <dW_i, dW_j> / sqrt(|dW_i|^2 |dW_j|^2), within [-1, 1]; 0 if one of the updates is zero.
+[[nodiscard]] double cosine(double inner, double squared_norm_i, double squared_norm_j);
 
 }  // namespace d2c::lora

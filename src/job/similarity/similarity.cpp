@@ -7,7 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "d2c/lora/gram.hpp"
 #include "d2c/lora/module_products.hpp"
 
 #include "similarity/visiting_factors.hpp"

@@ -1,6 +1,8 @@
 #include "d2c/lora/module_products.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 
 #include "d2c/core/error.hpp"
 
@@ -34,6 +36,32 @@ std::unique_ptr<ModuleProducts> make_products(ops::ThreadTeam& threads, Kind kin
                                               std::span<const Factors* const> hosts) {
   if (kind == Kind::factors) return std::make_unique<FactorProducts>(shape, hosts);
   return std::make_unique<UpdateProducts>(threads, shape, hosts);
+}
+
+Factors trimmed(const Factors& factors, double density) {
+  D2C_EXPECTS(density > 0 && density <= 1);
+  Factors result = factors;
+  std::vector<float> magnitudes;
+  for (Matrix* matrix : {&result.a, &result.b}) {
+    const std::span<float> values = matrix->values();
+    if (values.empty()) continue;
+    magnitudes.clear();
+    for (const float value : values) magnitudes.push_back(std::abs(value));
+    const auto n = static_cast<double>(values.size());
+    const auto kept = std::clamp(std::ceil(density * n), 1.0, n);
+    const auto smallest = magnitudes.begin() + static_cast<std::ptrdiff_t>(kept) - 1;
+    std::nth_element(magnitudes.begin(), smallest, magnitudes.end(), std::greater<>());
+    for (float& value : values) {
+      if (std::abs(value) < *smallest) value = 0.0F;
+    }
+  }
+  return result;
+}
+
+double cosine(double inner_product, double squared_norm_i, double squared_norm_j) {
+  if (squared_norm_i <= 0.0 || squared_norm_j <= 0.0) return 0.0;
+  return std::clamp(inner_product / std::sqrt(squared_norm_i) / std::sqrt(squared_norm_j), -1.0,
+                    1.0);
 }
 
 }  // namespace d2c::lora

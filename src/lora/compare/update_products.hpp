@@ -17,7 +17,10 @@ namespace d2c::lora {
 ///
 /// The components of many adapters stand below each other, so that both matrices come from products
 /// of tall blocks. Products of at most depth values are summed in float32; what they add up to,
-/// and everything else, in double.
+/// and everything else, in double. The error is within 1e-5 |dW_v| |dW_h| for factors whose columns
+/// are not nearly parallel. <dW_v, dW_h> and <dW_h, dW_v> agree to rounding.
+///
+/// Cost of a product: r_v r_h (d_in + d_out) multiply-adds.
 class UpdateProducts final : public ModuleProducts {
  public:
   UpdateProducts(ops::ThreadTeam& threads, Shape shape, std::span<const Factors* const> hosts);
