@@ -92,7 +92,7 @@ class AdapterReader {
   [[nodiscard]] Adapter read() {
     collect_names();
     check_modules();
-    Adapter adapter{folder_, config_.base_model, common_dtype(), {}, config_, {}};
+    Adapter adapter{folder_, common_dtype(), {}, config_, {}};
     for (const auto& [module, names] : names_) {
       adapter.modules.emplace(module, read_factors(module, names));
       adapter.stored.emplace(

@@ -41,18 +41,19 @@ DType common_dtype(const std::vector<lora::Adapter>& adapters) {
 std::string common_base_model(const std::vector<lora::Adapter>& adapters) {
   const lora::Adapter* first = nullptr;
   for (const lora::Adapter& adapter : adapters) {
-    if (adapter.base_model.empty()) continue;
+    const std::string& base_model = adapter.config.base_model;
+    if (base_model.empty()) continue;
     if (first == nullptr) first = &adapter;
-    if (adapter.base_model != first->base_model) {
+    if (base_model != first->config.base_model) {
       throw InputError(
           {adapter.config.file, "base_model_name_or_path"},
-          {fmt::format("is '{}', but {} has '{}'", adapter.base_model, first->folder.string(),
-                       first->base_model),
+          {fmt::format("is '{}', but {} has '{}'", base_model, first->folder.string(),
+                       first->config.base_model),
            "updates of different base models do not add up",
            "merge adapters of one base model, or correct the field if both mean the same"});
     }
   }
-  return first == nullptr ? "" : first->base_model;
+  return first == nullptr ? "" : first->config.base_model;
 }
 
 std::string model_card(const MergeFoldersOptions& options,

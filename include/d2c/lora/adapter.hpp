@@ -45,7 +45,6 @@ struct StoredFactors {
 /// An adapter as read from a PEFT folder.
 struct Adapter {
   std::filesystem::path folder;
-  std::string base_model;    ///< base_model_name_or_path of the config; may be empty
   DType dtype = DType::f32;  ///< of the stored factors; F32 where they differ
   FactorMap modules;
   AdapterConfig config;

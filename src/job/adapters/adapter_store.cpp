@@ -95,7 +95,7 @@ void AdapterStore::load(AdapterId adapter, const std::filesystem::path& model) {
   read.modules.clear();
 
   Local& own = local_[adapter];
-  own.base_model = std::move(read.base_model);
+  own.base_model = std::move(read.config.base_model);
   own.dtype = read.dtype;
   own.stored = std::move(read.stored);
   if (!in_memory) {

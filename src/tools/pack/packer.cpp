@@ -188,7 +188,7 @@ results::LibraryRecord Packer::write_record(const lora::AdapterFiles& files) {
 }
 
 void Packer::note(PackedAdapter packed, const lora::Adapter& adapter, const PackEntry& entry) {
-  packed.base_model = adapter.base_model;
+  packed.base_model = adapter.config.base_model;
   packed.dtype = name_of(adapter.dtype);
   packed.fingerprint = lora::fingerprint(adapter.modules);
   for (const auto& [name, factors] : adapter.modules) {
