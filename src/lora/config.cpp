@@ -21,7 +21,6 @@ constexpr const char* train_plain = "train a plain LoRA adapter";
 struct Refusal {
   std::string_view field;
   const char* why;
-  const char* fix = train_plain;
 };
 
 /// Fields of PEFT's LoraConfig that make it something else than W + scaling * B A when set.
@@ -117,10 +116,11 @@ class ConfigReader {
              type.empty() ? "repair the configuration"
                           : "convert it with peft.save_as_lora, where peft can, or train a LoRA");
     }
-    for (const auto& [field, why, fix] : refused_fields) {
+    for (const auto& [field, why] : refused_fields) {
       const auto found = json_.find(field);
       if (found != json_.end() && is_set(*found)) {
-        refuse(std::string(field), fmt::format("{} is not supported", shown(*found)), why, fix);
+        refuse(std::string(field), fmt::format("{} is not supported", shown(*found)), why,
+               train_plain);
       }
     }
     if (const std::string bias = text("bias"); !bias.empty() && bias != "none") {

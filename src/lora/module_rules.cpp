@@ -23,28 +23,24 @@ bool is_named(const std::vector<std::string>& names, const std::string& module) 
 }
 
 template <class Value>
-struct PatternRow {
-  Regex regex;
-  Value value;
-};
+using PatternRows = std::vector<std::pair<Regex, Value>>;
 
 template <class Value>
-std::vector<PatternRow<Value>> compile(const std::vector<std::pair<std::string, Value>>& pattern,
-                                       const AdapterConfig& config, const char* field) {
-  std::vector<PatternRow<Value>> rows;
+PatternRows<Value> compile(const std::vector<std::pair<std::string, Value>>& pattern,
+                           const AdapterConfig& config, const char* field) {
+  PatternRows<Value> rows;
   rows.reserve(pattern.size());
   for (const auto& [key, value] : pattern) {
-    rows.push_back({Regex(fmt::format(R"((.*\.)?({})$)", key), config.file, field), value});
+    rows.emplace_back(Regex(fmt::format(R"((.*\.)?({})$)", key), config.file, field), value);
   }
   return rows;
 }
 
 template <class Value>
-Value first_match(const std::vector<PatternRow<Value>>& rows, const std::string& module,
-                  Value otherwise) {
+Value first_match(const PatternRows<Value>& rows, const std::string& module, Value otherwise) {
   const auto row =
-      std::ranges::find_if(rows, [&](const auto& r) { return r.regex.matches(module); });
-  return row == rows.end() ? otherwise : row->value;
+      std::ranges::find_if(rows, [&](const auto& r) { return r.first.matches(module); });
+  return row == rows.end() ? otherwise : row->second;
 }
 
 }  // namespace
@@ -96,8 +92,8 @@ struct ModuleRules::Impl {
   }
 
   AdapterConfig config;
-  std::vector<PatternRow<Index>> rank_rows;
-  std::vector<PatternRow<double>> alpha_rows;
+  PatternRows<Index> rank_rows;
+  PatternRows<double> alpha_rows;
   std::optional<Regex> target;
   std::optional<Regex> excluded;
   std::vector<Regex> layer_index;  ///< empty = layers_to_transform is not in use
@@ -105,8 +101,6 @@ struct ModuleRules::Impl {
 
 ModuleRules::ModuleRules(const AdapterConfig& config) : impl_(std::make_unique<Impl>(config)) {}
 ModuleRules::~ModuleRules() = default;
-ModuleRules::ModuleRules(ModuleRules&&) noexcept = default;
-ModuleRules& ModuleRules::operator=(ModuleRules&&) noexcept = default;
 
 bool ModuleRules::selects(const std::string& module) const {
   if (impl_->is_excluded(module)) return false;

@@ -85,7 +85,6 @@ Regex::Regex(std::string_view pattern, const std::filesystem::path& file, std::s
 
 Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;
-Regex& Regex::operator=(Regex&&) noexcept = default;
 
 bool Regex::matches(std::string_view text) const {
   return impl_->run(text, PCRE2_ANCHORED | PCRE2_ENDANCHORED);

@@ -16,7 +16,6 @@ class Regex {
   Regex(std::string_view pattern, const std::filesystem::path& file, std::string field);
   ~Regex();
   Regex(Regex&&) noexcept;
-  Regex& operator=(Regex&&) noexcept;
 
   /// re.fullmatch. @throws InputError if matching takes too many steps
   [[nodiscard]] bool matches(std::string_view text) const;

@@ -56,8 +56,6 @@ class ModuleRules {
   /// @throws InputError for a regular expression that is not valid
   explicit ModuleRules(const AdapterConfig& config);
   ~ModuleRules();
-  ModuleRules(ModuleRules&&) noexcept;
-  ModuleRules& operator=(ModuleRules&&) noexcept;
 
   /// Whether the module is to be adapted. With `target_modules: null` any module may be.
   [[nodiscard]] bool selects(const std::string& module) const;
