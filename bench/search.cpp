@@ -286,7 +286,7 @@ Settings settings_of(const std::vector<std::string>& args) {
       else if (arg == "--max-evaluations")
         settings.max_evaluations = std::stoll(value);
       else if (arg == "--objective")
-        settings.objective = cluster::objective_kind(value);
+        settings.objective = cluster::objective_names.find(value).value();
       else if (arg == "--k") {
         settings.ks.clear();
         for (const std::string& k : parts(value)) settings.ks.push_back(std::stoi(k));

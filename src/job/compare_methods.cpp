@@ -83,7 +83,7 @@ results::Comparison empty_comparison(const CompareOptions& options, const Sessio
   out.provenance.config_hash = Digest().update(out.provenance.config_hash).update(compared).text();
   out.tasks = task_table(session.input());
   out.skipped = session.input().skipped;
-  out.objective_kind = cluster::name(options.job.objective);
+  out.objective_kind = cluster::objective_names.name(options.job.objective);
   for (int s = 0; s < options.n_seeds; ++s) {
     out.seed.push_back(static_cast<std::int64_t>(options.job.seed) + s);
   }

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <limits>
-#include <string_view>
 #include <tuple>
 #include <vector>
 
+#include "d2c/core/enum_names.hpp"
 #include "d2c/core/id_vector.hpp"
 
 namespace d2c::cluster {
@@ -15,9 +15,11 @@ enum class ObjectiveKind {
   worst,  ///< largest 1 - gain of all tasks
 };
 
-/// @throws UsageError that lists the names
-[[nodiscard]] ObjectiveKind objective_kind(std::string_view name);
-[[nodiscard]] std::string_view name(ObjectiveKind kind);
+inline constexpr auto objective_names = enum_names<ObjectiveKind>({
+    {ObjectiveKind::loss, "loss"},
+    {ObjectiveKind::gain, "gain"},
+    {ObjectiveKind::worst, "worst"},
+});
 
 /// What a search minimises; compared first by value.
 struct Score {

@@ -1,7 +1,6 @@
 #include "d2c/cluster/objective.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -12,11 +11,6 @@
 namespace d2c::cluster {
 namespace {
 
-constexpr std::array<std::pair<ObjectiveKind, std::string_view>, 3> names{
-    {{ObjectiveKind::loss, "loss"},
-     {ObjectiveKind::gain, "gain"},
-     {ObjectiveKind::worst, "worst"}}};
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t middle = values.size() / 2;
@@ -24,15 +18,6 @@ double median(std::vector<double> values) {
 }
 
 }  // namespace
-
-ObjectiveKind objective_kind(std::string_view text) {
-  for (const auto& [kind, kind_name] : names)
-    if (kind_name == text) return kind;
-  throw UsageError(
-      {fmt::format("there is no objective '{}'", text), "", "use one of: loss, gain, worst"});
-}
-
-std::string_view name(ObjectiveKind kind) { return names[static_cast<std::size_t>(kind)].second; }
 
 Objective::Objective(ObjectiveKind kind, int n_tasks, IdVector<TaskId, double> weights,
                      References references)

@@ -20,11 +20,6 @@ using namespace option;
 using Rows = std::vector<RunOption>;
 using Value = OptionValue<RunOptions>;
 
-constexpr auto objectives = enum_names<cluster::ObjectiveKind>({
-    {cluster::ObjectiveKind::loss, "loss"},
-    {cluster::ObjectiveKind::gain, "gain"},
-    {cluster::ObjectiveKind::worst, "worst"},
-});
 constexpr auto scored_tokens = enum_names<eval::LossOn>({
     {eval::LossOn::response, "response"},
     {eval::LossOn::all, "all"},
@@ -242,7 +237,7 @@ Rows cluster_rows() {
         "end the search after so long, with the best so far; 0 = no limit"}},
       {{"allow-empty", flag(&O::allow_empty), "leave a cluster empty that loses its last task"},
        jobs | decides_numbers},
-      {{"objective", words(&O::objective, objectives),
+      {{"objective", words(&O::objective, cluster::objective_names),
         "what is minimised: loss (mean over tasks), gain (each task's loss on the scale from its "
         "own adapter to the base model) or worst (the worst task on that scale)"},
        jobs | decides_numbers},

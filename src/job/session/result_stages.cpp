@@ -34,7 +34,7 @@ std::size_t picked(const cluster::Sweep& sweep, int wanted) {
 ResultStages::ResultStages(Session& session)
     : session_(session), losses_(session, session.options()), progress_(session.progress()) {
   const RunOptions& options = session_.options();
-  out_.objective_kind = cluster::name(options.objective);
+  out_.objective_kind = cluster::objective_names.name(options.objective);
   out_.merge_method = options.merge_method;
   out_.tasks = task_table(session_.input());
   out_.skipped = session_.input().skipped;

@@ -51,11 +51,5 @@ TEST(Objective, RefusesWeightsThatMakeNoMean) {
   D2C_EXPECT_ERROR(Objective(ObjectiveKind::loss, 1, {std::nan("")}), UsageError, "nan");
 }
 
-TEST(Objective, NamesAreReadBack) {
-  for (const auto kind : {ObjectiveKind::loss, ObjectiveKind::gain, ObjectiveKind::worst})
-    EXPECT_EQ(objective_kind(name(kind)), kind);
-  D2C_EXPECT_ERROR((void)objective_kind("best"), UsageError, "best", "loss, gain, worst");
-}
-
 }  // namespace
 }  // namespace d2c::cluster

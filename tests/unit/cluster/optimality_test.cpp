@@ -159,8 +159,9 @@ void tally(const Table& table, std::int64_t max_evaluations, Tally& sum) {
           {oracle, objective},
           {.k = k, .max_evaluations = max_evaluations, .matrix = ResultMatrix::members});
       const double best = optimum(kind, table, weights, k);
-      const std::string where = table.name + ", " + std::string(name(kind)) + ", k " +
-                                std::to_string(k) + ", " + std::to_string(table.n) + " tasks";
+      const std::string where = table.name + ", " + std::string(objective_names.name(kind)) +
+                                ", k " + std::to_string(k) + ", " + std::to_string(table.n) +
+                                " tasks";
       std::vector<std::uint32_t> clusters(static_cast<std::size_t>(k));
       for (int t = 0; t < table.n; ++t)
         clusters[result.partition[TaskId(t)].index()] |= std::uint32_t{1} << t;

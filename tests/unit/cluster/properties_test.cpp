@@ -188,7 +188,7 @@ TEST_P(EverySearch, ServesTasksWhoseOwnAdapterIsWorseThanTheBaseModel) {
                (set == TaskSet{task} && task.value() < n_worse ? 50.0 : 0.0);
       });
       const SearchResult result = run(inner, points, {.k = 4, .restarts = 3}, kind);
-      EXPECT_TRUE(std::isfinite(result.objective)) << n_worse << ", " << name(kind);
+      EXPECT_TRUE(std::isfinite(result.objective)) << n_worse << ", " << objective_names.name(kind);
       EXPECT_EQ(result.partition.n_tasks(), n);
       for (const TaskId task : ids<TaskId>(n))
         EXPECT_FALSE(std::isnan(result.loss(task, result.partition[task])));
