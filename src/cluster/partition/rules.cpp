@@ -75,6 +75,13 @@ Rules::Rules(const Constraints& constraints, int n_tasks, int k)
   }
 }
 
+std::vector<BlockId> Rules::blocks_in(const TaskSet& set) const {
+  std::vector<BlockId> blocks;
+  for (const TaskId task : set)
+    if (block(block_of(task)).front() == task) blocks.push_back(block_of(task));
+  return blocks;
+}
+
 bool Rules::allows_part(const TaskSet& set) const {
   if (size(set) > max_size_) return false;
   return std::none_of(apart_tasks_.begin(), apart_tasks_.end(), [&set](const auto& pair) {

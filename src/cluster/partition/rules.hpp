@@ -24,6 +24,8 @@ class Rules {
   /// Tasks of a block, ascending. Blocks are in the order of their lowest tasks.
   [[nodiscard]] const TaskSet& block(BlockId b) const { return blocks_[b]; }
   [[nodiscard]] BlockId block_of(TaskId task) const { return block_of_[task]; }
+  /// Blocks that lie in a set, in their order. @pre it holds no part of a block alone
+  [[nodiscard]] std::vector<BlockId> blocks_in(const TaskSet& set) const;
   [[nodiscard]] bool unconstrained() const { return unconstrained_; }
 
   /// True if a cluster may have this content: sizes and tasks kept apart. Empty is allowed.

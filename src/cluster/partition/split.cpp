@@ -24,14 +24,6 @@ struct Splitter::Cut {
 Splitter::Splitter(const Problem& problem, const Rules& rules, IdVector<TaskId, double> own)
     : problem_(problem), rules_(rules), own_(std::move(own)) {}
 
-std::vector<BlockId> Splitter::blocks_in(const TaskSet& set) const {
-  std::vector<BlockId> blocks;
-  for (const TaskId task : set)
-    if (rules_.block(rules_.block_of(task)).front() == task)
-      blocks.push_back(rules_.block_of(task));
-  return blocks;
-}
-
 std::vector<double> Splitter::block_excess(const Cut& cut, std::span<const double> losses) const {
   IdVector<BlockId, double> excess(rules_.n_blocks());
   for (std::size_t i = 0; i < cut.set.size(); ++i) {
@@ -47,7 +39,7 @@ std::vector<Split> Splitter::split(std::span<const TaskSet> sets) {
   std::vector<Cut> cuts;
   for (const TaskSet& set : sets) {
     if (!known_.try_emplace(set).second) continue;
-    std::vector<BlockId> blocks = blocks_in(set);
+    std::vector<BlockId> blocks = rules_.blocks_in(set);
     if (blocks.size() >= 2) cuts.push_back({set, std::move(blocks)});
   }
   if (!cuts.empty()) measure(cuts);

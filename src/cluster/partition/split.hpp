@@ -28,7 +28,6 @@ class Splitter {
 
  private:
   struct Cut;
-  [[nodiscard]] std::vector<BlockId> blocks_in(const TaskSet& set) const;
   [[nodiscard]] std::vector<double> block_excess(const Cut& cut,
                                                  std::span<const double> losses) const;
   void measure(std::vector<Cut>& cuts);

@@ -74,9 +74,9 @@ void State::refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_clu
   for (std::size_t i = 0; i < queries.size(); ++i) learn(queries[i].task, cluster[i], values[i]);
 }
 
-void State::refresh_all() {
+void State::refresh(std::span<const BlockId> blocks) {
   std::vector<std::pair<BlockId, ClusterId>> all;
-  for (const BlockId b : rules_->blocks())
+  for (const BlockId b : blocks)
     for (const ClusterId k : partition_.cluster_ids()) all.emplace_back(b, k);
   refresh(all);
 }

@@ -47,8 +47,8 @@ class State {
 
   /// Measures the loss of blocks in clusters where it is not known or stale, in one call.
   void refresh(std::span<const std::pair<BlockId, ClusterId>> block_and_cluster);
-  /// Measures the whole loss matrix where it is not known or stale.
-  void refresh_all();
+  /// The same for some blocks in every cluster.
+  void refresh(std::span<const BlockId> blocks);
 
   [[nodiscard]] Change move(BlockId b, ClusterId to) const;
   [[nodiscard]] Change swap(BlockId a, BlockId b) const;

@@ -9,12 +9,12 @@ namespace d2c::cluster {
 
 LocalSearch::LocalSearch(const Problem& problem, const Rules& rules, Recorder& recorder,
                          const IdVector<TaskId, double>& own)
-    : problem_(problem), rules_(rules), recorder_(recorder), splitter_(problem, rules, own) {
+    : rules_(rules), recorder_(recorder), splitter_(problem, rules, own) {
   for (const BlockId b : rules.blocks()) movable_.push_back(b);
 }
 
 void LocalSearch::look(State& state) {
-  if (!shortlist_) return state.refresh_all();
+  if (!shortlist_) return state.refresh(movable_);
   Shortlist::Entries entries = shortlist_->entries(rules_, state.partition());
   std::erase_if(entries, [&](const auto& entry) { return state.fresh(entry.first, entry.second); });
   // Moves have to be measured, too.
@@ -47,11 +47,8 @@ void LocalSearch::settle(State& state) {
 
 void LocalSearch::improve(State& state, std::vector<BlockId> blocks) {
   movable_ = std::move(blocks);
-  std::vector<std::pair<BlockId, ClusterId>> entries;
-  for (const BlockId b : movable_)
-    for (const ClusterId k : state.partition().cluster_ids()) entries.emplace_back(b, k);
   do {
-    state.refresh(entries);
+    look(state);
   } while (!recorder_.must_stop() && (move_together(state) || move_singly(state, patience())));
 }
 

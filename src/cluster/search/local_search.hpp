@@ -93,7 +93,6 @@ class LocalSearch {
   bool accept(State& state, const Valued& valued);
   bool improves(State& state, const Change& change);
 
-  const Problem& problem_;
   const Rules& rules_;
   Recorder& recorder_;
   Splitter splitter_;

@@ -73,16 +73,15 @@ void Recorder::begin_restart(std::uint64_t stream) {
   best_is_of_this_restart_ = false;
 }
 
-bool Recorder::offer(const Partition& partition, const Score& score) {
+void Recorder::offer(const Partition& partition, const Score& score) {
   restart_score_ = std::min(restart_score_, score);
-  if (!(score < best_score_)) return false;
+  if (!(score < best_score_)) return;
   best_ = partition;
   best_score_ = score;
   best_is_of_this_restart_ = true;
   result_.curve.push_back({evaluations(), score.value, watch_.seconds()});
   result_.best_restart = static_cast<int>(result_.restarts.size());
   result_.best_iteration = static_cast<int>(history_.size());
-  return true;
 }
 
 void Recorder::iteration(const Partition& partition, LossMatrix loss, const Score& score) {

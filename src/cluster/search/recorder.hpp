@@ -22,8 +22,7 @@ class Recorder {
 
   void begin_restart(std::uint64_t stream = 0);
   /// Considers a partition for the result without an entry in the history.
-  /// @return  true if it is the best so far
-  bool offer(const Partition& partition, const Score& score);
+  void offer(const Partition& partition, const Score& score);
   /// Adds an iteration to the history, considers it for the result and tells the observer.
   void iteration(const Partition& partition, LossMatrix loss, const Score& score);
   void end_restart(StopReason reason);

@@ -143,10 +143,7 @@ std::vector<TaskSet> Agglomeration::first_clusters(int most) const {
       if (!set.empty()) first.push_back(set);
       continue;
     }
-    for (const TaskId task : set) {
-      const TaskSet& block = rules_.block(rules_.block_of(task));
-      if (block.front() == task) first.push_back(block);
-    }
+    for (const BlockId b : rules_.blocks_in(set)) first.push_back(rules_.block(b));
   }
   return first;
 }
