@@ -100,7 +100,6 @@ class Auto {
     IdVector<BlockId, double> nearest(n, std::numeric_limits<double>::infinity());
     Partition partition(Assignment(problem_.oracle.n_tasks()), options_.k);
     BlockId seed = any_block();
-    const IdRange<BlockId> blocks = rules_.blocks();
     for (const ClusterId k : ids<ClusterId>(std::min(options_.k, n))) {
       const IdVector<BlockId, double> excess = excess_under(rules_.block(seed));
       for (const BlockId b : rules_.blocks()) {
@@ -108,17 +107,7 @@ class Auto {
         nearest[b] = b == seed ? 0 : std::max(excess[b], 0.0);
         for (const TaskId task : rules_.block(b)) partition.move(task, k);
       }
-      double total = 0;
-      for (const double value : nearest) total += value;
-      double left = rng_.uniform() * total;
-      seed = *std::ranges::max_element(blocks, {}, [&](BlockId b) { return nearest[b]; });
-      if (!(total > 0)) continue;
-      for (const BlockId b : rules_.blocks()) {
-        left -= nearest[b];
-        if (left >= 0) continue;
-        seed = b;
-        break;
-      }
+      seed = drawn(nearest, rng_);
     }
     return partition;
   }

@@ -93,9 +93,7 @@ SearchResult own_search(const Problem& problem, const SearchOptions& options) {
 }
 
 SearchResult kmeans_search(const Problem& problem, const SearchOptions& options) {
-  return by_similarity(
-      problem, options, "kmeans", problem.similarity,
-      [](const SimilarityMatrix& s, int k, CounterRng& rng) { return kernel_kmeans(s, k, rng); });
+  return by_similarity(problem, options, "kmeans", problem.similarity, kernel_kmeans);
 }
 
 SearchResult kmeans_trimmed_search(const Problem& problem, const SearchOptions& options) {
@@ -107,9 +105,7 @@ SearchResult kmeans_trimmed_search(const Problem& problem, const SearchOptions& 
 }
 
 SearchResult spectral_search(const Problem& problem, const SearchOptions& options) {
-  return by_similarity(
-      problem, options, "spectral", problem.similarity,
-      [](const SimilarityMatrix& s, int k, CounterRng& rng) { return spectral(s, k, rng); });
+  return by_similarity(problem, options, "spectral", problem.similarity, spectral);
 }
 
 SearchResult agglomerative_search(const Problem& problem, const SearchOptions& options) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include "d2c/core/error.hpp"
 
@@ -41,7 +40,7 @@ class KernelKmeans {
     IdVector<TaskId, double> nearest(gram_.n(), std::numeric_limits<double>::infinity());
     for (const ClusterId k : partition_.cluster_ids()) {
       const TaskId centre =
-          k == 0 ? TaskId(rng_.below(static_cast<std::uint64_t>(gram_.n()))) : drawn(nearest);
+          k == 0 ? TaskId(rng_.below(static_cast<std::uint64_t>(gram_.n()))) : drawn(nearest, rng_);
       for (const TaskId i : gram_.tasks()) {
         const double distance = i == centre ? 0 : squared_distance(gram_, i, centre);
         if (distance < nearest[i] || i == centre) {
@@ -51,16 +50,6 @@ class KernelKmeans {
       }
     }
     fill_empty([&](TaskId i) { return nearest[i]; });
-  }
-
-  TaskId drawn(const IdVector<TaskId, double>& weights) {
-    double left = rng_.uniform() * std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (const TaskId i : gram_.tasks()) {
-      left -= weights[i];
-      if (left < 0) return i;
-    }
-    const IdRange<TaskId> tasks = gram_.tasks();
-    return *std::ranges::max_element(tasks, {}, [&](TaskId i) { return weights[i]; });
   }
 
   /// Squared distance of every item from every centroid:
@@ -119,7 +108,8 @@ class KernelKmeans {
 
 }  // namespace
 
-Partition kernel_kmeans(const SimilarityMatrix& gram, int k, CounterRng& rng, int starts) {
+Partition kernel_kmeans(const SimilarityMatrix& gram, int k, CounterRng& rng) {
+  constexpr int starts = 10;
   D2C_EXPECTS(k >= 1 && k <= gram.n());
   Partition best;
   double lowest = std::numeric_limits<double>::infinity();
