@@ -13,8 +13,8 @@ class OwnMemory final : public NodeMemory {
  public:
   explicit OwnMemory(std::size_t bytes)
       : size_(bytes),
-        data_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64}))) {}
-  ~OwnMemory() override { ::operator delete (data_, std::align_val_t{64}); }
+        data_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{alignment}))) {}
+  ~OwnMemory() override { ::operator delete (data_, std::align_val_t{alignment}); }
   [[nodiscard]] std::span<std::byte> bytes() override { return {data_, size_}; }
   [[nodiscard]] bool is_writer() const override { return true; }
   void publish() override {}

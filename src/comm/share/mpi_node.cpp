@@ -16,8 +16,6 @@
 namespace d2c::comm {
 namespace {
 
-constexpr std::size_t alignment = 64;
-
 /// Whether there is memory at an address that processes share, as far as the system tells.
 bool is_shared_memory(const void* address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);

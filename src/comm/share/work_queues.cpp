@@ -12,7 +12,7 @@
 namespace d2c::comm {
 namespace {
 
-constexpr std::size_t cache_line = 64;
+constexpr std::size_t cache_line = NodeMemory::alignment;
 /// Nodes that a rank asks before it gives up. All ranks of a node ask, each its own choice.
 constexpr std::size_t asked_nodes = 4;
 
