@@ -31,19 +31,18 @@ constexpr const char* save_again = "save the adapter again with PEFT";
 /// What the name of a tensor says: `base_model.model.<module>.<part>[.<adapter>][.weight]`.
 struct TensorKey {
   std::string module;
-  std::string part;     ///< "lora_A", "lora_embedding_B", ...
-  std::string adapter;  ///< name of the adapter inside the key; mostly left out
+  std::string_view part;  ///< "lora_A", "lora_embedding_B", ...
+  std::string adapter;    ///< name of the adapter inside the key; mostly left out
 };
 
 struct Part {
   std::string_view name;
   std::string_view tail;  ///< ending after the optional adapter name
-  bool is_a;
 };
-constexpr std::array parts = std::to_array<Part>({{"lora_A", ".weight", true},
-                                                  {"lora_B", ".weight", false},
-                                                  {"lora_embedding_A", "", true},
-                                                  {"lora_embedding_B", "", false}});
+constexpr std::array parts = std::to_array<Part>({{"lora_A", ".weight"},
+                                                  {"lora_B", ".weight"},
+                                                  {"lora_embedding_A", ""},
+                                                  {"lora_embedding_B", ""}});
 
 /// Nothing if the name is not that of a LoRA factor.
 std::optional<TensorKey> parse_key(std::string_view name) {
@@ -55,12 +54,12 @@ std::optional<TensorKey> parse_key(std::string_view name) {
     std::string_view rest = name.substr(place + 1 + part.name.size());
     if (!rest.ends_with(part.tail)) continue;
     rest.remove_suffix(part.tail.size());
-    if (rest.empty())
-      return TensorKey{std::string(name.substr(0, place)), std::string(part.name), {}};
-    if (rest.front() != '.' || rest.size() == 1) continue;
-    rest.remove_prefix(1);
-    if (rest.find('.') != std::string_view::npos) continue;
-    return TensorKey{std::string(name.substr(0, place)), std::string(part.name), std::string(rest)};
+    if (!rest.empty()) {
+      if (rest.front() != '.' || rest.size() == 1) continue;
+      rest.remove_prefix(1);
+      if (rest.find('.') != std::string_view::npos) continue;
+    }
+    return TensorKey{std::string(name.substr(0, place)), part.name, std::string(rest)};
   }
   return std::nullopt;
 }
