@@ -1,6 +1,6 @@
-#include "cost.hpp"
-
 #include <algorithm>
+
+#include "methods/families.hpp"
 
 namespace d2c::merge {
 namespace {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cost.hpp"
 #include "members.hpp"
 #include "methods/families.hpp"
 

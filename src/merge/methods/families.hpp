@@ -70,4 +70,13 @@ std::unique_ptr<ModuleMerge> start_regression(Inputs inputs, std::string_view mo
 lora::Factors merge_lego(std::string_view module, std::span<const Member> members,
                          const Options& options);
 
+// cost.cpp: floating-point operations, to leading order.
+[[nodiscard]] double cost_of_factors(const UnitShape& shape);
+[[nodiscard]] double cost_of_core(const UnitShape& shape);
+[[nodiscard]] double cost_of_deltas(const UnitShape& shape);
+[[nodiscard]] double cost_of_core_space(const UnitShape& shape);
+[[nodiscard]] double cost_of_knots(const UnitShape& shape);
+[[nodiscard]] double cost_of_regression(const UnitShape& shape);
+[[nodiscard]] double cost_of_lego(const UnitShape& shape);
+
 }  // namespace d2c::merge
