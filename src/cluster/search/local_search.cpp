@@ -38,18 +38,16 @@ void LocalSearch::improve(State& state) {
   }
 }
 
-void LocalSearch::settle(State& state) {
+void LocalSearch::settle(State& state, int patience) {
   do {
     look(state);
     while (!recorder_.must_stop() && move_together(state)) look(state);
-  } while (!recorder_.must_stop() && move_singly(state, 8));
+  } while (!recorder_.must_stop() && move_singly(state, patience));
 }
 
 void LocalSearch::improve(State& state, std::vector<BlockId> blocks) {
   movable_ = std::move(blocks);
-  do {
-    look(state);
-  } while (!recorder_.must_stop() && (move_together(state) || move_singly(state, patience())));
+  settle(state, patience());
 }
 
 bool LocalSearch::accept(State& state, const Valued& valued) {

@@ -35,8 +35,8 @@ class LocalSearch {
 
   /// Moves, swaps and split-merges until none is found that improves. The score never rises.
   void improve(State& state);
-  /// Moves only, and fewer of them are tried.
-  void settle(State& state);
+  /// Moves only, until `patience` of them in a row do not improve.
+  void settle(State& state, int patience = 8);
   /// Improves by moves of the given blocks only.
   void improve(State& state, std::vector<BlockId> blocks);
   /// The best changes that merge two clusters and split another, best first. Includes merges alone
