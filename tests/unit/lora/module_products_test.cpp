@@ -1,26 +1,12 @@
-#include <cmath>
-
-#include <gtest/gtest.h>
-
-#include "d2c/core/rng.hpp"
 #include "d2c/lora/module_products.hpp"
 
+#include <cmath>
+
+#include "adapter_fixture.hpp"
 #include "serial_gram.hpp"
 
 namespace d2c::lora {
 namespace {
-
-using lora::FactorMap;
-using lora::Factors;
-
-Factors random_factors(Index d_out, Index d_in, Index rank, std::uint64_t stream,
-                       double scaling = 1.0) {
-  CounterRng rng(7, stream);
-  Factors result{Matrix(rank, d_in), Matrix(d_out, rank), scaling};
-  for (Matrix* matrix : {&result.a, &result.b})
-    for (float& value : matrix->values()) value = static_cast<float>(rng.normal());
-  return result;
-}
 
 /// delta W in float64, entry by entry.
 std::vector<double> dense(const Factors& f) {
