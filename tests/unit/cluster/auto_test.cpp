@@ -10,16 +10,6 @@
 namespace d2c::cluster {
 namespace {
 
-SearchResult run(std::string_view method, const Points& points, const SearchOptions& options,
-                 bool similarity = true) {
-  FunctionOracle inner = points.oracle();
-  CachedOracle oracle(inner);
-  const Objective objective(ObjectiveKind::loss, points.n_tasks());
-  Problem problem{oracle, objective};
-  if (similarity) problem.similarity = [&points] { return points.cosine(); };
-  return search_method(method).run(problem, options);
-}
-
 TEST(Auto, FindsTheOptimumOfSmallInstances) {
   int n = 0;
   int optimal = 0;

@@ -11,16 +11,6 @@
 namespace d2c::cluster {
 namespace {
 
-SearchResult run(std::string_view method, const Points& points, const SearchOptions& options) {
-  FunctionOracle inner = points.oracle();
-  CachedOracle oracle(inner);
-  const Objective objective(ObjectiveKind::loss, points.n_tasks());
-  Problem problem{oracle, objective};
-  problem.similarity = [&points] { return points.cosine(); };
-  problem.trimmed_similarity = problem.similarity;
-  return search_method(method).run(problem, options);
-}
-
 TEST(Registry, NamesAreUniqueAndUnknownOnesAreRefusedWithTheList) {
   std::set<std::string_view> names;
   for (const SearchMethod& method : search_methods()) {

@@ -11,19 +11,9 @@
 namespace d2c::cluster {
 namespace {
 
-SearchResult run(const SearchMethod& method, const Points& points, const SearchOptions& options) {
-  FunctionOracle inner = points.oracle();
-  CachedOracle oracle(inner);
-  const Objective objective(ObjectiveKind::loss, points.n_tasks());
-  Problem problem{oracle, objective};
-  problem.similarity = [&points] { return points.cosine(); };
-  problem.trimmed_similarity = problem.similarity;
-  return method.run(problem, options);
-}
-
 SearchResult run(std::string_view method, const Points& points, const Constraints& constraints,
                  int k) {
-  return run(search_method(method), points, {.k = k, .constraints = constraints});
+  return run(method, points, SearchOptions{.k = k, .constraints = constraints});
 }
 
 void expect_obeyed(const Constraints& constraints, const Partition& partition,
@@ -55,7 +45,7 @@ TEST(Constraints, EverySearchObeysThemOrRefuses) {
         const Points points = random_points(9, 3, 2, 0.8, seed);
         try {
           const SearchResult result =
-              run(method, points, {.k = 3, .seed = seed, .constraints = constraints});
+              run(method.name, points, {.k = 3, .seed = seed, .constraints = constraints});
           expect_obeyed(constraints, result.partition, method.name);
           ++obeyed;
         } catch (const UsageError&) {
@@ -96,9 +86,8 @@ TEST(Constraints, AnImpossibleSetIsRefused) {
                    UsageError, "no partition");
   D2C_EXPECT_ERROR((void)run("d2c", points, {.min_size = 2}, 4), UsageError,
                    "6 tasks into 4 clusters", "allow empty clusters");
-  EXPECT_NO_THROW(
-      (void)run(search_method("d2c"), points,
-                {.k = 4, .empty = EmptyClusters::allow, .constraints = {.min_size = 2}}));
+  EXPECT_NO_THROW((void)run(
+      "d2c", points, {.k = 4, .empty = EmptyClusters::allow, .constraints = {.min_size = 2}}));
   D2C_EXPECT_ERROR((void)run("one", points, {.max_size = 5}, 2), UsageError, "cannot hold");
   D2C_EXPECT_ERROR((void)run("own", points, {.together = {{0, 1}}}, 2), UsageError, "own");
 }

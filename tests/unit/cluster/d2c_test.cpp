@@ -10,23 +10,16 @@
 namespace d2c::cluster {
 namespace {
 
-SearchResult search(const Points& points, const SearchOptions& options) {
-  FunctionOracle inner = points.oracle();
-  CachedOracle oracle(inner);
-  const Objective objective(ObjectiveKind::loss, points.n_tasks());
-  return d2c_search({oracle, objective}, options);
-}
-
 TEST(D2c, RecoversGroupsThatAreFarApart) {
   const Points points = random_points(24, 4, 8, 0.01, 3);
-  const SearchResult result = search(points, {.k = 4, .seed = 1});
+  const SearchResult result = run("d2c", points, {.k = 4, .seed = 1});
   double within = 0;
   for (const double floor : points.floor) within += floor / 24;
   EXPECT_LT(result.objective, within + 0.01);
 }
 
 TEST(D2c, EveryIterationIsTheArgminOfTheOneBefore) {
-  const SearchResult result = search(random_points(30, 5, 3, 0.4, 1), {.k = 5, .seed = 2});
+  const SearchResult result = run("d2c", random_points(30, 5, 3, 0.4, 1), {.k = 5, .seed = 2});
   for (std::size_t i = 1; i < result.history.size(); ++i) {
     const Iteration& before = result.history[i - 1];
     int moved = 0;
@@ -42,7 +35,7 @@ TEST(D2c, EveryIterationIsTheArgminOfTheOneBefore) {
 
 TEST(D2c, TheResultIsTheBestOfAllIteratesOfAllRestarts) {
   const SearchResult result =
-      search(random_points(40, 6, 3, 0.6, 1), {.k = 6, .seed = 2, .restarts = 5});
+      run("d2c", random_points(40, 6, 3, 0.6, 1), {.k = 6, .seed = 2, .restarts = 5});
   ASSERT_EQ(result.restarts.size(), 5U);
   double best = INFINITY;
   std::int64_t evaluations = 0;
@@ -61,7 +54,7 @@ TEST(D2c, TheResultIsTheBestOfAllIteratesOfAllRestarts) {
 }
 
 TEST(D2c, TheCurveFallsAndEndsWithinTheEvaluations) {
-  const SearchResult result = search(random_points(40, 6, 3, 0.6, 1), {.k = 6, .seed = 2});
+  const SearchResult result = run("d2c", random_points(40, 6, 3, 0.6, 1), {.k = 6, .seed = 2});
   for (std::size_t i = 1; i < result.curve.size(); ++i) {
     EXPECT_LT(result.curve[i].objective, result.curve[i - 1].objective);
     EXPECT_GE(result.curve[i].evaluations, result.curve[i - 1].evaluations);
@@ -71,12 +64,12 @@ TEST(D2c, TheCurveFallsAndEndsWithinTheEvaluations) {
 
 TEST(D2c, ASeedDecidesTheWholeRunAndRestartsAreIndependent) {
   const Points points = random_points(30, 5, 3, 0.5, 4);
-  const SearchResult a = search(points, {.k = 5, .seed = 7, .restarts = 3});
-  const SearchResult b = search(points, {.k = 5, .seed = 7, .restarts = 3});
+  const SearchResult a = run("d2c", points, {.k = 5, .seed = 7, .restarts = 3});
+  const SearchResult b = run("d2c", points, {.k = 5, .seed = 7, .restarts = 3});
   EXPECT_EQ(a.partition, b.partition);
   EXPECT_EQ(a.loss.values, b.loss.values);
   EXPECT_EQ(a.counts.evaluations, b.counts.evaluations);
-  const SearchResult one = search(points, {.k = 5, .seed = 7, .restarts = 1});
+  const SearchResult one = run("d2c", points, {.k = 5, .seed = 7, .restarts = 1});
   EXPECT_EQ(one.restarts[0].objective, a.restarts[0].objective);
   EXPECT_NE(a.restarts[0].stream, a.restarts[1].stream);
 }
@@ -103,22 +96,24 @@ TEST(D2c, ARunContinuedFromItsSavedLossesRepeatsItExactlyWithoutMeasuring) {
 TEST(D2c, OneClusterManyClustersAndOneTaskWork) {
   const Points points = random_points(7, 3, 2, 0.5, 5);
   for (int k = 1; k <= 7; ++k) {
-    const SearchResult result = search(points, {.k = k, .seed = 1});
+    const SearchResult result = run("d2c", points, {.k = k, .seed = 1});
     EXPECT_EQ(result.partition.n_nonempty(), k);
     for (const double loss : result.loss.values) EXPECT_TRUE(std::isfinite(loss));
   }
-  const SearchResult every = search(points, {.k = 7, .seed = 1});
+  const SearchResult every = run("d2c", points, {.k = 7, .seed = 1});
   double floors = 0;
   for (const double floor : points.floor) floors += floor;
   EXPECT_DOUBLE_EQ(every.objective, floors / 7);
-  EXPECT_EQ(search(random_points(1, 1, 2, 0.5, 5), {.k = 1}).partition.assignment(), Assignment{0});
+  EXPECT_EQ(run("d2c", random_points(1, 1, 2, 0.5, 5), {.k = 1}).partition.assignment(),
+            Assignment{0});
 }
 
 TEST(D2c, EmptyClustersAreRefilledOrLeftAsAsked) {
   const Points same{std::vector<std::vector<double>>(6, {1.0}), std::vector<double>(6, 1.0)};
-  EXPECT_EQ(search(same, {.k = 3, .seed = 1}).partition.n_nonempty(), 3);
-  const SearchResult result = search(
-      same, {.k = 3, .seed = 1, .empty = EmptyClusters::allow, .starts = {{1, 1, 1, 1, 1, 1}}});
+  EXPECT_EQ(run("d2c", same, {.k = 3, .seed = 1}).partition.n_nonempty(), 3);
+  const SearchResult result =
+      run("d2c", same,
+          {.k = 3, .seed = 1, .empty = EmptyClusters::allow, .starts = {{1, 1, 1, 1, 1, 1}}});
   for (const TaskId task : ids<TaskId>(6)) EXPECT_TRUE(std::isnan(result.loss(task, 2)));
 }
 
@@ -153,9 +148,9 @@ TEST(D2c, ACycleEndsTheRestart) {
 TEST(D2c, StopsAtTheLimitsAndSaysWhy) {
   const Points points = random_points(40, 6, 3, 0.8, 1);
   const SearchResult iterations =
-      search(points, {.k = 6, .seed = 2, .restarts = 1, .max_iterations = 1});
+      run("d2c", points, {.k = 6, .seed = 2, .restarts = 1, .max_iterations = 1});
   EXPECT_EQ(iterations.restarts[0].stop, StopReason::max_iterations);
-  const SearchResult budget = search(points, {.k = 6, .seed = 2, .max_evaluations = 300});
+  const SearchResult budget = run("d2c", points, {.k = 6, .seed = 2, .max_evaluations = 300});
   EXPECT_EQ(budget.restarts.back().stop, StopReason::max_evaluations);
   EXPECT_LT(budget.counts.evaluations, 300 + 40 * 6 + 40);
 
@@ -196,11 +191,11 @@ TEST(D2c, TheObserverSeesEveryIteration) {
 
 TEST(D2c, RefusesOptionsThatDoNotFit) {
   const Points points = random_points(5, 2, 2, 0.5, 1);
-  D2C_EXPECT_ERROR((void)search(points, {.k = 0}), UsageError, "0 clusters", "1 or more");
-  D2C_EXPECT_ERROR((void)search(points, {.k = 6}), UsageError, "6 clusters", "5 tasks",
+  D2C_EXPECT_ERROR((void)run("d2c", points, {.k = 0}), UsageError, "0 clusters", "1 or more");
+  D2C_EXPECT_ERROR((void)run("d2c", points, {.k = 6}), UsageError, "6 clusters", "5 tasks",
                    "5 or less");
-  D2C_EXPECT_ERROR((void)search(points, {.k = 2, .restarts = -1}), UsageError, "-1 restarts");
-  D2C_EXPECT_ERROR((void)search(points, {.k = 2, .starts = {{0, 1, 2, 0, 0}}}), UsageError,
+  D2C_EXPECT_ERROR((void)run("d2c", points, {.k = 2, .restarts = -1}), UsageError, "-1 restarts");
+  D2C_EXPECT_ERROR((void)run("d2c", points, {.k = 2, .starts = {{0, 1, 2, 0, 0}}}), UsageError,
                    "start");
 }
 

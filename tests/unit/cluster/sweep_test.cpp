@@ -67,10 +67,7 @@ TEST(Sweep, EveryPointIsAtLeastAsGoodAsASearchForItsKAlone) {
   const Points points = random_points(9, 4, 2, 0.6, 11);
   const Sweep result = sweep(points, up_to(9));
   for (int k = 1; k <= 9; ++k) {
-    FunctionOracle inner = points.oracle();
-    CachedOracle oracle(inner);
-    const Objective objective(ObjectiveKind::loss, 9);
-    const SearchResult best = search_method("exhaustive").run({oracle, objective}, {.k = k});
+    const SearchResult best = run("exhaustive", points, {.k = k});
     const SearchResult& found = result.results[static_cast<std::size_t>(k) - 1];
     EXPECT_EQ(found.partition.k(), k);
     EXPECT_NEAR(found.objective, best.objective, 1e-9) << k;
@@ -80,12 +77,8 @@ TEST(Sweep, EveryPointIsAtLeastAsGoodAsASearchForItsKAlone) {
 TEST(Sweep, CostsLessThanItsSearchesAlone) {
   const Points points = random_points(40, 6, 3, 0.4, 2);
   std::int64_t alone = 0;
-  for (int k = 1; k <= 8; ++k) {
-    FunctionOracle inner = points.oracle();
-    CachedOracle oracle(inner);
-    const Objective objective(ObjectiveKind::loss, 40);
-    alone += search_method("auto").run({oracle, objective}, {.k = k}).counts.evaluations;
-  }
+  for (int k = 1; k <= 8; ++k)
+    alone += run("auto", points, {.k = k}, /*similarity=*/false).counts.evaluations;
   const Sweep result = sweep(points, up_to(8));
   EXPECT_LT(result.counts.evaluations, alone);
   EXPECT_EQ(std::accumulate(result.evaluations.begin(), result.evaluations.end(), std::int64_t{0}),

@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "d2c/cluster/oracle.hpp"
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/rng.hpp"
 
 namespace d2c {
@@ -116,6 +116,18 @@ inline Points random_points(int n_tasks, int centres, int d, double spread, std:
     points.floor.push_back(1.0 + rng.uniform());
   }
   return points;
+}
+
+/// A search for the lowest mean loss, where it may look at the cosines of the points.
+inline SearchResult run(std::string_view method, const Points& points, const SearchOptions& options,
+                        bool similarity = true) {
+  FunctionOracle inner = points.oracle();
+  CachedOracle oracle(inner);
+  const Objective objective(ObjectiveKind::loss, points.n_tasks());
+  Problem problem{oracle, objective};
+  if (similarity) problem.similarity = [&points] { return points.cosine(); };
+  problem.trimmed_similarity = problem.similarity;
+  return search_method(method).run(problem, options);
 }
 
 }  // namespace d2c::cluster
