@@ -139,6 +139,13 @@ class LossEngine {
                                                    Index adapter_rank) const = 0;
 };
 
+/// A unit of each batch, so that threads share them.
+[[nodiscard]] std::vector<Unit> units_of(const AdapterHandle& adapter,
+                                         std::span<const Batch> batches);
+/// What the engine writes behind the prompt of each example, see pack_prompts. [examples] tokens
+[[nodiscard]] std::vector<std::vector<std::int32_t>> answers_of(
+    LossEngine& engine, const AdapterHandle& adapter, std::span<const Batch> prompts,
+    const model::GenerationLimits& limits);
 /// Evaluates the units of a list. Their ids are ignored. @return in the order of `units`
 [[nodiscard]] std::vector<UnitResult> losses_of(LossEngine& engine, std::vector<Unit> units);
 /// The same for one.

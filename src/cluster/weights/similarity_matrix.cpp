@@ -27,8 +27,9 @@ SimilarityMatrix::SimilarityMatrix(std::span<const double> values, std::size_t s
       stride_(stride),
       items_(std::make_shared<const IdVector<TaskId, std::size_t>>(std::move(item_of_task))),
       memory_(std::move(memory)) {
-  for (const std::size_t item : *items_)
-    D2C_EXPECTS(item < stride && (item + 1) * stride <= values.size());
+  D2C_EXPECTS(std::ranges::all_of(*items_, [&](std::size_t item) {
+    return item < stride && (item + 1) * stride <= values.size();
+  }));
 }
 
 double SimilarityMatrix::any_not_finite() const {

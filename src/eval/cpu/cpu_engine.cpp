@@ -62,7 +62,7 @@ void CpuEngine::losses(UnitSource& units) {
     }
     auto unit = units.fetch();
     if (!unit) return;
-    evaluate(std::move(*unit), workers_.front(), team_, units);
+    evaluate(*unit, workers_.front(), team_, units);
   }
 }
 
@@ -82,12 +82,13 @@ void CpuEngine::evaluate_side_by_side(Unit first, UnitSource& units) {
   std::atomic<bool> begun = false;
   side_by_side([&](Worker& worker) {
     std::optional<Unit> unit = begun.exchange(true) ? units.take(1) : std::move(first);
-    if (unit) evaluate(std::move(*unit), worker, alone_, units);
+    if (unit) evaluate(*unit, worker, alone_, units);
     return unit.has_value();
   });
 }
 
-void CpuEngine::evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units) {
+void CpuEngine::evaluate(const Unit& unit, Worker& worker, ops::ThreadTeam& threads,
+                         UnitSource& units) {
   const double begin = cpu_seconds(threads);
   const model::PreparedAdapter* prepared = prepared_of(unit.adapter);
   UnitResult result;

@@ -66,7 +66,7 @@ class CpuEngine final : public LossEngine {
   [[nodiscard]] GradientResult gradient(const GradientUnit& unit, Worker& worker,
                                         ops::ThreadTeam& threads);
   void evaluate_side_by_side(Unit first, UnitSource& units);
-  void evaluate(Unit unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units);
+  void evaluate(const Unit& unit, Worker& worker, ops::ThreadTeam& threads, UnitSource& units);
 
   const model::Model& model_;
   ops::ThreadTeam team_;

@@ -27,7 +27,7 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
                                      cluster::ExampleFolds folds, const MachineOptions& machine)
     : parts_(parts),
       folds_(folds),
-      merger_(parts, parts.inputs, std::move(plan), machine.merged_bytes, machine.ranks_per_node),
+      merger_(parts, parts.inputs, plan, machine.merged_bytes, machine.ranks_per_node),
       medoids_(merger_, parts.tasks, folds),
       scheduler_(parts, machine.ranks_per_node, machine.balance) {}
 

@@ -61,21 +61,12 @@ WrittenPiece Writing::operator()(const Piece& piece) {
   const std::vector<eval::Batch> batches =
       eval::pack_prompts(file.examples, options_.most_tokens, options_.batch_tokens,
                          model_.folder.model.config().short_until());
-  std::vector<eval::Unit> units;
-  for (const eval::Batch& batch : batches) {
-    units.push_back({.adapter = prepared(piece.author), .batches = std::span(&batch, 1)});
-  }
-  auto answers = engine_.generate(units, {options_.most_tokens, model_.stops});
-  std::vector<std::vector<std::int32_t>> by_example(file.examples.size());
-  for (std::size_t b = 0; b < batches.size(); ++b) {
-    for (std::size_t i = 0; i < batches[b].places.size(); ++i) {
-      by_example[static_cast<std::size_t>(batches[b].places[i].example)] = std::move(answers[b][i]);
-    }
-  }
+  auto answers = eval::answers_of(engine_, prepared(piece.author), batches,
+                                  {options_.most_tokens, model_.stops});
   WrittenPiece written{.n_texts = std::ssize(file.examples)};
-  for (std::size_t i = 0; i < by_example.size(); ++i) {
-    written.n_tokens += std::ssize(by_example[i]);
-    written.lines += line(piece, file.examples[i], file.texts[i], std::move(by_example[i]));
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    written.n_tokens += std::ssize(answers[i]);
+    written.lines += line(piece, file.examples[i], file.texts[i], std::move(answers[i]));
   }
   return written;
 }

@@ -55,20 +55,13 @@ void answer_variants(eval::LossEngine& engine, const eval::AdapterHandle& adapte
   if (variants.empty()) return;
   const model::GenerationLimits limits{longest_response(material), common_end(material)};
   const std::vector<eval::Batch> batches = tasks.pack_prompts(variants, limits.most_tokens);
-  std::vector<eval::Unit> units;
-  for (const eval::Batch& batch : batches) {
-    units.push_back({.adapter = adapter, .batches = std::span(&batch, 1)});
-  }
-  const auto answers = engine.generate(units, limits);
-  for (std::size_t b = 0; b < batches.size(); ++b) {
-    for (std::size_t i = 0; i < batches[b].places.size(); ++i) {
-      eval::Example& variant = variants[static_cast<std::size_t>(batches[b].places[i].example)];
-      std::span<const std::int32_t> answer = answers[b][i];
-      if (limits.stops.empty()) {
-        answer = answer.first(std::min(answer.size(), response(variant).size()));
-      }
-      replace_response(variant, answer);
+  const auto answers = eval::answers_of(engine, adapter, batches, limits);
+  for (std::size_t i = 0; i < variants.size(); ++i) {
+    std::span<const std::int32_t> answer = answers[i];
+    if (limits.stops.empty()) {
+      answer = answer.first(std::min(answer.size(), response(variants[i]).size()));
     }
+    replace_response(variants[i], answer);
   }
 }
 

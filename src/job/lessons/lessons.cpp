@@ -56,12 +56,8 @@ void ask(const Teachers& teachers, TaskId task, std::vector<std::byte>& parcel) 
   for (auto& portion : untaught(std::move(material), teachers.material.batch, teachers.tasks)) {
     for (eval::Lesson& lesson : portion) batches.push_back(std::move(lesson.batch));
   }
-  // Each by itself, so that threads share them.
-  std::vector<eval::Unit> units;
-  for (const eval::Batch& batch : batches) {
-    units.push_back({.adapter = adapter, .batches = std::span(&batch, 1)});
-  }
-  for (const auto& of_batch : teachers.engine.most_probable(units, teachers.most_tokens)) {
+  for (const auto& of_batch :
+       teachers.engine.most_probable(eval::units_of(adapter, batches), teachers.most_tokens)) {
     append_list(parcel, of_batch.front().begin);
     append_list(parcel, of_batch.front().tokens);
     append_list(parcel, of_batch.front().probabilities);
@@ -147,6 +143,7 @@ std::optional<std::map<TaskId, TaskLessons>> taught_lessons(const Teachers& teac
     incoming.push_back({rank, std::vector<std::byte>(size)});
   }
   std::vector<comm::Parcel> outgoing;
+  outgoing.reserve(parcels.size());
   for (auto& [rank, bytes] : parcels) outgoing.push_back({rank, std::move(bytes)});
   comm.exchange(outgoing, incoming);
   outgoing.clear();

@@ -294,6 +294,7 @@ void merge_distributed(comm::Communicator& comm, const AdapterStore& store,
   const std::vector<Unit> units = plan_units(store, plan, requests, comm.size());
   check_members_fit(comm, store, plan, units);
   std::vector<MergedArena::Part> parts;
+  parts.reserve(units.size());
   for (const Unit& unit : units) {
     parts.push_back({unit.request, unit.module, unit.rank, largest_merged_rank(plan, unit.shape)});
   }

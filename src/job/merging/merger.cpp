@@ -9,7 +9,7 @@ Merger::Merger(const JobParts& parts, InputStore* inputs, MergePlan plan, std::u
                int ranks_per_node)
     : parts_(parts),
       inputs_(inputs),
-      plan_(std::move(plan)),
+      plan_(plan),
       node_bytes_(node_bytes),
       arena_(parts.comm, parts.adapters, ranks_per_node) {}
 
