@@ -83,22 +83,17 @@ class SharedWindow final : public NodeMemory {
   }
 
  private:
+  /// Each leader gives its part to the others, in pieces that an int counts.
   void gather_parts(std::span<const std::size_t> part_begin) {
-    // Counts are int: in lines of 64 bytes they reach 128 GiB.
-    std::vector<int> counts;
-    std::vector<int> offsets;
-    for (std::size_t node = 0; node + 1 < part_begin.size(); ++node) {
-      D2C_EXPECTS(part_begin[node] % alignment == 0 && part_begin[node] <= part_begin[node + 1]);
-      offsets.push_back(static_cast<int>(part_begin[node] / alignment));
-      counts.push_back(static_cast<int>((part_begin[node + 1] - part_begin[node]) / alignment));
+    constexpr std::size_t piece = std::size_t{1} << 30;
+    for (int node = 0; node < comms_->map().n_nodes; ++node) {
+      const std::size_t end = part_begin[static_cast<std::size_t>(node) + 1];
+      D2C_EXPECTS(end <= size_);
+      for (std::size_t at = part_begin[static_cast<std::size_t>(node)]; at < end; at += piece) {
+        MPI_Bcast(bytes().data() + at, static_cast<int>(std::min(piece, end - at)), MPI_BYTE, node,
+                  comms_->leaders());
+      }
     }
-    D2C_EXPECTS(part_begin.back() % alignment == 0 && part_begin.back() <= size_);
-    MPI_Datatype line = MPI_DATATYPE_NULL;
-    MPI_Type_contiguous(static_cast<int>(alignment), MPI_BYTE, &line);
-    MPI_Type_commit(&line);
-    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes().data(), counts.data(),
-                   offsets.data(), line, comms_->leaders());
-    MPI_Type_free(&line);
   }
 
   std::shared_ptr<const NodeComms> comms_;
