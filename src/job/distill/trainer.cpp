@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+
+#include <fmt/format.h>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/digest.hpp"
@@ -300,7 +301,12 @@ void Trainer::resume(const std::filesystem::path& file, std::uint64_t job) {
 std::vector<std::shared_ptr<const TrainedAdapter>> Trainer::adapters() {
   lessons_.clear();
   update_own();
-  for (const auto& adapter : adapters_) {
+  for (std::size_t c = 0; c < adapters_.size(); ++c) {
+    const auto& adapter = adapters_[c];
+    // Clusters of other tasks may start from the same merge, and a time limit may end a training.
+    Digest tasks;
+    for (const TaskId task : clusters_[c].tasks) tasks.update(task.index());
+    adapter->key = fmt::format("{}, {} steps, {}", adapter->name, n_done_, tasks.text());
     for (auto& [module, factors] : adapter->own) {
       round_to(parts_.merger.plan().stored_dtype, factors.a.values());
       round_to(parts_.merger.plan().stored_dtype, factors.b.values());

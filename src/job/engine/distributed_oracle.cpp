@@ -117,7 +117,7 @@ std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRe
                                                          const FoldedSplit& examples) const {
   std::vector<results::LossKey> keys;
   for (const MergeRequest& request : requests) {
-    keys.push_back({request.trained ? request.trained->name : plan().method_name(),
+    keys.push_back({request.trained ? request.trained->key : plan().method_name(),
                     name_of(examples), request.adapters, request.weights, request.scale});
   }
   return keys;

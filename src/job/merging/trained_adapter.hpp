@@ -16,7 +16,8 @@ struct TrainedAdapter {
     int by = 0;      ///< rank that has it
     Index rank = 0;  ///< of the factors
   };
-  std::string name;                       ///< how it came about: losses under it are known by that
+  std::string name;                       ///< how it came about, for people
+  std::string key;                        ///< the same with all that decides its values
   std::vector<Part> parts;                ///< ascending by module; the same on every rank
   std::map<ModuleId, lora::Factors> own;  ///< those of this rank
 };

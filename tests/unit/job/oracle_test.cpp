@@ -130,6 +130,24 @@ TEST_F(Oracle, PreparesTheAdaptersOfAListOnce) {
   EXPECT_EQ(engine.n_prepared, 2);
 }
 
+TEST_F(Oracle, TellsApartWhatWasTrainedFromOneMergeForOtherTasks) {
+  test::FakeEngine engine(3);
+  auto oracle = this->oracle(engine, {});
+  const MergeRequest start{{0}, {1.0}};
+  const std::vector<DistillCluster> clusters{{start, {0}, {1.0}}, {start, {1}, {1.0}}};
+  const Distilled distilled =
+      oracle.distill(clusters, {.material = {.steps = 2}}, [] { return false; });
+  std::vector<MergeRequest> requests(2, start);
+  for (std::size_t c = 0; c < 2; ++c) requests[c].trained = distilled.adapters[c];
+  const std::vector<Query> queries{{0, 2}, {1, 2}};
+  const auto losses = oracle.losses(requests, queries, Split::few_shot, {});
+  for (std::size_t c = 0; c < 2; ++c) {
+    const auto merged = oracle.merged(requests[c]);
+    EXPECT_EQ(losses[c], expected(merged, 2, Split::few_shot, {}).front());
+  }
+  EXPECT_NE(losses[0], losses[1]);
+}
+
 TEST_F(Oracle, TheMedoidHasTheLowestMeanLoss) {
   MergePlan plan;
   plan.method = &merge::find_method("cat");
