@@ -111,7 +111,7 @@ Start prepare(const AddOptions& options) {
   const RunOptions options_then = options_from_json(start.config, file);
   const eval::Manifest all =
       joined(manifest_of(options.manifest.empty() ? options_then.manifest : options.manifest,
-                         result.tasks, "give its present place by --manifest"),
+                         result, "give its present place by --manifest"),
              eval::read_manifest(options.tasks), options.tasks);
   start.k = result.n_clusters;
   start.clusters = ids_of<ClusterId>(result.result.assignment);
@@ -160,6 +160,8 @@ RunOptions job_options(const AddOptions& options, const Start& start) {
   job.manifest = options.output / "manifest.json";
   job.output = options.output;
   job.overwrite = options.overwrite;
+  // What the result left out is not among its tasks, and none of them may be left out now.
+  job.on_bad_adapter = OnBadAdapter::fail;
   job.k = start.k;
   job.ks.clear();
   job.sweep_pick = 0;

@@ -44,9 +44,8 @@ Found find(const GenerateOptions& options) {
     const results::RunResults result = results::read_results(file);
     found.config = result.provenance.config;
     found.clusters = result.result.assignment;
-    found.manifest =
-        to_json(manifest_of(options_from_json(found.config, file).manifest, result.tasks,
-                            "put it back, or make a link to its present place"));
+    found.manifest = to_json(manifest_of(options_from_json(found.config, file).manifest, result,
+                                         "put it back, or make a link to its present place"));
   } else {
     found.manifest = to_json(eval::read_manifest(options.source));
   }

@@ -8,11 +8,12 @@
 
 namespace d2c::job {
 
-/// The manifest of an earlier result.
-/// @param tasks   of the result, which must be those of the manifest
+/// The manifest of an earlier result, without the tasks that the job left out.
+/// @param result  whose tasks must be those of the manifest
 /// @param remedy  where it is not there, for the message
 /// @throws InputError
 [[nodiscard]] eval::Manifest manifest_of(const std::filesystem::path& path,
-                                         const results::TaskTable& tasks, std::string_view remedy);
+                                         const results::RunResults& result,
+                                         std::string_view remedy);
 
 }  // namespace d2c::job

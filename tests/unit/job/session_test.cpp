@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <functional>
 
 #include <gmock/gmock.h>
 
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/job/add_tasks.hpp"
 #include "d2c/job/compare_methods.hpp"
 #include "d2c/job/run.hpp"
 
@@ -200,6 +202,29 @@ TEST_F(SessionTest, ACheckpointFitsHoweverTheInputIsSpelled) {
   const auto resumed = run_into("out");
   ASSERT_TRUE(resumed);
   expect_same(*whole, *resumed);
+}
+
+TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
+  const std::string adapter = first_["adapter"];
+  fs::remove_all(folder_ / adapter);
+  options_.on_bad_adapter = OnBadAdapter::skip;
+  const auto old = run_into("old");
+  ASSERT_TRUE(old);
+  EXPECT_EQ(old->skipped.task, std::vector<std::string>{first_["name"]});
+  fs::copy(test::source("data/demo") / adapter, folder_ / adapter, fs::copy_options::recursive);
+  test::write_file(folder_ / "new.json",
+                   json::Json{{"model", "model"}, {"tasks", json::Json::array({first_})}}.dump());
+  AddOptions add;
+  add.result = folder_ / "old";
+  add.tasks = folder_ / "new.json";
+  add.output = folder_ / "new";
+  const auto whole = add_tasks(*comm_, add, context_);
+  ASSERT_TRUE(whole);
+  std::vector<std::string> names = old->tasks.name;
+  names.push_back(first_["name"]);
+  EXPECT_EQ(whole->tasks.name, names);
+  EXPECT_TRUE(std::ranges::equal(old->result.assignment,
+                                 std::span(whole->result.assignment).first(names.size() - 1)));
 }
 
 TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
