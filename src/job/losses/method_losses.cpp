@@ -58,12 +58,17 @@ MeasuredBaselines MethodLosses::baselines(Split split) {
   MeasuredBaselines measured;
   measured["base"] = oracle_.base_losses(split);
   measured["own"] = oracle_.own_losses(split);
-  if (oracle_.can_merge(one.members(0))) {
-    measured["one"] = of(one, split);
-  } else {
-    measured["one"].assign(measured["base"].size(), std::numeric_limits<double>::quiet_NaN());
-  }
+  measured["one"] = where_it_fits(one, split);
   return measured;
+}
+
+std::vector<double> MethodLosses::where_it_fits(const cluster::Partition& partition, Split split) {
+  for (const MergeConfig& config : configs_of(partition)) {
+    if (oracle_.can_merge(config.members)) continue;
+    const auto n = static_cast<std::size_t>(oracle_.n_tasks() * folds_of(split).n_folds());
+    return std::vector(n, std::numeric_limits<double>::quiet_NaN());
+  }
+  return of(partition, split);
 }
 
 void MethodLosses::measure_held_out() {
@@ -72,8 +77,8 @@ void MethodLosses::measure_held_out() {
 
 void MethodLosses::measure_random(int k) {
   const cluster::Partition random = random_partition(oracle_.n_tasks(), k, options_.seed);
-  few_shot_["random"] = of(random, Split::few_shot);
-  if (!held_out_.empty()) held_out_["random"] = of(random, Split::held_out);
+  few_shot_["random"] = where_it_fits(random, Split::few_shot);
+  if (!held_out_.empty()) held_out_["random"] = where_it_fits(random, Split::held_out);
 }
 
 results::Baselines MethodLosses::chosen() const {

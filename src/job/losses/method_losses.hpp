@@ -44,10 +44,9 @@ class MethodLosses {
   /// Measures the baselines on the test split, if any task has one.
   void measure_held_out();
   /// Adds the baseline random, a partition into k clusters that knows nothing, on every split that
-  /// was measured.
+  /// was measured; NaN likewise.
   void measure_random(int k);
 
-  [[nodiscard]] const MeasuredBaselines& few_shot() const { return few_shot_; }
   /// Of the test split; empty before measure_held_out(), or where there is none.
   [[nodiscard]] const MeasuredBaselines& held_out() const { return held_out_; }
   /// Whether examples are kept from the search.
@@ -67,6 +66,8 @@ class MethodLosses {
 
  private:
   [[nodiscard]] MeasuredBaselines baselines(Split split);
+  /// As of(); all NaN if a cluster has more members than memory allows to merge.
+  [[nodiscard]] std::vector<double> where_it_fits(const cluster::Partition& partition, Split split);
   [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const;
 
   Session& session_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include <gmock/gmock.h>
@@ -225,6 +226,23 @@ TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
   EXPECT_EQ(whole->tasks.name, names);
   EXPECT_TRUE(std::ranges::equal(old->result.assignment,
                                  std::span(whole->result.assignment).first(names.size() - 1)));
+}
+
+TEST_F(SessionTest, ARandomBaselineWhoseMergesWouldNotFitIsLeftOut) {
+  options_.k = 5;
+  options_.max_cluster_size = 1;
+  options_.merge_method = "cat";
+  // The largest module of one adapter, or of the two small ones.
+  options_.members_mib = 15360.0 / (1 << 20);
+  int n_left_out = 0;
+  for (options_.seed = 0; options_.seed < 3; ++options_.seed) {
+    const auto result = run_into(std::to_string(options_.seed));
+    ASSERT_TRUE(result);
+    EXPECT_TRUE(std::isnan(result->baselines.at("one").front()));
+    n_left_out += std::isnan(result->baselines.at("random").front()) ? 1 : 0;
+    EXPECT_TRUE(std::isfinite(result->result.objective));
+  }
+  EXPECT_GT(n_left_out, 0);
 }
 
 TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
