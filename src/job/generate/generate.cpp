@@ -15,9 +15,11 @@
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/json.hpp"
+#include "d2c/core/readable.hpp"
 #include "d2c/core/timer.hpp"
 #include "d2c/core/wire.hpp"
 
+#include "engine/rank_device.hpp"
 #include "generate/authors.hpp"
 #include "generate/predictions_file.hpp"
 #include "generate/writing.hpp"
@@ -69,7 +71,7 @@ Prompts check_prompts(comm::Communicator& comm, const GenerateOptions& options,
     const auto n_ranks = static_cast<std::size_t>(comm.size());
     for (auto t = static_cast<std::size_t>(comm.rank()); t < tasks.size(); t += n_ranks) {
       const eval::ExampleFile file = answered_examples(options, model, tasks[t]);
-      for (const std::string& warning : file.warnings) warnings += warning + "\n";
+      for (const std::string& warning : file.warnings) warnings += readable(warning) + "\n";
       prompts.digest[t] = static_cast<std::int64_t>(file.digest);
       for (const eval::Example& example : file.examples) {
         prompts.cost[t] += static_cast<double>(example.prompt_len + options.most_tokens);
@@ -87,10 +89,9 @@ Prompts check_prompts(comm::Communicator& comm, const GenerateOptions& options,
 /// Size and time of change of an adapter's file.
 void add_adapter(const Author& author, Digest& digest) {
   digest.update(author.name).update(author.adapter);
-  std::string place = author.adapter;
-  place.resize(std::min(place.find("::"), place.size()));
-  const fs::path file =
-      fs::is_directory(place) ? fs::path(place) / "adapter_model.safetensors" : fs::path(place);
+  const std::string& place = author.adapter;
+  const fs::path file = fs::is_directory(place) ? fs::path(place) / "adapter_model.safetensors"
+                                                : fs::path(place.substr(0, place.rfind("::")));
   std::error_code error;
   digest.update(static_cast<std::uint64_t>(fs::file_size(file, error)));
   digest.update(
@@ -99,11 +100,13 @@ void add_adapter(const Author& author, Digest& digest) {
 
 /// What decides the texts.
 results::Identity identity_of(const GenerateOptions& options, const GenerationSource& source,
-                              const Prompts& prompts, results::Identity identity) {
+                              const Prompts& prompts, const SharedModel& model) {
+  results::Identity identity = model.content;
   identity["--max-new-tokens"] = std::to_string(options.most_tokens);
   identity["--examples-per-task"] = std::to_string(options.most_examples);
   identity["--ids"] = options.with_ids ? "given" : "not given";
   identity["--chat-date"] = source.options.chat_date;
+  identity["--weights"] = model.folder.model.format() == ops::WeightFormat::bf16 ? "bf16" : "f32";
   identity["--compute"] = source.options.compute == ops::Arithmetic::bf16 ? "bf16" : "f32";
   identity["tasks and adapters"] = [&] {
     Digest digest;
@@ -212,11 +215,11 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   comm::agree(comm, [&] {
     if (!comm.is_root()) return;
     file = std::make_unique<PredictionsFile>(report.output, options.overwrite,
-                                             identity_of(options, source, prompts, shared.content),
+                                             identity_of(options, source, prompts, shared),
                                              source.pieces.size());
   });
   std::vector<std::size_t> missing = missing_pieces(comm, source, file.get());
-  const auto engine = context.make_engine(model.folder.model, choice);
+  const auto engine = made_engine(comm, context, model.folder.model, choice);
   Writing writing(options, source, model, *engine);
   Rounds rounds(comm, source, prompts, writing, run.ranks_per_node);
   Progress& progress = context.progress == nullptr ? Progress::silent() : *context.progress;
