@@ -87,6 +87,11 @@ class Library final : public AdapterSource {
 
 }  // namespace
 
+fs::path adapter_of(const eval::TaskSpec& task) {
+  const fs::path normal = task.adapter.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
 std::unique_ptr<AdapterSource> open_folders(comm::Communicator& comm,
                                             std::vector<fs::path> folders) {
   // A missing file counts as one byte: reading it will name it.

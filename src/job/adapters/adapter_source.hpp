@@ -10,6 +10,7 @@
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/id.hpp"
+#include "d2c/eval/manifest.hpp"
 #include "d2c/lora/adapter.hpp"
 
 namespace d2c::job {
@@ -33,6 +34,10 @@ class AdapterSource {
   /// Bytes from `begin` on of its adapter_model.safetensors. @throws InputError
   virtual void read(AdapterId adapter, std::uint64_t begin, std::span<std::byte> target) const = 0;
 };
+
+/// What tells the adapter of a task from others: the folder, however the manifest spells it, or the
+/// name in the library.
+[[nodiscard]] std::filesystem::path adapter_of(const eval::TaskSpec& task);
 
 /// Each folder is opened by the rank that reads it. Collective: the ranks share the work of asking
 /// for the sizes.

@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 /// Path or name of an adapter, to what is wrong with it.
 using Reasons = std::map<std::string, std::string>;
 
-std::string key_of(const eval::TaskSpec& task) { return task.adapter.lexically_normal().string(); }
-
 /// Names that the library does not have.
 Reasons absent_names(const eval::Manifest& manifest, const std::set<std::string>& adapters) {
   const results::LibraryIndex index = results::read_library(manifest.library);
@@ -65,7 +63,7 @@ Reasons own_reasons(const comm::Communicator& comm, const AdapterSource& source,
 Reasons find_bad(comm::Communicator& comm, const eval::Manifest& manifest,
                  std::span<const lora::TargetModule> modules) {
   std::set<std::string> adapters;
-  for (const eval::TaskSpec& task : manifest.tasks) adapters.insert(key_of(task));
+  for (const eval::TaskSpec& task : manifest.tasks) adapters.insert(adapter_of(task).string());
   Reasons bad;
   std::unique_ptr<AdapterSource> source;
   if (manifest.library.empty()) {
@@ -92,7 +90,7 @@ results::SkippedTable leave_out_bad_adapters(comm::Communicator& comm, eval::Man
   results::SkippedTable skipped;
   std::vector<eval::TaskSpec> left;
   for (eval::TaskSpec& task : manifest.tasks) {
-    const auto reason = bad.find(key_of(task));
+    const auto reason = bad.find(adapter_of(task).string());
     if (reason == bad.end()) {
       left.push_back(std::move(task));
       continue;

@@ -35,7 +35,7 @@ std::vector<fs::path> distinct_adapters(const eval::Manifest& manifest,
   std::map<fs::path, AdapterId> index;
   std::vector<fs::path> adapters;
   for (const eval::TaskSpec& task : manifest.tasks) {
-    const fs::path adapter = task.adapter.lexically_normal();
+    const fs::path adapter = adapter_of(task);
     const auto [place, fresh] = index.emplace(adapter, adapters.size());
     if (fresh) adapters.push_back(adapter);
     adapter_of_task.push_back(place->second);

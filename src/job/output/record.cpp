@@ -25,7 +25,7 @@ results::TaskTable task_table(const Job& job) {
     const eval::TaskSpec& spec = job.manifest.tasks[task.index()];
     const TaskFacts& facts = job.tasks->facts(task, Split::few_shot);
     table.name.push_back(spec.name);
-    table.adapter.push_back(spec.adapter.lexically_normal().string());
+    table.adapter.push_back(adapter_of(spec).string());
     table.n_examples.push_back(facts.n_examples);
     table.n_tokens.push_back(facts.n_targets);
     table.weight.push_back(spec.weight);

@@ -196,13 +196,14 @@ TEST_F(SessionTest, ACheckpointFitsHoweverTheInputIsSpelled) {
   context_.stop_requested = nullptr;
   json::Json manifest = json::read_file(options_.manifest);
   for (json::Json& task : manifest["tasks"]) {
-    task["adapter"] = "./adapters/../" + std::string(task["adapter"]);
+    task["adapter"] = "./adapters/../" + std::string(task["adapter"]) + "/";
   }
   options_.manifest = folder_ / "moved.json";
   test::write_file(options_.manifest, manifest.dump(2));
   const auto resumed = run_into("out");
   ASSERT_TRUE(resumed);
   expect_same(*whole, *resumed);
+  EXPECT_EQ(resumed->tasks.adapter, whole->tasks.adapter);
 }
 
 TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
