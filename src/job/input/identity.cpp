@@ -62,7 +62,6 @@ void add_constraints(const cluster::Constraints& constraints, results::Identity&
 
 /// "the examples of task 'x' have changed"
 std::string changed(const std::string& part) {
-  const std::string first = part.substr(0, part.find(' '));
   const bool is_plural = part.substr(0, part.find(" of ")).ends_with('s');
   return fmt::format("the {} {} changed", part, is_plural ? "have" : "has");
 }
