@@ -43,8 +43,9 @@ model::ModelConfig config_of(const std::filesystem::path& folder) {
 
 /// What `run` would choose, where there are files to look at.
 ops::WeightFormat format_of(const std::filesystem::path& folder, model::Precision precision) {
-  const bool has_files = std::filesystem::exists(folder / "model.safetensors") ||
-                         std::filesystem::exists(folder / "model.safetensors.index.json");
+  const bool has_files =
+      !folder.empty() && (std::filesystem::exists(folder / "model.safetensors") ||
+                          std::filesystem::exists(folder / "model.safetensors.index.json"));
   if (precision.weights == model::WeightChoice::automatic && !has_files) {
     return precision.compute == ops::Arithmetic::bf16 ? ops::WeightFormat::bf16
                                                       : ops::WeightFormat::f32;
