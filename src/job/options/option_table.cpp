@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "d2c/cluster/registry.hpp"
 
 #include "options/cluster_counts.hpp"
@@ -150,17 +152,16 @@ Value seed() {
 Value date(std::string RunOptions::*member) {
   Value value = option::text(member);
   value.set = [member](RunOptions& options, std::string_view given) -> std::optional<Message> {
-    int year = 0;
+    unsigned year = 0;
     unsigned month = 0;
     unsigned day = 0;
     const std::string copy(given);
-    char rest = 0;
     const bool is_date =
         given.empty() ||
-        (given.size() == 10 &&
-         std::sscanf(copy.c_str(), "%4d-%2u-%2u%c", &year, &month, &day, &rest) == 3 &&
-         std::chrono::year_month_day{std::chrono::year(year), std::chrono::month(month),
-                                     std::chrono::day(day)}
+        (std::sscanf(copy.c_str(), "%4u-%2u-%2u", &year, &month, &day) == 3 &&
+         fmt::format("{:04}-{:02}-{:02}", year, month, day) == given &&
+         std::chrono::year_month_day{std::chrono::year(static_cast<int>(year)),
+                                     std::chrono::month(month), std::chrono::day(day)}
              .ok());
     if (!is_date) {
       return Message{"does not take '" + copy + "'", "", "give a day such as 2026-01-31"};

@@ -137,6 +137,7 @@ TEST(OptionTable, RefusesWhatIsNoValue) {
            {"allow-empty", {"", "maybe"}},
            {"search", {"", "D2C"}},
            {"method", {"avarage"}},
+           {"chat-date", {"2026-02-29", "2026-1-31", "   6-01-31", "-226-01-31", "2026-01-311"}},
            {"K", {"", "0", "x", "5..", "..3", "5..3", "3,", "2.5", "1000001"}}}) {
     for (const std::string& text : texts) EXPECT_NE(refusal(name, text), "") << name << ' ' << text;
   }
