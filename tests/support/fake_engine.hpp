@@ -162,6 +162,7 @@ class FakeEngine final : public eval::LossEngine {
     return eval::mean_token_loss(losses);
   }
 
+  double factor = 1.0;  ///< of every loss that is measured
   std::int64_t n_prepared = 0;
   std::int64_t n_tokens = 0;          ///< computed
   model::GenerationLimits generated;  ///< of the last texts
@@ -213,7 +214,8 @@ class FakeEngine final : public eval::LossEngine {
         }
       }
       for (const model::Target& target : batch.targets) {
-        result.nll.push_back(loss_of(after[static_cast<std::size_t>(target.row)], target.label));
+        result.nll.push_back(factor *
+                             loss_of(after[static_cast<std::size_t>(target.row)], target.label));
       }
       n_tokens += std::ssize(batch.forest.ids);
       result.seconds += static_cast<double>(batch.forest.ids.size());

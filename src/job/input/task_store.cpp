@@ -47,7 +47,8 @@ TaskStore::TaskStore(comm::Communicator& comm, const eval::Manifest& manifest,
                      const eval::TextEncoding& encoding, const eval::TokenLimits& limits,
                      const PackOptions& options, int ranks_per_node)
     : options_(options), cache_(options.cache_bytes) {
-  const auto n_tasks = static_cast<int>(manifest.tasks.size());
+  for (const eval::TaskSpec& task : manifest.tasks) names_.push_back(task.name);
+  const int n_tasks = names_.n();
   std::map<std::size_t, Examples> read;
   std::map<std::size_t, std::uint64_t> digests;
   std::string warnings;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "d2c/comm/communicator.hpp"
-#include "d2c/core/id.hpp"
+#include "d2c/core/id_vector.hpp"
 #include "d2c/core/recent_cache.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/eval/examples.hpp"
@@ -56,6 +56,7 @@ class TaskStore {
 
   [[nodiscard]] int n_tasks() const { return static_cast<int>(facts_.size() / 2); }
   [[nodiscard]] IdRange<TaskId> ids() const { return d2c::ids<TaskId>(n_tasks()); }
+  [[nodiscard]] const std::string& name(TaskId task) const { return names_[task]; }
   /// Facts of a task that has no such split are all zero.
   [[nodiscard]] const TaskFacts& facts(TaskId task, Split split) const {
     return facts_[slot(task, split)];
@@ -88,6 +89,7 @@ class TaskStore {
   [[nodiscard]] std::vector<std::size_t> lay_out(const comm::NodeMap& nodes);
 
   PackOptions options_;
+  IdVector<TaskId, std::string> names_;
   std::vector<TaskFacts> facts_;      ///< [task, split]
   std::vector<std::size_t> offsets_;  ///< [task, split] bytes into `ids_`
   std::unique_ptr<comm::NodeMemory> ids_;

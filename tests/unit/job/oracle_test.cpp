@@ -100,6 +100,14 @@ TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
   }
 }
 
+TEST_F(Oracle, NamesTheTaskWhoseLossIsNotFinite) {
+  test::FakeEngine engine;
+  engine.factor = std::numeric_limits<double>::infinity();
+  auto oracle = this->oracle(engine, {});
+  D2C_EXPECT_ERROR((void)oracle.base_losses(Split::few_shot), InputError,
+                   "the loss of task '" + manifest_.tasks[0].name + "' is not finite")
+}
+
 TEST_F(Oracle, MergesAsManySetsAtATimeAsFit) {
   const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
   std::vector<Query> queries;
