@@ -457,6 +457,7 @@ class Plan(Case):
                 self.assertIn(f"{path}:{line}: task '{name}': ", problem)
             self.assertIn("broken.jsonl:2: ", told[0])
             self.assertEqual(told[-1], "d2c: and 6 more")
+        self.fail_with(3, ["broken.jsonl:2: "], "plan", path, "-K", 2, "--on-bad-adapter", "skip")
         manifest["tasks"][3:28] = []
         write_manifest(path, manifest)
         self.fail_with(3, ["broken.jsonl:2: "], "plan", path, "-K", 2, ranks=2)

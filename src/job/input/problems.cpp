@@ -55,10 +55,11 @@ std::vector<std::size_t> lines_of(const eval::Manifest& manifest, const fs::path
 class TaskCheck {
  public:
   TaskCheck(const eval::Manifest& manifest, const eval::ModelFolder& model,
-            const std::string& chat_date)
+            const RunOptions& options)
       : manifest_(manifest),
         model_(model),
-        encoding_(model.encoding(chat_date)),
+        leaves_out_(options.on_bad_adapter == OnBadAdapter::skip),
+        encoding_(model.encoding(options.chat_date)),
         modules_(model.model.target_modules()) {}
 
   [[nodiscard]] std::vector<std::string> operator()(const eval::TaskSpec& task) const {
@@ -78,6 +79,7 @@ class TaskCheck {
       static_cast<void>(
           lora::read_adapter(results::read_adapter_at(place), modules_, manifest_.model));
     });
+    if (leaves_out_ && !problems.empty()) return {};
     for (const fs::path& file : {task.examples, task.test}) {
       if (file.empty()) continue;
       attempt([&] { static_cast<void>(eval::read_examples(file, encoding_, model_.limits())); });
@@ -88,6 +90,7 @@ class TaskCheck {
  private:
   const eval::Manifest& manifest_;
   const eval::ModelFolder& model_;
+  bool leaves_out_;  ///< tasks whose adapters cannot be used
   eval::TextEncoding encoding_;
   std::vector<lora::TargetModule> modules_;
 };
@@ -107,7 +110,7 @@ std::vector<std::string> find_problems(comm::Communicator& comm, const RunOption
     const SharedModel model =
         load_shared_model(comm, manifest.model, {options.weights, engine_choice(options).on_cpu()},
                           options.ranks_per_node);
-    const TaskCheck check(manifest, model.folder, options.chat_date);
+    const TaskCheck check(manifest, model.folder, options);
     const auto n_ranks = static_cast<std::size_t>(comm.size());
     for (auto task = static_cast<std::size_t>(comm.rank()); task < manifest.tasks.size();
          task += n_ranks) {
