@@ -76,7 +76,7 @@ AdapterStore::AdapterStore(comm::Communicator& comm, std::unique_ptr<AdapterSour
     }
   });
   exchange_shapes();
-  exchange_fingerprints();
+  comm_.sum(std::span(fingerprints_));
   const auto idle = comm::all_gather_values<AdapterId>(comm_, idle_);
   idle_.clear();
   for (const auto& of_rank : idle) idle_.insert(idle_.end(), of_rank.begin(), of_rank.end());
@@ -90,7 +90,7 @@ void AdapterStore::load(AdapterId adapter, const std::filesystem::path& model) {
   const bool in_memory = keep_.in == AdaptersIn::memory;
   const std::vector<std::byte> content = files.tensors;
   lora::Adapter read = lora::read_adapter(std::move(files), modules_, model);
-  fingerprints_[adapter] = lora::fingerprint(read.modules);
+  fingerprints_[adapter] = static_cast<std::int64_t>(lora::fingerprint(read.modules));
   if (lora::changes_nothing(read.modules)) idle_.push_back(adapter);
   read.modules.clear();
 
@@ -143,17 +143,6 @@ void AdapterStore::exchange_shapes() {
     const auto dtype = static_cast<DType>(row[0]);
     common_dtype_ = adapter == 0 ? dtype : common_float(common_dtype_, dtype);
     std::copy(row.begin() + 1, row.end(), ranks_.row(adapter).begin());
-  }
-}
-
-void AdapterStore::exchange_fingerprints() {
-  std::vector<std::uint64_t> own;
-  for (const auto& [adapter, content] : local_) own.push_back(fingerprints_[adapter]);
-  const auto all = comm::all_gather_values<std::uint64_t>(comm_, own);
-  std::vector<std::size_t> position(all.size(), 0);
-  for (const AdapterId adapter : ids()) {
-    const auto rank = static_cast<std::size_t>(owners_[adapter]);
-    fingerprints_[adapter] = all[rank][position[rank]++];
   }
 }
 

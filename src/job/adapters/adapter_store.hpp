@@ -53,7 +53,7 @@ class AdapterStore {
   [[nodiscard]] const IdVector<AdapterId, int>& owners() const { return owners_; }
   /// Of the adapter's content: the same wherever its folder lies.
   [[nodiscard]] std::uint64_t fingerprint(AdapterId adapter) const {
-    return fingerprints_[adapter];
+    return static_cast<std::uint64_t>(fingerprints_[adapter]);
   }
   /// Rank r of the factors; 0 = the adapter lacks the module.
   [[nodiscard]] int rank_of(AdapterId adapter, ModuleId module) const {
@@ -101,7 +101,6 @@ class AdapterStore {
   [[nodiscard]] std::shared_ptr<const lora::Factors> own_factors(AdapterId adapter,
                                                                  ModuleId module) const;
   void exchange_shapes();
-  void exchange_fingerprints();
 
   comm::Communicator& comm_;
   IdVector<AdapterId, std::string> names_;
@@ -112,7 +111,7 @@ class AdapterStore {
   mutable RecentCache<std::pair<AdapterId, ModuleId>, lora::Factors> cache_;
   std::map<AdapterId, Local> local_;
   IdMatrix<AdapterId, ModuleId, std::uint16_t> ranks_;
-  IdVector<AdapterId, std::uint64_t> fingerprints_;
+  IdVector<AdapterId, std::int64_t> fingerprints_;  ///< as comm::Communicator::sum takes them
   std::vector<AdapterId> idle_;
   DType common_dtype_ = DType::bf16;
   std::string base_model_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,12 +18,7 @@ constexpr std::array phases{"load",       "merge",     "exchange", "evaluate", "
 std::vector<std::string> hosts_of_ranks(comm::Communicator& comm) {
   std::array<char, 256> name{};
   ::gethostname(name.data(), name.size() - 1);
-  const std::string own = name.data();
-  std::vector<std::string> hosts;
-  for (const auto& bytes : comm.all_gather(std::as_bytes(std::span(own)))) {
-    hosts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  }
-  return hosts;
+  return comm::gather_lines(comm, std::string(name.data()) + "\n");
 }
 
 }  // namespace
