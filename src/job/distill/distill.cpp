@@ -32,16 +32,12 @@ void train(const DistillParts& parts, std::span<const DistillCluster> clusters,
 Distilled distill(const DistillParts& parts, std::span<const DistillCluster> clusters,
                   const DistillOptions& options) {
   Distilled all;
-  for (std::size_t begin = 0; begin < clusters.size();) {
-    std::uint64_t bytes = 0;
-    std::size_t end = begin;
-    while (end < clusters.size()) {
-      bytes += merged_bytes(parts.adapters, parts.merger.plan(), clusters[end].start);
-      if (end > begin && bytes > options.merged_bytes) break;
-      ++end;
-    }
-    train(parts, clusters.subspan(begin, end - begin), options, all);
-    begin = end;
+  std::vector<MergeRequest> starts;
+  for (const DistillCluster& cluster : clusters) starts.push_back(cluster.start);
+  for (std::span<const MergeRequest> left = starts; !left.empty();) {
+    const std::size_t n = parts.merger.n_that_fit(left);
+    train(parts, clusters.last(left.size()).first(n), options, all);
+    left = left.subspan(n);
   }
   return all;
 }

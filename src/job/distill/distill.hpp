@@ -26,8 +26,7 @@ struct DistillCluster {
 struct DistillOptions {
   double rate = 0.0;           ///< learning rate in the first step; 0 = by the size of the factors
   MaterialOptions material{};  ///< with the number of steps
-  cluster::ExampleFolds folds{};                          ///< learnt from are those of a search
-  std::uint64_t merged_bytes = std::uint64_t{512} << 20;  ///< adapters that a node holds at a time
+  cluster::ExampleFolds folds{};  ///< learnt from are those of a search
 };
 
 struct Distilled {

@@ -37,17 +37,21 @@ void Merger::merge(std::span<const MergeRequest> requests) {
 void Merger::merge_in_turn(std::span<const MergeRequest> requests,
                            const std::function<void(std::size_t, std::size_t)>& use) {
   for (std::size_t begin = 0; begin < requests.size();) {
-    std::uint64_t bytes = 0;
-    std::size_t end = begin;
-    while (end < requests.size()) {
-      bytes += merged_bytes(parts_.adapters, plan_, requests[end]);
-      if (end > begin && bytes > node_bytes_) break;
-      ++end;
-    }
+    const std::size_t end = begin + n_that_fit(requests.subspan(begin));
     merge(requests.subspan(begin, end - begin));
     use(begin, end);
     begin = end;
   }
+}
+
+std::size_t Merger::n_that_fit(std::span<const MergeRequest> requests) const {
+  std::uint64_t bytes = 0;
+  std::size_t n = 0;
+  for (; n < requests.size(); ++n) {
+    bytes += merged_bytes(parts_.adapters, plan_, requests[n]);
+    if (n > 0 && bytes > node_bytes_) break;
+  }
+  return n;
 }
 
 }  // namespace d2c::job

@@ -32,6 +32,8 @@ class Merger {
   /// @param use  called when requests [begin, end) are merged
   void merge_in_turn(std::span<const MergeRequest> requests,
                      const std::function<void(std::size_t begin, std::size_t end)>& use);
+  /// How many of the first requests the cap allows at a time.
+  [[nodiscard]] std::size_t n_that_fit(std::span<const MergeRequest> requests) const;
   /// A copy of one that was merged last. Any thread.
   [[nodiscard]] lora::FactorMap merged(std::size_t index) const { return arena_.adapter(index); }
 

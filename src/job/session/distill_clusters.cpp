@@ -68,12 +68,8 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
   const RunOptions& options = losses.options();
   const Spending most = spending(options, objective.n_tasks());
   const MaterialOptions material{options.refine_batch, most.variants, most.steps};
-  Distilled distilled = oracle.distill(clusters,
-                                       {.rate = options.refine_rate,
-                                        .material = material,
-                                        .folds = oracle.folds(),
-                                        .merged_bytes = options.merged_mib << 20},
-                                       stop);
+  Distilled distilled = oracle.distill(
+      clusters, {.rate = options.refine_rate, .material = material, .folds = oracle.folds()}, stop);
   Distillation result{.configs = start, .curves = std::move(distilled.loss)};
   std::vector<MergeConfig> trained = start;
   const IdVector<TaskId, std::int64_t> n_examples = losses.examples_per_task();

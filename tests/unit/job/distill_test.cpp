@@ -184,14 +184,14 @@ class Distill : public testing::Test {
             {{{1, 3, 4}, {0.25, 0.25, 0.5}}, {1, 3, 4}, {0.2, 0.2, 0.6}}};
   }
 
-  [[nodiscard]] Distilled run(const DistillOptions& options,
+  [[nodiscard]] Distilled run(const DistillOptions& options, std::uint64_t merged_bytes = 512 << 20,
                               std::uint64_t exchange_bytes = 1 << 20) {
     MergePlan plan;
     plan.method = &merge::find_method("average");
     plan.exchange_bytes = exchange_bytes;
     test::FakeEngine engine(3);
     const JobParts parts{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_};
-    Merger merger(parts, nullptr, plan, options.merged_bytes, 0);
+    Merger merger(parts, nullptr, plan, merged_bytes, 0);
     return distill({parts, merger, stop_, states_}, clusters(), options);
   }
 
@@ -242,8 +242,8 @@ TEST_F(Distill, LeadsToTheWeightedMeanOfWhatTheTasksWant) {
 
 TEST_F(Distill, DoesNotDependOnWhatIsDoneAtATime) {
   const Distilled at_once = run({.material = {.steps = 3}});
-  expect_same(at_once, run({.material = {.steps = 3}, .merged_bytes = 1}));
   expect_same(at_once, run({.material = {.steps = 3}}, 1));
+  expect_same(at_once, run({.material = {.steps = 3}}, 512 << 20, 1));
 }
 
 TEST_F(Distill, VariantsGetTheAnswersThatTheAdapterWritesToTheirPrompts) {
@@ -327,7 +327,7 @@ TEST_F(Distill, LearnsFromWhatASearchMaySee) {
 
 TEST_F(Distill, GoesOnFromWhatWasSaved) {
   const test::TempFolder folder;
-  const Distilled whole = run({.material = {.steps = 6}, .merged_bytes = 1});
+  const Distilled whole = run({.material = {.steps = 6}}, 1);
   std::vector<std::function<void()>> savers;
   const auto states = [&] {
     savers.clear();
@@ -348,7 +348,7 @@ TEST_F(Distill, GoesOnFromWhatWasSaved) {
       throw std::runtime_error("stopped");
     };
     try {
-      expect_same(whole, run({.material = {.steps = 6}, .merged_bytes = 1}));
+      expect_same(whole, run({.material = {.steps = 6}}, 1));
       EXPECT_EQ(stop_after, 100);
     } catch (const std::runtime_error&) {
       EXPECT_LT(stop_after, 100);
