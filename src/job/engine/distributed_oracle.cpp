@@ -36,20 +36,15 @@ MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   return {{medoids_.of(set)}, {1.0}, plan().scale};
 }
 
-MergeRequest DistributedOracle::request_for(const MergeConfig& config) const {
-  MergeRequest request = request_for(config.members);
-  if (config.trained >= 0) request.trained = trained_[static_cast<std::size_t>(config.trained)];
-  return request;
-}
-
 std::vector<MergeRequest> DistributedOracle::requests_for(std::span<const MergeConfig> configs) {
   std::vector<TaskSet> sets;
   sets.reserve(configs.size());
   for (const MergeConfig& config : configs) sets.push_back(config.members);
-  choose_representatives(sets);
-  std::vector<MergeRequest> requests;
-  requests.reserve(configs.size());
-  for (const MergeConfig& config : configs) requests.push_back(request_for(config));
+  std::vector<MergeRequest> requests = requests_of(sets);
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    if (configs[i].trained < 0) continue;
+    requests[i].trained = trained_[static_cast<std::size_t>(configs[i].trained)];
+  }
   return requests;
 }
 
@@ -175,20 +170,23 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
   });
 }
 
-std::vector<double> DistributedOracle::of_all_tasks(
-    const results::LossKey& key, const FoldedSplit& examples,
-    const std::function<std::vector<double>(std::span<const TaskId> tasks)>& measure) {
+std::vector<double> DistributedOracle::of_all_tasks(const char* under, Split split,
+                                                    const MeasureTasks& measure) {
+  const FoldedSplit examples = folded(split);
+  const results::LossKey key{under, name_of(examples), {}, {}};
   std::vector<Query> queries;
   for (const TaskId task : parts_.tasks.ids()) queries.push_back({0, task});
   const std::span keys(&key, 1);
   std::vector<TaskId> tasks;
   for (const auto& [set, task] : parts_.known.missing(keys, queries)) {
-    if (parts_.tasks.facts(task, examples.split).n_examples > 0) tasks.push_back(task);
+    if (parts_.tasks.facts(task, split).n_examples > 0) tasks.push_back(task);
   }
   const std::size_t n = examples.n_folds();
   if (!tasks.empty()) {
     parts_.pause();
-    const std::vector<double> values = measure(tasks);
+    MeasuredLosses measured(tasks.size(), n);
+    measure(tasks, examples, measured);
+    const std::vector<double> values = scheduler_.combine(std::move(measured), examples, tasks);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       parts_.known.add(key, tasks[i], std::span(values).subspan(i * n, n));
     }
@@ -197,31 +195,23 @@ std::vector<double> DistributedOracle::of_all_tasks(
 }
 
 std::vector<double> DistributedOracle::base_losses(Split split) {
-  const FoldedSplit examples = folded(split);
-  const results::LossKey key{"base", name_of(examples), {}, {}};
-  return of_all_tasks(key, examples, [&](std::span<const TaskId> tasks) {
+  return of_all_tasks("base", split, [&](const auto& tasks, const auto& examples, auto& measured) {
     std::vector<Evaluation> evaluations;
     for (std::size_t i = 0; i < tasks.size(); ++i) evaluations.push_back({0, tasks[i], i});
-    MeasuredLosses measured(tasks.size(), examples.n_folds());
     scheduler_.measure(
         std::move(evaluations), examples, [](Index) { return nullptr; }, measured);
-    return scheduler_.combine(std::move(measured), examples, tasks);
   });
 }
 
 std::vector<double> DistributedOracle::own_losses(Split split) {
-  const FoldedSplit examples = folded(split);
-  const results::LossKey key{"own", name_of(examples), {}, {}};
-  return of_all_tasks(key, examples, [&](std::span<const TaskId> tasks) {
+  return of_all_tasks("own", split, [&](const auto& tasks, const auto& examples, auto& measured) {
     std::vector<Evaluation> evaluations;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       const AdapterId adapter = parts_.adapter_of_task[tasks[i]];
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
       evaluations.push_back({adapter.index(), tasks[i], i});
     }
-    MeasuredLosses measured(tasks.size(), examples.n_folds());
     scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
-    return scheduler_.combine(std::move(measured), examples, tasks);
   });
 }
 

@@ -96,17 +96,13 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Representative::medoid the chosen adapter alone. @pre losses() was asked for the set then, or
   /// choose_representatives()
   [[nodiscard]] MergeRequest request_for(const cluster::TaskSet& set) const;
-  /// The same for a merge configuration, with the adapter that was trained, if there is one.
-  [[nodiscard]] MergeRequest request_for(const MergeConfig& config) const;
-
-  /// One for each configuration, whatever was asked for before. Collective.
+  /// One for each configuration, whatever was asked for before, with the adapter that was trained,
+  /// if there is one. Collective.
   [[nodiscard]] std::vector<MergeRequest> requests_for(std::span<const MergeConfig> configs);
 
   /// Makes requests for these sets possible. Collective.
   void choose_representatives(std::span<const cluster::TaskSet> sets);
 
-  /// Type that merged factors are rounded to.
-  [[nodiscard]] DType stored_dtype() const { return plan().stored_dtype; }
   [[nodiscard]] const MergePlan& plan() const { return merger_.plan(); }
   [[nodiscard]] cluster::ExampleFolds folds() const { return folds_; }
   [[nodiscard]] const WorkCounts& work() const { return work_; }
@@ -123,10 +119,12 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Merges and measures, and adds to what is known.
   void measure(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,
                std::span<const cluster::Query> queries, const FoldedSplit& examples);
-  /// Losses of all tasks under one key, of which measure() gives those of the tasks not yet known.
-  [[nodiscard]] std::vector<double> of_all_tasks(
-      const results::LossKey& key, const FoldedSplit& examples,
-      const std::function<std::vector<double>(std::span<const TaskId> tasks)>& measure);
+  using MeasureTasks = std::function<void(std::span<const TaskId> tasks,
+                                          const FoldedSplit& examples, MeasuredLosses& measured)>;
+  /// Losses of all tasks under what `under` names, of which measure() gives those of the tasks not
+  /// yet known.
+  [[nodiscard]] std::vector<double> of_all_tasks(const char* under, Split split,
+                                                 const MeasureTasks& measure);
   /// Makes one of the adapters that were merged last ready, or one of this rank's own.
   [[nodiscard]] PrepareAdapter prepare_merged();
   [[nodiscard]] PrepareAdapter prepare_own();

@@ -101,7 +101,7 @@ std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& or
       if (wanted != MergedOutput::hdf5 && writer == session.comm().rank()) {
         const Job& job = session.input();
         lora::WriteOptions write;
-        write.dtype = oracle.stored_dtype();
+        write.dtype = oracle.plan().stored_dtype;
         write.base_model = job.adapters->base_model();
         write.card = model_card(job, results, cluster, requests[r]) + lora::card_rank(merged);
         write.short_names = lora::short_names(merged, job.adapters->modules());
