@@ -1,8 +1,6 @@
 #include "engine/distributed_oracle.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
 #include <string>
 #include <utility>
 
@@ -90,19 +88,6 @@ std::string DistributedOracle::method_name(const MergeConfig& config) const {
                             : trained_[static_cast<std::size_t>(config.trained)]->name;
 }
 
-PrepareAdapter DistributedOracle::prepare_merged() {
-  return [this](Index index) {
-    return parts_.engine.prepare(merger_.merged(static_cast<std::size_t>(index)));
-  };
-}
-
-PrepareAdapter DistributedOracle::prepare_own() {
-  return [this](Index adapter) {
-    return parts_.engine.prepare(
-        parts_.adapters.local(AdapterId(static_cast<std::size_t>(adapter))));
-  };
-}
-
 std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
                                               std::span<const Query> queries, Split split) {
   return losses(requests_of(sets), queries, split, folded(split).folds);
@@ -144,6 +129,9 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
     place.push_back(r);
   }
   if (!wanted.empty()) parts_.pause();
+  const PrepareAdapter prepare = [this](Index index) {
+    return parts_.engine.prepare(merger_.merged(static_cast<std::size_t>(index)));
+  };
   merger_.merge_in_turn(wanted, [&](std::size_t begin, std::size_t end) {
     work_.merges += static_cast<std::int64_t>(end - begin);
     std::vector<Evaluation> evaluations;
@@ -155,7 +143,7 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
       }
     }
     MeasuredLosses measured(task_of.size(), examples.n_folds());
-    scheduler_.measure(evaluations, examples, prepare_merged(), measured);
+    scheduler_.measure(evaluations, examples, prepare, measured);
     const auto values = scheduler_.combine(std::move(measured), examples, task_of);
     for (const Evaluation& done : evaluations) {
       parts_.known.add(
@@ -211,7 +199,11 @@ std::vector<double> DistributedOracle::own_losses(Split split) {
       if (parts_.adapters.owner(adapter) != parts_.comm.rank()) continue;
       evaluations.push_back({adapter.index(), tasks[i], i});
     }
-    scheduler_.measure_own(std::move(evaluations), examples, prepare_own(), measured);
+    const PrepareAdapter prepare = [this](Index adapter) {
+      return parts_.engine.prepare(
+          parts_.adapters.local(AdapterId(static_cast<std::size_t>(adapter))));
+    };
+    scheduler_.measure_own(std::move(evaluations), examples, prepare, measured);
   });
 }
 

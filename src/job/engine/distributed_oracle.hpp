@@ -125,9 +125,6 @@ class DistributedOracle final : public cluster::LossOracle {
   /// yet known.
   [[nodiscard]] std::vector<double> of_all_tasks(const char* under, Split split,
                                                  const MeasureTasks& measure);
-  /// Makes one of the adapters that were merged last ready, or one of this rank's own.
-  [[nodiscard]] PrepareAdapter prepare_merged();
-  [[nodiscard]] PrepareAdapter prepare_own();
 
   Parts parts_;
   cluster::ExampleFolds folds_;
