@@ -1,7 +1,6 @@
 #include "d2c/job/compare_methods.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include "d2c/job/run.hpp"
 #include "d2c/results/summary.hpp"
 

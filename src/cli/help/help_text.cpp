@@ -1,7 +1,6 @@
 #include "help/help_text.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
 
 #include <fmt/format.h>

@@ -2,7 +2,7 @@
 
 #include <array>
 #include <memory>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "d2c/core/checksum.hpp"

@@ -1,7 +1,6 @@
 #include "generate/authors.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

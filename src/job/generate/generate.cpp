@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <numeric>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>

@@ -1,7 +1,5 @@
 #include "input/identity.hpp"
 
-#include <algorithm>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>

@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "d2c/cluster/constraints.hpp"
 #include "d2c/comm/communicator.hpp"

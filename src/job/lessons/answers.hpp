@@ -1,8 +1,5 @@
 #pragma once
 
-#include <span>
-#include <vector>
-
 #include "d2c/eval/loss_engine.hpp"
 
 #include "input/task_store.hpp"

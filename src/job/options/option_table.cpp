@@ -1,9 +1,7 @@
 #include "d2c/job/option_table.hpp"
 
-#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>

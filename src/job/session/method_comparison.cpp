@@ -1,8 +1,6 @@
 #include "session/method_comparison.hpp"
 
 #include <algorithm>
-#include <optional>
-#include <utility>
 
 #include <fmt/format.h>
 

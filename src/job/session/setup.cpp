@@ -1,8 +1,6 @@
 #include "session/setup.hpp"
 
 #include <algorithm>
-#include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
