@@ -116,6 +116,19 @@ std::vector<double> MethodLosses::of(const std::vector<MergeConfig>& configs, Sp
   return by_task;
 }
 
+PartLosses MethodLosses::on_few_shot(const std::vector<MergeConfig>& configs) {
+  const std::vector<double> few_shot = of(configs, Split::few_shot);
+  PartLosses losses{cache_.mean_of_chosen(few_shot), {}, {}};
+  if (keeps_examples()) losses.kept = cache_.mean_of_others(few_shot);
+  return losses;
+}
+
+PartLosses MethodLosses::on_all_parts(const std::vector<MergeConfig>& configs) {
+  PartLosses losses = on_few_shot(configs);
+  if (!held_out_.empty()) losses.held_out = of(configs, Split::held_out);
+  return losses;
+}
+
 std::vector<std::vector<double>> MethodLosses::columns(const std::vector<MergeConfig>& configs,
                                                        Split split) {
   const std::vector<MergeRequest> requests = oracle_.requests_for(configs);

@@ -18,6 +18,13 @@ namespace d2c::job {
 /// Losses under baselines by name, as measured. [task, folds of the split]
 using MeasuredBaselines = std::map<std::string, std::vector<double>>;
 
+/// Losses of tasks on each part of the examples.
+struct PartLosses {
+  std::vector<double> chosen;    ///< [task] on the few-shot examples that a search looks at
+  std::vector<double> kept;      ///< [task] on those kept from it; empty where there are none
+  std::vector<double> held_out;  ///< [task] on the test split; empty where no task has one
+};
+
 /// The losses of a session's tasks under one merge method: what measures them, what the search has
 /// seen of them, and those under the baselines that every user compares with. Members that measure
 /// are collective.
@@ -59,6 +66,10 @@ class MethodLosses {
   [[nodiscard]] std::vector<double> of(const cluster::Partition& partition, Split split);
   /// The same under the merge configuration that it is a member of; every task is one of one.
   [[nodiscard]] std::vector<double> of(const std::vector<MergeConfig>& configs, Split split);
+  /// The same on every part of the examples.
+  [[nodiscard]] PartLosses on_all_parts(const std::vector<MergeConfig>& configs);
+  /// The same without the test split.
+  [[nodiscard]] PartLosses on_few_shot(const std::vector<MergeConfig>& configs);
   /// Loss of every task under every configuration, or of their members alone: as the options have
   /// it. [configuration][task, folds of the split], NaN = not measured
   [[nodiscard]] std::vector<std::vector<double>> columns(const std::vector<MergeConfig>& configs,

@@ -4,8 +4,6 @@
 #include <limits>
 #include <utility>
 
-#include "losses/gains.hpp"
-
 namespace d2c::job {
 namespace {
 
@@ -80,54 +78,24 @@ void describe_result(MethodLosses& losses, const Measured& measured, results::Ru
 }
 
 results::SweepTable describe_sweep(MethodLosses& losses, const cluster::Sweep& sweep) {
-  const RunOptions& options = losses.options();
-  const results::Baselines chosen = losses.chosen();
-  const results::Baselines kept = losses.kept();
   results::SweepTable table;
   table.k = sweep.k;
-  table.objective = sweep.objectives();
   table.evaluations = sweep.evaluations;
   table.knee = sweep.k[sweep.knee];
   for (const cluster::SearchResult& result : sweep.results) {
-    const cluster::Partition& partition = result.partition;
-    append_numbers(partition.assignment(), table.assignment);
-    table.gain.push_back(mean_gain(losses.weights(), chosen, result.loss.of(partition)));
-    if (losses.keeps_examples()) {
-      table.verify_objective.push_back(
-          objective_of(options.objective, losses.weights(), kept,
-                       cluster::verify(losses.cache(), result).of(partition)));
-    }
-    if (losses.held_out().empty()) continue;
-    const auto loss = losses.of(partition, Split::held_out);
-    table.heldout_objective.push_back(
-        objective_of(options.objective, losses.weights(), losses.held_out(), loss));
-    table.heldout_gain.push_back(mean_gain(losses.weights(), losses.held_out(), loss));
+    append_numbers(result.partition.assignment(), table.assignment);
+    append_worth(losses, losses.on_all_parts(configs_of(result.partition)), table);
   }
   return table;
 }
 
 results::RefineTable describe_refinement(MethodLosses& losses, const std::vector<Refined>& stages) {
-  const RunOptions& options = losses.options();
-  const results::Baselines chosen = losses.chosen();
-  const results::Baselines kept = losses.kept();
   results::RefineTable table;
   for (const Refined& stage : stages) {
     table.step.push_back(stage.step);
     table.changed.push_back(stage.changed);
     table.evaluations.push_back(stage.evaluations);
-    const auto few_shot = losses.of(stage.configs, Split::few_shot);
-    const auto loss = losses.cache().mean_of_chosen(few_shot);
-    table.objective.push_back(objective_of(options.objective, losses.weights(), chosen, loss));
-    table.gain.push_back(mean_gain(losses.weights(), chosen, loss));
-    if (losses.keeps_examples()) {
-      table.verify_objective.push_back(objective_of(options.objective, losses.weights(), kept,
-                                                    losses.cache().mean_of_others(few_shot)));
-    }
-    if (losses.held_out().empty()) continue;
-    const auto held_out = losses.of(stage.configs, Split::held_out);
-    table.heldout_objective.push_back(
-        objective_of(options.objective, losses.weights(), losses.held_out(), held_out));
-    table.heldout_gain.push_back(mean_gain(losses.weights(), losses.held_out(), held_out));
+    append_worth(losses, losses.on_all_parts(stage.configs), table);
   }
   return table;
 }

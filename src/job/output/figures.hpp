@@ -8,6 +8,7 @@
 #include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
+#include "losses/gains.hpp"
 #include "losses/method_losses.hpp"
 
 /// The figures of a result: losses of partitions and merge configurations on all parts of the
@@ -28,6 +29,23 @@ struct Measured {
 /// The same under other merge configurations, one per cluster that is not empty. Collective.
 [[nodiscard]] Measured measure_clusters(MethodLosses& losses, const cluster::Partition& partition,
                                         const std::vector<MergeConfig>& configs);
+
+/// Adds what losses of every task are worth to a table of rows: to `objective`, `gain`,
+/// `verify_objective`, `heldout_objective` and `heldout_gain`, as far as there are such examples.
+template <class Table>
+void append_worth(const MethodLosses& losses, const PartLosses& row, Table& table) {
+  const cluster::ObjectiveKind kind = losses.options().objective;
+  const std::vector<double>& weights = losses.weights();
+  const results::Baselines chosen = losses.chosen();
+  table.objective.push_back(objective_of(kind, weights, chosen, row.chosen));
+  table.gain.push_back(mean_gain(weights, chosen, row.chosen));
+  if (losses.keeps_examples()) {
+    table.verify_objective.push_back(objective_of(kind, weights, losses.kept(), row.kept));
+  }
+  if (losses.held_out().empty()) return;
+  table.heldout_objective.push_back(objective_of(kind, weights, losses.held_out(), row.held_out));
+  table.heldout_gain.push_back(mean_gain(weights, losses.held_out(), row.held_out));
+}
 
 /// Fills result, verify and heldout.
 void describe_result(MethodLosses& losses, const Measured& measured, results::RunResults& out);

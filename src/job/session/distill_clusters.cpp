@@ -26,19 +26,6 @@ std::vector<double> loss_weights(const cluster::Objective& objective,
   return weights;
 }
 
-/// Losses of every task under its cluster, on the examples of the search and on those kept from it.
-struct MemberLosses {
-  std::vector<double> chosen;
-  std::vector<double> kept;  ///< empty where none are kept
-};
-
-MemberLosses member_losses(MethodLosses& losses, const std::vector<MergeConfig>& configs) {
-  const std::vector<double> few_shot = losses.of(configs, Split::few_shot);
-  MemberLosses measured{losses.cache().mean_of_chosen(few_shot), {}};
-  if (losses.keeps_examples()) measured.kept = losses.cache().mean_of_others(few_shot);
-  return measured;
-}
-
 /// The part of the objective that members have.
 cluster::Score part_of(const cluster::Objective& objective, const cluster::TaskSet& members,
                        const std::vector<double>& loss) {
@@ -84,8 +71,8 @@ Distillation distill_clusters(MethodLosses& losses, const std::vector<MergeConfi
     }
   }
   result.evaluations = std::llround(evaluations);
-  const MemberLosses before = member_losses(losses, start);
-  const MemberLosses after = member_losses(losses, trained);
+  const PartLosses before = losses.on_few_shot(start);
+  const PartLosses after = losses.on_few_shot(trained);
   for (std::size_t c = 0; c < start.size(); ++c) {
     const cluster::TaskSet& members = start[c].members;
     const auto is_worse = [&](const std::vector<double>& was, const std::vector<double>& is) {

@@ -1,12 +1,13 @@
 #include "session/method_comparison.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "d2c/cluster/registry.hpp"
 
-#include "losses/gains.hpp"
+#include "output/figures.hpp"
 #include "session/distill_clusters.hpp"
 #include "session/setup.hpp"
 
@@ -21,12 +22,7 @@ void append(std::vector<double>& all, const std::vector<double>& part) {
 
 MethodComparison::MethodComparison(Session& session, const CompareOptions& options,
                                    const RunOptions& method, results::Comparison& out)
-    : session_(session),
-      options_(options),
-      losses_(session, method),
-      out_(out),
-      chosen_(losses_.chosen()),
-      kept_(losses_.kept()) {
+    : session_(session), options_(options), losses_(session, method), out_(out) {
   losses_.measure_held_out();
 }
 
@@ -43,11 +39,10 @@ void MethodComparison::run() {
 }
 
 MethodComparison::Outcome MethodComparison::baseline(const std::string& name) const {
-  Outcome outcome;
-  outcome.chosen = chosen_.at(name);
-  if (losses_.keeps_examples()) outcome.kept = kept_.at(name);
-  if (!losses_.held_out().empty()) outcome.held_out = losses_.held_out().at(name);
-  return outcome;
+  PartLosses losses{losses_.chosen().at(name), {}, {}};
+  if (losses_.keeps_examples()) losses.kept = losses_.kept().at(name);
+  if (!losses_.held_out().empty()) losses.held_out = losses_.held_out().at(name);
+  return {.losses = std::move(losses)};
 }
 
 void MethodComparison::search_all_seeds(const std::string& name, int k) {
@@ -75,11 +70,7 @@ void MethodComparison::search_all_seeds(const std::string& name, int k) {
     outcome.evaluations = found.counts.evaluations;
     outcome.measured = found.counts.measured();
     outcome.seconds = watch.seconds();
-    outcome.chosen = found.loss.of(found.partition);
-    if (losses_.keeps_examples()) outcome.kept = cluster::verify(cache, found).of(found.partition);
-    if (!losses_.held_out().empty()) {
-      outcome.held_out = losses_.of(found.partition, Split::held_out);
-    }
+    outcome.losses = losses_.on_all_parts(configs_of(found.partition));
     known_ = cache.save();
     session_.say(fmt::format("{} {} K = {} seed {}: objective {:.4f}, {} evaluations, {} measured",
                              method, name, k, options.seed, found.objective, outcome.evaluations,
@@ -100,11 +91,7 @@ MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& pa
     const Distillation distillation =
         distill_clusters(losses_, configs_of(partition), [this] { return session_.check(); });
     refined.evaluations = distillation.evaluations;
-    const std::vector<MergeConfig>& configs = distillation.configs;
-    const std::vector<double> few_shot = losses_.of(configs, Split::few_shot);
-    refined.chosen = losses_.cache().mean_of_chosen(few_shot);
-    if (losses_.keeps_examples()) refined.kept = losses_.cache().mean_of_others(few_shot);
-    if (!losses_.held_out().empty()) refined.held_out = losses_.of(configs, Split::held_out);
+    refined.losses = losses_.on_all_parts(distillation.configs);
     losses_.oracle().drop_trained();
   }
   Outcome outcome = refined;
@@ -116,27 +103,17 @@ MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& pa
 
 void MethodComparison::add(const std::string& method, const std::string& search, int k,
                            const std::vector<Outcome>& outcomes) {
-  const cluster::ObjectiveKind kind = losses_.options().objective;
-  const std::vector<double>& weights = losses_.weights();
   out_.method.push_back(method);
   out_.search.push_back(search);
   out_.k.push_back(k);
   for (int s = 0; s < options_.n_seeds; ++s) {
     const Outcome& outcome = outcomes[std::min(static_cast<std::size_t>(s), outcomes.size() - 1)];
-    out_.objective.push_back(objective_of(kind, weights, chosen_, outcome.chosen));
-    out_.gain.push_back(mean_gain(weights, chosen_, outcome.chosen));
+    append_worth(losses_, outcome.losses, out_);
     out_.evaluations.push_back(outcome.evaluations);
     out_.measured.push_back(outcome.measured);
     out_.seconds.push_back(outcome.seconds);
-    append(out_.loss, outcome.chosen);
-    if (losses_.keeps_examples()) {
-      out_.verify_objective.push_back(objective_of(kind, weights, kept_, outcome.kept));
-    }
-    const MeasuredBaselines& held_out = losses_.held_out();
-    if (held_out.empty()) continue;
-    out_.heldout_objective.push_back(objective_of(kind, weights, held_out, outcome.held_out));
-    out_.heldout_gain.push_back(mean_gain(weights, held_out, outcome.held_out));
-    append(out_.heldout_loss, outcome.held_out);
+    append(out_.loss, outcome.losses.chosen);
+    append(out_.heldout_loss, outcome.losses.held_out);
   }
 }
 

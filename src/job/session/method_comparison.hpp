@@ -29,9 +29,7 @@ class MethodComparison {
  private:
   /// The losses of one way to serve the tasks, and what it took to find it.
   struct Outcome {
-    std::vector<double> chosen;    ///< [task]
-    std::vector<double> kept;      ///< [task]; empty where no examples are kept from the search
-    std::vector<double> held_out;  ///< [task]; empty where no task has a test split
+    PartLosses losses;
     std::int64_t evaluations = 0;
     std::int64_t measured = 0;
     double seconds = 0.0;
@@ -48,8 +46,6 @@ class MethodComparison {
   const CompareOptions& options_;
   MethodLosses losses_;
   results::Comparison& out_;
-  results::Baselines chosen_;
-  results::Baselines kept_;
   std::vector<cluster::CachedOracle::Entry> known_;
   std::map<cluster::Assignment, Outcome> refined_of_;  ///< evaluations: those of the refinement
 };
