@@ -58,7 +58,7 @@ void DistributedOracle::choose_representatives(std::span<const TaskSet> sets) {
   if (plan().representative == Representative::merged) return;
   medoids_.choose(sets,
                   [&](std::span<const MergeRequest> requests, std::span<const Query> queries) {
-                    return losses(requests, queries, Split::few_shot, folds_);
+                    return losses(requests, queries, Split::few_shot);
                   });
 }
 
@@ -88,11 +88,6 @@ std::string DistributedOracle::method_name(const MergeConfig& config) const {
                             : trained_[static_cast<std::size_t>(config.trained)]->name;
 }
 
-std::vector<double> DistributedOracle::losses(std::span<const TaskSet> sets,
-                                              std::span<const Query> queries, Split split) {
-  return losses(requests_of(sets), queries, split, folded(split).folds);
-}
-
 std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRequest> requests,
                                                          const FoldedSplit& examples) const {
   std::vector<results::LossKey> keys;
@@ -104,9 +99,8 @@ std::vector<results::LossKey> DistributedOracle::keys_of(std::span<const MergeRe
 }
 
 std::vector<double> DistributedOracle::losses(std::span<const MergeRequest> requests,
-                                              std::span<const Query> queries, Split split,
-                                              cluster::ExampleFolds folds) {
-  const FoldedSplit examples{split, folds};
+                                              std::span<const Query> queries, Split split) {
+  const FoldedSplit examples = folded(split);
   const std::vector<results::LossKey> keys = keys_of(requests, examples);
   std::vector<Query> missing = parts_.known.missing(keys, queries);
   std::erase_if(missing, [&](const Query& query) {

@@ -57,18 +57,15 @@ class DistributedOracle final : public cluster::LossOracle {
   [[nodiscard]] int n_folds() const override { return folds_.n_folds(); }
   [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
                                            std::span<const cluster::Query> queries) override {
-    return losses(sets, queries, Split::few_shot);
+    return losses(requests_of(sets), queries, Split::few_shot);
   }
-  /// The same on either split; NaN for a task that has no such examples, 0 for a fold that has
-  /// none.
+  /// The same under any merges and on either split; NaN for a task that has no such examples, 0 for
+  /// a fold that has none.
   /// @return  nats per token, [queries.size(), folds of the split]
-  [[nodiscard]] std::vector<double> losses(std::span<const cluster::TaskSet> sets,
-                                           std::span<const cluster::Query> queries, Split split);
-
-  /// The same under any merges, with the few-shot examples in any folds.
   [[nodiscard]] std::vector<double> losses(std::span<const MergeRequest> requests,
-                                           std::span<const cluster::Query> queries, Split split,
-                                           cluster::ExampleFolds folds);
+                                           std::span<const cluster::Query> queries, Split split);
+  /// Of the examples of a split.
+  [[nodiscard]] std::size_t n_folds(Split split) const { return folded(split).n_folds(); }
 
   /// Whether memory allows to merge a set; see MergePlan::members_bytes.
   [[nodiscard]] bool can_merge(const cluster::TaskSet& set) const;

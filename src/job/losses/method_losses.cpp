@@ -65,7 +65,7 @@ MeasuredBaselines MethodLosses::baselines(Split split) {
 std::vector<double> MethodLosses::where_it_fits(const cluster::Partition& partition, Split split) {
   for (const MergeConfig& config : configs_of(partition)) {
     if (oracle_.can_merge(config.members)) continue;
-    const auto n = static_cast<std::size_t>(oracle_.n_tasks() * folds_of(split).n_folds());
+    const std::size_t n = weights_.size() * oracle_.n_folds(split);
     return std::vector(n, std::numeric_limits<double>::quiet_NaN());
   }
   return of(partition, split);
@@ -93,10 +93,6 @@ results::Baselines MethodLosses::kept() const {
   return part;
 }
 
-cluster::ExampleFolds MethodLosses::folds_of(Split split) const {
-  return split == Split::few_shot ? oracle_.folds() : cluster::ExampleFolds{};
-}
-
 std::vector<double> MethodLosses::of(const cluster::Partition& partition, Split split) {
   return of(configs_of(partition), split);
 }
@@ -107,8 +103,8 @@ std::vector<double> MethodLosses::of(const std::vector<MergeConfig>& configs, Sp
   for (std::size_t r = 0; r < configs.size(); ++r) {
     for (const TaskId task : configs[r].members) queries.push_back({r, task});
   }
-  const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
-  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  const std::vector<double> losses = oracle_.losses(requests, queries, split);
+  const std::size_t n = oracle_.n_folds(split);
   std::vector<double> by_task(losses.size());
   for (std::size_t i = 0; i < losses.size(); ++i) {
     by_task[queries[i / n].task.index() * n + i % n] = losses[i];
@@ -142,8 +138,8 @@ std::vector<std::vector<double>> MethodLosses::columns(const std::vector<MergeCo
       if (all) queries.push_back({r, task});
     }
   }
-  const std::vector<double> losses = oracle_.losses(requests, queries, split, folds_of(split));
-  const auto n = static_cast<std::size_t>(folds_of(split).n_folds());
+  const std::vector<double> losses = oracle_.losses(requests, queries, split);
+  const std::size_t n = oracle_.n_folds(split);
   const std::size_t n_tasks = static_cast<std::size_t>(oracle_.n_tasks());
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::vector<double>> columns(configs.size(), std::vector<double>(n_tasks * n, nan));

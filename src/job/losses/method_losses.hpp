@@ -79,7 +79,6 @@ class MethodLosses {
   [[nodiscard]] MeasuredBaselines baselines(Split split);
   /// As of(); all NaN if a cluster has more members than memory allows to merge.
   [[nodiscard]] std::vector<double> where_it_fits(const cluster::Partition& partition, Split split);
-  [[nodiscard]] cluster::ExampleFolds folds_of(Split split) const;
 
   Session& session_;
   RunOptions options_;

@@ -148,7 +148,7 @@ TEST_F(Oracle, TellsApartWhatWasTrainedFromOneMergeForOtherTasks) {
   std::vector<MergeRequest> requests(2, start);
   for (std::size_t c = 0; c < 2; ++c) requests[c].trained = distilled.adapters[c];
   const std::vector<Query> queries{{0, 2}, {1, 2}};
-  const auto losses = oracle.losses(requests, queries, Split::few_shot, {});
+  const auto losses = oracle.losses(requests, queries, Split::few_shot);
   for (std::size_t c = 0; c < 2; ++c) {
     const auto merged = oracle.merged(requests[c]);
     EXPECT_EQ(losses[c], expected(merged, 2, Split::few_shot, {}).front());
