@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/folder_lock.hpp"
@@ -105,6 +106,9 @@ std::string refined_name(const std::string& search) { return search + " refined"
 void validate(const CompareOptions& options) {
   refuse_repeats("--searches", options.searches);
   if (!options.refined.empty()) refuse_repeats("--refined", options.refined);
+  for (const auto* names : {&options.searches, &options.refined}) {
+    for (const std::string& search : *names) static_cast<void>(cluster::search_method(search));
+  }
   for (const std::string& search : options.refined) {
     if (std::ranges::find(options.searches, search) != options.searches.end()) continue;
     throw UsageError({fmt::format("--refined has {}, which is none of --searches", search),

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/job/compare_methods.hpp"
 
@@ -83,7 +82,6 @@ int compare_command(const Invocation& invocation) {
   line.add("Output", voice_options(), voice);
   refuse_other_options(line, refusals, "a comparison has no use for it");
   if (!parse(line, invocation)) return 0;
-  for (const std::string& search : options.refined) (void)cluster::search_method(search);
   options.job.refinement =
       options.refined.empty() ? job::Refinement::none : job::Refinement::distill;
   job::validate(options);

@@ -265,6 +265,14 @@ TEST_F(SessionTest, AComparisonGoesOnFromOneCheckpointForAllMethods) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "out"), {}), 2);
 }
 
+TEST_F(SessionTest, AComparisonKnowsItsSearchesBeforeItBegins) {
+  CompareOptions options{.job = options_, .searches = {"d2c", "nonsense"}, .methods = {"average"}};
+  options.job.output = folder_ / "out";
+  D2C_EXPECT_ERROR((void)compare_methods(*comm_, options, context_), Error,
+                   "there is no search 'nonsense'")
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+}
+
 TEST_F(SessionTest, TheTimeLimitEndsSearchAndRefinementEarly) {
   options_.refinement = Refinement::distill;
   options_.max_hours = 1e-12;
