@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "d2c/cluster/registry.hpp"
 
@@ -94,23 +95,16 @@ std::string search_list() {
   return rows;
 }
 
-std::vector<std::string_view> search_names() {
+template <class Registry>
+std::vector<std::string_view> names_of(const Registry& rows) {
   std::vector<std::string_view> names;
-  for (const cluster::SearchMethod& search : cluster::search_methods())
-    names.push_back(search.name);
+  for (const auto& row : rows) names.push_back(row.name);
   return names;
 }
 
 std::vector<std::string_view> method_names() {
-  std::vector<std::string_view> names;
-  for (const merge::Method& method : merge::methods()) names.push_back(method.name);
+  std::vector<std::string_view> names = names_of(merge::methods());
   names.push_back(medoid_method);
-  return names;
-}
-
-std::string method_list() {
-  std::string names;
-  for (const merge::Method& method : merge::methods()) names.append(method.name).append(", ");
   return names;
 }
 
@@ -211,7 +205,7 @@ Rows cluster_rows() {
       {{"max-cluster-size", number(&O::max_cluster_size, at_least(0)),
         "tasks in a cluster at most; 0 = no limit"},
        jobs | decides_numbers},
-      {{"search", name_among(&O::search, search_names()),
+      {{"search", name_among(&O::search, names_of(cluster::search_methods())),
         "how clusters are found: " + search_list()},
        run | plan | decides_numbers},
       {{"seed", seed(), "of all random choices"}, jobs | merge | decides_numbers},
@@ -265,9 +259,9 @@ Rows merging_rows() {
   using M = merge::Options;
   return {
       {{"method", name_among(&O::merge_method, method_names()),
-        "how adapters are merged: " + method_list() +
-            "medoid (no merging: the member that serves its cluster best); "
-            "`d2c merge --list-methods` explains them"},
+        fmt::format("how adapters are merged: {} (no merging: the member that serves its cluster "
+                    "best); `d2c merge --list-methods` explains them",
+                    fmt::join(method_names(), ", "))},
        run | plan | decides_numbers},
       {{"merged-rank", inside(&O::merge, number(&M::merged_rank, at_least(0))),
         "rank of a merged adapter, where the method chooses it; 0 = the largest rank of its "
