@@ -72,7 +72,7 @@ int compare_command(const Invocation& invocation) {
           "all\n"
           "searches of a merge method. Takes the options of `d2c run` but --search, --method, "
           "--sweep-pick,\n"
-          "--budget-mb, --max-hours and --merged.\n\n"
+          "--budget-mb, --max-hours, --final-losses and --merged.\n\n"
           "Writes DIR/compare.h5 (all losses, HDF5) and DIR/compare.csv.",
       .positional = "manifest",
       .required = {"manifest", "output"},
