@@ -1,6 +1,9 @@
 #include "adapters/adapter_store.hpp"
 
 #include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
 
 #include "d2c/comm/distribution.hpp"
 #include "d2c/core/checksum.hpp"
@@ -94,6 +97,13 @@ void AdapterStore::load(AdapterId adapter, const std::filesystem::path& model) {
   if (lora::changes_nothing(read.modules)) idle_.push_back(adapter);
   read.modules.clear();
 
+  constexpr Index largest_rank = std::numeric_limits<std::uint16_t>::max();
+  for (const auto& [module, stored] : read.stored) {
+    if (stored.a.rows <= largest_rank) continue;
+    throw InputError({name(adapter), module},
+                     {fmt::format("has rank {}, more than {}", stored.a.rows, largest_rank),
+                      "ranks are kept in two bytes each", "train the adapter with a lower rank"});
+  }
   Local& own = local_[adapter];
   own.base_model = std::move(read.config.base_model);
   own.dtype = read.dtype;

@@ -80,6 +80,20 @@ class Oracle : public testing::Test {
   std::function<void()> pause_ = [] {};
 };
 
+TEST_F(Oracle, RefusesAdaptersOfARankThatTwoBytesDoNotHold) {
+  const test::TempFolder folder;
+  const std::vector<lora::TargetModule> modules =
+      eval::load_model_folder(manifest_.model).model.target_modules();
+  const auto module = std::ranges::find_if(
+      modules, [](const auto& target) { return target.name.ends_with("q_proj"); });
+  ASSERT_NE(module, modules.end());
+  const lora::Factors factors{Matrix(65536, module->d_in), Matrix(module->d_out, 65536), 1.0};
+  lora::write_adapter(folder / "large", {{module->name, factors}}, {});
+  D2C_EXPECT_ERROR(AdapterStore(*comm_, open_folders(*comm_, {folder / "large"}), std::vector{0},
+                                modules, manifest_.model),
+                   InputError, module->name, "has rank 65536")
+}
+
 TEST_F(Oracle, GivesWhatTheEngineMeasuresInEachFold) {
   const cluster::ExampleFolds folds{.choose = 2, .verify = 3};
   for (const std::size_t units_at_a_time : {1, 4, 1000}) {
