@@ -1,6 +1,6 @@
 #include "lessons/lessons.hpp"
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "d2c/core/error.hpp"
@@ -65,12 +65,11 @@ void ask(const Teachers& teachers, TaskId task, std::vector<std::byte>& parcel) 
 }
 
 /// Tells every rank how long the parcels for it are. @return  by rank that sends
-std::map<int, std::uint64_t> parcel_sizes(comm::Communicator& comm, std::span<const int> senders,
-                                          std::span<const int> receivers,
+std::map<int, std::uint64_t> parcel_sizes(comm::Communicator& comm, const std::set<int>& senders,
                                           const std::map<int, std::vector<std::byte>>& parcels) {
   std::vector<comm::Parcel> outgoing;
-  for (const int rank : receivers) {
-    const std::uint64_t size = parcels.at(rank).size();
+  for (const auto& [rank, bytes] : parcels) {
+    const std::uint64_t size = bytes.size();
     comm::Parcel& parcel = outgoing.emplace_back(comm::Parcel{rank, {}});
     append_wire(parcel.bytes, std::span(&size, 1));
   }
@@ -85,11 +84,6 @@ std::map<int, std::uint64_t> parcel_sizes(comm::Communicator& comm, std::span<co
     take_wire(bytes, std::span(&sizes[parcel.rank], 1));
   }
   return sizes;
-}
-
-void sort_once(std::vector<int>& ranks) {
-  std::ranges::sort(ranks);
-  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
 }
 
 }  // namespace
@@ -118,17 +112,11 @@ std::optional<std::map<TaskId, TaskLessons>> taught_lessons(const Teachers& teac
     return teachers.adapters.owner(teachers.adapter_of_task[learner.task]);
   };
   std::vector<Learner> asked;
-  std::vector<int> receivers;
-  std::vector<int> senders;
+  std::set<int> senders;
   for (const Learner& learner : learners) {
-    if (teacher(learner) == comm.rank()) {
-      asked.push_back(learner);
-      receivers.push_back(learner.rank);
-    }
-    if (learner.rank == comm.rank()) senders.push_back(teacher(learner));
+    if (teacher(learner) == comm.rank()) asked.push_back(learner);
+    if (learner.rank == comm.rank()) senders.insert(teacher(learner));
   }
-  sort_once(receivers);
-  sort_once(senders);
   std::map<int, std::vector<std::byte>> parcels;
   auto most = static_cast<double>(asked.size());
   comm.maximum({&most, 1});
@@ -139,7 +127,7 @@ std::optional<std::map<TaskId, TaskLessons>> taught_lessons(const Teachers& teac
   }
   const auto timer = teachers.timers.scope("exchange");
   std::vector<comm::Parcel> incoming;
-  for (const auto& [rank, size] : parcel_sizes(comm, senders, receivers, parcels)) {
+  for (const auto& [rank, size] : parcel_sizes(comm, senders, parcels)) {
     incoming.push_back({rank, std::vector<std::byte>(size)});
   }
   std::vector<comm::Parcel> outgoing;
