@@ -119,15 +119,12 @@ void add_evaluations(const Job& job, Plan& plan) {
   plan.imbalance = imbalance_of(costs, plan.n_ranks);
 }
 
-/// What the forward passes of this rank's share of the tasks take.
-struct Passes {
-  double activation_bytes = 0.0;  ///< largest
-  double flop = 0.0;              ///< of the few-shot examples under one adapter each
-};
-
-Passes passes_of(const comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
-                 Index rank) {
-  Passes passes;
+/// What forward passes take. Collective; each rank looks at its share of the tasks.
+/// @param rank  of the adapter
+void add_passes(comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
+                Index rank, Plan& plan) {
+  double activation_bytes = 0.0;  // largest
+  double flop = 0.0;              // of the few-shot examples under one adapter each
   for (int number = comm.rank(); number < job.tasks->n_tasks(); number += comm.size()) {
     const TaskId task(number);
     for (const Split split : {Split::few_shot, Split::held_out}) {
@@ -135,27 +132,20 @@ Passes passes_of(const comm::Communicator& comm, const Job& job, const eval::Los
       const auto packed = job.tasks->packed(task, split);
       for (const eval::Batch& batch : packed->batches) {
         const model::BatchSize size = model::size_of(batch.forest, std::ssize(batch.targets));
-        passes.activation_bytes = std::max(
-            passes.activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
-        if (split == Split::few_shot) passes.flop += model::flops(job.model->model.config(), size);
+        activation_bytes =
+            std::max(activation_bytes, static_cast<double>(engine.activation_bytes(size, rank)));
+        if (split == Split::few_shot) flop += model::flops(job.model->model.config(), size);
       }
     }
   }
-  return passes;
-}
-
-void add_passes(comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
-                Index rank, Plan& plan) {
-  Passes passes = passes_of(comm, job, engine, rank);
-  comm.maximum({&passes.activation_bytes, 1});
-  const auto flops =
-      comm::all_gather_values<double>(comm, std::span<const double>(&passes.flop, 1));
+  comm.maximum({&activation_bytes, 1});
+  const auto flops = comm::all_gather_values<double>(comm, std::span<const double>(&flop, 1));
   for (const auto& part : flops) plan.flop_per_iteration += part.front() * plan.k;
-  plan.activation_bytes = static_cast<std::uint64_t>(passes.activation_bytes);
+  plan.activation_bytes = static_cast<std::uint64_t>(activation_bytes);
 }
 
 /// What a rank holds while it distils. Collective.
-/// @param rank  as of passes_of()
+/// @param rank  as of add_passes()
 /// @param one   bytes of a merged adapter
 void add_refinement(comm::Communicator& comm, const Job& job, const eval::LossEngine& engine,
                     Index rank, std::uint64_t one, Plan& plan) {
