@@ -9,7 +9,6 @@
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/json.hpp"
 #include "d2c/job/option_table.hpp"
-#include "d2c/results/library_record.hpp"
 #include "d2c/results/reader.hpp"
 
 #include "input/earlier_result.hpp"
@@ -146,11 +145,6 @@ GenerationSource find_source(comm::Communicator& comm, const GenerateOptions& op
     source.pieces = pieces_of(options, source, found);
   });
   return source;
-}
-
-lora::FactorMap read_factors(const Author& author, const std::vector<lora::TargetModule>& modules,
-                             const fs::path& model) {
-  return lora::read_adapter(results::read_adapter_at(author.adapter), modules, model).modules;
 }
 
 }  // namespace d2c::job

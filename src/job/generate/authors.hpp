@@ -8,7 +8,6 @@
 #include "d2c/core/id.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/job/generate.hpp"
-#include "d2c/lora/adapter.hpp"
 
 namespace d2c::job {
 
@@ -41,11 +40,5 @@ struct GenerationSource {
 
 /// Whether the source is a results file or its folder.
 [[nodiscard]] bool is_result(const std::filesystem::path& source);
-
-/// Reads the factors of an author. @pre it is not the base model
-/// @throws InputError
-[[nodiscard]] lora::FactorMap read_factors(const Author& author,
-                                           const std::vector<lora::TargetModule>& modules,
-                                           const std::filesystem::path& model);
 
 }  // namespace d2c::job

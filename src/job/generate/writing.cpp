@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 
 #include "d2c/core/json.hpp"
+#include "d2c/lora/adapter.hpp"
+#include "d2c/results/library_record.hpp"
 
 namespace d2c::job {
 
@@ -50,7 +52,9 @@ eval::AdapterHandle Writing::prepared(const Author& author) {
   if (author.name == "base") return nullptr;
   if (handle_ != nullptr && recent_ == author) return handle_;
   handle_.reset();
-  handle_ = engine_.prepare(read_factors(author, modules_, model_.folder.path));
+  const lora::Adapter adapter =
+      lora::read_adapter(results::read_adapter_at(author.adapter), modules_, model_.folder.path);
+  handle_ = engine_.prepare(adapter.modules);
   recent_ = author;
   return handle_;
 }

@@ -7,7 +7,6 @@
 
 #include "d2c/eval/loss_engine.hpp"
 #include "d2c/eval/model_folder.hpp"
-#include "d2c/eval/recent_adapter.hpp"
 
 #include "generate/authors.hpp"
 
