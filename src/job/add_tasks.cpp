@@ -9,7 +9,6 @@
 #include "d2c/cluster/place.hpp"
 #include "d2c/core/digest.hpp"
 #include "d2c/core/error.hpp"
-#include "d2c/core/json.hpp"
 #include "d2c/core/wire.hpp"
 #include "d2c/eval/manifest.hpp"
 #include "d2c/results/reader.hpp"

@@ -5,7 +5,6 @@
 
 #include "d2c/comm/communicator.hpp"
 #include "d2c/job/run.hpp"
-#include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
 namespace d2c::job {

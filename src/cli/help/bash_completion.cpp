@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "help/help_text.hpp"
 #include "help/reference.hpp"
 
 namespace d2c::cli {

@@ -6,12 +6,10 @@
 #include <utility>
 
 #include "d2c/comm/node_file.hpp"
-#include "d2c/core/checksum.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/id_vector.hpp"
 #include "d2c/core/input_file.hpp"
 #include "d2c/core/recent_cache.hpp"
-#include "d2c/results/library.hpp"
 #include "d2c/results/library_record.hpp"
 
 namespace d2c::job {

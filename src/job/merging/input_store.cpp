@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include "d2c/comm/distribution.hpp"
 #include "d2c/core/error.hpp"
 #include "d2c/core/wire.hpp"
 

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "d2c/cluster/sweep.hpp"
-#include "d2c/job/run_options.hpp"
 #include "d2c/results/run_results.hpp"
 
 #include "losses/gains.hpp"

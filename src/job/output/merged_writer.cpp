@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "d2c/core/error.hpp"
 #include "d2c/core/sha256.hpp"
 #include "d2c/core/version.hpp"
 #include "d2c/lora/adapter.hpp"

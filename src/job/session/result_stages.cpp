@@ -10,7 +10,6 @@
 #include "d2c/cluster/place.hpp"
 #include "d2c/cluster/registry.hpp"
 
-#include "losses/gains.hpp"
 #include "output/figures.hpp"
 #include "output/record.hpp"
 #include "output/routing.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "d2c/cluster/folds.hpp"
 #include "d2c/cluster/search.hpp"
 #include "d2c/job/run_options.hpp"
 
