@@ -49,13 +49,14 @@ eval::EngineChoice choose_engine(comm::Communicator& comm, const RunOptions& opt
     choice.gpu = assigned[static_cast<std::size_t>(comm.rank())];
     return choice;
   }
-  if (choice.device == eval::Device::automatic) {
-    choice.device = eval::Device::cpu;
-    return choice;
-  }
-  throw UsageError({"--device cuda: a node has more ranks than GPUs",
-                    "each rank computes on one, and keeps a copy of the model there",
-                    "start fewer ranks per node, or let them share with --ranks-per-gpu"});
+  comm::agree(comm, [&] {
+    if (choice.device == eval::Device::automatic) return;
+    throw UsageError({"--device cuda: a node has more ranks than GPUs",
+                      "each rank computes on one, and keeps a copy of the model there",
+                      "start fewer ranks per node, or let them share with --ranks-per-gpu"});
+  });
+  choice.device = eval::Device::cpu;
+  return choice;
 }
 
 std::unique_ptr<eval::LossEngine> made_engine(comm::Communicator& comm, const RunContext& context,

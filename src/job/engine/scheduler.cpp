@@ -160,10 +160,11 @@ std::vector<double> Scheduler::combine(MeasuredLosses measured, const FoldedSpli
     const TaskId task = task_of[entry];
     const std::span<double> losses = std::span(measured.losses).subspan(entry * n_folds, n_folds);
     if (!std::ranges::all_of(losses, [](double loss) { return std::isfinite(loss); })) {
-      throw InputError({},
-                       {fmt::format("the loss of task '{}' is not finite", parts_.tasks.name(task)),
-                        "no cluster can be chosen for it",
-                        "check its adapter and the base model with `d2c evaluate`"});
+      const InputError error(
+          {}, {fmt::format("the loss of task '{}' is not finite", parts_.tasks.name(task)),
+               "no cluster can be chosen for it",
+               "check its adapter and the base model with `d2c evaluate`"});
+      comm::agree(parts_.comm, [&] { throw error; });
     }
     costs_.add(task, examples.split, measured.seconds[entry]);
   }

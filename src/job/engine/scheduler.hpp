@@ -59,7 +59,7 @@ class Scheduler {
                    const PrepareAdapter& prepare, MeasuredLosses& measured);
   /// The losses of all ranks. Collective.
   /// @param task_of  [entries] tasks that have the split
-  /// @throws InputError, the same on every rank, if one is not finite
+  /// @throws comm::AgreedError (InputError) if one is not finite
   [[nodiscard]] std::vector<double> combine(MeasuredLosses measured, const FoldedSplit& examples,
                                             std::span<const TaskId> task_of);
 

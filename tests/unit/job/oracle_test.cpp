@@ -118,7 +118,7 @@ TEST_F(Oracle, NamesTheTaskWhoseLossIsNotFinite) {
   test::FakeEngine engine;
   engine.factor = std::numeric_limits<double>::infinity();
   auto oracle = this->oracle(engine, {});
-  D2C_EXPECT_ERROR((void)oracle.base_losses(Split::few_shot), InputError,
+  D2C_EXPECT_ERROR((void)oracle.base_losses(Split::few_shot), comm::AgreedError,
                    "the loss of task '" + manifest_.tasks[0].name + "' is not finite")
 }
 
