@@ -159,8 +159,10 @@ void Checkpointing::remove() const {
   std::error_code ignored;
   fs::remove(file_, ignored);
   fs::remove(file_.string() + ".previous", ignored);
-  for (std::size_t n = 0; n < savers_.size(); ++n) {
-    fs::remove(fmt::format("{}.{}", training_file().string(), n), ignored);
+  // With another cap on merged adapters, the stopped run may have trained in more groups.
+  bool found = true;
+  for (std::size_t n = 0; found || n < savers_.size(); ++n) {
+    found = fs::remove(fmt::format("{}.{}", training_file().string(), n), ignored);
   }
 }
 

@@ -48,8 +48,11 @@ TEST_F(CheckpointingTest, AStopKeepsWhatIsKnownForTheNextRun) {
   next.resume();
   EXPECT_THAT(again.find(average_key, 4), ElementsAre(1.5, 2.5));
   EXPECT_THAT(log_, ElementsAre(HasSubstr("going on from")));
+  for (const char* training : {"c.training.0", "c.training.1"}) {
+    test::write_file(folder_ / training, "");
+  }
   next.remove();
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "c"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
 TEST_F(CheckpointingTest, ACheckpointOfAnotherJobIsRefusedByWhatDiffers) {
