@@ -66,7 +66,8 @@ eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs:
 std::vector<Entry> known_losses(const results::RunResults& result, const RunOptions& options) {
   if (!result.refine.step.empty()) return {};
   // A new task of an old adapter changes what its layers read.
-  if (merges_by_inputs(options)) return {};
+  const bool is_medoid = options.merge_method == medoid_method;
+  if (!is_medoid && merge::find_method(options.merge_method).uses_inputs) return {};
   const auto n_tasks = static_cast<int>(result.tasks.name.size());
   const auto k = static_cast<std::size_t>(result.n_clusters);
   std::vector<Entry> entries;

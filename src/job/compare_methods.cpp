@@ -101,8 +101,6 @@ void refuse_repeats(const std::string& option, std::vector<std::string> names) {
 
 }  // namespace
 
-std::string refined_name(const std::string& search) { return search + " refined"; }
-
 void validate(const CompareOptions& options) {
   refuse_repeats("--searches", options.searches);
   if (!options.refined.empty()) refuse_repeats("--refined", options.refined);

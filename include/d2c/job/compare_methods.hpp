@@ -16,16 +16,14 @@ struct CompareOptions {
   RunOptions job;                     ///< `ks` or `k`: numbers of clusters; `seed`: the first
   std::vector<std::string> searches;  ///< names
   std::vector<std::string> methods;   ///< of merging
-  /// Those of `searches` whose clusters are also refined, as the job asks, in a row of their own.
+  /// Those of `searches` whose clusters are also refined, as the job asks, in a row of their own:
+  /// `auto refined`.
   std::vector<std::string> refined = {};
   int n_seeds = 1;
 };
 
 /// @throws UsageError naming the option
 void validate(const CompareOptions& options);
-
-/// The row of a search whose clusters are refined.
-[[nodiscard]] std::string refined_name(const std::string& search);
 
 /// Every search with every merge method, number of clusters and seed, beside the baselines base,
 /// own and one; over one cache of losses per merge method. Writes `compare.h5` and `compare.csv`

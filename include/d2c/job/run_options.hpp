@@ -11,7 +11,6 @@
 #include "d2c/comm/work_queues.hpp"
 #include "d2c/eval/batch.hpp"
 #include "d2c/eval/device.hpp"
-#include "d2c/job/adapters_in.hpp"
 #include "d2c/merge/merge.hpp"
 #include "d2c/model/weights.hpp"
 #include "d2c/tensor/dtype.hpp"
@@ -27,6 +26,13 @@ enum class Refinement { none, distill };
 /// What is done about an adapter that cannot be used: missing, damaged, not finite, of another
 /// model.
 enum class OnBadAdapter { fail, skip };
+
+/// Where a rank keeps the factors of its adapters between uses.
+enum class AdaptersIn {
+  memory,
+  disk,       ///< read again from folder or library when they are wanted
+  automatic,  ///< memory if they fit on every host
+};
 
 /// Which losses of the result are measured.
 enum class FinalLosses {
@@ -105,10 +111,6 @@ struct RunOptions {
 void validate(const RunOptions& options);
 /// The same for a job that writes nothing.
 void validate_search(const RunOptions& options);
-/// Checks K against the number of tasks. @throws UsageError
-void validate(const RunOptions& options, int n_tasks);
-/// The options of clustering that hold for any number of clusters.
-void validate_clustering(const RunOptions& options);
 
 /// What a job spends at most.
 struct Spending {
@@ -117,9 +119,6 @@ struct Spending {
   int variants = 0;              ///< of each example that are learnt
 };
 [[nodiscard]] Spending spending(const RunOptions& options, int n_tasks);
-
-/// Whether the merge method looks at the few-shot examples (merge::Method::uses_inputs).
-[[nodiscard]] bool merges_by_inputs(const RunOptions& options);
 
 /// All options as a JSON object in the order of the option table: names and values are those of
 /// the command line.

@@ -12,7 +12,7 @@
 #include "d2c/comm/communicator.hpp"
 #include "d2c/core/id_vector.hpp"
 #include "d2c/core/recent_cache.hpp"
-#include "d2c/job/adapters_in.hpp"
+#include "d2c/job/run_options.hpp"
 #include "d2c/lora/adapter.hpp"
 
 #include "adapters/adapter_source.hpp"

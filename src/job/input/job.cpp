@@ -12,6 +12,7 @@
 #include "d2c/core/json.hpp"
 
 #include "adapters/bad_adapters.hpp"
+#include "adapters/residence.hpp"
 #include "engine/rank_device.hpp"
 #include "input/constraints.hpp"
 #include "input/shared_model.hpp"
@@ -82,6 +83,14 @@ void settle_constraints(comm::Communicator& comm, const RunOptions& options,
   });
 }
 
+void check_k(const RunOptions& options, std::size_t n_tasks) {
+  if (std::cmp_greater(options.k, n_tasks)) {
+    throw UsageError(
+        {fmt::format("-K is {}, more than the {} tasks of the manifest", options.k, n_tasks),
+         "a cluster needs at least one task", fmt::format("give 1 to {}", n_tasks)});
+  }
+}
+
 /// A search needs at least one example of every task.
 void check_kept_examples(const Job& job, int kept) {
   for (const TaskId task : job.tasks->ids()) {
@@ -102,7 +111,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   Job job;
   job.manifest =
       eval::parse_manifest(share_manifest(comm, options.manifest, manifest), options.manifest);
-  comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
+  comm::agree(comm, [&] { check_k(options, job.manifest.tasks.size()); });
   const std::string constraints = share_constraints(comm, options);
   settle_constraints(comm, options, constraints, job);
 
@@ -114,7 +123,7 @@ Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& t
   job.model_content = std::move(model.content);
   if (options.on_bad_adapter == OnBadAdapter::skip) {
     job.skipped = leave_out_bad_adapters(comm, job.manifest, job.model->model.target_modules());
-    comm::agree(comm, [&] { validate(options, static_cast<int>(job.manifest.tasks.size())); });
+    comm::agree(comm, [&] { check_k(options, job.manifest.tasks.size()); });
     settle_constraints(comm, options, constraints, job);
   }
   auto source =

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-
 #include "d2c/core/error.hpp"
 #include "d2c/job/option_table.hpp"
 
@@ -49,11 +47,6 @@ Spending spending(const RunOptions& options, int n_tasks) {
   return most;
 }
 
-bool merges_by_inputs(const RunOptions& options) {
-  if (options.merge_method == medoid_method) return false;
-  return merge::find_method(options.merge_method).uses_inputs;
-}
-
 void validate(const RunOptions& options) {
   require(!options.output.empty(), "--output is missing", "the results need a place",
           "give a folder");
@@ -74,10 +67,6 @@ void validate_search(const RunOptions& options) {
               std::ranges::find(options.ks, options.sweep_pick) != options.ks.end(),
           "--sweep-pick is not one of the numbers of clusters", "it names the one that is written",
           "give one of those after -K");
-  validate_clustering(options);
-}
-
-void validate_clustering(const RunOptions& options) {
   for (const RunOption& row : option_table()) {
     if (const auto problem = row.value.check(options)) {
       throw UsageError({flag_of(row.name) + " " + problem->what, problem->why, problem->fix});
@@ -86,14 +75,6 @@ void validate_clustering(const RunOptions& options) {
   refuse_idle_refinement_options(options);
   if (options.merge_method != medoid_method) {
     merge::validate(merge::find_method(options.merge_method), options.merge);
-  }
-}
-
-void validate(const RunOptions& options, int n_tasks) {
-  if (options.k > n_tasks) {
-    throw UsageError(
-        {fmt::format("-K is {}, more than the {} tasks of the manifest", options.k, n_tasks),
-         "a cluster needs at least one task", fmt::format("give 1 to {}", n_tasks)});
   }
 }
 

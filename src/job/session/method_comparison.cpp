@@ -78,7 +78,7 @@ void MethodComparison::search_all_seeds(const std::string& name, int k) {
     if (refines) refined.push_back(this->refined(found.partition, outcome));
   }
   add(method, name, k, outcomes);
-  if (refines) add(method, refined_name(name), k, refined);
+  if (refines) add(method, name + " refined", k, refined);
 }
 
 MethodComparison::Outcome MethodComparison::refined(const cluster::Partition& partition,

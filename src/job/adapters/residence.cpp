@@ -1,4 +1,4 @@
-#include "d2c/job/adapters_in.hpp"
+#include "adapters/residence.hpp"
 
 #include <algorithm>
 #include <array>
@@ -47,8 +47,8 @@ std::optional<std::uint64_t> left_by_group(const fs::path& group) {
 
 std::string gib(double bytes) { return fmt::format("{:.2f} GiB", bytes / (1 << 30)); }
 
-}  // namespace
-
+/// Bytes that this process and its neighbours on the host may still use: MemAvailable, or what the
+/// control groups leave where that is less. 0 = not known.
 std::uint64_t available_memory() {
   std::uint64_t available = std::numeric_limits<std::uint64_t>::max();
   if (const auto kib = field_in("/proc/meminfo", "MemAvailable:")) available = *kib * 1024;
@@ -64,6 +64,8 @@ std::uint64_t available_memory() {
   }
   return available == std::numeric_limits<std::uint64_t>::max() ? 0 : available;
 }
+
+}  // namespace
 
 Residence decide_residence(comm::Communicator& comm, AdaptersIn wanted,
                            std::span<const double> bytes, std::span<const int> owners,
