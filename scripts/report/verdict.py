@@ -46,8 +46,9 @@ def verdict(run):
         headline = (f"{plural(filled, 'adapter')} for {plural(len(run.task), 'task')}: no own adapter helps, so "
                     "there is no gain to keep")
     tiles = [(percent(kept), f"kept by {plural(filled, 'merged adapter')}")]
-    rivals = {name: run.mean(split.gain_of(split.baseline[name]))
-              for name in ("one", "random") if name in split.baseline}
+    # Those that memory did not allow to merge were not measured.
+    rivals = {name: gain for name in ("one", "random") if name in split.baseline
+              and np.isfinite(gain := run.mean(split.gain_of(split.baseline[name])))}
     for name, words in (("one", "by one adapter merged from all"), ("random", "by a random partition")):
         if name in rivals:
             tiles.append((percent(rivals[name]), words))

@@ -78,6 +78,16 @@ class Report(Case):
         for name in names:
             self.assertIn(name, page.text)
 
+    def test_a_baseline_that_was_left_out_is_no_rival(self):
+        copy = self.folder / "copy"
+        shutil.copytree(self.results, copy)
+        with h5py.File(copy / "results.h5", "r+") as run:
+            for name in ("baseline/one", "heldout/baseline/one"):
+                run[name][...] = numpy.nan
+        page, _ = self.report(copy)
+        self.assertNotIn("one adapter merged from all", page.text)
+        self.assertIn("a random partition", page.text)
+
     def test_page_is_well_formed_and_loads_nothing(self):
         page, text = self.report(self.results)
         self.assertFalse({"script", "link", "iframe", "object", "embed", "base", "form"} & page.tags)
