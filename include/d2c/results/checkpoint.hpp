@@ -13,7 +13,7 @@ namespace d2c::results {
 
 /// What losses were measured under and on.
 struct LossKey {
-  std::string under;                ///< `base`, `own`, or the name of a merge method
+  std::string under;                ///< `base`, `own`, a merge method, or a training of its merge
   std::string on;                   ///< the examples, and how they are divided into folds
   std::vector<AdapterId> adapters;  ///< that were merged, ascending; none under `base` and `own`
   std::vector<double> weights;      ///< one per adapter
