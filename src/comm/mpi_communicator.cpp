@@ -18,13 +18,11 @@
 #include "d2c/core/error.hpp"
 
 #include "launch.hpp"
+#include "pieces.hpp"
 #include "share/mpi_node.hpp"
 
 namespace d2c::comm {
 namespace {
-
-// MPI counts are int; larger messages travel in pieces.
-constexpr std::size_t piece = std::size_t{1} << 30;
 
 /// Requests in flight.
 class PendingRequests final : public PendingExchange {
@@ -202,13 +200,6 @@ class MpiCommunicator final : public Communicator {
     for (std::size_t begin = 0; begin < values.size(); begin += piece / sizeof(T)) {
       const std::size_t count = std::min(piece / sizeof(T), values.size() - begin);
       MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, static_cast<int>(count), type, op, comm_);
-    }
-  }
-
-  template <class Visit>
-  static void for_each_piece(std::size_t size, Visit visit) {
-    for (std::size_t begin = 0; begin < size; begin += piece) {
-      visit(begin, static_cast<int>(std::min(piece, size - begin)));
     }
   }
 

@@ -29,10 +29,14 @@ class CounterRng {
   /// Standard normal (Box-Muller).
   [[nodiscard]] double normal();
 
+  /// Words drawn so far; a new generator with the same seed and stream can skip to it.
+  [[nodiscard]] std::uint64_t position() const { return position_; }
+  void skip_to(std::uint64_t position) { position_ = position; }
+
  private:
   std::array<std::uint32_t, 2> key_;
   std::uint64_t stream_;
-  std::uint64_t position_ = 0;  ///< words drawn so far
+  std::uint64_t position_ = 0;
 };
 
 }  // namespace d2c

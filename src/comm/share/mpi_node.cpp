@@ -13,6 +13,8 @@
 
 #include "d2c/core/error.hpp"
 
+#include "pieces.hpp"
+
 namespace d2c::comm {
 namespace {
 
@@ -83,16 +85,15 @@ class SharedWindow final : public NodeMemory {
   }
 
  private:
-  /// Each leader gives its part to the others, in pieces that an int counts.
+  /// Each leader gives its part to the others.
   void gather_parts(std::span<const std::size_t> part_begin) {
-    constexpr std::size_t piece = std::size_t{1} << 30;
+    D2C_EXPECTS(part_begin.back() <= size_);
     for (int node = 0; node < comms_->map().n_nodes; ++node) {
+      const std::size_t begin = part_begin[static_cast<std::size_t>(node)];
       const std::size_t end = part_begin[static_cast<std::size_t>(node) + 1];
-      D2C_EXPECTS(end <= size_);
-      for (std::size_t at = part_begin[static_cast<std::size_t>(node)]; at < end; at += piece) {
-        MPI_Bcast(bytes().data() + at, static_cast<int>(std::min(piece, end - at)), MPI_BYTE, node,
-                  comms_->leaders());
-      }
+      for_each_piece(end - begin, [&](std::size_t at, int count) {
+        MPI_Bcast(bytes().data() + begin + at, count, MPI_BYTE, node, comms_->leaders());
+      });
     }
   }
 

@@ -19,6 +19,14 @@ TEST(Philox, MatchesThePublishedVectors) {
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
+TEST(CounterRng, SkippingGivesTheSameNumbersAsDrawing) {
+  CounterRng drawn(7, 3);
+  for (int i = 0; i < 5; ++i) (void)drawn.next();
+  CounterRng skipped(7, 3);
+  skipped.skip_to(5);
+  EXPECT_EQ(drawn.next(), skipped.next());
+}
+
 TEST(CounterRng, StreamsAndSeedsDiffer) {
   EXPECT_NE(CounterRng(1, 0).next(), CounterRng(1, 1).next());
   EXPECT_NE(CounterRng(1, 0).next(), CounterRng(2, 0).next());
