@@ -105,6 +105,16 @@ class Compare(Case):
                     self.assertEqual(file["evaluations"][row, s] - file["evaluations"][row - 1, s],
                                      alone["refine/evaluations"][...].sum())
 
+    def test_refine_without_refined_is_told(self):
+        call = ("compare", self.manifest, "-K", 2, "--searches", "kmeans", "--seeds", 1, "--quiet")
+        warned = self.succeed(*call, "--refine", "distill", "--output", self.folder / "distill", ranks=2)
+        self.assertEqual(warned.stderr.count("warning: --refine distill"), 1)
+        plain = self.succeed(*call, "--output", self.folder / "plain")
+        self.assertNotIn("--refine ", plain.stderr)
+        self.assertEqual(self.numbers(self.folder / "plain"), self.numbers(self.folder / "distill"))
+        self.fail_with(2, ["--refined does not go with --refine none"], *call, "--refine", "none", "--refined", "kmeans",
+                       "--output", self.folder / "none")
+
     def test_document_lists_exactly_what_is_written(self):
         output, _ = self.compare("out", "--quiet", searches="kmeans")
         documented = dict(re.findall(r"^\| `/(\S+)` \| [^|]* \| ([^|]*?) \|",

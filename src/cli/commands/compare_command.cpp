@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <sstream>
 
@@ -21,6 +22,24 @@ constexpr std::array refusals{
     Refusal{"budget-mb", "its K would differ from method to method", "give -K"},
     Refusal{"max-hours", "later rows would get less time than earlier ones",
             "limit every search alike by --max-evaluations"}};
+
+/// --refine says what --refined does, and nothing without it.
+void check_refine(const CommandLine& line, const job::CompareOptions& options) {
+  const auto is_given = [&](const char* name) {
+    return std::ranges::find(line.given, name) != line.given.end();
+  };
+  if (!is_given("refine")) return;
+  const bool refines = options.job.refinement == job::Refinement::distill;
+  if (refines && !is_given("refined") && speaks_for_all()) {
+    fmt::print(stderr,
+               "warning: --refine distill changes nothing without --refined (that names the "
+               "searches whose clusters are refined); add --refined auto\n");
+  }
+  if (!refines && is_given("refined")) {
+    throw UsageError({"--refined does not go with --refine none", "its rows would be missing",
+                      "leave one of them out"});
+  }
+}
 
 /// Names separated by commas.
 OptionValue<job::CompareOptions> names(std::vector<std::string> job::CompareOptions::*member) {
@@ -82,6 +101,7 @@ int compare_command(const Invocation& invocation) {
   line.add("Output", voice_options(), voice);
   refuse_other_options(line, refusals, "a comparison has no use for it");
   if (!parse(line, invocation)) return 0;
+  check_refine(line, options);
   options.job.refinement =
       options.refined.empty() ? job::Refinement::none : job::Refinement::distill;
   job::validate(options);
