@@ -193,7 +193,11 @@ bool parse(CommandLine& line, const Invocation& invocation) {
     }
     if (values.count("from") != 0) {
       line.start_from(values["from"].as<std::string>(),
-                      [&](std::string_view name) { return values.count(std::string(name)) != 0; });
+                      [&](std::string_view name) -> std::optional<std::string> {
+                        const auto place = values.find(std::string(name));
+                        if (place == values.end()) return std::nullopt;
+                        return place->second.as<std::string>();
+                      });
     }
     for (const auto& [name, value] : values) line.given.push_back(name);
     set_all(line, values);

@@ -49,8 +49,9 @@ struct CommandLine {
   bool has_config = false;                  ///< takes --config and --dump-config
   std::vector<ShownFirst> first = {};       ///< what --help shows; empty = all options
   /// Of commands that take --from: sets all options as those of the results file.
-  /// @param given  whether the command line or the INI file has an option
-  std::function<void(const std::string& file, const std::function<bool(std::string_view)>& given)>
+  /// @param given  what the command line or the INI file says of an option, if it has that
+  std::function<void(const std::string& file, const std::function<std::optional<std::string>(
+                                                  std::string_view option)>& given)>
       start_from = {};
 
   /// Options that the arguments or the INI file have, after parse().

@@ -67,6 +67,12 @@ void add_from(CommandLine& line, job::RunOptions& options) {
       options.sweep_pick = 0;
       options.budget_mb = 0;
     }
+    // Without a refinement its options would be refused, which this call has not given.
+    if (given("refine") != "none") return;
+    const job::RunOptions defaults;
+    for (const job::RunOption& row : job::option_table()) {
+      if (row.name.starts_with("refine-")) (void)row.value.set(options, row.value.text(defaults));
+    }
   };
 }
 

@@ -56,6 +56,16 @@ class Options(Case):
         _, other, _ = self.run_job("other", "--from", one, "-K", 2)
         self.assertEqual([other[name] for name in ("K", "budget-mb")], [2, 0])
 
+    def test_options_of_a_refinement_go_with_it(self):
+        base = ("--search", "kmeans", "--refine-steps", 3, "--refine-lr", 0.01)
+        one, _, _ = self.run_job("one", self.manifest, "-K", 2, "--refine", "distill", *base)
+        _, plain, _ = self.run_job("plain", "--from", one, "--refine", "none")
+        self.assertEqual([plain[name] for name in ("refine", "refine-steps", "refine-lr")], ["none", 0, 0])
+        _, again, _ = self.run_job("again", "--from", one, "--refine", "distill")
+        self.assertEqual(again["refine-steps"], 3)
+        self.fail_with(2, ["--refine-steps does not go with --refine none"], "run", "--from", one, "--refine", "none",
+                       "--refine-steps", 5, "--output", self.folder / "out")
+
     def test_what_dump_config_prints_is_read_by_config(self):
         for command, given in (
                 ("run", ("-K", "2..4", "--sweep-pick", 3, "--overwrite", "--output", self.folder / "out")),
