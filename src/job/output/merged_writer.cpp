@@ -94,6 +94,7 @@ std::vector<WrittenAdapter> write_merged(Session& session, DistributedOracle& or
     session.check();
     const ClusterId cluster(results.result.assignment[configs[r].members.front().index()]);
     const lora::FactorMap merged = oracle.merged(requests[r]);
+    const auto timer = session.timers().scope("write");
     const int writer = cluster.value() % session.comm().size();
     std::string sums;
     comm::agree(session.comm(), [&] {

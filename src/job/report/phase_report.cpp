@@ -10,9 +10,9 @@
 namespace d2c::job {
 namespace {
 
-// In the order of a job. "write" contains the merging of the adapters that are written.
-constexpr std::array phases{"load",       "merge",     "exchange", "evaluate", "wait", "reduce",
-                            "similarity", "gradients", "write",    "other",    "total"};
+// In the order of a job. None contains another.
+constexpr std::array phases{"load",   "layer inputs", "merge",     "exchange", "evaluate", "wait",
+                            "reduce", "similarity",   "gradients", "write",    "other",    "total"};
 
 std::vector<std::string> hosts_of_ranks(comm::Communicator& comm) {
   std::array<char, 256> name{};

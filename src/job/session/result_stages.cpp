@@ -151,11 +151,8 @@ void ResultStages::compare_full() {
 }
 
 results::RunResults ResultStages::write(ResultFiles& files, const std::string& manifest) {
-  {
-    const auto timer = session_.timers().scope("write");
-    session_.progress().begin("writing the merged adapters");
-    written_ = write_merged(session_, losses_.oracle(), configs_, out_, files);
-  }
+  session_.progress().begin("writing the merged adapters");
+  written_ = write_merged(session_, losses_.oracle(), configs_, out_, files);
   const WorkCounts& work = losses_.oracle().work();
   out_.evaluations.evaluated = work.units;
   out_.evaluations.merges = work.merges;

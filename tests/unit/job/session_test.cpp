@@ -229,6 +229,24 @@ TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
                                  std::span(whole->result.assignment).first(names.size() - 1)));
 }
 
+TEST_F(SessionTest, PhasesTakeTheWholeTimeBetweenThem) {
+  options_.merge_method = "regmean";
+  const auto result = run_into("out");
+  ASSERT_TRUE(result);
+  const results::Timing& timing = result->timing;
+  const auto seconds = [&](const char* phase) {
+    const auto place = std::ranges::find(timing.phase, phase);
+    return place == timing.phase.end()
+               ? 0.0
+               : timing.max[static_cast<std::size_t>(place - timing.phase.begin())];
+  };
+  EXPECT_GT(seconds("layer inputs"), 0.0);
+  EXPECT_GT(seconds("write"), 0.0);
+  double sum = -seconds("total");
+  for (const double phase : timing.max) sum += phase;
+  EXPECT_NEAR(sum, seconds("total"), 1e-6 * seconds("total"));
+}
+
 TEST_F(SessionTest, ARandomBaselineWhoseMergesWouldNotFitIsLeftOut) {
   options_.k = 5;
   options_.max_cluster_size = 1;
