@@ -89,6 +89,16 @@ std::vector<Entry> known_losses(const results::RunResults& result, const RunOpti
   return entries;
 }
 
+/// The losses under a baseline, without which nothing shows that the input is still the same.
+const std::vector<double>& recorded(const results::RunResults& result, const std::string& baseline,
+                                    const fs::path& file) {
+  const auto place = result.baselines.find(baseline);
+  if (place != result.baselines.end()) return place->second;
+  throw InputError({file, "baseline/" + baseline},
+                   {"is missing", "tasks are added only where the input gives the recorded losses",
+                    "restore the file or run again"});
+}
+
 Start prepare(const AddOptions& options) {
   const fs::path file = results::results_file(options.result);
   std::error_code error;
@@ -115,8 +125,8 @@ Start prepare(const AddOptions& options) {
   start.k = result.n_clusters;
   start.clusters = ids_of<ClusterId>(result.result.assignment);
   start.clusters.resize(all.tasks.size(), cluster::unplaced);
-  start.recorded.base = result.baselines.at("base");
-  start.recorded.own = result.baselines.at("own");
+  start.recorded.base = recorded(result, "base", file);
+  start.recorded.own = recorded(result, "own", file);
   start.recorded.known = known_losses(result, options_then);
   start.manifest = to_json(all);
   return start;

@@ -9,6 +9,7 @@
 #include "d2c/job/add_tasks.hpp"
 #include "d2c/job/compare_methods.hpp"
 #include "d2c/job/run.hpp"
+#include "d2c/results/writer.hpp"
 
 #include "fake_engine.hpp"
 #include "test_support.hpp"
@@ -227,6 +228,28 @@ TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
   EXPECT_EQ(whole->tasks.name, names);
   EXPECT_TRUE(std::ranges::equal(old->result.assignment,
                                  std::span(whole->result.assignment).first(names.size() - 1)));
+}
+
+TEST_F(SessionTest, TasksAreNotAddedToAResultWithoutTheLossesToCompareWith) {
+  auto old = run_into("old");
+  ASSERT_TRUE(old);
+  json::Json task = first_;
+  task["name"] = "new";
+  test::write_file(folder_ / "new.json",
+                   json::Json{{"model", "model"}, {"tasks", json::Json::array({task})}}.dump());
+  AddOptions add;
+  add.result = folder_ / "old";
+  add.tasks = folder_ / "new.json";
+  add.output = folder_ / "new";
+  const fs::path file = folder_ / "old" / "results.h5";
+  for (const char* name : {"own", "base"}) {
+    old->baselines.erase(name);
+    results::ResultsWriter writer(file);
+    writer.complete(*old);
+    fs::rename(writer.release(), file);
+    D2C_EXPECT_ERROR((void)add_tasks(*comm_, add, context_), Error, "results.h5", "baseline/", name,
+                     "is missing")
+  }
 }
 
 TEST_F(SessionTest, PhasesTakeTheWholeTimeBetweenThem) {
