@@ -27,11 +27,12 @@ using Entry = cluster::CachedOracle::Entry;
 
 /// What rank 0 finds out and tells the others.
 struct Start {
-  std::string config;            ///< options of the result
-  int k = 0;                     ///< its clusters
-  cluster::Assignment clusters;  ///< of every task; cluster::unplaced = none yet
-  RecordedLosses recorded;       ///< of the tasks that have one
-  std::string manifest;          ///< of all tasks; on rank 0 alone
+  std::string config;             ///< options of the result
+  int k = 0;                      ///< its clusters
+  cluster::Assignment clusters;   ///< of every task; cluster::unplaced = none yet
+  RecordedLosses recorded;        ///< of the tasks that have one
+  results::SkippedTable skipped;  ///< what the result left out, and is not added now
+  std::string manifest;           ///< of all tasks; on rank 0 alone
 };
 
 /// All tasks, the old ones first. @throws InputError if the manifests do not go together
@@ -60,6 +61,20 @@ eval::Manifest joined(eval::Manifest all, const eval::Manifest& added, const fs:
     all.tasks.push_back(task);
   }
   return all;
+}
+
+/// Without the tasks that the manifest has by now.
+results::SkippedTable still_skipped(const results::SkippedTable& then, const eval::Manifest& now) {
+  results::SkippedTable skipped;
+  for (std::size_t i = 0; i < then.task.size(); ++i) {
+    if (std::ranges::find(now.tasks, then.task[i], &eval::TaskSpec::name) != now.tasks.end()) {
+      continue;
+    }
+    skipped.task.push_back(then.task[i]);
+    skipped.adapter.push_back(then.adapter[i]);
+    skipped.reason.push_back(then.reason[i]);
+  }
+  return skipped;
 }
 
 /// The losses under the result's merged adapters, where they are those of plain merges.
@@ -128,8 +143,22 @@ Start prepare(const AddOptions& options) {
   start.recorded.base = recorded(result, "base", file);
   start.recorded.own = recorded(result, "own", file);
   start.recorded.known = known_losses(result, options_then);
+  start.skipped = still_skipped(result.skipped, all);
   start.manifest = to_json(all);
   return start;
+}
+
+void append_texts(std::vector<std::byte>& bytes, const std::vector<std::string>& texts) {
+  const std::uint64_t n = texts.size();
+  append_wire(bytes, std::span(&n, 1));
+  for (const std::string& text : texts) append_list(bytes, text);
+}
+
+void take_texts(std::span<const std::byte>& bytes, std::vector<std::string>& texts) {
+  std::uint64_t n = 0;
+  take_wire(bytes, std::span(&n, 1));
+  texts.resize(n);
+  for (std::string& text : texts) take_list(bytes, text);
 }
 
 std::vector<std::byte> packed(const Start& start) {
@@ -139,6 +168,9 @@ std::vector<std::byte> packed(const Start& start) {
   append_list(bytes, start.clusters);
   append_list(bytes, start.recorded.base);
   append_list(bytes, start.recorded.own);
+  append_texts(bytes, start.skipped.task);
+  append_texts(bytes, start.skipped.adapter);
+  append_texts(bytes, start.skipped.reason);
   for (const Entry& entry : start.recorded.known) {
     append_list(bytes, entry.set);
     append_list(bytes, entry.tasks);
@@ -154,6 +186,9 @@ Start unpacked(std::span<const std::byte> bytes) {
   take_list(bytes, start.clusters);
   take_list(bytes, start.recorded.base);
   take_list(bytes, start.recorded.own);
+  take_texts(bytes, start.skipped.task);
+  take_texts(bytes, start.skipped.adapter);
+  take_texts(bytes, start.skipped.reason);
   while (!bytes.empty()) {
     Entry& entry = start.recorded.known.emplace_back();
     take_list(bytes, entry.set);
@@ -203,6 +238,7 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
     Session session(comm, job, context,
                     {.checkpoint = job.output / "checkpoint.h5",
                      .manifest = manifest,
+                     .skipped = start.skipped,
                      .identity = {{"result that tasks are added to",
                                    Digest().update(std::span<const std::byte>(bytes)).text()}}});
     ResultStages stages(session);

@@ -106,9 +106,10 @@ void check_kept_examples(const Job& job, int kept) {
 }  // namespace
 
 Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
-             const std::string& manifest) {
+             const std::string& manifest, const results::SkippedTable& skipped) {
   const auto timer = timers.scope("load");
   Job job;
+  job.skipped = skipped;
   job.manifest =
       eval::parse_manifest(share_manifest(comm, options.manifest, manifest), options.manifest);
   comm::agree(comm, [&] { check_k(options, job.manifest.tasks.size()); });

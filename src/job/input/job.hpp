@@ -34,7 +34,9 @@ struct Job {
 /// Collective. @throws InputError or UsageError, the same on every rank
 /// @param manifest  on rank 0: text of the manifest, if it is not yet where the options say; else
 ///                  empty
+/// @param skipped   tasks that an earlier job has left out of it, the same on every rank
 [[nodiscard]] Job load_job(comm::Communicator& comm, const RunOptions& options, PhaseTimers& timers,
-                           const std::string& manifest = {});
+                           const std::string& manifest = {},
+                           const results::SkippedTable& skipped = {});
 
 }  // namespace d2c::job

@@ -31,7 +31,7 @@ Session::Session(comm::Communicator& comm, const RunOptions& options, const RunC
       context_(context),
       choice_(choose_engine(comm, options)),
       options_(with_device(options, choice_.device)),
-      input_(load_job(comm, options_, timers_, files.manifest)),
+      input_(load_job(comm, options_, timers_, files.manifest, files.skipped)),
       engine_(made_engine(comm, context, input_.model->model, choice_)),
       inputs_({comm, *input_.adapters, *input_.tasks, input_.adapter_of_task, *engine_, timers_},
               model::input_sites(input_.model->model.config()), options.verify_examples) {

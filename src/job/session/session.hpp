@@ -26,6 +26,8 @@ struct SessionFiles {
   std::filesystem::path checkpoint;
   /// On rank 0: text of the manifest, if it is not yet where the options say.
   std::string manifest = {};
+  /// Tasks that were left out before.
+  results::SkippedTable skipped = {};
   /// What else decides the numbers.
   results::Identity identity = {};
 };

@@ -230,6 +230,40 @@ TEST_F(SessionTest, TasksAreAddedToAResultThatLeftSomeOut) {
                                  std::span(whole->result.assignment).first(names.size() - 1)));
 }
 
+TEST_F(SessionTest, ConstraintsOfATaskThatWasLeftOutHoldOnceItIsAdded) {
+  const json::Json whole = json::read_file(options_.manifest);
+  const std::string adapter = first_["adapter"];
+  fs::remove_all(folder_ / adapter);
+  options_.on_bad_adapter = OnBadAdapter::skip;
+  options_.constraints = folder_ / "rules.json";
+  const std::string name = first_["name"];
+  const json::Json pair = json::Json::array({name, whole["tasks"][1]["name"]});
+  test::write_file(options_.constraints,
+                   json::Json{{"together", json::Json::array({pair})}}.dump());
+  ASSERT_TRUE(run_into("old"));
+  const auto add = [&](json::Json task, const char* called, const char* to, const char* output) {
+    task["name"] = called;
+    test::write_file(folder_ / "new.json",
+                     json::Json{{"model", "model"}, {"tasks", json::Json::array({task})}}.dump());
+    AddOptions options;
+    options.result = folder_ / to;
+    options.tasks = folder_ / "new.json";
+    options.output = folder_ / output;
+    return add_tasks(*comm_, options, context_);
+  };
+  const auto once = add(whole["tasks"][2], "other", "old", "once");
+  ASSERT_TRUE(once);
+  EXPECT_EQ(once->skipped.task, std::vector<std::string>{name});
+  const auto twice = add(whole["tasks"][3], "another", "once", "twice");
+  ASSERT_TRUE(twice);
+  EXPECT_EQ(twice->skipped.task, std::vector<std::string>{name});
+  fs::copy(test::source("data/demo") / adapter, folder_ / adapter, fs::copy_options::recursive);
+  const auto back = add(first_, name.c_str(), "twice", "back");
+  ASSERT_TRUE(back);
+  EXPECT_TRUE(back->skipped.task.empty());
+  EXPECT_EQ(back->result.assignment.back(), back->result.assignment.front());
+}
+
 TEST_F(SessionTest, TasksAreNotAddedToAResultWithoutTheLossesToCompareWith) {
   auto old = run_into("old");
   ASSERT_TRUE(old);
