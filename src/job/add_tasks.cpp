@@ -18,6 +18,7 @@
 #include "output/output_folder.hpp"
 #include "output/result_files.hpp"
 #include "session/result_stages.hpp"
+#include "session/setup.hpp"
 
 namespace d2c::job {
 namespace {
@@ -241,6 +242,9 @@ std::optional<results::RunResults> add_tasks(comm::Communicator& comm, const Add
                      .skipped = start.skipped,
                      .identity = {{"result that tasks are added to",
                                    Digest().update(std::span<const std::byte>(bytes)).text()}}});
+    if (options.compare_full) {
+      comm::agree(comm, [&] { check_search(session.options(), session.input()); });
+    }
     ResultStages stages(session);
     stages.place(start.clusters, start.recorded);
     stages.measure();

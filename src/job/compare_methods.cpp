@@ -15,6 +15,7 @@
 #include "output/record.hpp"
 #include "session/method_comparison.hpp"
 #include "session/session.hpp"
+#include "session/setup.hpp"
 
 namespace d2c::job {
 namespace {
@@ -68,6 +69,11 @@ void prepare(const RunOptions& job, std::optional<FolderLock>& lock) {
 
 void check_input(const CompareOptions& options, const Job& input) {
   for (const std::string& method : options.methods) check_ranks(*input.adapters, method);
+  for (const std::string& search : options.searches) {
+    RunOptions one = options.job;
+    one.search = search;
+    check_search(one, input);
+  }
   for (const int k : options.job.ks) {
     if (input.constraints.none()) continue;
     cluster::check_constraints(input.constraints, input.tasks->n_tasks(), k);

@@ -314,6 +314,7 @@ Plan make_plan(comm::Communicator& comm, const RunOptions& given) {
     const MergePlan asked = merge_plan(options, *job.adapters);
     comm::agree(comm, [&] { settle_budget(options, job, asked); });
   }
+  comm::agree(comm, [&] { check_search(options, job); });
   const auto engine = made_engine(comm, {}, job.model->model, choice);
   Plan plan;
   plan.options = given;

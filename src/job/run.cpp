@@ -2,6 +2,7 @@
 
 #include "output/result_files.hpp"
 #include "session/result_stages.hpp"
+#include "session/setup.hpp"
 
 namespace d2c::job {
 
@@ -11,6 +12,7 @@ std::optional<results::RunResults> run(comm::Communicator& comm, const RunOption
   ResultFiles files(comm, options);
   return unless_stopped([&] {
     Session session(comm, options, context, {.checkpoint = options.output / "checkpoint.h5"});
+    comm::agree(comm, [&] { check_search(session.options(), session.input()); });
     ResultStages stages(session);
     stages.search();
     stages.measure();

@@ -20,6 +20,9 @@ struct SearchMethod {
   /// Evaluations per task that it usually takes, for forecasts; the result's own are 1.
   double least_evaluations = 1;
   double most_evaluations = 1;
+  /// Refuses tasks that it cannot search, before a loss is measured. Null = it can search any.
+  /// @throws UsageError
+  void (*check)(const SearchOptions& options, int n_tasks) = nullptr;
 };
 
 /// The default method comes first.

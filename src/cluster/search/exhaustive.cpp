@@ -20,6 +20,14 @@ using Mask = std::uint32_t;
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
+void refuse_too_many(const Rules& rules) {
+  if (rules.n_blocks() > exhaustive_most_blocks)
+    throw UsageError({fmt::format("an exhaustive search of {} tasks measures {:.3g} clusters",
+                                  rules.n_blocks(), std::exp2(rules.n_blocks()) - 1),
+                      fmt::format("it is meant for {} tasks at most", exhaustive_most_blocks),
+                      "use 'auto', or fewer tasks"});
+}
+
 /// Measures every set of blocks that may be a cluster, then finds the best partition into at most k
 /// of them by dynamic programming over subsets: a cost is that of one cluster, so that
 ///
@@ -35,11 +43,7 @@ class Exhaustive {
         rules_(options.constraints, problem.oracle.n_tasks(), options.k) {}
 
   SearchResult run() {
-    if (rules_.n_blocks() > exhaustive_most_blocks)
-      throw UsageError({fmt::format("an exhaustive search of {} tasks measures {:.3g} clusters",
-                                    rules_.n_blocks(), std::exp2(rules_.n_blocks()) - 1),
-                        fmt::format("it is meant for {} tasks at most", exhaustive_most_blocks),
-                        "use 'auto', or fewer tasks"});
+    refuse_too_many(rules_);
     recorder_.begin_restart();
     offer_starts();
     if (measure()) {
@@ -169,6 +173,10 @@ class Exhaustive {
 };
 
 }  // namespace
+
+void check_exhaustive(const SearchOptions& options, int n_tasks) {
+  refuse_too_many(Rules(options.constraints, n_tasks, options.k));
+}
 
 SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options) {
   return Exhaustive(problem, options).run();

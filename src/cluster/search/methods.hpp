@@ -32,5 +32,6 @@ namespace d2c::cluster {
 /// n 2^(n-1) entries for n tasks. @throws UsageError if there are more than these (blocks of) tasks
 inline constexpr int exhaustive_most_blocks = 14;
 [[nodiscard]] SearchResult exhaustive_search(const Problem& problem, const SearchOptions& options);
+void check_exhaustive(const SearchOptions& options, int n_tasks);
 
 }  // namespace d2c::cluster

@@ -81,7 +81,8 @@ constexpr std::array methods{
                  .summary = "the optimum; for up to 14 tasks",
                  .reference = "",
                  .parameters = "",
-                 .run = exhaustive_search},
+                 .run = exhaustive_search,
+                 .check = check_exhaustive},
 };
 
 }  // namespace

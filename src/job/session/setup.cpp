@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "d2c/cluster/registry.hpp"
 #include "d2c/core/error.hpp"
 
 namespace d2c::job {
@@ -36,6 +37,11 @@ cluster::SearchOptions search_options(const RunOptions& options, const Job& job)
   search.matrix = options.final_losses == FinalLosses::all ? cluster::ResultMatrix::full
                                                            : cluster::ResultMatrix::members;
   return search;
+}
+
+void check_search(const RunOptions& options, const Job& job) {
+  const cluster::SearchMethod& search = cluster::search_method(options.search);
+  if (search.check != nullptr) search.check(search_options(options, job), job.tasks->n_tasks());
 }
 
 std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan) {

@@ -15,6 +15,9 @@ namespace d2c::job {
 /// What the options ask of a search, with the constraints of the job.
 [[nodiscard]] cluster::SearchOptions search_options(const RunOptions& options, const Job& job);
 
+/// @throws UsageError if the search cannot take the tasks of the job
+void check_search(const RunOptions& options, const Job& job);
+
 /// Bytes of the factors of one merged adapter as it is stored, at most.
 [[nodiscard]] std::uint64_t stored_bytes(const AdapterStore& adapters, const MergePlan& plan);
 

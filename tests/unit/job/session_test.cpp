@@ -8,6 +8,7 @@
 #include "d2c/core/json.hpp"
 #include "d2c/job/add_tasks.hpp"
 #include "d2c/job/compare_methods.hpp"
+#include "d2c/job/plan.hpp"
 #include "d2c/job/run.hpp"
 #include "d2c/results/writer.hpp"
 
@@ -346,6 +347,28 @@ TEST_F(SessionTest, AComparisonKnowsItsSearchesBeforeItBegins) {
   D2C_EXPECT_ERROR((void)compare_methods(*comm_, options, context_), Error,
                    "there is no search 'nonsense'")
   EXPECT_FALSE(fs::exists(folder_ / "out"));
+}
+
+TEST_F(SessionTest, ASearchOfTooManyTasksIsRefusedBeforeOthersBegin) {
+  json::Json manifest = json::read_file(options_.manifest);
+  for (int t = 0; t < 10; ++t) {
+    json::Json task = first_;
+    task["name"] = "again " + std::to_string(t);
+    manifest["tasks"].push_back(task);
+  }
+  test::write_file(options_.manifest, manifest.dump());
+  std::string log;
+  context_.log = [&](const std::string& line) { log += line + "\n"; };
+  options_.search = "exhaustive";
+  D2C_EXPECT_ERROR((void)run_into("out"), Error, "exhaustive search of 15 tasks", "14 tasks")
+  D2C_EXPECT_ERROR((void)make_plan(*comm_, options_), Error, "exhaustive search of 15 tasks")
+  options_.search = "auto";
+  CompareOptions options{
+      .job = options_, .searches = {"random", "exhaustive"}, .methods = {"average"}};
+  options.job.output = folder_ / "compared";
+  D2C_EXPECT_ERROR((void)compare_methods(*comm_, options, context_), Error,
+                   "exhaustive search of 15 tasks")
+  EXPECT_THAT(log, testing::Not(HasSubstr("random K = 2")));
 }
 
 TEST_F(SessionTest, TheTimeLimitEndsSearchAndRefinementEarly) {
