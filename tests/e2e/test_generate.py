@@ -121,6 +121,19 @@ class Generate(Case):
         broken["tasks"][2]["adapter"] = str(self.folder / "absent")
         path = write_manifest(self.folder / "broken.json", broken)
         self.fail_with(3, ["absent"], "generate", path, "--examples-per-task", 1, *to, ranks=3)
+        # A bad adapter is known on all ranks before any of them writes.
+        spoilt = shutil.copytree(broken["tasks"][3]["adapter"], self.folder / "spoilt")
+        weights = spoilt / "adapter_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\xff" * 4)
+        for bad, word in (("absent", ""), ("spoilt", "finite")):
+            broken["tasks"][2]["adapter"] = str(self.folder / bad)
+            path = write_manifest(self.folder / "broken.json", broken)
+            for ranks in (0, 2):
+                done = d2c("generate", path, "--examples-per-task", 1, *to, ranks=ranks)
+                self.assertEqual(done.returncode, 3, done.stderr)
+                (line,) = messages(done)
+                self.assertRegex(line, f"^d2c: /.*{bad}.*{word}")
+                self.assertNotIn("writing texts", done.stderr)
         del broken["tasks"][1]["test"]
         broken["tasks"][3]["test"] = str(self.folder / "none.jsonl")
         path = write_manifest(self.folder / "no_test.json", broken)

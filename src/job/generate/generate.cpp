@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -194,6 +195,22 @@ std::vector<std::size_t> missing_pieces(comm::Communicator& comm, const Generati
   return missing;
 }
 
+/// Reads the adapters of all pieces once, so that bad ones are known before work begins; next to
+/// the texts that each of them writes this takes no time. Collective.
+void check_adapters(comm::Communicator& comm, const GenerationSource& source,
+                    std::span<const std::size_t> pieces, const Writing& writing) {
+  std::set<std::string> distinct;
+  for (const std::size_t piece : pieces) distinct.insert(source.pieces[piece].author.adapter);
+  distinct.erase("");  // the base model
+  const std::vector<std::string> adapters(distinct.begin(), distinct.end());
+  comm::agree(comm, [&] {
+    const auto n_ranks = static_cast<std::size_t>(comm.size());
+    for (auto i = static_cast<std::size_t>(comm.rank()); i < adapters.size(); i += n_ranks) {
+      static_cast<void>(writing.read(adapters[i]));
+    }
+  });
+}
+
 }  // namespace
 
 std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateOptions& options,
@@ -219,6 +236,7 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   std::vector<std::size_t> missing = missing_pieces(comm, source, file.get());
   const auto engine = made_engine(comm, context, model.folder.model, choice);
   Writing writing(options, source, model, *engine);
+  check_adapters(comm, source, missing, writing);
   Rounds rounds(comm, source, prompts, writing, run.ranks_per_node);
   Progress& progress = context.progress == nullptr ? Progress::silent() : *context.progress;
   progress.begin("writing texts", "(task, adapter) pairs", std::ssize(missing));

@@ -52,11 +52,13 @@ eval::AdapterHandle Writing::prepared(const Author& author) {
   if (author.name == "base") return nullptr;
   if (handle_ != nullptr && recent_ == author) return handle_;
   handle_.reset();
-  const lora::Adapter adapter =
-      lora::read_adapter(results::read_adapter_at(author.adapter), modules_, model_.folder.path);
-  handle_ = engine_.prepare(adapter.modules);
+  handle_ = engine_.prepare(read(author.adapter).modules);
   recent_ = author;
   return handle_;
+}
+
+lora::Adapter Writing::read(const std::string& adapter) const {
+  return lora::read_adapter(results::read_adapter_at(adapter), modules_, model_.folder.path);
 }
 
 WrittenPiece Writing::operator()(const Piece& piece) {

@@ -43,6 +43,8 @@ class Writing {
 
   /// @throws InputError if the adapter or the examples cannot be read
   [[nodiscard]] WrittenPiece operator()(const Piece& piece);
+  /// Reads an adapter as it will be read. @throws InputError
+  [[nodiscard]] lora::Adapter read(const std::string& adapter) const;
 
  private:
   [[nodiscard]] eval::AdapterHandle prepared(const Author& author);
