@@ -267,6 +267,9 @@ void Trainer::save(const std::filesystem::path& file) {
 void Trainer::resume(const std::filesystem::path& file, std::uint64_t job) {
   Digest digest;
   digest.update(job);
+  // A comparison trains merges of several methods.
+  const std::string method = parts_.merger.plan().method_name();
+  digest.update(method).update(method.size());
   in_file_.push_back(nullptr);
   for (std::size_t c = 0; c < clusters_.size(); ++c) {
     for (const TaskId task : clusters_[c].tasks) digest.update(task.index());

@@ -187,7 +187,8 @@ class Distill : public testing::Test {
   [[nodiscard]] Distilled run(const DistillOptions& options, std::uint64_t merged_bytes = 512 << 20,
                               std::uint64_t exchange_bytes = 1 << 20) {
     MergePlan plan;
-    plan.method = &merge::find_method("average");
+    plan.method = &merge::find_method(method_);
+    plan.options.density = 0.5;
     plan.exchange_bytes = exchange_bytes;
     test::FakeEngine engine(3);
     const JobParts parts{*comm_, *adapters_, *tasks_, adapter_of_task_, engine, timers_};
@@ -214,6 +215,7 @@ class Distill : public testing::Test {
   std::unique_ptr<TaskStore> tasks_;
   IdVector<TaskId, AdapterId> adapter_of_task_ = IdVector<TaskId, AdapterId>(n_tasks);
   PhaseTimers timers_;
+  std::string method_ = "average";
   std::function<bool()> stop_ = [] { return false; };
   TrainingStates* states_ = nullptr;
 };
@@ -356,6 +358,29 @@ TEST_F(Distill, GoesOnFromWhatWasSaved) {
   }
   // Twelve steps; two and three tasks, the former three times.
   EXPECT_EQ(n_asked, 12 + 2 + 3 + 2 * 2);
+}
+
+TEST_F(Distill, DoesNotGoOnFromTheTrainingOfAnotherMethod) {
+  const test::TempFolder folder;
+  std::vector<std::function<void()>> savers;
+  const auto states = [&] {
+    return TrainingStates{folder / "state", 1,
+                          [&](std::function<void()> save) { savers.push_back(save); }, 0};
+  };
+  TrainingStates kept = states();
+  states_ = &kept;
+  const Distilled average = run({.material = {.steps = 3}});
+  for (const auto& save : savers) save();
+  ASSERT_TRUE(std::filesystem::exists(folder / "state.0"));
+
+  // As large as the others, and in the same place.
+  method_ = "ties_svd";
+  TrainingStates found = states();
+  states_ = &found;
+  const Distilled beside = run({.material = {.steps = 3}});
+  states_ = nullptr;
+  expect_same(beside, run({.material = {.steps = 3}}));
+  EXPECT_NE(beside.loss, average.loss);
 }
 
 TEST_F(Distill, EndsEarlyWhenItIsTold) {
