@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -21,6 +22,7 @@
 #include "engine/rank_device.hpp"
 #include "generate/authors.hpp"
 #include "generate/predictions_file.hpp"
+#include "generate/round_length.hpp"
 #include "generate/writing.hpp"
 #include "input/shared_model.hpp"
 
@@ -126,21 +128,18 @@ results::Identity identity_of(const GenerateOptions& options, const GenerationSo
 /// Writes pieces on all ranks, round by round: after each the lines are with rank 0.
 class Rounds {
  public:
-  Rounds(comm::Communicator& comm, const GenerationSource& source, const Prompts& prompts,
-         Writing& writing, int ranks_per_node)
+  Rounds(comm::Communicator& comm, const GenerationSource& source, Writing& writing,
+         int ranks_per_node)
       : comm_(comm),
         source_(source),
-        prompts_(prompts),
         writing_(writing),
         queues_(comm, ranks_per_node, comm::Balance::dynamic) {}
 
   /// Collective. @param pieces  the same on every rank
-  /// @param file  null but on rank 0
-  void write(std::span<const std::size_t> pieces, PredictionsFile* file, GenerateReport& report) {
-    std::vector<double> costs;
-    for (const std::size_t piece : pieces) {
-      costs.push_back(prompts_.cost[source_.pieces[piece].task.index()]);
-    }
+  /// @param costs  of the pieces
+  /// @param file   null but on rank 0
+  void write(std::span<const std::size_t> pieces, std::span<const double> costs,
+             PredictionsFile* file, GenerateReport& report) {
     std::vector<std::byte> own;
     std::array<std::int64_t, 2> counts{0, 0};
     queues_.open(comm::cut(costs, comm_.size()));
@@ -171,7 +170,6 @@ class Rounds {
  private:
   comm::Communicator& comm_;
   const GenerationSource& source_;
-  const Prompts& prompts_;
   Writing& writing_;
   comm::WorkQueues queues_;
 };
@@ -237,11 +235,14 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   const auto engine = made_engine(comm, context, model.folder.model, choice);
   Writing writing(options, source, model, *engine);
   check_adapters(comm, source, missing, writing);
-  Rounds rounds(comm, source, prompts, writing, run.ranks_per_node);
+  Rounds rounds(comm, source, writing, run.ranks_per_node);
   Progress& progress = context.progress == nullptr ? Progress::silent() : *context.progress;
   progress.begin("writing texts", "(task, adapter) pairs", std::ssize(missing));
-  constexpr double longest_round = 20.0;  // seconds
-  std::size_t length = 2 * static_cast<std::size_t>(comm.size());
+  std::vector<double> costs;
+  for (const std::size_t piece : missing) {
+    costs.push_back(prompts.cost[source.pieces[piece].task.index()]);
+  }
+  RoundLength length(comm.size());
   for (std::size_t begin = 0; begin < missing.size();) {
     std::array<double, 1> vote{context.stop_requested && context.stop_requested() ? 1.0 : 0.0};
     comm.maximum(vote);
@@ -252,12 +253,13 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
       return std::nullopt;
     }
     const Stopwatch round;
-    const std::size_t n = std::min(length, missing.size() - begin);
-    rounds.write(std::span(missing).subspan(begin, n), file.get(), report);
+    const std::size_t n = length.next(std::span(costs).subspan(begin));
+    const std::span<const double> now = std::span(costs).subspan(begin, n);
+    rounds.write(std::span(missing).subspan(begin, n), now, file.get(), report);
     begin += n;
     std::array<double, 1> seconds{round.seconds()};
     comm.maximum(seconds);
-    if (seconds[0] < longest_round / 2) length *= 2;
+    length.learn(std::accumulate(now.begin(), now.end(), 0.0), seconds[0]);
     progress.advance(static_cast<std::int64_t>(n));
   }
   comm::agree(comm, [&] {
