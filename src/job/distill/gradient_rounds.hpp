@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -37,7 +38,17 @@ struct LearningPlan {
                                          std::span<const std::uint64_t> bytes, int n_ranks,
                                          std::uint64_t rank_cap);
 
-/// Brings the gradients of a round to the ranks that have the parts of the adapters. What a rank
+/// Cuts a round into slices that are delivered after each other, so that no rank gets more than
+/// `rank_cap` bytes at a time, or the parts of one task: where ranks are more than parts, few ranks
+/// get what all send.
+/// @param adapters  by cluster
+/// @return          [slices + 1] where each begins
+[[nodiscard]] std::vector<std::size_t> cut_round(
+    std::span<const TrainedAdapter* const> adapters,
+    const IdVector<ModuleId, lora::TargetModule>& modules, std::span<const LearningTask> round,
+    std::uint64_t rank_cap);
+
+/// Brings the gradients of a slice to the ranks that have the parts of the adapters. What a rank
 /// sends and gets is known to both ends: a parcel holds for each task, in order, the parts that its
 /// receiver has.
 class GradientExchange {
@@ -45,28 +56,26 @@ class GradientExchange {
   /// @param adapters  by cluster
   GradientExchange(comm::Communicator& comm, std::span<const TrainedAdapter* const> adapters,
                    const IdVector<ModuleId, lora::TargetModule>& modules,
-                   std::span<const LearningTask> round);
+                   std::span<const LearningTask> slice);
 
   /// Puts the gradient of a task of this rank in its place. Different tasks from any threads.
-  /// @param index  into the round
+  /// @param index  into the slice
   void put(std::size_t index, const lora::FactorMap& gradient);
   /// Sends what was put and calls add(task, module, values) for all parts that this rank
-  /// has: task by task in the order of the round, part by part.
+  /// has: task by task in the order of the slice, part by part. Call once.
   /// @param add  gets A and B of the part, after each other
   void deliver(const std::function<void(const LearningTask& task, ModuleId module,
                                         std::span<const float> values)>& add);
 
  private:
-  [[nodiscard]] std::size_t bytes_of(const TrainedAdapter::Part& part) const;
-
   comm::Communicator& comm_;
   std::span<const TrainedAdapter* const> adapters_;
   const IdVector<ModuleId, lora::TargetModule>& modules_;
-  std::span<const LearningTask> round_;
-  std::vector<std::vector<std::size_t>> offsets_;  ///< [round][parts] in the parcel of their rank
+  std::span<const LearningTask> slice_;
+  std::vector<std::vector<std::size_t>> offsets_;  ///< [slice][parts] in the parcel of their rank
   std::vector<comm::Parcel> outgoing_;
   std::vector<std::size_t> place_of_rank_;  ///< [ranks] in outgoing_
-  std::vector<comm::Parcel> incoming_;
+  std::map<int, std::size_t> incoming_;     ///< bytes from each rank
 };
 
 }  // namespace d2c::job

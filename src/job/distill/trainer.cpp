@@ -201,7 +201,14 @@ void Trainer::step() {
 void Trainer::run_round(std::span<const LearningTask> round, std::span<double> losses) {
   std::vector<const TrainedAdapter*> adapters;
   for (const auto& adapter : adapters_) adapters.push_back(adapter.get());
-  GradientExchange exchange(parts_.comm, adapters, parts_.adapters.modules(), round);
+  const auto& modules = parts_.adapters.modules();
+  const std::vector<std::size_t> slice_begin =
+      cut_round(adapters, modules, round, parts_.merger.plan().exchange_bytes / 2);
+  std::vector<GradientExchange> slices;
+  for (std::size_t s = 0; s + 1 < slice_begin.size(); ++s) {
+    slices.emplace_back(parts_.comm, adapters, modules,
+                        round.subspan(slice_begin[s], slice_begin[s + 1] - slice_begin[s]));
+  }
   {
     const auto timer = parts_.timers.scope("gradients");
     std::vector<std::size_t> mine;
@@ -220,15 +227,18 @@ void Trainer::run_round(std::span<const LearningTask> round, std::span<double> l
     parts_.engine.gradients(units, [&](Index unit, const eval::GradientResult& result) {
       const std::size_t i = mine[static_cast<std::size_t>(unit)];
       losses[i] = result.loss;
-      exchange.put(i, result.gradient);
+      const auto s = static_cast<std::size_t>(std::ranges::upper_bound(slice_begin, i) -
+                                              slice_begin.begin() - 1);
+      slices[s].put(i - slice_begin[s], result.gradient);
     });
   }
   const auto timer = parts_.timers.scope("exchange");
-  exchange.deliver([&](const LearningTask& task, ModuleId module, std::span<const float> gradient) {
+  const auto add = [&](const LearningTask& task, ModuleId module, std::span<const float> gradient) {
     const DistillCluster& cluster = clusters_[static_cast<std::size_t>(task.cluster)];
     const auto place = std::ranges::lower_bound(cluster.tasks, task.task) - cluster.tasks.begin();
     own_.at({task.cluster, module}).add(gradient, cluster.weights[static_cast<std::size_t>(place)]);
-  });
+  };
+  for (GradientExchange& slice : slices) slice.deliver(add);
 }
 
 /// First what rank 0 knows of the progress, then each module of each cluster.

@@ -40,6 +40,23 @@ TEST(LearningPlan, SharesTheTasksOfARoundByCostWithinTheCap) {
   EXPECT_EQ(plan_learning({}, {}, {}, 2, 1).rounds, (std::vector<std::size_t>{0}));
 }
 
+TEST(LearningPlan, CutsRoundsByWhatOneRankGets) {
+  IdVector<ModuleId, lora::TargetModule> modules;
+  for (const char* name : {"a", "b", "c"}) modules.push_back({name, 4, 6});
+  // 40 bytes for each rank of the factors: rank 0 gets 40 of the first, rank 1 160 of the second.
+  const TrainedAdapter even{{}, {}, {{ModuleId(0), 0, 1}, {ModuleId(1), 1, 1}}, {}};
+  const TrainedAdapter uneven{
+      {}, {}, {{ModuleId(0), 0, 1}, {ModuleId(1), 1, 1}, {ModuleId(2), 1, 3}}, {}};
+  const std::vector<const TrainedAdapter*> adapters{&even, &uneven};
+  const std::vector<LearningTask> round{{0, 0, 0}, {0, 1, 1}, {0, 2, 2}, {1, 3, 3}, {1, 4, 4}};
+  using Begin = std::vector<std::size_t>;
+  EXPECT_EQ(cut_round(adapters, modules, round, 1000), (Begin{0, 5}));
+  EXPECT_EQ(cut_round(adapters, modules, round, 200), (Begin{0, 3, 4, 5}));
+  EXPECT_EQ(cut_round(adapters, modules, round, 80), (Begin{0, 2, 3, 4, 5}));
+  EXPECT_EQ(cut_round(adapters, modules, round, 0), (Begin{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(cut_round(adapters, modules, {}, 0), (Begin{0}));
+}
+
 TEST(TrainingState, IsReadAsItWasWrittenOrNotAtAll) {
   const auto comm = comm::make_null_communicator();
   const test::TempFolder folder;
