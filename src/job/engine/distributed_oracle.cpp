@@ -1,6 +1,9 @@
 #include "engine/distributed_oracle.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -12,6 +15,19 @@ using cluster::Query;
 using cluster::TaskSet;
 
 namespace {
+
+/// SLURM is asked to warn five minutes before the end (jobs/).
+constexpr double longest_round = 60.0;  // seconds
+
+/// What measuring each of these tasks once takes.
+std::vector<double> tokens_of(const TaskStore& store, std::span<const TaskId> tasks, Split split) {
+  std::vector<double> tokens;
+  tokens.reserve(tasks.size());
+  for (const TaskId task : tasks) {
+    tokens.push_back(static_cast<double>(store.facts(task, split).n_computed));
+  }
+  return tokens;
+}
 
 /// Part of the keys of losses on some examples.
 std::string name_of(const FoldedSplit& examples) {
@@ -27,7 +43,8 @@ DistributedOracle::DistributedOracle(const Parts& parts, MergePlan plan,
       folds_(folds),
       merger_(parts, parts.inputs, plan, machine.merged_bytes, machine.ranks_per_node),
       medoids_(merger_, parts.tasks, folds),
-      scheduler_(parts, machine.ranks_per_node, machine.balance) {}
+      scheduler_(parts, machine.ranks_per_node, machine.balance),
+      round_(parts.comm.size(), longest_round) {}
 
 MergeRequest DistributedOracle::request_for(const TaskSet& set) const {
   if (plan().representative == Representative::merged) return merger_.members_of(set);
@@ -128,28 +145,65 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
   };
   merger_.merge_in_turn(wanted, [&](std::size_t begin, std::size_t end) {
     work_.merges += static_cast<std::int64_t>(end - begin);
-    std::vector<Evaluation> evaluations;
+    std::vector<std::size_t> adapter_of;
     std::vector<TaskId> task_of;
     for (std::size_t i = begin; i < end; ++i) {
-      for (const TaskId task : tasks_of[place[i]]) {
-        evaluations.push_back({i - begin, task, task_of.size()});
-        task_of.push_back(task);
-      }
+      const std::vector<TaskId>& tasks = tasks_of[place[i]];
+      task_of.insert(task_of.end(), tasks.begin(), tasks.end());
+      adapter_of.resize(task_of.size(), i - begin);
     }
-    MeasuredLosses measured(task_of.size(), examples.n_folds());
-    scheduler_.measure(evaluations, examples, prepare, measured);
-    const auto values = scheduler_.combine(std::move(measured), examples, task_of);
-    for (const Evaluation& done : evaluations) {
-      parts_.known.add(
-          keys[place[begin + done.adapter]], done.task,
-          std::span(values).subspan(done.entry * examples.n_folds(), examples.n_folds()));
-      const TaskFacts& facts = parts_.tasks.facts(done.task, examples.split);
-      work_.units += 1;
-      work_.tokens_computed += facts.n_computed;
-      work_.tokens_total += facts.n_tokens;
-    }
+    in_rounds(
+        tokens_of(parts_.tasks, task_of, examples.split), [&](std::size_t at, std::size_t to) {
+          std::vector<Evaluation> evaluations;
+          for (std::size_t i = at; i < to; ++i) {
+            evaluations.push_back({adapter_of[i], task_of[i], i - at});
+          }
+          MeasuredLosses measured(evaluations.size(), examples.n_folds());
+          scheduler_.measure(evaluations, examples, prepare, measured);
+          const auto values = scheduler_.combine(std::move(measured), examples,
+                                                 std::span(task_of).subspan(at, to - at));
+          for (const Evaluation& done : evaluations) {
+            parts_.known.add(
+                keys[place[begin + done.adapter]], done.task,
+                std::span(values).subspan(done.entry * examples.n_folds(), examples.n_folds()));
+            const TaskFacts& facts = parts_.tasks.facts(done.task, examples.split);
+            work_.units += 1;
+            work_.tokens_computed += facts.n_computed;
+            work_.tokens_total += facts.n_tokens;
+          }
+        });
     if (end < wanted.size()) parts_.pause();
   });
+}
+
+std::vector<TaskId> DistributedOracle::in_turn(std::span<const TaskId> tasks) const {
+  std::map<int, int> n_before;  // of each rank
+  std::vector<std::pair<int, TaskId>> turns;
+  turns.reserve(tasks.size());
+  for (const TaskId task : tasks) {
+    turns.emplace_back(n_before[parts_.adapters.owner(parts_.adapter_of_task[task])]++, task);
+  }
+  std::ranges::sort(turns);
+  std::vector<TaskId> result;
+  result.reserve(turns.size());
+  for (const auto& [turn, task] : turns) result.push_back(task);
+  return result;
+}
+
+void DistributedOracle::in_rounds(
+    std::span<const double> n_tokens,
+    const std::function<void(std::size_t begin, std::size_t end)>& measure) {
+  for (std::size_t begin = 0; begin < n_tokens.size();) {
+    if (begin > 0) parts_.pause();
+    const Stopwatch watch;
+    const std::size_t n = round_.next(n_tokens.subspan(begin));
+    measure(begin, begin + n);
+    std::array<double, 1> seconds{watch.seconds()};
+    parts_.comm.maximum(seconds);
+    const auto done = n_tokens.subspan(begin, n);
+    round_.learn(std::accumulate(done.begin(), done.end(), 0.0), seconds[0]);
+    begin += n;
+  }
 }
 
 std::vector<double> DistributedOracle::of_all_tasks(const char* under, Split split,
@@ -164,15 +218,17 @@ std::vector<double> DistributedOracle::of_all_tasks(const char* under, Split spl
     if (parts_.tasks.facts(task, split).n_examples > 0) tasks.push_back(task);
   }
   const std::size_t n = examples.n_folds();
-  if (!tasks.empty()) {
-    parts_.pause();
-    MeasuredLosses measured(tasks.size(), n);
-    measure(tasks, examples, measured);
-    const std::vector<double> values = scheduler_.combine(std::move(measured), examples, tasks);
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-      parts_.known.add(key, tasks[i], std::span(values).subspan(i * n, n));
+  if (!tasks.empty()) parts_.pause();
+  tasks = in_turn(tasks);
+  in_rounds(tokens_of(parts_.tasks, tasks, split), [&](std::size_t begin, std::size_t end) {
+    const auto round = std::span<const TaskId>(tasks).subspan(begin, end - begin);
+    MeasuredLosses measured(round.size(), n);
+    measure(round, examples, measured);
+    const std::vector<double> values = scheduler_.combine(std::move(measured), examples, round);
+    for (std::size_t i = 0; i < round.size(); ++i) {
+      parts_.known.add(key, round[i], std::span(values).subspan(i * n, n));
     }
-  }
+  });
   return parts_.known.read(keys, queries, n);
 }
 

@@ -14,6 +14,7 @@
 #include "distill/distill.hpp"
 #include "engine/medoids.hpp"
 #include "engine/merge_config.hpp"
+#include "engine/round_length.hpp"
 #include "engine/scheduler.hpp"
 #include "losses/known_losses.hpp"
 #include "merging/job_parts.hpp"
@@ -116,6 +117,14 @@ class DistributedOracle final : public cluster::LossOracle {
   /// Merges and measures, and adds to what is known.
   void measure(std::span<const MergeRequest> requests, std::span<const results::LossKey> keys,
                std::span<const cluster::Query> queries, const FoldedSplit& examples);
+  /// Calls measure(begin, end) for pieces of a list one round after the other, and pause() between
+  /// them: signals are seen, and checkpoints written, within a list that takes hours.
+  /// @param n_tokens  [list] what each costs
+  void in_rounds(std::span<const double> n_tokens,
+                 const std::function<void(std::size_t begin, std::size_t end)>& measure);
+  /// One of each rank that holds their adapters, then the next of each, so that a part of them is
+  /// work for all.
+  [[nodiscard]] std::vector<TaskId> in_turn(std::span<const TaskId> tasks) const;
   using MeasureTasks = std::function<void(std::span<const TaskId> tasks,
                                           const FoldedSplit& examples, MeasuredLosses& measured)>;
   /// Losses of all tasks under what `under` names, of which measure() gives those of the tasks not
@@ -128,6 +137,7 @@ class DistributedOracle final : public cluster::LossOracle {
   Merger merger_;
   Medoids medoids_;
   Scheduler scheduler_;
+  RoundLength round_;
   std::vector<std::shared_ptr<const TrainedAdapter>> trained_;
   WorkCounts work_;
 };

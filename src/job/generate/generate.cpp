@@ -20,9 +20,9 @@
 #include "d2c/core/wire.hpp"
 
 #include "engine/rank_device.hpp"
+#include "engine/round_length.hpp"
 #include "generate/authors.hpp"
 #include "generate/predictions_file.hpp"
-#include "generate/round_length.hpp"
 #include "generate/writing.hpp"
 #include "input/shared_model.hpp"
 
@@ -242,7 +242,8 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   for (const std::size_t piece : missing) {
     costs.push_back(prompts.cost[source.pieces[piece].task.index()]);
   }
-  RoundLength length(comm.size());
+  constexpr double longest_round = 20.0;  // seconds
+  RoundLength length(comm.size(), longest_round);
   for (std::size_t begin = 0; begin < missing.size();) {
     std::array<double, 1> vote{context.stop_requested && context.stop_requested() ? 1.0 : 0.0};
     comm.maximum(vote);

@@ -122,6 +122,20 @@ TEST_F(Oracle, NamesTheTaskWhoseLossIsNotFinite) {
                    "the loss of task '" + manifest_.tasks[0].name + "' is not finite")
 }
 
+TEST_F(Oracle, MayBeStoppedWithinAListAndKnowsWhatItMeasured) {
+  struct Stop {};
+  int n_pauses = 0;
+  pause_ = [&] {
+    if (++n_pauses == 3) throw Stop();
+  };
+  test::FakeEngine engine;
+  auto oracle = this->oracle(engine, {});
+  EXPECT_THROW((void)oracle.base_losses(Split::few_shot), Stop);
+  // Rounds of one and of two.
+  ASSERT_EQ(known_.back().table().size(), 1U);
+  EXPECT_EQ(known_.back().table().begin()->second.tasks.size(), 3U);
+}
+
 TEST_F(Oracle, MergesAsManySetsAtATimeAsFit) {
   const std::vector<TaskSet> sets{{0, 1}, {2}, {1, 3, 4}};
   std::vector<Query> queries;

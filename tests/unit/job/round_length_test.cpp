@@ -1,4 +1,4 @@
-#include "generate/round_length.hpp"
+#include "engine/round_length.hpp"
 
 #include <span>
 #include <vector>
@@ -10,7 +10,7 @@ namespace {
 
 TEST(RoundLength, GrowsAndShrinksWithWhatPiecesCost) {
   const std::vector<double> small(1000, 1.0);
-  RoundLength length(4);
+  RoundLength length(4, 20.0);
   EXPECT_EQ(length.next(small), 4U);
   length.learn(4.0, 1.0);
   EXPECT_EQ(length.next(small), 8U);
@@ -25,7 +25,7 @@ TEST(RoundLength, GrowsAndShrinksWithWhatPiecesCost) {
 }
 
 TEST(RoundLength, HasFewPiecesWhereThoseThatFollowCostMuch) {
-  RoundLength length(2);
+  RoundLength length(2, 20.0);
   length.learn(600.0, 9.0);
   std::vector<double> costs(500, 1.0);
   costs.resize(1000, 1000.0);
