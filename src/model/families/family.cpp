@@ -60,6 +60,14 @@ Index read_head_dim(ConfigReader& config, const ModelConfig& model, Index fallba
   return model.hidden_size / model.n_heads;
 }
 
+/// Source: create_causal_mask in masking_utils.py of Hugging Face transformers 5, which gives every
+/// token the whole text where `is_causal` is false. So does the code of embedding models.
+void check_causal(ConfigReader& config) {
+  if (config.flag("is_causal", true)) return;
+  config.fail("is_causal", "is false", "tokens that see what follows them are not supported",
+              "use a causal language model");
+}
+
 }  // namespace
 
 std::span<const Family> families() { return all_families; }
@@ -90,6 +98,7 @@ ModelConfig read_common(ConfigReader& config, const FamilyDefaults& defaults) {
   model.norm_eps = static_cast<float>(config.positive_number(defaults.eps_key, defaults.eps));
   model.activation = read_activation(config, defaults);
   model.tied_embeddings = config.flag("tie_word_embeddings", defaults.tied_embeddings);
+  check_causal(config);
   model.kinds.assign(static_cast<std::size_t>(model.n_layers), {});
   const RopeSizes sizes{model.head_dim, model.max_positions};
   if (!defaults.has_local_rope) {

@@ -110,6 +110,15 @@ TEST_F(Config, KeysThatMayChangeTheComputationAreRefusedByName) {
                    "gelu_pytorch_tanh");
 }
 
+// masking_utils.py of transformers 5: is_causal false gives a mask without order.
+TEST_F(Config, AttentionThatLooksAheadIsRefused) {
+  EXPECT_NO_THROW((void)read_with("is_causal", true));
+  D2C_EXPECT_ERROR((void)read_with("is_causal", false), InputError, "config.json", "is_causal",
+                   "not supported");
+  D2C_EXPECT_ERROR((void)read({{"model_type", "qwen2"}, {"is_causal", false}}), InputError,
+                   "is_causal");
+}
+
 TEST_F(Config, KeysOfAnotherFamilyAreRefused) {
   D2C_EXPECT_ERROR((void)read({{"sliding_window", 16}}), InputError, "sliding_window");
   D2C_EXPECT_ERROR((void)read({{"model_type", "qwen2"}, {"qk_layernorm", true}}), InputError,
