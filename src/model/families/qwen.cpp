@@ -6,7 +6,7 @@ namespace {
 /// A window where use_sliding_window says so, from layer max_window_layers on.
 void read_qwen_windows(ConfigReader& config, ModelConfig& model) {
   const bool used = config.flag("use_sliding_window", false);
-  const Index window = config.positive("sliding_window", 4096);
+  const Index window = window_or_none(config, 4096);
   const Index first_layer = config.not_negative("max_window_layers", 28);
   read_windows(
       config, used ? window : 0, [&](Index layer) { return layer >= first_layer; }, model);

@@ -76,6 +76,16 @@ TEST_F(Config, MistralWithoutTheKeyHasTheDefaultWindow) {
   EXPECT_EQ(read({{"model_type", "mistral"}}).kinds.at(0).window, 4096);
 }
 
+// configuration_qwen2.py of transformers: the window of null is None, whatever use_sliding_window.
+TEST_F(Config, QwenWithAWindowOfNullHasNone) {
+  Json config = test::tiny_model({{"model_type", "qwen2"}}).config;
+  config["use_sliding_window"] = true;
+  config["max_window_layers"] = 0;
+  EXPECT_EQ(read_text(config.dump()).kinds.at(0).window, 4096);
+  config["sliding_window"] = nullptr;
+  EXPECT_EQ(read_text(config.dump()).kinds.at(0).window, 0);
+}
+
 TEST_F(Config, HarmlessAndSwitchedOffKeysAreAccepted) {
   EXPECT_NO_THROW((void)read({{"torch_dtype", "bfloat16"},
                               {"_name_or_path", "x"},
