@@ -70,6 +70,11 @@ ModelConfig read_gemma3(ConfigReader& config) {
   defaults.local_theta = 1e4;
   ModelConfig model = read_gemma(config, {131'072, 0.0, 0.0}, defaults);
   model.head_norm = HeadNorm::shared_rms;
+  // Gemma3Attention of transformers reads the key and never hands it on to the attention.
+  if (model.attention_cap > 0.0F) {
+    config.fail("attn_logit_softcapping", "is set", "Gemma 3 of transformers does not heed it",
+                "set it to null: that is what transformers computes");
+  }
   const Index pattern = config.positive("sliding_window_pattern", 6);
   config.ignore({"_sliding_window_pattern"});  // written beside layer_types
   read_windows(

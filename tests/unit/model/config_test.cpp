@@ -217,6 +217,9 @@ TEST_F(Config, WhatAFamilyDoesNotComputeIsRefused) {
                    "use_bidirectional_attention");
   D2C_EXPECT_ERROR((void)of("gemma3_text", {{"rope_parameters", {{"rope_type", "default"}}}}),
                    InputError, "rope_parameters", "full_attention and sliding_attention");
+  // modeling_gemma3.py of transformers: the attention is called without softcap.
+  D2C_EXPECT_ERROR((void)of("gemma3_text", {{"attn_logit_softcapping", 50.0}}), InputError,
+                   "attn_logit_softcapping");
   D2C_EXPECT_ERROR((void)of("granitemoehybrid", {{"num_local_experts", 4}}), InputError,
                    "num_local_experts", "experts");
   D2C_EXPECT_ERROR((void)of("granitemoehybrid",
