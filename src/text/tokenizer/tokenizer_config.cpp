@@ -91,6 +91,11 @@ TokenizerConfig read_tokenizer_config(const fs::path& folder, const FileTexts& t
   if (config.class_name.ends_with("Fast")) {
     config.class_name.resize(config.class_name.size() - 4);
   }
+  if (root.boolean("split_special_tokens", false)) {
+    root.at("split_special_tokens")
+        .fail({"is true", "transformers would split special tokens like any other text",
+               "set it to false"});
+  }
   config.add_bos = find_flag(root, "add_bos_token");
   config.add_eos = find_flag(root, "add_eos_token");
   read_chat_templates(folder, texts, root, config);

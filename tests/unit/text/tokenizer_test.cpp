@@ -215,6 +215,14 @@ TEST(PostProcessor, IsMadeFromTheConfigForTheClassesThatTransformersRebuilds) {
                    InputError, "add_bos_token", "true or false");
 }
 
+// PreTrainedTokenizerFast.__init__ of transformers hands it on to tokenizers as
+// encode_special_tokens, with which no special token of a text is one token.
+TEST(TokenizerConfig, SplittingOfSpecialTokensIsRefused) {
+  EXPECT_NO_THROW(frame_of(R"({"split_special_tokens": false})"));
+  D2C_EXPECT_ERROR(frame_of(R"({"split_special_tokens": true})"), InputError,
+                   "tokenizer_config.json", "split_special_tokens");
+}
+
 TEST(PostProcessor, TheTemplateGivesPrefixAndSuffix) {
   Json document = abc();
   document["post_processor"] = Json::parse(R"({"type": "Sequence", "processors": [
