@@ -1,7 +1,10 @@
 #include "tokenizer/added_tokens.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
+#include <map>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -27,6 +30,37 @@ bool starts_with_word(std::string_view text) {
   field.fail({fmt::format("the id {} belongs to the tokens '{}' and '{}'", field.integer(), content,
                           other),
               "its meaning is ambiguous", "give each token its own id"});
+}
+
+/// The special tokens that transformers knows by name, with the key that names each.
+std::map<std::string, std::string> named_tokens(const TokenizerConfig& config) {
+  std::map<std::string, std::string> names;
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
+    if (const auto content = config.special_token(name)) names.emplace(*content, name);
+  }
+  const std::string list = "additional_special_tokens";
+  if (!config.special_tokens.contains(list)) return names;
+  for (const auto& content : config.special_tokens.at(list)) {
+    names.emplace(content.get<std::string>(), list);
+  }
+  return names;
+}
+
+/// The added_tokens_decoder in the order of its ids.
+std::map<TokenId, Field> tokens_by_id(const TokenizerConfig& config) {
+  std::map<TokenId, Field> tokens;
+  const Field root(config.added_tokens, config.file, "added_tokens_decoder");
+  for (const auto& [key, unused] : config.added_tokens.items()) {
+    const Field item = root.at(key);
+    TokenId id = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id < 0) {
+      item.fail({"is not named by a token id", "", ""});
+    }
+    tokens.emplace(id, item);
+  }
+  return tokens;
 }
 
 }  // namespace
@@ -60,26 +94,72 @@ std::optional<LongestMatcher::Match> LongestMatcher::find(std::string_view text,
 }
 
 AddedTokens::AddedTokens(const std::optional<Field>& field, const BpeModel& model,
-                         const Normalizer& normalizer) {
-  if (!field) return;
-  assign_ids(*field, model);
-  // Special tokens are searched before the others; it matters where two normalize to one text.
-  for (const bool special : {true, false}) {
-    for (const Field& item : field->items()) {
-      const std::string& content = item.at("content").string();
-      if (content.empty() || item.boolean("special", false) != special) continue;
-      const TokenId id = ids_.at(content);
-      tokens_.insert_or_assign(
-          id, Token{content, item.boolean("single_word", false), item.boolean("lstrip", false),
-                    item.boolean("rstrip", false)});
-      if (special) special_.insert(content);
-      if (item.boolean("normalized", !special)) {
-        std::string pattern = content;
-        normalizer(pattern);
-        normalized_.add(pattern, id);
-      } else {
-        raw_.add(content, id);
+                         const Normalizer& normalizer, const TokenizerConfig& config) {
+  if (field) {
+    assign_ids(*field, model);
+    // Special tokens are searched before the others; it matters where two normalize to one text.
+    for (const bool special : {true, false}) {
+      for (const Field& item : field->items()) {
+        const Token token = read_token(item);
+        if (!token.content.empty() && token.special == special) add(token, normalizer);
       }
+    }
+  }
+  add_configured(config, model, normalizer);
+}
+
+AddedTokens::Token AddedTokens::read_token(const Field& field) {
+  const bool special = field.boolean("special", false);
+  return {field.at("content").string(),          special,
+          field.boolean("normalized", !special), field.boolean("single_word", false),
+          field.boolean("lstrip", false),        field.boolean("rstrip", false)};
+}
+
+/// Its id must be set.
+void AddedTokens::add(const Token& token, const Normalizer& normalizer) {
+  const TokenId id = ids_.at(token.content);
+  tokens_.insert_or_assign(id, token);
+  if (token.special) special_.insert(token.content);
+  if (token.normalized) {
+    std::string pattern = token.content;
+    normalizer(pattern);
+    normalized_.add(pattern, id);
+  } else {
+    raw_.add(token.content, id);
+  }
+}
+
+/// Adds those tokens of tokenizer_config.json that tokenizer.json lacks or has otherwise.
+/// Source: PreTrainedTokenizerFast.__init__ of transformers 4, AddedVocabulary::add_tokens of
+/// Hugging Face tokenizers.
+void AddedTokens::add_configured(const TokenizerConfig& config, const BpeModel& model,
+                                 const Normalizer& normalizer) {
+  const std::map<std::string, std::string> named = named_tokens(config);
+  for (const auto& [declared, item] : tokens_by_id(config)) {
+    Token token = read_token(item);
+    if (token.content.empty()) continue;
+    token.special = token.special || named.contains(token.content);
+    auto id = id_of(token.content);
+    if (!id) id = model.vocabulary().id_of(token.content);
+    if (!id) id = next_id(item, token.content, declared, model);
+    set_id(token.content, *id);
+    if (special_.contains(token.content)) {
+      tokens_[*id] = token;  // it stays special, and is searched for as before
+    } else {
+      add(token, normalizer);
+    }
+  }
+  for (const auto& [content, name] : named) {
+    if (content.empty() || id_of(content)) continue;
+    if (const auto id = model.vocabulary().id_of(content)) {
+      set_id(content, *id);
+      add({.content = content, .special = true}, normalizer);
+    } else {
+      warnings_.emplace_back(
+          InputError({config.file, name},
+                     {fmt::format("the token '{}' is not in tokenizer.json", content),
+                      "transformers makes it a token; here it is like any other text", ""})
+              .what());
     }
   }
 }
@@ -93,9 +173,13 @@ void AddedTokens::assign_ids(const Field& field, const BpeModel& model) {
     const auto [earlier, is_new] = declared.emplace(id.integer(), content);
     if (!is_new && earlier->second != content) refuse_shared(id, content, earlier->second);
     const TokenId assigned = assign_id(id, content, model);
-    ids_.insert_or_assign(content, assigned);
-    largest_id_ = std::max(largest_id_, assigned);
+    set_id(content, assigned);
   }
+}
+
+void AddedTokens::set_id(const std::string& content, TokenId id) {
+  ids_.insert_or_assign(content, id);
+  largest_id_ = std::max(largest_id_, id);
 }
 
 /// Hugging Face tokenizers heeds the declared ids of no token that the model lacks: such tokens are
@@ -115,6 +199,11 @@ TokenId AddedTokens::assign_id(const Field& field, const std::string& content,
     refuse_shared(field, content, *other);
   }
   if (const auto again = id_of(content)) return *again;
+  return next_id(field, content, declared, model);
+}
+
+TokenId AddedTokens::next_id(const Field& field, const std::string& content, TokenId declared,
+                             const BpeModel& model) {
   if (largest_id_ == std::numeric_limits<TokenId>::max()) {
     field.fail({"follows on the largest id that there is", "it would have none", ""});
   }

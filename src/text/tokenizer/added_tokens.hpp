@@ -13,6 +13,7 @@
 #include "tokenizer/bpe.hpp"
 #include "tokenizer/field.hpp"
 #include "tokenizer/piece.hpp"
+#include "tokenizer/tokenizer_config.hpp"
 
 namespace d2c::text {
 
@@ -46,13 +47,13 @@ class LongestMatcher {
   std::vector<Node> nodes_ = std::vector<Node>(1);
 };
 
-/// The `added_tokens` of a tokenizer.json: texts that become one token before anything else is
-/// split. Those with `normalized: false` are searched in the raw text, the others, normalized
-/// themselves, in the normalized text.
+/// The `added_tokens` of a tokenizer.json, and what tokenizer_config.json says of such tokens:
+/// texts that become one token before anything else is split. Those with `normalized: false` are
+/// searched in the raw text, the others, normalized themselves, in the normalized text.
 class AddedTokens {
  public:
   AddedTokens(const std::optional<Field>& field, const BpeModel& model,
-              const Normalizer& normalizer);
+              const Normalizer& normalizer, const TokenizerConfig& config);
 
   /// Splits `text` at added tokens and normalizes what lies between.
   [[nodiscard]] std::vector<Piece> split(std::string_view text, const Normalizer& normalizer) const;
@@ -65,14 +66,23 @@ class AddedTokens {
  private:
   struct Token {
     std::string content;
-    bool single_word;
-    bool strip_left;
-    bool strip_right;
+    bool special = false;
+    bool normalized = false;
+    bool single_word = false;
+    bool strip_left = false;
+    bool strip_right = false;
   };
 
+  [[nodiscard]] static Token read_token(const Field& field);
   void assign_ids(const Field& field, const BpeModel& model);
   [[nodiscard]] TokenId assign_id(const Field& field, const std::string& content,
                                   const BpeModel& model);
+  [[nodiscard]] TokenId next_id(const Field& field, const std::string& content, TokenId declared,
+                                const BpeModel& model);
+  void set_id(const std::string& content, TokenId id);
+  void add(const Token& token, const Normalizer& normalizer);
+  void add_configured(const TokenizerConfig& config, const BpeModel& model,
+                      const Normalizer& normalizer);
   void append_split(const LongestMatcher& matcher, const Piece& piece,
                     std::vector<Piece>& pieces) const;
 

@@ -93,7 +93,7 @@ struct Tokenizer::Impl {
   Impl(const Field& root, const TokenizerConfig& config)
       : normalizer(part_of<Normalizer>(root, "normalizer", make_normalizer, [](std::string&) {})),
         model(model_of(root)),
-        added(root.find("added_tokens"), model, normalizer),
+        added(root.find("added_tokens"), model, normalizer, config),
         frame(frame_of(root, config, [this](std::string_view token) { return id_of(token); })),
         pre_tokenizer(part_of<PreTokenizer>(root, "pre_tokenizer", make_pre_tokenizer,
                                             [](std::vector<Piece>&) {})),

@@ -82,6 +82,10 @@ TokenizerConfig read_tokenizer_config(const fs::path& folder, const FileTexts& t
   const Field root(document, config.file, "");
   if (!document.is_object()) root.fail({"is not a JSON object", "", "repair the file"});
   add_special_tokens(root, config.special_tokens);
+  if (const auto added = root.find("added_tokens_decoder")) {
+    if (!added->value().is_object()) added->fail({"must be an object of id: token", "", ""});
+    config.added_tokens = added->value();
+  }
   const fs::path map_file = folder / "special_tokens_map.json";
   if (!root.find("added_tokens_decoder") && texts.exists(map_file)) {
     const json::Json map = json::parse(texts.read(map_file), map_file);

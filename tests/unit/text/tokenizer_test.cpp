@@ -177,6 +177,43 @@ TEST(AddedTokens, BehindAHoleTheyAreNumberedOnWithAWarning) {
                    "largest id");
 }
 
+// PreTrainedTokenizerFast.__init__ of transformers 4 adds every token of added_tokens_decoder that
+// differs from those of tokenizer.json, then the special tokens with a name; tokenizers
+// (AddedVocabulary::add_tokens) takes over the flags, and numbers new tokens on.
+TEST(AddedTokens, TheConfigAddsAndChangesSome) {
+  Json document = abc();
+  document["added_tokens"] = Json::parse(R"([
+      {"id": 7, "content": "<a>", "normalized": false, "special": true},
+      {"id": 8, "content": "<b>", "normalized": false}])");
+  const test::TempFolder folder;
+  test::write_file(folder / "tokenizer.json", document.dump());
+  constexpr const char* text = "<a> <b><c>abc<d>";
+  EXPECT_EQ(Tokenizer::load(folder.path()).encode(text, false),
+            Ids({7, 6, 8, 0, 3, 0, 5, 0, 0, 0}));
+  test::write_file(folder / "tokenizer_config.json", R"({
+      "added_tokens_decoder": {
+          "12": {"content": "<d>", "normalized": false},
+          "7": {"content": "<a>", "normalized": false, "special": true, "rstrip": true},
+          "8": {"content": "<b>", "normalized": false},
+          "9": {"content": "<c>", "normalized": false, "special": true}},
+      "eos_token": "c", "pad_token": "[P]"})");
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer.encode(text, false), Ids({7, 8, 9, 4, 3, 10}));
+  EXPECT_EQ(tokenizer.decode(Ids({7, 8, 9, 4, 3}), true), "<b> ab");
+  EXPECT_EQ(tokenizer.eos(), 3);
+  ASSERT_EQ(tokenizer.warnings().size(), 2U);
+  EXPECT_NE(tokenizer.warnings()[0].find("added_tokens_decoder.12: the token '<d>' has the id 12"),
+            std::string::npos);
+  EXPECT_NE(tokenizer.warnings()[1].find("pad_token: the token '[P]'"), std::string::npos);
+
+  for (const char* wrong :
+       {R"({"x": {"content": "<x>"}})", R"({"-1": {"content": "<x>"}})", "[]"}) {
+    test::write_file(folder / "tokenizer_config.json",
+                     fmt::format(R"({{"added_tokens_decoder": {}}})", wrong));
+    D2C_EXPECT_ERROR((void)Tokenizer::load(folder.path()), InputError, "added_tokens_decoder");
+  }
+}
+
 /// The prefix and what encode adds behind a text, for a tokenizer_config.json.
 std::pair<Ids, Ids> frame_of(const std::string& config) {
   Json document = abc();
