@@ -79,6 +79,21 @@ BpeModel model_of(const Field& root) {
   return BpeModel(model);
 }
 
+/// Many versions of transformers write the flag of tokenizer_config.json over the one of a
+/// ByteLevel pre-tokenizer (GPT2TokenizerFast all of them, with false where nothing says so),
+/// others do not.
+void check_prefix_space(const Field& root, const TokenizerConfig& config) {
+  const auto step = root.find("pre_tokenizer");
+  if (!step || !step->find("type") || step->at("type").string() != "ByteLevel") return;
+  const bool here = step->boolean("add_prefix_space", true);
+  const bool is_gpt2 = config.class_name == "GPT2Tokenizer";
+  if (config.add_prefix_space.value_or(is_gpt2 ? false : here) == here) return;
+  Field(step->value(), config.file, "add_prefix_space")
+      .fail({fmt::format("is not {}, as in pre_tokenizer of tokenizer.json", here),
+             "whether a text begins with a space would hang on the version of transformers",
+             "make both equal"});
+}
+
 void check_version(const Field& root) {
   const auto version = root.find("version");
   if (version && version->string() != "1.0") {
@@ -135,7 +150,9 @@ Tokenizer Tokenizer::load(const std::filesystem::path& path, const FileTexts& te
   const Field root(document, file, "");
   if (!document.is_object()) root.fail({"is not a tokenizer.json", "it must be an object", ""});
   check_version(root);
-  return Tokenizer(std::make_unique<Impl>(root, read_tokenizer_config(file.parent_path(), texts)));
+  const TokenizerConfig config = read_tokenizer_config(file.parent_path(), texts);
+  check_prefix_space(root, config);
+  return Tokenizer(std::make_unique<Impl>(root, config));
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special_tokens) const {

@@ -102,6 +102,7 @@ TokenizerConfig read_tokenizer_config(const fs::path& folder, const FileTexts& t
   }
   config.add_bos = find_flag(root, "add_bos_token");
   config.add_eos = find_flag(root, "add_eos_token");
+  config.add_prefix_space = find_flag(root, "add_prefix_space");
   read_chat_templates(folder, texts, root, config);
   return config;
 }

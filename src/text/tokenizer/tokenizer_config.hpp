@@ -17,9 +17,10 @@ struct TokenizerConfig {
   /// The special tokens by their names in transformers ("bos_token"): texts, and the list
   /// additional_special_tokens.
   json::OrderedJson special_tokens = json::OrderedJson::object();
-  json::Json added_tokens = json::Json::object();                  ///< added_tokens_decoder
-  std::optional<bool> add_bos;                                     ///< add_bos_token
-  std::optional<bool> add_eos;                                     ///< add_eos_token
+  json::Json added_tokens = json::Json::object();  ///< added_tokens_decoder
+  std::optional<bool> add_bos;                     ///< add_bos_token
+  std::optional<bool> add_eos;                     ///< add_eos_token
+  std::optional<bool> add_prefix_space;
   json::OrderedJson chat_templates = json::OrderedJson::object();  ///< name: text
   std::filesystem::path chat_file;                                 ///< where the templates are from
 

@@ -252,6 +252,25 @@ TEST(PostProcessor, IsMadeFromTheConfigForTheClassesThatTransformersRebuilds) {
                    InputError, "add_bos_token", "true or false");
 }
 
+// GPT2TokenizerFast.__init__ of transformers, and PreTrainedTokenizerFast.__init__ of later 4.x,
+// set add_prefix_space of the pre-tokenizer to what tokenizer_config.json says, or to false.
+TEST(TokenizerConfig, APrefixSpaceThatThePreTokenizerHasOtherwiseIsRefused) {
+  const auto load = [](bool in_step, const char* config) {
+    Json document = abc();
+    document["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", in_step}};
+    const test::TempFolder folder;
+    test::write_file(folder / "tokenizer.json", document.dump());
+    test::write_file(folder / "tokenizer_config.json", config);
+    (void)Tokenizer::load(folder.path());
+  };
+  EXPECT_NO_THROW(load(true, "{}"));
+  EXPECT_NO_THROW(load(true, R"({"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true})"));
+  EXPECT_NO_THROW(load(false, R"({"tokenizer_class": "GPT2Tokenizer"})"));
+  D2C_EXPECT_ERROR(load(true, R"({"tokenizer_class": "GPT2TokenizerFast"})"), InputError,
+                   "tokenizer_config.json", "add_prefix_space", "not true");
+  D2C_EXPECT_ERROR(load(false, R"({"add_prefix_space": true})"), InputError, "add_prefix_space");
+}
+
 // PreTrainedTokenizerFast.__init__ of transformers hands it on to tokenizers as
 // encode_special_tokens, with which no special token of a text is one token.
 TEST(TokenizerConfig, SplittingOfSpecialTokensIsRefused) {
