@@ -44,11 +44,15 @@ std::string text_field(const Json& object, const char* field, const fs::path& fi
   if (!object[field].is_string() || object[field].get<std::string>().empty()) {
     throw InputError({file, item + field}, {"is not a text", "", "write a non-empty JSON string"});
   }
-  auto text = object[field].get<std::string>();
-  if (text.find('\0') != std::string::npos) {
-    throw InputError({file, item + field}, {"has a NUL character", "no name has one", "remove it"});
-  }
-  return text;
+  return object[field].get<std::string>();
+}
+
+std::string path_field(const Json& object, const char* field, const fs::path& file,
+                       const std::string& item) {
+  std::string path = text_field(object, field, file, item);
+  if (path.find('\0') == std::string::npos) return path;
+  throw InputError({file, item + field},
+                   {"has a NUL character", "no file is called so", "remove it"});
 }
 
 TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& adapters,
@@ -62,10 +66,10 @@ TaskSpec parse_task(const Json& value, const fs::path& folder, const fs::path& a
   refuse_unknown_fields(value, {"name", "adapter", "examples", "test", "weight"}, file, item);
   TaskSpec task;
   task.name = text_field(value, "name", file, item);
-  task.adapter = adapters / text_field(value, "adapter", file, item);
-  task.examples = folder / text_field(value, "examples", file, item);
+  task.adapter = adapters / path_field(value, "adapter", file, item);
+  task.examples = folder / path_field(value, "examples", file, item);
   if (has(value, "test")) {
-    task.test = folder / text_field(value, "test", file, item);
+    task.test = folder / path_field(value, "test", file, item);
   }
   if (has(value, "weight")) {
     task.weight = value["weight"].is_number() ? value["weight"].get<double>() : -1.0;
@@ -144,8 +148,8 @@ Manifest parse_manifest(const std::string& text, const fs::path& file) {
   refuse_unknown_fields(value, {"model", "library", "tasks"}, file, "");
   const fs::path folder = file.parent_path();
   Manifest manifest;
-  manifest.model = folder / text_field(value, "model", file, "");
-  if (has(value, "library")) manifest.library = folder / text_field(value, "library", file, "");
+  manifest.model = folder / path_field(value, "model", file, "");
+  if (has(value, "library")) manifest.library = folder / path_field(value, "library", file, "");
   if (!value.contains("tasks") || !value["tasks"].is_array()) {
     throw InputError({file, "tasks"}, {"is missing or not a list", "", "list the tasks"});
   }
