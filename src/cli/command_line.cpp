@@ -35,12 +35,25 @@ po::options_description known(const CommandLine& line) {
   return known;
 }
 
+/// Boost.Program_options 1.74 writes these in its messages until none is left: for ever, where what
+/// it writes has one itself.
+void refuse_placeholders(std::string_view text) {
+  for (const std::string_view name :
+       {"canonical_option", "option", "original_token", "prefix", "value", "invalid_line"}) {
+    const std::string placeholder = fmt::format("%{}%", name);
+    if (text.find(placeholder) == std::string_view::npos) continue;
+    throw UsageError({fmt::format("'{}' has {}", text, placeholder),
+                      "options are not read where it stands", "write or name it otherwise"});
+  }
+}
+
 po::variables_map read(const CommandLine& line, const std::vector<std::string>& args) {
   const po::options_description options = known(line);
   po::positional_options_description positional;
   if (!line.positional.empty()) {
     positional.add(line.positional.c_str(), line.repeats(line.positional) ? -1 : 1);
   }
+  for (const std::string& arg : args) refuse_placeholders(arg);
   namespace style = po::command_line_style;
   po::variables_map values;
   po::store(po::command_line_parser(args)
@@ -51,6 +64,9 @@ po::variables_map read(const CommandLine& line, const std::vector<std::string>& 
             values);
   if (values.count("config") != 0) {
     std::istringstream text(json::read_text(values["config"].as<std::string>()));
+    for (std::string entry; std::getline(text, entry);) refuse_placeholders(entry);
+    text.clear();
+    text.seekg(0);
     po::store(po::parse_config_file(text, options, /*allow_unregistered=*/false), values);
   }
   return values;

@@ -101,6 +101,14 @@ class Options(Case):
         self.fail_with(2, ["--objective does not take 'best'", "loss, gain, worst"], "plan", self.manifest,
                        "--config", ini)
 
+    def test_names_that_boost_would_replace_for_ever(self):
+        for option in ("--%canonical_option%", "--manifes=%canonical_option%", "--%original_token%=3", "-%prefix%"):
+            self.fail_with(2, ["has %"], "run", option)
+        ini = self.folder / "names.ini"
+        for line in ("%canonical_option% = 3", "option '%canonical_option%' = 1", "no value %invalid_line%"):
+            ini.write_text(f"K = 2\n{line}\n")
+            self.fail_with(2, ["has %"], "run", "--config", ini)
+
     def test_methods_that_prune_need_a_density(self):
         output = self.folder / "out"
         for method in ("ties", "dare_linear", "knots_ties"):
