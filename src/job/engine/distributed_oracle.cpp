@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "d2c/eval/recent_adapter.hpp"
 
 namespace d2c::job {
 
@@ -140,10 +143,11 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
     place.push_back(r);
   }
   if (!wanted.empty()) parts_.pause();
-  const PrepareAdapter prepare = [this](Index index) {
-    return parts_.engine.prepare(merger_.merged(static_cast<std::size_t>(index)));
-  };
   merger_.merge_in_turn(wanted, [&](std::size_t begin, std::size_t end) {
+    // Made ready once, though the tasks of one may be measured in several rounds.
+    eval::RecentAdapter adapters([this](Index index) {
+      return parts_.engine.prepare(merger_.merged(static_cast<std::size_t>(index)));
+    });
     work_.merges += static_cast<std::int64_t>(end - begin);
     std::vector<std::size_t> adapter_of;
     std::vector<TaskId> task_of;
@@ -159,7 +163,7 @@ void DistributedOracle::measure(std::span<const MergeRequest> requests,
             evaluations.push_back({adapter_of[i], task_of[i], i - at});
           }
           MeasuredLosses measured(evaluations.size(), examples.n_folds());
-          scheduler_.measure(evaluations, examples, prepare, measured);
+          scheduler_.measure(evaluations, examples, std::ref(adapters), measured);
           const auto values = scheduler_.combine(std::move(measured), examples,
                                                  std::span(task_of).subspan(at, to - at));
           for (const Evaluation& done : evaluations) {
