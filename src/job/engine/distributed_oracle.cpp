@@ -1,10 +1,8 @@
 #include "engine/distributed_oracle.hpp"
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -199,14 +197,8 @@ void DistributedOracle::in_rounds(
     const std::function<void(std::size_t begin, std::size_t end)>& measure) {
   for (std::size_t begin = 0; begin < n_tokens.size();) {
     if (begin > 0) parts_.pause();
-    const Stopwatch watch;
-    const std::size_t n = round_.next(n_tokens.subspan(begin));
-    measure(begin, begin + n);
-    std::array<double, 1> seconds{watch.seconds()};
-    parts_.comm.maximum(seconds);
-    const auto done = n_tokens.subspan(begin, n);
-    round_.learn(std::accumulate(done.begin(), done.end(), 0.0), seconds[0]);
-    begin += n;
+    begin += round_.round(parts_.comm, n_tokens.subspan(begin),
+                          [&](std::size_t n) { measure(begin, begin + n); });
   }
 }
 

@@ -1,9 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <numeric>
 #include <span>
 #include <utility>
+
+#include "d2c/comm/communicator.hpp"
+#include "d2c/core/timer.hpp"
 
 namespace d2c::job {
 
@@ -33,6 +38,22 @@ class RoundLength {
     } else if (seconds > longest_) {
       room_ = std::min(room_, cost) / 2;
     }
+  }
+
+  /// Does one round, and learns from it. Collective.
+  /// @param costs  of the pieces that are left
+  /// @param work   does as many of them as it is told
+  /// @return       how many these were
+  template <class Work>
+  std::size_t round(comm::Communicator& comm, std::span<const double> costs, const Work& work) {
+    const Stopwatch watch;
+    const std::size_t n = next(costs);
+    work(n);
+    std::array<double, 1> seconds{watch.seconds()};
+    comm.maximum(seconds);
+    const auto done = costs.first(n);
+    learn(std::accumulate(done.begin(), done.end(), 0.0), seconds[0]);
+    return n;
   }
 
  private:

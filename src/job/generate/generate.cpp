@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -239,6 +238,7 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
   Progress& progress = context.progress == nullptr ? Progress::silent() : *context.progress;
   progress.begin("writing texts", "(task, adapter) pairs", std::ssize(missing));
   std::vector<double> costs;
+  costs.reserve(missing.size());
   for (const std::size_t piece : missing) {
     costs.push_back(prompts.cost[source.pieces[piece].task.index()]);
   }
@@ -253,14 +253,11 @@ std::optional<GenerateReport> generate(comm::Communicator& comm, const GenerateO
       });
       return std::nullopt;
     }
-    const Stopwatch round;
-    const std::size_t n = length.next(std::span(costs).subspan(begin));
-    const std::span<const double> now = std::span(costs).subspan(begin, n);
-    rounds.write(std::span(missing).subspan(begin, n), now, file.get(), report);
+    const std::span<const double> left = std::span(costs).subspan(begin);
+    const std::size_t n = length.round(comm, left, [&](std::size_t now) {
+      rounds.write(std::span(missing).subspan(begin, now), left.first(now), file.get(), report);
+    });
     begin += n;
-    std::array<double, 1> seconds{round.seconds()};
-    comm.maximum(seconds);
-    length.learn(std::accumulate(now.begin(), now.end(), 0.0), seconds[0]);
     progress.advance(static_cast<std::int64_t>(n));
   }
   comm::agree(comm, [&] {
